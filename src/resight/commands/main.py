@@ -1,0 +1,53 @@
+"""Entry point of ``resight``: names the commands, turns a user's mistakes into sentences.
+
+Commands are named by import path, so that ``resight --help`` loads none of them (and no torch).
+"""
+
+import os
+import sys
+
+from cyclopts import App
+
+from resight import __version__
+from resight.errors import UserError
+
+app = App(
+    name="resight",
+    help="Find the same person again in other cameras' pictures: train, measure and look.",
+    version=__version__,
+    help_format="plaintext",
+)
+app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
+app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a trained run on a data set.")
+app.command("resight.commands.score:score", name="score", help="Score features from any toolkit.")
+app.command("resight.commands.models:models", name="models", help="List the networks: parameters, FLOPs, sizes.")
+app.command("resight.commands.synthesize:synthesize", name="synthesize", help="Draw synthetic pedestrians.")
+app.command("resight.commands.demo:demo", name="demo", help="Draw people, train, evaluate and report, in minutes.")
+
+data = App(name="data", help="Look at data sets.", help_format="plaintext")
+data.command("resight.commands.data:check", name="check", help="Count crops and find what is wrong with a data set.")
+app.command(data)
+
+recipe = App(name="recipe", help="Look at recipes.", help_format="plaintext")
+recipe.command("resight.commands.recipe:show", name="show", help="Print a recipe in full.")
+recipe.command("resight.commands.recipe:list_recipes", name="list", help="List the recipes that come with Resight.")
+app.command(recipe)
+
+
+def main() -> None:
+    """Run the command line; exit status 0 on success, 1 for a mistake, 130 when interrupted."""
+    try:
+        app()
+    except UserError as error:
+        print(f"resight: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("resight: interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone (| head)
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

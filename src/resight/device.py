@@ -1,0 +1,42 @@
+"""Which device and which precision a computation runs in."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from resight.errors import UserError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device of that name; ``auto`` is the first GPU, or the CPU where there is none.
+
+    Raises:
+        UserError: the name is not a device, or this machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"Device '{name}' cannot be used here: {reason} Use --device cpu, cuda or auto.") from None
+    return device
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Return the context in which a forward pass runs; ``auto`` takes bfloat16 where the device computes in it."""
+    if precision == "float32" or (precision == "auto" and not computes_bfloat16(device)):
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Tell whether the device multiplies bfloat16 in hardware (on CPUs without it autocast is slower, not faster)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
+    return device.type == "cpu" and capability.startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()

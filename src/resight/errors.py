@@ -1,0 +1,18 @@
+"""The one exception for what a user can mend, and the suggestion of what was probably meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; the command line prints its sentences, never a traceback.
+
+    The text says what was wrong, what was got, what was expected, and what to do.
+    """
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest known word, or the list of known words if none is near."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(word, choices, n=1)
+    return f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(choices)}."

@@ -1,0 +1,39 @@
+"""Embedded crops: arrays in, for everything that ranks and scores."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from resight.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Features of N crops with what the protocol needs to know of each.
+
+    Attributes:
+        features: float [N, D].
+        persons: int64 [N]; -1 is junk, 0 a distractor.
+        cameras: int64 [N], or None where they are not known.
+        items: int64 [N] that tell crops apart, so that a query does not find itself in the gallery; None where query
+            and gallery share no crop.
+    """
+
+    features: Tensor
+    persons: Tensor
+    cameras: Tensor | None = None
+    items: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2:
+            raise UserError(f"Features must be [N, D]; got the shape {tuple(self.features.shape)}.")
+        for name in ("persons", "cameras", "items"):
+            labels = getattr(self, name)
+            if labels is not None and labels.shape != (len(self.features),):
+                raise UserError(
+                    f"There must be one entry in '{name}' for each of the {len(self.features)} features; "
+                    f"got the shape {tuple(labels.shape)}."
+                )
+
+    def __len__(self) -> int:
+        return len(self.features)

@@ -1,0 +1,42 @@
+"""Writing files so that nothing half-written is ever left in place of something whole."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from resight.errors import UserError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; at the end it is flushed to disk and takes the name, or is removed.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written; an older file of that name is left as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}. {_remedy(path)}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp made it private
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}. {_remedy(path)}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remedy(path: Path) -> str:
+    kept = f"The earlier {path.name} is unharmed. " if path.exists() else ""
+    return f"{kept}Free some space or choose another folder, then run the command again."

@@ -1,0 +1,99 @@
+"""Components that a recipe names: each lives in one file, and its constructor is its schema.
+
+A component is a class or function under ``@registry.register("name")``. Its keyword-only parameters, with their types,
+defaults and ``Annotated[..., Field(...)]`` ranges, are what a recipe may set; pydantic checks them before anything is
+built. Files of the registry's package are imported at the first look-up, so adding a component is adding a file.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import pydantic
+
+from resight.errors import UserError, did_you_mean
+
+T = TypeVar("T")
+
+
+class Settings(pydantic.BaseModel):
+    """Base of every typed settings object: unknown keys are errors, values cannot change."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Registry(Generic[T]):
+    """Names of components of one kind.
+
+    Args:
+        kind: the word that messages use, such as ``model`` or ``term``.
+        package: dotted name of the package whose modules register components.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._components: dict[str, Callable[..., T]] = {}
+        self._discovered = False
+
+    def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+        """Decorate a component with the name that recipes use for it."""
+
+        def decorate(component: Any) -> Any:
+            if self._components.setdefault(name, component) is not component:
+                raise ValueError(f"two components are registered as {self.kind} '{name}'")
+            return component
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """Return the registered names, sorted."""
+        self._discover()
+        return sorted(self._components)
+
+    def get(self, name: str) -> Callable[..., T]:
+        """Return the component of that name.
+
+        Raises:
+            UserError: no component has that name; the message suggests the nearest one.
+        """
+        self._discover()
+        if name not in self._components:
+            raise UserError(f"Unknown {self.kind} '{name}'.{did_you_mean(name, self._components)}")
+        return self._components[name]
+
+    def settings(self, name: str) -> type[Settings]:
+        """Return the pydantic class of the component's keyword-only parameters."""
+        return _settings_of(self.get(name), f"{self.kind} {name}")
+
+    def build(self, name: str, /, *args: Any, **settings: Any) -> T:
+        """Validate the settings and construct the component with the positional arguments before them."""
+        checked = self.settings(name)(**settings)
+        return self.get(name)(*args, **{key: getattr(checked, key) for key in type(checked).model_fields})
+
+    def defaults(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all settings of the component as plain data, defaults filled in."""
+        return self.settings(name)(**settings).model_dump(mode="json")
+
+    def _discover(self) -> None:
+        if not self._discovered:
+            self._discovered = True
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self.package}.{module.name}")
+
+
+@cache
+def _settings_of(component: Callable[..., Any], title: str) -> type[Settings]:
+    target = component.__init__ if inspect.isclass(component) else component  # type: ignore[misc]
+    hints = typing.get_type_hints(target, include_extras=True)
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            fields[name] = (hints[name], default)
+    return pydantic.create_model(title, __base__=Settings, **fields)
