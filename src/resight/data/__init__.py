@@ -1,0 +1,1 @@
+"""Crops, their splits, their pixels: everything before a model sees a batch."""

@@ -1,0 +1,1 @@
+"""Ranking and scores: arrays in, numbers out."""

@@ -1,0 +1,1 @@
+"""One loss term a file, and the objective that adds them up."""

@@ -1,0 +1,1 @@
+"""Networks, and what they say about a batch of crops."""

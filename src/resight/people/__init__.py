@@ -1,0 +1,1 @@
+"""Synthetic pedestrians seen by several cameras."""

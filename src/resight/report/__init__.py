@@ -1,0 +1,1 @@
+"""Figures, ranked lists and the page that shows a run."""

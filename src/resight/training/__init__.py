@@ -1,0 +1,1 @@
+"""Recipes, stages, schedules, the trainer, checkpoints and runs."""
