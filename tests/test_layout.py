@@ -1,0 +1,69 @@
+"""The rooms import in one direction, and the command line answers at once."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "resight"
+TOOLS = {"errors", "registry", "seeds", "device", "progress", "files", "__init__"}
+MAY_USE = {
+    "data": set(),
+    "people": {"data"},
+    "models": set(),
+    "losses": {"models"},
+    "evaluation": {"data"},
+    "training": {"data", "people", "models", "losses", "evaluation"},
+    "report": {"data", "people", "models", "losses", "evaluation", "training"},
+    "recipes": set(),
+}
+
+
+def imported_rooms(file: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        rooms |= {name.split(".")[1] for name in names if name.startswith("resight.")}
+    return rooms
+
+
+@pytest.mark.parametrize("room", sorted(MAY_USE))
+def test_a_room_imports_only_from_rooms_before_it(room: str) -> None:
+    for file in (PACKAGE / room).rglob("*.py"):
+        wrong = imported_rooms(file) - MAY_USE[room] - TOOLS - {room}
+        assert not wrong, f"{file.relative_to(PACKAGE)} imports from {sorted(wrong)}"
+
+
+def test_every_room_has_its_rule() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {"commands"}
+    assert rooms == set(MAY_USE)
+
+
+def test_losses_see_only_the_representation() -> None:
+    for file in (PACKAGE / "losses").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("resight.models"):
+                assert node.module == "resight.models.representation", file
+
+
+def test_help_answers_in_half_a_second_without_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['resight', '--help']\n"
+        "from resight.commands.main import main\n"
+        "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+    )
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        times.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert "train" in done.stdout
+    assert min(times) < 0.5
