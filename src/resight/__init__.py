@@ -1,7 +1,54 @@
 """Resight: find the same person again in other cameras' pictures.
 
 The rooms of the package follow the way of the data (docs/architecture.md): ``data`` -> ``people`` -> ``models`` ->
-``losses`` -> ``evaluation`` -> ``training`` -> ``report``; a room imports only from the rooms before it.
+``losses`` -> ``evaluation`` -> ``training`` -> ``report``; a room imports only from the rooms before it. What most
+programs need is here by name; it is imported when it is first used, so that ``import resight`` is instant.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from resight.data.opening import open_benchmark
+    from resight.evaluation.embedded import Embedded
+    from resight.evaluation.scores import evaluate
+    from resight.models.network import build_model
+    from resight.models.weights import load_weights, save_weights
+    from resight.training.recipe import load_recipe
+    from resight.training.run import Run
+    from resight.training.testing import embed_benchmark
+    from resight.training.trainer import train
+
+_HOMES = {
+    "open_benchmark": "resight.data.opening",
+    "Embedded": "resight.evaluation.embedded",
+    "evaluate": "resight.evaluation.scores",
+    "build_model": "resight.models.network",
+    "load_weights": "resight.models.weights",
+    "save_weights": "resight.models.weights",
+    "load_recipe": "resight.training.recipe",
+    "Run": "resight.training.run",
+    "embed_benchmark": "resight.training.testing",
+    "train": "resight.training.trainer",
+}
+
+__all__ = [
+    "Embedded",
+    "Run",
+    "build_model",
+    "embed_benchmark",
+    "evaluate",
+    "load_recipe",
+    "load_weights",
+    "open_benchmark",
+    "save_weights",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'resight' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
