@@ -1,0 +1,107 @@
+"""Harmonious attention: soft attention over pixels and channels, hard attention over regions (HAN, Sec. 3.2)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resight.models.units import ConvUnit
+
+
+class SpatialAttention(nn.Module):
+    """Attention over positions, the same for all channels (Fig. 2b, Eq. 4): 10 convolution parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = ConvUnit(1, 1, 3, stride=2)
+        self.scale = ConvUnit(1, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [B, 1, H, W] for features [B, C, H, W]."""
+        coarse = self.conv(features.mean(1, keepdim=True))
+        size = features.shape[2:]
+        return self.scale(functional.interpolate(coarse, size, mode="bilinear", align_corners=False))  # type: ignore[no-any-return]
+
+
+class ChannelAttention(nn.Module):
+    """Attention over channels, the same for all positions (Fig. 2c, Eqs. 5-6): 2 c^2 / r convolution parameters."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.squeeze = ConvUnit(channels, channels // reduction)
+        self.excite = ConvUnit(channels // reduction, channels)
+
+    def forward(self, signature: Tensor) -> Tensor:
+        """Return [B, C, 1, 1] for the mean over positions [B, C]."""
+        return self.excite(self.squeeze(signature[:, :, None, None]))  # type: ignore[no-any-return]
+
+
+class SoftAttention(nn.Module):
+    """Factorised attention over positions and channels, blended by a 1x1 convolution (Fig. 2a, Eq. 3).
+
+    Every convolution is followed by batch normalisation and ReLU, so that the map, a sigmoid, lies in [0.5, 1]. With
+    only one of the factors there is nothing to blend: the map is the factor's sigmoid.
+
+    Args:
+        channels: C of the features.
+        spatial, channel: which factors to use; at least one.
+    """
+
+    def __init__(self, channels: int, spatial: bool = True, channel: bool = True) -> None:
+        super().__init__()
+        self.spatial = SpatialAttention() if spatial else None
+        self.channel = ChannelAttention(channels) if channel else None
+        self.blend = ConvUnit(channels, channels) if spatial and channel else None
+
+    def forward(self, features: Tensor, signature: Tensor) -> Tensor:
+        """Return the map, broadcastable to features [B, C, H, W], in [0.5, 1].
+
+        Args:
+            features: [B, C, H, W].
+            signature: mean of the features over positions [B, C].
+        """
+        factors = []
+        if self.spatial is not None:
+            factors.append(self.spatial(features))
+        if self.channel is not None:
+            factors.append(self.channel(signature))
+        if self.blend is None:
+            return torch.sigmoid(factors[0])
+        return torch.sigmoid(self.blend(factors[0] * factors[1]))
+
+
+class HardAttention(nn.Module):
+    """Centres of T regions of fixed size (Fig. 2d, Eq. 7): 2 T c weights.
+
+    At the start the weights are zero and the biases put the regions one below the other, from head to feet.
+
+    Args:
+        channels: c of the channel signature.
+        regions: T.
+        share: the share of the image's height that a region covers.
+    """
+
+    def __init__(self, channels: int, regions: int, share: float) -> None:
+        super().__init__()
+        self.place = nn.Linear(channels, 2 * regions)
+        nn.init.zeros_(self.place.weight)
+        with torch.no_grad():
+            self.place.bias.copy_(torch.atanh(tiling(regions, share)).flatten())
+
+    def forward(self, signature: Tensor) -> Tensor:
+        """Return the centres (x, y) [B, T, 2] in [-1, 1] for the mean over positions [B, c].
+
+        Always in float32: bfloat16 would place a region to a tenth of a pixel only.
+        """
+        with torch.autocast(signature.device.type, enabled=False):
+            return torch.tanh(self.place(signature.float())).view(len(signature), -1, 2)
+
+
+def tiling(regions: int, share: float) -> Tensor:
+    """Return centres (x, y) [T, 2] of regions spread evenly from the upper to the lower edge of the image.
+
+    Args:
+        regions: T.
+        share: the share of the image's height that a region covers.
+    """
+    reach = max(0.0, 1 - share)
+    return torch.stack([torch.zeros(regions), torch.linspace(-reach, reach, regions)], dim=1)
