@@ -13,8 +13,8 @@ class Protocol:
 
     Attributes:
         name: the word that reports print, such as ``market-1501``.
-        cross_camera: a gallery crop of the query's person *and* camera is ignored (the field's rule). False where
-            cameras are not known: every image of the person but the query itself counts.
+        cross_camera: a gallery crop of the query's person *and* camera is ignored (the field's rule). False
+            where cameras are not known: every image of the person but the query itself counts.
     """
 
     name: str = "market-1501"
@@ -35,7 +35,8 @@ class Benchmark:
         train, query, gallery: crops of each split, in a fixed order; any may be empty.
         protocol: the evaluation rule of query against gallery.
         names: label of a person in the set's own words, where it is not the number itself (folder names).
-        notes: sentences that a user should know about how the set was read (a split that was made, files left out).
+        notes: sentences that a user should know about how the set was read (a split that was made, files left
+            out).
     """
 
     name: str

@@ -1,0 +1,237 @@
+"""Augmentation of whole batches of pixels, on their device: uint8 in, uint8 out, no loop over images.
+
+Every augmentation takes ``images`` uint8 [B, 3, H, W] and a generator on the same device, changes each image
+by draws of its own, and returns a new batch that is channels_last in memory. Add one by registering a class
+with a ``__call__`` like these.
+"""
+
+import math
+from typing import Annotated, Literal
+from typing import Protocol as Interface
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from resight.registry import Registry
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, le=1)]
+Fill = Literal["random", "mean", "black"]
+
+MEAN_COLOUR = (124, 116, 104)
+"""Mean of ImageNet's RGB pixels: after normalisation about zero."""
+
+ATTEMPTS = 100
+"""Rectangles that random erasing draws until one fits into the image."""
+
+
+class Augmentation(Interface):
+    """Changes a batch of pixels at random. Built as ``AUGMENTATIONS.build(name, **settings)``."""
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return the batch uint8 [B, 3, H, W], changed by draws from the generator."""
+
+
+AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation", "resight.data")
+
+
+@AUGMENTATIONS.register("mirror")
+class Mirror:
+    """Swap left and right with probability ``p``."""
+
+    def __init__(self, *, p: Probability = 0.5) -> None:
+        self.p = p
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return the batch, some images mirrored."""
+        chosen = _chosen(self.p, images, generator)
+        pixels = _channels_behind(images)
+        return torch.where(chosen.view(-1, 1, 1, 1), pixels.flip(2), pixels).permute(0, 3, 1, 2)
+
+
+@AUGMENTATIONS.register("pad-and-crop")
+class PadAndCrop:
+    """Shift by up to ``padding`` pixels in each direction: pad with black, cut the image's size out again."""
+
+    def __init__(self, *, padding: Annotated[int, Field(ge=1)] = 10) -> None:
+        self.padding = padding
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return the batch, every image shifted."""
+        pixels, pad = _channels_behind(images), self.padding
+        count, height, width, channels = pixels.shape
+        padded = functional.pad(pixels, (0, 0, pad, pad, pad, pad))
+        image, row, column, channel = padded.stride()
+        places = 2 * pad + 1
+        windows = (
+            padded.as_strided(  # every window of the image's size, as a view: picking one copies whole rows
+                (count, places, places, height, width, channels), (image, row, column, row, column, channel)
+            )
+        )
+        top, left = torch.randint(places, (2, count), generator=generator, device=images.device)
+        return windows[torch.arange(count, device=images.device), top, left].permute(0, 3, 1, 2)
+
+
+@AUGMENTATIONS.register("random-erasing")
+class RandomErasing:
+    """Fill a random rectangle (Zhong et al., Random Erasing Data Augmentation, 2017, Algorithm 1).
+
+    As in the authors' code, a rectangle is drawn again until it is smaller than the image, and is then placed
+    anywhere inside; an image in which none of 100 fits stays as it is.
+
+    Args:
+        p: probability of each image.
+        smallest, largest: area of the rectangle as a part of the image.
+        aspect: least height / width; the greatest is 1 / aspect.
+        fill: ``random`` values for each pixel (RE-R), the ``mean`` colour (RE-M), or ``black`` (RE-0).
+    """
+
+    def __init__(
+        self,
+        *,
+        p: Probability = 0.5,
+        smallest: Annotated[float, Field(gt=0, le=1)] = 0.02,
+        largest: Annotated[float, Field(gt=0, le=1)] = 0.4,
+        aspect: Annotated[float, Field(gt=0, le=1)] = 0.3,
+        fill: Fill = "random",
+    ) -> None:
+        self.p, self.smallest, self.largest, self.aspect, self.fill = p, smallest, largest, aspect, fill
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return the batch, some images with one rectangle filled."""
+        count, _, height, width = images.shape
+        draws = torch.rand(5, count, ATTEMPTS, generator=generator, device=images.device)
+        area = (self.smallest + draws[0] * (self.largest - self.smallest)) * (height * width)
+        aspect = self.aspect + draws[1] * (1 / self.aspect - self.aspect)
+        tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+        fits = (tall < height) & (wide < width) & (draws[4, :, :1] < self.p)
+        first = fits.int().argmax(dim=1, keepdim=True)
+        tall, wide = (
+            (tall * fits).gather(1, first),
+            (wide * fits).gather(1, first),
+        )  # zero where none is wanted
+        top = (draws[2].gather(1, first) * (height - tall + 1)).floor()
+        left = (draws[3].gather(1, first) * (width - wide + 1)).floor()
+        return _fill(images, top, left, top + tall, left + wide, self.fill, generator)
+
+
+@AUGMENTATIONS.register("cutout")
+class Cutout:
+    """Fill a square whose centre lies anywhere in the image (DeVries and Taylor, 2017); its outside part is
+    cut off.
+
+    Args:
+        p: probability of each image.
+        size: side of the square in pixels.
+        fill: ``mean`` (zero after normalisation, as the authors), ``black``, or ``random`` values for each
+            pixel.
+    """
+
+    def __init__(
+        self, *, p: Probability = 1.0, size: Annotated[int, Field(ge=1)] = 32, fill: Fill = "mean"
+    ) -> None:
+        self.p, self.size, self.fill = p, size, fill
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return the batch, some images with one square filled."""
+        count, _, height, width = images.shape
+        draws = torch.rand(3, count, 1, generator=generator, device=images.device)
+        side = self.size * (draws[2] < self.p)
+        top = (draws[0] * height).floor() - side // 2
+        left = (draws[1] * width).floor() - side // 2
+        return _fill(images, top, left, top + side, left + side, self.fill, generator)
+
+
+@AUGMENTATIONS.register("colour-jitter")
+class ColourJitter:
+    """Change brightness, contrast, saturation and hue, each by a factor of its own for every image.
+
+    Each factor is uniform in [1 - strength, 1 + strength]; hue turns by up to ``hue`` of a full circle either
+    way. In this order, with the usual definitions (contrast about the image's mean grey, saturation about
+    each pixel's grey, hue as a turn in the plane of colour differences), all are one matrix and one offset an
+    image. Values are cut to 0..255 once, at the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        p: Probability = 1.0,
+        brightness: Strength = 0.2,
+        contrast: Strength = 0.15,
+        saturation: Strength = 0.0,
+        hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0,
+    ) -> None:
+        self.p = p
+        self.strengths = (brightness, contrast, saturation, 2 * math.pi * hue)
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return the batch, some images with their colours changed."""
+        count, _, height, width = images.shape
+        device = images.device
+        strengths = torch.tensor(self.strengths, device=device)[:, None]
+        draws = torch.rand(4, count, generator=generator, device=device) * 2 - 1
+        draws = draws * strengths * _chosen(self.p, images, generator)
+        brightness, contrast, saturation = (draws[:3] + 1).view(3, count, 1, 1)
+        to_grey = torch.tensor([0.299, 0.587, 0.114], device=device)
+        pixels = _channels_behind(images).reshape(count, height * width, 3).float()
+        mean = pixels.mean(dim=1, keepdim=True) @ to_grey * brightness[:, :, 0]
+        grey = to_grey.expand(3, 3)  # each row turns a colour into its grey
+        colours = saturation * torch.eye(3, device=device) + (1 - saturation) * grey
+        matrix = _turns(draws[3], grey) @ colours * (contrast * brightness)
+        # A matrix of which every row sums to one leaves greys as they are, so the offset needs no matrix.
+        offset = ((1 - contrast) * mean[:, :, None]).expand(count, 1, 3)
+        changed = torch.baddbmm(offset, pixels, matrix.transpose(1, 2))
+        pixels = changed.round_().clamp_(0, 255).to(torch.uint8)
+        return pixels.view(count, height, width, 3).permute(0, 3, 1, 2)
+
+
+def _turns(angles: Tensor, grey: Tensor) -> Tensor:
+    """Return matrices [B, 3, 3] that turn hues by the angles and keep every grey and every luminance.
+
+    Colour minus grey lies in a plane; a quarter turn in it is the plane's own cross product, as in YIQ.
+    """
+    eye = torch.eye(3, device=angles.device)
+    to_yiq = torch.tensor(
+        [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], device=angles.device
+    )
+    quarter = torch.tensor([[0.0, 0, 0], [0, 0, -1], [0, 1, 0]], device=angles.device)
+    quarter = torch.linalg.inv(to_yiq) @ quarter @ to_yiq
+    cosine, sine = angles.cos().view(-1, 1, 1), angles.sin().view(-1, 1, 1)
+    turned: Tensor = grey + cosine * (eye - grey) + sine * quarter
+    return turned
+
+
+def _channels_behind(images: Tensor) -> Tensor:
+    """Return the images as [B, H, W, 3], contiguous (a view where they are channels_last)."""
+    return images.permute(0, 2, 3, 1).contiguous()
+
+
+def _chosen(p: float, images: Tensor, generator: Generator) -> Tensor:
+    return torch.rand(len(images), generator=generator, device=images.device) < p
+
+
+def _fill(
+    images: Tensor, top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, fill: Fill, generator: Generator
+) -> Tensor:
+    """Fill the rectangle [top, bottom) x [left, right), each [B, 1], of every image."""
+    pixels = _channels_behind(images)
+    count, height, width, channels = pixels.shape
+    rows = torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device).repeat_interleave(channels)
+    inside = ((rows >= top) & (rows < bottom))[:, :, None] & ((columns >= left) & (columns < right))[:, None,
+    :] lines = pixels.view(count, height, width * channels)  # whole lines of bytes: three times faster than
+    by colour if fill == "random":
+        values = _noise(lines, generator)
+    else:
+        colour = MEAN_COLOUR if fill == "mean" else (0, 0, 0)
+        values = torch.tensor(colour, dtype=torch.uint8, device=images.device).repeat(width)
+    return torch.where(inside, values, lines).view(pixels.shape).permute(0, 3, 1, 2)
+
+
+def _noise(pixels: Tensor, generator: Generator) -> Tensor:
+    """Return random bytes of the pixels' shape, drawn eight at a time."""
+    words = torch.empty(-(-pixels.numel() // 8), dtype=torch.int64, device=pixels.device)
+    words.random_(-(2**63), None, generator=generator)
+    return words.view(torch.uint8)[: pixels.numel()].view(pixels.shape)

@@ -1,0 +1,276 @@
+"""The decoded cache: every crop decoded and resized once, then read as one memory map.
+
+Two small ideas keep it right. A pixel file is named after the *contents* of its images and the size, so it
+can never be out of date; a second, cheaper name, made of every file's path, size, inode and times, finds it
+without reading the images again. And only one process builds at a time, under a lock that the kernel drops
+with the process, into a temporary file that takes its name when it is whole: what is temporary when the lock
+is free was left by the dead.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from resight.data.crop import Crop
+from resight.data.images import Pixels, decode, resize
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.progress import Bar, stderr
+
+T = TypeVar("T")
+
+FORMAT = "1"
+"""Part of every key: raised when decoding or resizing changes what pixels come out."""
+
+CHUNK = 256
+"""Crops that are decoded between two writes."""
+
+SETTLED_NS = 2_000_000_000
+"""A file younger than this may change again within one tick of its clock: its times are not trusted yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelCache:
+    """Pixels of crops, decoded.
+
+    Attributes:
+        crops: the crops whose pixels these are, in the order asked for.
+        pixels: uint8 [N, H, W, 3], RGB, read-only.
+        skipped: path and reason of each crop that could not be read.
+    """
+
+    crops: tuple[Crop, ...]
+    pixels: np.memmap[Any, np.dtype[np.uint8]]
+    skipped: tuple[tuple[Path, str], ...] = ()
+
+    @classmethod
+    def open(
+        cls,
+        crops: Sequence[Crop],
+        size: tuple[int, int],
+        *,
+        folder: Path | None = None,
+        skip_unreadable: bool = False,
+    ) -> "PixelCache":
+        """Find the decoded pixels of the crops, or decode them now.
+
+        Args:
+            crops: which, at least one.
+            size: height and width to resize to.
+            folder: where decoded pixels lie; ``default_folder()`` if not given. It may be emptied at any
+                time.
+            skip_unreadable: leave unreadable images out instead of raising.
+
+        Raises:
+            UserError: there is no crop, an image is unreadable (the first is named, all are counted), or the
+                folder cannot be written.
+        """
+        if not crops:
+            raise UserError("There are no crops to read: this part of the data set is empty.")
+        store = _Store(folder or default_folder(), [crop.path for crop in crops], size)
+        path, unreadable = store.find() or store.build()
+        skipped = tuple((crops[index].path, reason) for index, reason in unreadable.items())
+        if skipped and (not skip_unreadable or len(skipped) == len(crops)):
+            raise UserError(_refusal(skipped, len(crops)))
+        kept = tuple(crop for index, crop in enumerate(crops) if index not in unreadable)
+        return cls(kept, np.memmap(path, np.uint8, "r", shape=(len(kept), *size, 3)), skipped)
+
+
+def default_folder() -> Path:
+    """Return ``$RESIGHT_CACHE``, or ``resight`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    if own := os.environ.get("RESIGHT_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
+
+
+class _Store:
+    """The files of one list of images at one size: ``KEY.pixels``, ``KEY.json`` and ``stat-KEY.json``."""
+
+    def __init__(self, folder: Path, paths: list[Path], size: tuple[int, int]) -> None:
+        self.folder, self.paths, self.size = folder, paths, size
+        self.crop_bytes = size[0] * size[1] * 3
+        self.started_ns = time.time_ns()
+        self.alias: Path | None = None
+        if (stats := self._stats()) is not None:
+            self.alias = folder / f"stat-{stats}.json"
+
+    def find(self) -> tuple[Path, dict[int, str]] | None:
+        """Return the pixel file and the missing positions, if the paths and times of the images are known."""
+        known = _load(self.alias)
+        return None if known is None else self._complete(known["key"])
+
+    def build(self) -> tuple[Path, dict[int, str]]:
+        """Read all images, and decode them unless pixels of the same contents are there."""
+        self._make_folder()
+        with self._locked():
+            found = self.find()  # whoever held the lock before may have built it
+            if found is not None:
+                return found
+            digests = self._digests()
+            key = _digest(FORMAT, *self.size, *digests)
+            found = self._complete(key) or self._decode(key, digests)
+            if self.alias is not None:
+                with whole_file(self.alias) as path:
+                    path.write_text(json.dumps({"key": key}))
+            return found
+
+    def _complete(self, key: str) -> tuple[Path, dict[int, str]] | None:
+        """Return the pixel file of that key unless it, or a part of it, is missing."""
+        pixels, info = self.folder / f"{key}.pixels", _load(self.folder / f"{key}.json")
+        if info is None or not pixels.exists():
+            return None
+        unreadable = {int(index): reason for index, reason in info["unreadable"].items()}
+        whole = pixels.stat().st_size == (len(self.paths) - len(unreadable)) * self.crop_bytes
+        return (pixels, unreadable) if whole else None
+
+    def _stats(self) -> str | None:
+        """Return a digest of what the file system says of the images; None where it cannot be trusted.
+
+        The change time cannot be set back by copying or touching, so any change of content shows.
+        """
+        parts: list[object] = [FORMAT, *self.size]
+        for path in self.paths:
+            try:
+                stat = path.stat()
+            except OSError:
+                return None
+            if self.started_ns - stat.st_ctime_ns < SETTLED_NS:
+                return None
+            parts += [path.absolute(), stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
+        return _digest(*parts)
+
+    def _digests(self) -> list[str]:
+        def digest(path: Path) -> str:
+            try:
+                return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+            except OSError:
+                return "unreadable"
+
+        with ThreadPoolExecutor(_workers()) as pool, Bar("Reading images", len(self.paths)) as bar:
+            return list(_advance(pool.map(digest, self.paths), bar))
+
+    def _decode(self, key: str, digests: list[str]) -> tuple[Path, dict[int, str]]:
+        unreadable: dict[int, str] = {}
+        pixels = self.folder / f"{key}.pixels"
+        title = f"Decoding crops to {self.size[0]} x {self.size[1]}"
+        try:
+            self._refuse_small_disk()
+            with (
+                whole_file(pixels) as partial,
+                partial.open("wb") as stream,
+                ThreadPoolExecutor(_workers()) as pool,
+                Bar(title, len(self.paths)) as bar,
+            ):
+                for start in range(0, len(self.paths), CHUNK):
+                    positions = range(start, min(start + CHUNK, len(self.paths)))
+                    decoded = pool.map(self._pixels_of, (self.paths[i] for i in positions), digests[start:])
+                    for position, result in zip(positions, _advance(decoded, bar), strict=True):
+                        if isinstance(result, str):
+                            unreadable[position] = result
+                        else:
+                            stream.write(result.data)
+                stream.close()
+                with whole_file(self.folder / f"{key}.json") as info:
+                    info.write_text(json.dumps({"unreadable": unreadable}))
+        except UserError as error:
+            if isinstance(error.__cause__, OSError):
+                raise UserError(f"{error} {self._advice()}") from error
+            raise
+        return pixels, unreadable
+
+    def _pixels_of(self, path: Path, digest: str) -> Pixels | str:
+        """Decode one image, or return why it cannot be."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            return f"cannot be read: {error.strerror}."
+        if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
+            raise UserError(
+                f"{path} changed while it was read. Let what writes there finish, then run again."
+            )
+        try:
+            return np.ascontiguousarray(resize(decode(data), self.size))
+        except UserError as error:
+            return str(error)
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold pictures of people
+        except OSError as error:
+            raise UserError(
+                f"Cannot make the folder {self.folder}: {error.strerror}. {self._advice()}"
+            ) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the folder's lock, and clear away what killed processes left half-written."""
+        try:
+            lock = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise UserError(f"Cannot write to {self.folder}: {error.strerror}. {self._advice()}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stderr.print(f"Another process decodes crops into {self.folder}: waiting for it.")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            for stale in self.folder.glob(".*"):
+                stale.unlink()
+            yield
+
+    def _refuse_small_disk(self) -> None:
+        free = shutil.disk_usage(self.folder).free
+        if free < len(self.paths) * self.crop_bytes:
+            raise UserError(f"{self.folder} has {free / 1e9:.2f} GB free. {self._advice()}")
+
+    def _advice(self) -> str:
+        need = len(self.paths) * self.crop_bytes / 1e9
+        height, width = self.size
+        return (
+            f"The pixels of {len(self.paths):,} crops at {height} x {width} take {need:.2f} GB; the "
+            f"environment "
+            "variable RESIGHT_CACHE names another folder for them."
+        )
+
+
+def _workers() -> int:
+    return min(16, os.cpu_count() or 1)  # beyond, threads wait for the interpreter more than they decode
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.blake2b(
+        "\n".join(map(str, parts)).encode("utf-8", "surrogateescape"), digest_size=16
+    ).hexdigest()
+
+
+def _load(path: Path | None) -> Any:
+    """Return the value of a JSON file, or None where there is none."""
+    try:
+        return None if path is None else json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _advance(results: Iterable[T], bar: Bar) -> Iterator[T]:
+    for result in results:
+        yield result
+        bar.advance()
+
+
+def _refusal(skipped: tuple[tuple[Path, str], ...], total: int) -> str:
+    (path, reason), count = skipped[0], len(skipped)
+    if count == total:
+        return f"None of the {total:,} crops can be read. The first, {path}, {reason}"
+    more = "" if count == 1 else f" {count - 1} more of {total:,} cannot be read either."
+    return f"{path} {reason}{more} Repair or remove what is damaged, or leave it out with --skip-unreadable."

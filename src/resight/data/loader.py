@@ -1,0 +1,92 @@
+"""Batches on the device: gathered from the decoded pixels, augmented, prepared ahead in a thread."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resight.data.augment import Augmentation
+from resight.data.samplers import Sampler
+from resight.seeds import derive_seed
+
+AHEAD = 2
+"""Batches that wait, ready, while the consumer works on another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Crops to train on.
+
+    Attributes:
+        images: uint8 [B, 3, H, W] on the device, channels_last in memory.
+        persons: int64 [B] on the device, class of each crop.
+        items: int64 [B] on the CPU, positions of the crops in the loader's pixels.
+    """
+
+    images: Tensor
+    persons: Tensor
+    items: Tensor
+
+
+class Loader:
+    """The batches of a training set.
+
+    Args:
+        pixels: uint8 [N, H, W, 3], such as ``PixelCache.pixels``.
+        person_classes: int64 [N], 0 to persons - 1.
+        sampler: chooses the crops of each batch.
+        augmentations: applied to each batch in this order.
+        device: where batches go, and where they are augmented.
+        seed: of the run; augmentation of a step is drawn from (seed, epoch, step) alone.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        person_classes: NDArray[np.int64],
+        sampler: Sampler,
+        augmentations: Sequence[Augmentation],
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.pixels, self.sampler, self.augmentations = pixels, sampler, tuple(augmentations)
+        self.persons = torch.from_numpy(person_classes)
+        self.device, self.seed = device, seed
+
+    def __len__(self) -> int:
+        """Return the number of batches in every epoch."""
+        return len(self.sampler)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the epoch's batches from step ``start`` on.
+
+        What goes wrong in the thread is raised here; the thread ends with the iterator, wherever that stops.
+        """
+        batches = self.sampler.batches(epoch)
+        waiting: deque[Future[Batch]] = deque()
+        pool = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        try:
+            for step in range(start, len(batches)):
+                waiting.append(pool.submit(self._batch, batches[step], epoch, step))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _batch(self, indices: NDArray[np.int64], epoch: int, step: int) -> Batch:
+        items = torch.from_numpy(indices)
+        images, persons = torch.from_numpy(self.pixels[indices]).permute(0, 3, 1, 2), self.persons[items]
+        if self.device.type == "cuda":
+            images = images.pin_memory().to(self.device, non_blocking=True)
+            persons = persons.to(self.device)
+        generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "augment", epoch, step))
+        for augment in self.augmentations:
+            images = augment(images, generator)
+        return Batch(images, persons, items)

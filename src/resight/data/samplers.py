@@ -1,0 +1,135 @@
+"""Which crops make up each batch: a function of (seed, epoch) alone."""
+
+from typing import Annotated, Literal
+from typing import Protocol as Interface
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from resight.errors import UserError
+from resight.registry import Registry
+from resight.seeds import derive_seed
+
+Indices = NDArray[np.int64]
+
+
+class Sampler(Interface):
+    """Makes the batches of an epoch. Built as ``SAMPLERS.build(name, persons, seed, **settings)``.
+
+    ``persons`` is int64 [N], the person of each training crop; a batch is int64 indices into it.
+    """
+
+    def batches(self, epoch: int) -> list[Indices]:
+        """Return the epoch's batches."""
+
+    def __len__(self) -> int:
+        """Return the number of batches in every epoch."""
+
+
+SAMPLERS: Registry[Sampler] = Registry("sampler", "resight.data")
+
+
+@SAMPLERS.register("random")
+class RandomSampler:
+    """Every crop once an epoch, in random order.
+
+    The last batch is smaller where the number of crops is no multiple of ``batch_size``; if a single crop
+    would be left, it joins the batch before, because batch normalisation cannot train on one crop.
+
+    Args:
+        persons: int64 [N].
+        seed: of the run.
+        batch_size: crops a batch, two or more.
+        drop_last: leave a smaller last batch out.
+
+    Raises:
+        UserError: there are fewer crops than make a batch.
+    """
+
+    def __init__(
+        self,
+        persons: Indices,
+        seed: int,
+        *,
+        batch_size: Annotated[int, Field(ge=2)] = 32,
+        drop_last: bool = False,
+    ) -> None:
+        self.crops, self.seed, self.batch_size = len(persons), seed, batch_size
+        least = batch_size if drop_last else 2
+        if self.crops < least:
+            raise UserError(f"A batch needs {least} crops, but there are {self.crops} to train on.")
+        full, rest = divmod(self.crops, batch_size)
+        self.steps = full + (rest > 1 and not drop_last)
+        self.used = full * batch_size if drop_last else self.crops
+
+    def batches(self, epoch: int) -> list[Indices]:
+        """Return the epoch's batches: every crop in exactly one (without ``drop_last``)."""
+        order = _generator(self.seed, epoch).permutation(self.crops)[: self.used]
+        return np.split(order, np.arange(1, self.steps) * self.batch_size)
+
+    def __len__(self) -> int:
+        """Return the number of batches in every epoch."""
+        return self.steps
+
+
+@SAMPLERS.register("pk")
+class PersonSampler:
+    """P x K: each batch holds ``crops`` crops of each of ``persons`` persons, person by person.
+
+    A person with fewer crops than that repeats them as evenly as can be. Persons come in random order, each
+    once before any comes again; those left over that fill no batch wait for another epoch's order.
+
+    Args:
+        persons_of_crops: int64 [N].
+        seed: of the run.
+        persons: P, persons a batch.
+        crops: K, crops of each.
+        epoch: ``persons``: about every person once (751 persons, P = 32: 23 batches); ``crops``: as many
+            crops as there are images.
+
+    Raises:
+        UserError: a batch needs more persons than there are.
+    """
+
+    def __init__(
+        self,
+        persons_of_crops: Indices,
+        seed: int,
+        *,
+        persons: Annotated[int, Field(ge=2)] = 16,
+        crops: Annotated[int, Field(ge=1)] = 4,
+        epoch: Literal["persons", "crops"] = "persons",
+    ) -> None:
+        self.seed, self.persons, self.crops = seed, persons, crops
+        order = np.argsort(persons_of_crops, kind="stable")
+        _, first = np.unique(persons_of_crops[order], return_index=True)
+        self.crops_of = np.split(order, first[1:])
+        if persons > len(first):
+            raise UserError(
+                f"A batch of {persons} persons is larger than the training set allows: it has {len(first)} "
+                f"persons. Set the sampler's persons to {len(first)} or less."
+            )
+        self.steps_a_round = len(first) // persons
+        enough = max(1, len(order) // (persons * crops))
+        self.steps = self.steps_a_round if epoch == "persons" else enough
+
+    def batches(self, epoch: int) -> list[Indices]:
+        """Return the epoch's batches, each of exactly P * K indices, in groups of K."""
+        generator = _generator(self.seed, epoch)
+        chosen: list[NDArray[np.int64]] = []
+        while len(chosen) < self.steps:
+            order = generator.permutation(len(self.crops_of))[: self.steps_a_round * self.persons]
+            chosen += order.reshape(-1, self.persons)[: self.steps - len(chosen)]
+        return [np.concatenate([self._draw(person, generator) for person in group]) for group in chosen]
+
+    def __len__(self) -> int:
+        """Return the number of batches in every epoch."""
+        return self.steps
+
+    def _draw(self, person: int, generator: np.random.Generator) -> Indices:
+        return np.resize(generator.permutation(self.crops_of[person]), self.crops)
+
+
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.default_rng(derive_seed(seed, "sampler", epoch))
