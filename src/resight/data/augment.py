@@ -65,10 +65,9 @@ class PadAndCrop:
         padded = functional.pad(pixels, (0, 0, pad, pad, pad, pad))
         image, row, column, channel = padded.stride()
         places = 2 * pad + 1
-        windows = (
-            padded.as_strided(  # every window of the image's size, as a view: picking one copies whole rows
-                (count, places, places, height, width, channels), (image, row, column, row, column, channel)
-            )
+        # Every window of the image's size, as a view: picking one copies whole lines.
+        windows = padded.as_strided(
+            (count, places, places, height, width, channels), (image, row, column, row, column, channel)
         )
         top, left = torch.randint(places, (2, count), generator=generator, device=images.device)
         return windows[torch.arange(count, device=images.device), top, left].permute(0, 3, 1, 2)
@@ -108,10 +107,8 @@ class RandomErasing:
         tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
         fits = (tall < height) & (wide < width) & (draws[4, :, :1] < self.p)
         first = fits.int().argmax(dim=1, keepdim=True)
-        tall, wide = (
-            (tall * fits).gather(1, first),
-            (wide * fits).gather(1, first),
-        )  # zero where none is wanted
+        tall, wide = tall * fits, wide * fits  # zero where no rectangle is wanted, or none fits
+        tall, wide = tall.gather(1, first), wide.gather(1, first)
         top = (draws[2].gather(1, first) * (height - tall + 1)).floor()
         left = (draws[3].gather(1, first) * (width - wide + 1)).floor()
         return _fill(images, top, left, top + tall, left + wide, self.fill, generator)
@@ -119,14 +116,14 @@ class RandomErasing:
 
 @AUGMENTATIONS.register("cutout")
 class Cutout:
-    """Fill a square whose centre lies anywhere in the image (DeVries and Taylor, 2017); its outside part is
-    cut off.
+    """Fill a square (DeVries and Taylor, Improved Regularization with Cutout, 2017).
+
+    Its centre lies anywhere in the image; what of it lies outside is cut off.
 
     Args:
         p: probability of each image.
         size: side of the square in pixels.
-        fill: ``mean`` (zero after normalisation, as the authors), ``black``, or ``random`` values for each
-            pixel.
+        fill: ``mean`` (zero after normalisation, as the authors), ``black``, or ``random`` for each pixel.
     """
 
     def __init__(
@@ -188,10 +185,7 @@ class ColourJitter:
 
 
 def _turns(angles: Tensor, grey: Tensor) -> Tensor:
-    """Return matrices [B, 3, 3] that turn hues by the angles and keep every grey and every luminance.
-
-    Colour minus grey lies in a plane; a quarter turn in it is the plane's own cross product, as in YIQ.
-    """
+    """Return matrices [B, 3, 3] that turn colours by the angles [B] in YIQ, keeping greys and luminance."""
     eye = torch.eye(3, device=angles.device)
     to_yiq = torch.tensor(
         [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], device=angles.device
@@ -220,9 +214,10 @@ def _fill(
     count, height, width, channels = pixels.shape
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device).repeat_interleave(channels)
-    inside = ((rows >= top) & (rows < bottom))[:, :, None] & ((columns >= left) & (columns < right))[:, None,
-    :] lines = pixels.view(count, height, width * channels)  # whole lines of bytes: three times faster than
-    by colour if fill == "random":
+    inside_rows, inside_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+    inside = inside_rows[:, :, None] & inside_columns[:, None, :]
+    lines = pixels.view(count, height, width * channels)  # whole lines of bytes: faster than by colour
+    if fill == "random":
         values = _noise(lines, generator)
     else:
         colour = MEAN_COLOUR if fill == "mean" else (0, 0, 0)

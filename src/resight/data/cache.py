@@ -94,6 +94,11 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
 
 
+def content_digest(data: bytes) -> str:
+    """Return the name of these contents: 32 hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
 class _Store:
     """The files of one list of images at one size: ``KEY.pixels``, ``KEY.json`` and ``stat-KEY.json``."""
 
@@ -153,7 +158,7 @@ class _Store:
     def _digests(self) -> list[str]:
         def digest(path: Path) -> str:
             try:
-                return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+                return content_digest(path.read_bytes())
             except OSError:
                 return "unreadable"
 
@@ -195,9 +200,9 @@ class _Store:
             data = path.read_bytes()
         except OSError as error:
             return f"cannot be read: {error.strerror}."
-        if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
+        if content_digest(data) != digest:
             raise UserError(
-                f"{path} changed while it was read. Let what writes there finish, then run again."
+                f"{path} changed while it was read. Run again when nothing writes there any more."
             )
         try:
             return np.ascontiguousarray(resize(decode(data), self.size))
@@ -208,9 +213,7 @@ class _Store:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold pictures of people
         except OSError as error:
-            raise UserError(
-                f"Cannot make the folder {self.folder}: {error.strerror}. {self._advice()}"
-            ) from error
+            raise UserError(f"Cannot make {self.folder}: {error.strerror}. {self._advice()}") from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -238,9 +241,8 @@ class _Store:
         need = len(self.paths) * self.crop_bytes / 1e9
         height, width = self.size
         return (
-            f"The pixels of {len(self.paths):,} crops at {height} x {width} take {need:.2f} GB; the "
-            f"environment "
-            "variable RESIGHT_CACHE names another folder for them."
+            f"The pixels of {len(self.paths):,} crops at {height} x {width} take {need:.2f} GB; "
+            "the environment variable RESIGHT_CACHE names another folder for them."
         )
 
 
@@ -249,9 +251,7 @@ def _workers() -> int:
 
 
 def _digest(*parts: object) -> str:
-    return hashlib.blake2b(
-        "\n".join(map(str, parts)).encode("utf-8", "surrogateescape"), digest_size=16
-    ).hexdigest()
+    return content_digest("\n".join(map(str, parts)).encode("utf-8", "surrogateescape"))
 
 
 def _load(path: Path | None) -> Any:

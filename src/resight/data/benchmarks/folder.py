@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,8 @@ class Folder:
     """One sub-folder a person, images anywhere under it; or that in train, query and gallery (or test)."""
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether there is a sub-folder to take for a person."""
-        return any(child.is_dir() for child in root.iterdir())
+        """Tell that any folder will do."""
+        return True
 
     def read(self, root: Path, pattern: str | None) -> Benchmark:
         """Return crops with persons numbered from 1 in natural order of their labels (``2`` before ``10``).
@@ -54,40 +55,32 @@ class Folder:
         paths = [path for found in files.values() for path in found]
         if not paths:
             raise UserError(f"{root} holds no image file ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-        if pattern is None:
-            expression = (
-                MARKET_NAME if all(MARKET_NAME.fullmatch(path.name) for path in paths) else re.compile("")
+        expression = _expression(pattern, paths)
+        labels = {
+            part: {path: _label(path, root, folders[part], expression) for path in found}
+            for part, found in files.items()
+        }
+        read = {part: [label for label in found.values() if label] for part, found in labels.items()}
+        unread = [path for found in labels.values() for path, label in found.items() if label is None]
+        notes = _left_alone(root, folders)
+        if unread and pattern is not None:
+            raise UserError(
+                f"{len(unread)} of {len(paths)} images in {root} cannot be read with --pattern '{pattern}': "
+                f"{examples(unread, root)}. It is searched in the path behind {root}/, and names the person "
+                "unless a sub-folder does. Mend it, or move these images away."
             )
-            groups = {"camera"} & expression.groupindex.keys()
-        else:
-            expression = _compile(pattern)
-            groups = {"person", "camera"} & expression.groupindex.keys()
-        labelled: dict[str, list[_Labelled]] = {}
-        unread = []
-        for part, found in files.items():
-            labelled[part] = []
-            for path in found:
-                label = _label(path, root, folders[part], expression, groups)
-                if label is None:
-                    unread.append(path)
-                else:
-                    labelled[part].append(label)
-        notes = []
+        if len(unread) == len(paths):
+            raise UserError(
+                f"The {len(paths)} images in {root} lie in no sub-folders: {examples(paths, root)}. "
+                f"Put each person's images into a folder, or say how to read the names, such as {EXAMPLE}."
+            )
         if unread:
-            if pattern is not None:
-                raise UserError(_unmatched(unread, len(paths), root, pattern, groups))
-            if len(unread) == len(paths):
-                raise UserError(
-                    f"The {len(paths)} images in {root} lie in no sub-folders, for instance "
-                    f"{examples(paths, root)}. Put each person's images into a folder of their own, or say "
-                    f"how to read the names, such as {EXAMPLE}."
-                )
             notes.append(
-                f"{len(unread)} images outside any person's folder are left out: {examples(unread, root)}."
+                f"{len(unread)} images in no person's folder are left out: {examples(unread, root)}."
             )
-        if pattern is None and groups:
+        if expression is MARKET_NAME:
             notes.append("Cameras are read from the file names, which have Market-1501 form.")
-        return _benchmark(root, labelled, notes)
+        return _benchmark(root, read, notes)
 
 
 def _parts(root: Path) -> dict[str, Path]:
@@ -100,43 +93,38 @@ def _parts(root: Path) -> dict[str, Path]:
     return found if len(found) > 1 else {"train": root}
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def _left_alone(root: Path, folders: Mapping[str, Path]) -> list[str]:
+    if len(folders) == 1:
+        return []
+    used = set(folders.values())
+    others = [child.name for child in sorted(root.iterdir()) if child.is_dir() and child not in used]
+    return [f"Folders that are no part of the split are left alone: {', '.join(others)}."] if others else []
+
+
+def _expression(pattern: str | None, paths: Iterable[Path]) -> re.Pattern[str] | None:
+    """Return what reads labels from paths; None where only the sub-folder does."""
+    if pattern is None:
+        return MARKET_NAME if all(MARKET_NAME.fullmatch(path.name) for path in paths) else None
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise UserError(
-            f"--pattern '{pattern}' is no regular expression: {error}. Expected such as {EXAMPLE}."
-        ) from None
+        raise UserError(f"--pattern '{pattern}' is no regular expression: {error}. Try {EXAMPLE}.") from None
     if not {"person", "camera"} & expression.groupindex.keys():
-        raise UserError(
-            f"--pattern '{pattern}' has neither a group 'person' nor 'camera'. Expected such as {EXAMPLE}."
-        )
+        raise UserError(f"--pattern '{pattern}' has neither a group 'person' nor 'camera'. Try {EXAMPLE}.")
     return expression
 
 
-def _label(
-    path: Path, root: Path, folder: Path, expression: re.Pattern[str], groups: set[str]
-) -> _Labelled | None:
-    """Read one path; None where the expression does not match or no sub-folder names the person."""
-    found = expression.search(path.relative_to(root).as_posix())
-    if found is None or any(found[group] is None for group in groups):
-        return None
+def _label(path: Path, root: Path, folder: Path, expression: re.Pattern[str] | None) -> _Labelled | None:
+    """Read one path; None where the expression does not match or nothing names the person."""
     inside = path.relative_to(folder).parts
-    if "person" not in groups and len(inside) < 2:
-        return None
-    return _Labelled(
-        path,
-        person=found["person"] if "person" in groups else inside[0],
-        camera=found["camera"] if "camera" in groups else None,
-    )
-
-
-def _unmatched(unread: list[Path], total: int, root: Path, pattern: str, groups: set[str]) -> str:
-    wanted = "match" if "person" in groups else "match, or lie in no sub-folder that names the person"
-    return (
-        f"{len(unread)} of {total} images in {root} do not {wanted}: {examples(unread, root)}. "
-        f"The --pattern '{pattern}' is searched in the path behind {root}/. Mend it, or move the images away."
-    )
+    labels: dict[str, str | None] = {"person": inside[0] if len(inside) > 1 else None}
+    if expression is not None:
+        found = expression.search(path.relative_to(root).as_posix())
+        if found is None or ("camera" in expression.groupindex and found["camera"] is None):
+            return None
+        named = found.groupdict()
+        labels |= {"camera": named["camera"]} if expression is MARKET_NAME else named
+    return None if labels["person"] is None else _Labelled(path, labels["person"], labels.get("camera"))
 
 
 def _benchmark(root: Path, parts: dict[str, list[_Labelled]], notes: list[str]) -> Benchmark:
@@ -179,9 +167,7 @@ def _number_persons(parts: dict[str, list[_Labelled]]) -> dict[str, int]:
     labels = {part: {item.person for item in items} for part, items in parts.items()}
     everyone = set().union(*labels.values())
     special = {"-1": JUNK}
-    if "0000" in labels.get("gallery", ()) and not any(
-        "0000" in labels[part] for part in labels.keys() - {"gallery"}
-    ):
+    if "0000" in labels.pop("gallery", ()) and not any("0000" in others for others in labels.values()):
         special["0000"] = DISTRACTOR
     names = sorted(everyone - special.keys(), key=natural)
     return {name: number for number, name in enumerate(names, 1)} | special
@@ -201,17 +187,13 @@ def _refuse_hopeless(root: Path, everyone: list[_Labelled], *, given_split: bool
     images = Counter(item.person for item in everyone)
     if len(images) == 1:
         (person,) = images
-        hint = (
-            f" If its sub-folders are the persons, name {root / person} instead."
-            if (root / person).is_dir()
-            else ""
-        )
+        inner = root / person
+        hint = f" If its sub-folders are the persons, name {inner} instead." if inner.is_dir() else ""
         raise UserError(
             f"All {len(everyone)} images in {root} are of one person, '{person}': two are needed.{hint}"
         )
     if max(images.values()) == 1 and not given_split:
         raise UserError(
-            f"Each of the {len(images)} persons in {root} has a single image: there is no pair to learn "
-            f"from or "
-            "to match. Two images a person are needed, better more."
+            f"Each of the {len(images)} persons in {root} has a single image: there is no pair to learn from "
+            "or to match. Two images a person are needed, better more."
         )

@@ -21,7 +21,8 @@ class Market1501:
 
     def recognises(self, root: Path) -> bool:
         """Tell whether a part is there, or crops with such names lie in the folder itself."""
-        if any((root / part).is_dir() for part in (PARTS["train"], PARTS["gallery"])):
+        parts = (root / PARTS["train"], root / PARTS["gallery"])
+        if any(part.is_dir() and list_images(part) for part in parts):
             return True
         return any(NAME.fullmatch(path.name) for path in list_images(root))
 
@@ -29,12 +30,10 @@ class Market1501:
         """Return the parts that are there; crops in the folder itself are the training part.
 
         Raises:
-            UserError: no part has an image, or names are of another form.
+            UserError: names are of another form.
         """
         folders = {part: root / name for part, name in PARTS.items() if (root / name).is_dir()}
         files = {part: list_images(folder) for part, folder in (folders or {"train": root}).items()}
-        if not any(files.values()):
-            raise UserError(f"{root} holds no image in {', '.join(PARTS.values())}.")
         _refuse_other_names([path for part in files.values() for path in part], root)
         crops = {part: tuple(map(_crop, paths)) for part, paths in files.items()}
         notes = []
@@ -64,7 +63,6 @@ def _refuse_other_names(paths: list[Path], root: Path) -> None:
     if others:
         raise UserError(
             f"{len(others)} of {len(paths)} images in {root} are not named PPPP_cCsS_FFFFFF_BB.jpg (person, "
-            f"camera, sequence, frame, box), for instance {examples(others, root)}. Rename them, move them "
-            f"away, "
-            r"or say how to read them all, such as --pattern '(?P<person>\d+)_c(?P<camera>\d+)'."
+            f"camera, sequence, frame, box), for instance {examples(others, root)}. Rename or move them, or "
+            r"say how to read all of them, such as --pattern '(?P<person>\d+)_c(?P<camera>\d+)'."
         )
