@@ -162,7 +162,7 @@ class _Store:
             except OSError:
                 return "unreadable"
 
-        with ThreadPoolExecutor(_workers()) as pool, Bar("Reading images", len(self.paths)) as bar:
+        with ThreadPoolExecutor(workers()) as pool, Bar("Reading images", len(self.paths)) as bar:
             return list(_advance(pool.map(digest, self.paths), bar))
 
     def _decode(self, key: str, digests: list[str]) -> tuple[Path, dict[int, str]]:
@@ -174,7 +174,7 @@ class _Store:
             with (
                 whole_file(pixels) as partial,
                 partial.open("wb") as stream,
-                ThreadPoolExecutor(_workers()) as pool,
+                ThreadPoolExecutor(workers()) as pool,
                 Bar(title, len(self.paths)) as bar,
             ):
                 for start in range(0, len(self.paths), CHUNK):
@@ -246,7 +246,8 @@ class _Store:
         )
 
 
-def _workers() -> int:
+def workers() -> int:
+    """Return how many threads read and decode images."""
     return min(16, os.cpu_count() or 1)  # beyond, threads wait for the interpreter more than they decode
 
 

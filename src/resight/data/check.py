@@ -1,0 +1,299 @@
+"""Looking a data set over before training on it: counts, and everything that would spoil a run or a score."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resight.data.benchmark import Benchmark
+from resight.data.cache import content_digest, workers
+from resight.data.crop import DISTRACTOR, JUNK, Crop
+from resight.data.images import decode
+from resight.errors import UserError
+from resight.progress import track
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Counts of one split.
+
+    Attributes:
+        crops: all of them, junk and distractors included.
+        persons, cameras: how many different ones; cameras is 0 where they are not known.
+        junk, distractors: crops with these labels.
+        cross_camera_pairs: pairs of crops of one person under two cameras.
+        single_image: persons with one crop in this part.
+        single_camera: persons with two crops or more, all under one camera (0 where cameras are not known).
+        smallest, median, largest: height and width of the images in pixels, each taken alone; None where no
+            image could be read.
+    """
+
+    crops: int
+    persons: int
+    cameras: int
+    junk: int
+    distractors: int
+    cross_camera_pairs: int
+    single_image: int
+    single_camera: int
+    smallest: tuple[int, int] | None
+    median: tuple[int, int] | None
+    largest: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What the protocol leaves of the test, as evaluation counts it.
+
+    Attributes:
+        queries: all of them.
+        with_match: queries of which a gallery crop counts as right.
+        person_missing: queries whose person is not in the gallery (besides the query itself).
+        same_camera_only: queries whose person is in the gallery under the query's own camera only.
+        not_a_person: queries labelled as junk or distractor.
+        pairs: pairs of query and gallery crop that count as right.
+    """
+
+    queries: int
+    with_match: int
+    person_missing: int
+    same_camera_only: int
+    not_a_person: int
+    pairs: int
+
+    def why_none(self) -> str:
+        """Return what keeps the other queries from a match, for a sentence."""
+        reasons = (
+            (self.person_missing, "of persons who are not there"),
+            (self.same_camera_only, "of persons who are there under the query's own camera only"),
+            (self.not_a_person, "labelled as junk or distractor"),
+        )
+        return ", ".join(f"{count} {reason}" for count, reason in reasons if count)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was found.
+
+    Attributes:
+        benchmark: what was looked at.
+        parts: counts of ``train``, ``query`` and ``gallery``, empty ones left out.
+        matches: of query and gallery; None without queries.
+        unreadable: path and reason of each image that is none.
+        duplicates: groups of files with equal contents.
+        in_train_and_test: persons that are in both.
+        problems: sentences about what makes the set unusable as it is.
+        warnings: sentences about what a user should know.
+    """
+
+    benchmark: Benchmark
+    parts: dict[str, Part]
+    matches: Matches | None
+    unreadable: tuple[tuple[Path, str], ...]
+    duplicates: tuple[tuple[Crop, ...], ...]
+    in_train_and_test: tuple[int, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain data: paths relative to the set's folder, persons by their own names."""
+        benchmark = self.benchmark
+        return {
+            "name": benchmark.name,
+            "path": str(benchmark.root),
+            "protocol": benchmark.protocol.name,
+            "usable": not self.problems,
+            "problems": list(self.problems),
+            "warnings": list(self.warnings),
+            "notes": list(benchmark.notes),
+            "parts": {name: asdict(part) for name, part in self.parts.items()},
+            "matches": None if self.matches is None else asdict(self.matches),
+            "persons_in_train_and_test": [_name(benchmark, person) for person in self.in_train_and_test],
+            "unreadable": [
+                {"path": _relative(benchmark, path), "reason": reason} for path, reason in self.unreadable
+            ],
+            "duplicates": [
+                {
+                    "paths": [_relative(benchmark, crop.path) for crop in group],
+                    "persons": sorted({_name(benchmark, crop.person) for crop in group}),
+                }
+                for group in self.duplicates
+            ],
+        }
+
+
+def check_benchmark(benchmark: Benchmark) -> Check:
+    """Read every image of the data set and count what is there and what is wrong."""
+    splits = {"train": benchmark.train, "query": benchmark.query, "gallery": benchmark.gallery}
+    crops = {
+        crop.path: crop for split in splits.values() for crop in split
+    }  # a crop may be query and gallery
+    with ThreadPoolExecutor(workers()) as pool:
+        looks = dict(zip(crops, track(pool.map(_look, crops), "Reading images", len(crops)), strict=True))
+    sizes = {path: look.size for path, look in looks.items() if look.size is not None}
+    unreadable = tuple((path, look.reason) for path, look in looks.items() if look.size is None)
+    same: dict[str, list[Crop]] = defaultdict(list)
+    for path in sizes:
+        same[looks[path].digest].append(crops[path])
+    duplicates = tuple(tuple(group) for group in same.values() if len(group) > 1)
+    train = {crop.person for crop in benchmark.train}
+    test = {crop.person for crop in (*benchmark.query, *benchmark.gallery) if crop.person > 0}
+    both = tuple(sorted(train & test))
+    parts = {name: _count(split, sizes) for name, split in splits.items() if split}
+    matches = count_matches(benchmark) if benchmark.query else None
+    return Check(
+        benchmark,
+        parts,
+        matches,
+        unreadable,
+        duplicates,
+        both,
+        problems=tuple(_problems(benchmark, parts, matches, unreadable, both)),
+        warnings=tuple(_warnings(benchmark, parts, matches, duplicates)),
+    )
+
+
+def count_matches(benchmark: Benchmark) -> Matches:
+    """Count which queries have a match in the gallery by the benchmark's protocol, and why the others have none."""
+    of_person = Counter(crop.person for crop in benchmark.gallery)
+    of_view = Counter((crop.person, crop.camera) for crop in benchmark.gallery)
+    in_gallery = set(benchmark.gallery)
+    found: Counter[str] = Counter()
+    pairs = 0
+    for query in benchmark.query:
+        others = of_person[query.person] - (query in in_gallery)
+        right = others
+        if benchmark.protocol.cross_camera:
+            right = of_person[query.person] - of_view[query.person, query.camera]
+        if query.person <= 0:
+            found["not_a_person"] += 1
+        elif right:
+            found["with_match"] += 1
+            pairs += right
+        else:
+            found["same_camera_only" if others else "person_missing"] += 1
+    names = ("with_match", "person_missing", "same_camera_only", "not_a_person")
+    return Matches(len(benchmark.query), **{name: found[name] for name in names}, pairs=pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    digest: str = ""
+    size: tuple[int, int] | None = None
+    reason: str = ""
+
+
+def _look(path: Path) -> _Look:
+    try:
+        data = path.read_bytes()
+        height, width, _ = decode(data).shape
+    except OSError as error:
+        return _Look(reason=f"cannot be read: {error.strerror}.")
+    except UserError as error:
+        return _Look(reason=str(error))
+    return _Look(content_digest(data), (height, width))
+
+
+def _count(crops: Sequence[Crop], sizes: dict[Path, tuple[int, int]]) -> Part:
+    views: dict[int, Counter[int | None]] = defaultdict(Counter)
+    for crop in crops:
+        if crop.person > 0:
+            views[crop.person][crop.camera] += 1
+    cameras = {crop.camera for crop in crops} - {None}
+    known = np.array([sizes[crop.path] for crop in crops if crop.path in sizes])
+    pairs = sum(view.total() ** 2 - sum(count**2 for count in view.values()) for view in views.values()) // 2
+
+    def of_sizes(percentile: int) -> tuple[int, int] | None:
+        if not len(known):
+            return None
+        height, width = np.percentile(known, percentile, axis=0, method="lower")
+        return int(height), int(width)
+
+    return Part(
+        crops=len(crops),
+        persons=len(views),
+        cameras=len(cameras),
+        junk=sum(crop.person == JUNK for crop in crops),
+        distractors=sum(crop.person == DISTRACTOR for crop in crops),
+        cross_camera_pairs=pairs,
+        single_image=sum(view.total() == 1 for view in views.values()),
+        single_camera=sum(view.total() > 1 and len(view) == 1 for view in views.values()) if cameras else 0,
+        smallest=of_sizes(0),
+        median=of_sizes(50),
+        largest=of_sizes(100),
+    )
+
+
+def _problems(
+    benchmark: Benchmark,
+    parts: dict[str, Part],
+    matches: Matches | None,
+    unreadable: tuple[tuple[Path, str], ...],
+    both: tuple[int, ...],
+) -> list[str]:
+    found = []
+    if unreadable:
+        path, reason = unreadable[0]
+        more = f" {len(unreadable) - 1} more cannot be read either." if len(unreadable) > 1 else ""
+        found.append(
+            f"{_relative(benchmark, path)} {reason}{more} Repair or remove what is damaged, or leave it out "
+            "with --skip-unreadable."
+        )
+    if both:
+        names = ", ".join(_name(benchmark, person) for person in both[:3])
+        found.append(
+            f"{len(both)} persons are in both the training part and the test, such as {names}: a score would not "
+            "tell how unseen people are recognised."
+        )
+    if "train" in parts and parts["train"].persons < 2:
+        found.append(f"{parts['train'].persons} person to train on: two are needed.")
+    if matches is not None and not matches.with_match:
+        found.append(
+            f"None of the {matches.queries} queries has a match in the gallery: {matches.why_none()}."
+        )
+    return found
+
+
+def _warnings(
+    benchmark: Benchmark,
+    parts: dict[str, Part],
+    matches: Matches | None,
+    duplicates: tuple[tuple[Crop, ...], ...],
+) -> list[str]:
+    found = []
+    if (train := parts.get("train")) is not None:
+        if train.single_image:
+            found.append(f"{train.single_image} of {train.persons} persons to train on have a single image.")
+        if train.single_camera:
+            found.append(
+                f"{train.single_camera} of {train.persons} persons to train on are seen by one camera only: they "
+                "teach nothing about how looks change between cameras."
+            )
+    if matches is not None and 0 < matches.with_match < matches.queries:
+        found.append(
+            f"{matches.queries - matches.with_match} of {matches.queries} queries have no match in the gallery "
+            f"and will be left out: {matches.why_none()}."
+        )
+    if duplicates:
+        copies = sum(len(group) - 1 for group in duplicates)
+        found.append(f"{copies} images are exact copies of others.")
+        training = set(benchmark.train)
+        leaks = sum(0 < sum(crop in training for crop in group) < len(group) for group in duplicates)
+        mixed = sum(len({crop.person for crop in group}) > 1 for group in duplicates)
+        if leaks:
+            found.append(f"{leaks} images are in both the training part and the test.")
+        if mixed:
+            found.append(f"{mixed} images are labelled as several persons.")
+    return found
+
+
+def _relative(benchmark: Benchmark, path: Path) -> str:
+    return str(path.relative_to(benchmark.root))
+
+
+def _name(benchmark: Benchmark, person: int) -> str:
+    return benchmark.names.get(person, str(person))
