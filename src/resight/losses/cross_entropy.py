@@ -1,0 +1,63 @@
+"""Identity classification: softmax cross-entropy on the branches' logits."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from resight.errors import UserError, did_you_mean
+from resight.losses.term import TERMS, Term
+from resight.models.representation import Representation
+
+
+@TERMS.register("cross-entropy")
+class CrossEntropy(Term):
+    """Sum over branches of the batch's mean cross-entropy between a branch's logits and the persons.
+
+    HAN (Section 3.1) trains its global and its local branch so, with equal weights.
+
+    Args:
+        label_smoothing: share of the target spread evenly over all persons (Szegedy et al. 2016, Section 7).
+        branches: names of the branches to train; every branch that has logits by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        branches: Annotated[tuple[str, ...], Field(min_length=1)] | None = None,
+    ) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+        self.branches = branches
+
+    def prepare(self, example: Representation, persons: int) -> None:
+        """Refuse a model whose branches lack the logits [B, persons] that are needed."""
+        classified = {
+            name: branch.logits for name, branch in example.branches.items() if branch.logits is not None
+        }
+        if not classified:
+            raise UserError("It needs a branch with logits, and the model has none.")
+        for name in self.branches or classified:
+            if name not in example.branches:
+                raise UserError(f"The model has no branch '{name}'.{did_you_mean(name, example.branches)}")
+            if name not in classified:
+                raise UserError(
+                    f"The model's branch '{name}' has no logits. Those that have: {', '.join(classified)}."
+                )
+            if classified[name].shape[1] != persons:
+                raise UserError(
+                    f"The model's branch '{name}' has logits for {classified[name].shape[1]} persons; "
+                    f"{persons} are trained."
+                )
+
+    def forward(self, representation: Representation, persons: Tensor) -> Tensor:
+        """Return the scalar sum over the chosen branches."""
+        losses = [
+            functional.cross_entropy(branch.logits.float(), persons, label_smoothing=self.label_smoothing)
+            for name, branch in representation.branches.items()
+            if branch.logits is not None and (self.branches is None or name in self.branches)
+        ]
+        return torch.stack(losses).sum()

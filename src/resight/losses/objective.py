@@ -1,0 +1,50 @@
+"""What a stage of training minimises: a weighted sum of named terms."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from resight.errors import UserError
+from resight.losses.term import Term
+from resight.models.representation import Representation
+
+
+class Objective(nn.Module):
+    """Weighted sum of terms, each of which is also returned by name.
+
+    Args:
+        terms: (name, weight, term) of each; names are unique.
+        example: what the model produces for a small batch (shapes only, on the ``meta`` device).
+        persons: number of training persons.
+
+    Raises:
+        UserError: the model cannot feed some of the terms; each is named with its reason.
+    """
+
+    def __init__(
+        self, terms: Sequence[tuple[str, float, Term]], example: Representation, persons: int
+    ) -> None:
+        super().__init__()
+        refused = []
+        for name, _, term in terms:
+            try:
+                term.prepare(example, persons)
+            except UserError as error:
+                refused.append(f"Term '{name}' does not fit the model: {error}")
+        if refused:
+            raise UserError("\n".join(refused))
+        self.names = [name for name, _, _ in terms]
+        self.weights = [weight for _, weight, _ in terms]
+        self.terms = nn.ModuleList(term for _, _, term in terms)
+
+    def forward(self, representation: Representation, persons: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the scalar total, and each term's scalar value before weighting (detached).
+
+        Args:
+            representation: the model's output for B crops.
+            persons: int64 [B] class indices.
+        """
+        losses = [term(representation, persons) for term in self.terms]
+        total = torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
+        return total, {name: loss.detach() for name, loss in zip(self.names, losses, strict=True)}

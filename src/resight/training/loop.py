@@ -1,0 +1,307 @@
+"""The loop of training steps: step, look at the loss, log, checkpoint, and the same again after a kill."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from resight.data.crop import Crop
+from resight.data.loader import Batch
+from resight.device import autocast
+from resight.errors import UserError
+from resight.models.network import Network
+from resight.progress import Bar, stderr
+from resight.seeds import derive_seed
+from resight.training.averaging import Average
+from resight.training.checkpoint import FORMAT, State, load_checkpoint, save_checkpoint
+from resight.training.metrics import MetricsLog
+from resight.training.recipe import Recipe
+from resight.training.run import how_to_resume
+from resight.training.stages import Phase, phase_at
+
+NAMED = 8
+"""Crops of a batch that an error message names; the log names all of them."""
+
+
+class Loop:
+    """A run in progress: everything that changes from step to step.
+
+    Args:
+        recipe: of the run.
+        phases: its stages, put together.
+        model: on the device.
+        crops: the training crops, by which batches are named.
+        data: what identifies the training data, kept in checkpoints.
+        folder: of the run.
+        device: where the model is.
+        log_steps: steps between two looks at the loss; looking waits for a GPU, so it is not done each step.
+        checkpoint_seconds: longest time between two checkpoints.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        phases: Sequence[Phase],
+        model: Network,
+        crops: Sequence[Crop],
+        data: dict[str, Any],
+        folder: Path,
+        device: torch.device,
+        log_steps: int,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.recipe, self.phases, self.model, self.crops, self.data = recipe, phases, model, crops, data
+        self.folder, self.device, self.log_steps, self.checkpoint_seconds = (
+            folder,
+            device,
+            log_steps,
+            checkpoint_seconds,
+        )
+        self.average = Average(model, recipe.ema) if recipe.ema is not None else None
+        self.steps = phases[-1].end_step
+        self.step = 0
+        self.seconds = 0.0
+        self._enter(phases[0])
+        self._sums: dict[str, Any] = {}
+        self._clear_sums()
+        self._window: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def best(self) -> Network:
+        """The model to evaluate and to save: the average, where the recipe has one."""
+        return self.model if self.average is None else self.average.model
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of the last checkpoint."""
+        return self.folder / "checkpoint.pt"
+
+    def restore(self) -> None:
+        """Go back to the last checkpoint.
+
+        Raises:
+            UserError: it is damaged, or of another recipe or other data; the sentence says what differs.
+        """
+        state = load_checkpoint(self.checkpoint)
+        self._refuse_changes(state)
+        self.step, self.seconds, self._sums = state["step"], state["seconds"], state["sums"]
+        self.model.load_state_dict(state["model"])
+        if self.average is not None and state["average"] is not None:
+            self.average.model.load_state_dict(state["average"])
+        if self.step < self.steps:
+            self._enter(phase_at(self.phases, self.step))
+            if self.step > self.phase.first_step:  # else the state is of the stage before
+                self.phase.objective.load_state_dict(state["objective"])
+                self.optimizer.load_state_dict(state["optimizer"])
+
+    def run(self, evaluate: Callable[[Network], dict[str, Any]] | None) -> None:
+        """Train to the end.
+
+        Args:
+            evaluate: called every ``evaluate_every`` epochs but not at the end; what it returns is logged.
+                None where nothing can be evaluated.
+
+        Raises:
+            UserError: the loss is not finite, or the disk is full.
+            KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+        """
+        with (
+            MetricsLog(self.folder, self.step) as self.log,
+            _interruptible() as interrupted,
+            Bar(f"Training {self.recipe.name}", self.steps, self.step) as self.bar,
+        ):
+            while self.step < self.steps:
+                phase = phase_at(self.phases, self.step)
+                if phase is not self.phase:
+                    self._enter(phase)
+                if evaluate is not None:
+                    self._evaluate_if_due(evaluate)
+                self._epoch(interrupted)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase, self.optimizer = phase, phase.optimizer(self.model)
+        self._trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def _epoch(self, interrupted: threading.Event) -> None:
+        """Train to the end of the current epoch."""
+        point = self.phase.point(self.step)
+        epoch_end = self.step - point.step + (point.epoch + 1) * point.steps_per_epoch
+        self._mark = self._saved = time.monotonic()
+        self.model.train()
+        start = point.step % point.steps_per_epoch
+        for batch in self.phase.loader.epoch(self.phase.first_epoch + point.epoch, start):
+            self._window.append((batch.items, self._train(batch)))
+            self.step += 1
+            self.bar.advance()
+            ended = self.step == epoch_end
+            if ended or self.step % self.log_steps == 0 or interrupted.is_set():
+                self._look()
+                if ended:
+                    self._log_epoch()
+                if ended or interrupted.is_set() or time.monotonic() - self._saved > self.checkpoint_seconds:
+                    self._save()
+            if interrupted.is_set():
+                stderr.print(f"Stopped after step {self.step} of {self.steps}. {how_to_resume(self.folder)}")
+                raise KeyboardInterrupt
+
+    def _train(self, batch: Batch) -> Tensor:
+        """Do one step; return the loss and each term, float32 [1 + terms] on the device."""
+        torch.manual_seed(derive_seed(self.recipe.seed, "step", self.step))
+        rate = self.phase.rate(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with autocast(self.device, self.recipe.precision):
+            representation = self.model(self.model.normalise(batch.images))
+        loss, terms = self.phase.objective(representation, batch.persons)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.phase.stage.clip_gradient is not None:
+            clip_grad_norm_(self._trained, self.phase.stage.clip_gradient)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.step)
+        return torch.stack([loss.detach(), *terms.values()])
+
+    def _look(self) -> None:
+        """Wait for the steps since the last look, check their losses and log their means."""
+        values = torch.stack([value for _, value in self._window]).double().cpu()
+        if not values.isfinite().all():
+            self._stop(values)
+        now = time.monotonic()
+        crops, seconds = sum(len(items) for items, _ in self._window), now - self._mark
+        sums, steps = values.sum(0).tolist(), len(values)
+        self._window, self._mark = [], now
+        self.seconds += seconds
+        self._log("steps", [value / steps for value in sums], crops / seconds)
+        self._sums["steps"] += steps
+        self._sums["crops"] += crops
+        self._sums["seconds"] += seconds
+        self._sums["values"] = [
+            a + b for a, b in zip(self._sums["values"] or [0.0] * len(sums), sums, strict=True)
+        ]
+        self.bar.advance(0, f"epoch {self._epoch_number()}/{self.recipe.epochs} loss {sums[0] / steps:.3f}")
+
+    def _log_epoch(self) -> None:
+        means = [value / self._sums["steps"] for value in self._sums["values"]]
+        self._log("epoch", means, self._sums["crops"] / self._sums["seconds"])
+        self._clear_sums()
+
+    def _log(self, kind: str, means: Sequence[float], crops_per_second: float) -> None:
+        self.log.write(
+            kind,
+            self.step,
+            epoch=self._epoch_number(),
+            stage=self.phase.stage.name,
+            loss=means[0],
+            terms=dict(zip(self.phase.objective.names, means[1:], strict=True)),
+            lr=self.phase.rate(self.step - 1),
+            crops_per_second=round(crops_per_second, 1),
+        )
+
+    def _epoch_number(self) -> int:
+        """Return the epoch of the last step, counted over the whole run from 1."""
+        return self.phase.first_epoch + self.phase.point(self.step - 1).epoch + 1
+
+    def _clear_sums(self) -> None:
+        self._sums = {"steps": 0, "crops": 0, "seconds": 0.0, "values": None}
+
+    def _stop(self, values: Tensor) -> None:
+        """Refuse to go on from a loss that is not finite."""
+        bad = int((~values.isfinite().all(1)).nonzero()[0, 0])
+        step = self.step - len(values) + bad
+        names = ("loss", *self.phase.objective.names)
+        losses = {name: f"{value:g}" for name, value in zip(names, values[bad].tolist(), strict=True)}
+        paths = [str(self.crops[item].path) for item in self._window[bad][0].tolist()]
+        self.log.write(
+            "stopped", self.step, epoch=self._epoch_number(), bad_step=step + 1, losses=losses, crops=paths
+        )
+        more = f" and {len(paths) - NAMED} more, all named in {self.log.path}" if len(paths) > NAMED else ""
+        found = ", ".join(f"{name} {value}" for name, value in losses.items())
+        kept = "The last checkpoint is unharmed. " if self.checkpoint.exists() else ""
+        raise UserError(
+            f"The loss is not finite at step {step + 1}: {found}. "
+            f"The batch's crops: {', '.join(paths[:NAMED])}{more}. {kept}"
+            "Look at these crops; if they are sound, lower the learning rate, set clip_gradient or use "
+            "precision=float32."
+        )
+
+    def _evaluate_if_due(self, evaluate: Callable[[Network], dict[str, Any]]) -> None:
+        """Evaluate between two epochs, also where a run was killed just then."""
+        every, point = self.recipe.evaluate_every, self.phase.point(self.step)
+        epochs = self.phase.first_epoch + point.epoch
+        due = every and epochs and epochs % every == 0 and point.step % point.steps_per_epoch == 0
+        if due and not self.log.has("evaluation", self.step):
+            self.log.write("evaluation", self.step, epoch=epochs, **evaluate(self.best))
+
+    def _save(self) -> None:
+        state = State(
+            format=FORMAT,
+            step=self.step,
+            recipe=self.recipe.as_dict(),
+            data=self.data,
+            model=self.model.state_dict(),
+            average=None if self.average is None else self.average.model.state_dict(),
+            objective=self.phase.objective.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            sums=self._sums,
+            seconds=self.seconds,
+        )
+        save_checkpoint(state, self.checkpoint)
+        self._mark = self._saved = time.monotonic()
+
+    def _refuse_changes(self, state: State) -> None:
+        changed = _differences(_what_counts(state["recipe"]), _what_counts(self.recipe.as_dict()), "")
+        changed += _differences(state["data"], self.data, "data.")
+        if changed:
+            raise UserError(
+                f"The run {self.folder} cannot be resumed, because these differ:\n"
+                + "\n".join(f"  {line}" for line in changed)
+                + "\nResume with what it was begun with, or begin a new run in another folder."
+            )
+
+
+def _what_counts(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what has no influence on the weights."""
+    return {
+        key: value
+        for key, value in recipe.items()
+        if key not in ("name", "description", "source", "evaluate_every")
+    }
+
+
+def _differences(old: Any, new: Any, path: str) -> list[str]:
+    """Return a line for each value that differs between two trees of plain data."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        old, new = dict(enumerate(old)), dict(enumerate(new))
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [line for key in keys for line in _differences(old.get(key), new.get(key), f"{path}{key}.")]
+    return [] if old == new else [f"{path.rstrip('.')}: {old!r} in the run, {new!r} now"]
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that no step is cut in half; the second interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # only the main thread may handle signals
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        event.set()
+        stderr.print("Finishing this step and writing a checkpoint; press Ctrl-C again to leave without.")
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

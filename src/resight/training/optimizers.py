@@ -1,0 +1,72 @@
+"""Optimisers that a recipe can name: functions of the parameters and of their own settings."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from resight.registry import Registry
+
+OPTIMIZERS: Registry[Optimizer] = Registry("optimiser", "resight.training")
+"""Each is called with the parameters to train; the schedule multiplies its ``lr``."""
+
+Rate = Annotated[float, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@OPTIMIZERS.register("sgd")
+def sgd(
+    parameters: Iterable[Parameter],
+    *,
+    lr: Rate,
+    momentum: Share = 0.9,
+    nesterov: bool = False,
+    weight_decay: Decay = 0.0,
+    decay_biases_and_norms: bool = True,
+) -> Optimizer:
+    """Stochastic gradient descent with momentum; weight decay is added to the gradient."""
+    groups = _groups(parameters, weight_decay, decay_biases_and_norms)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
+
+
+@OPTIMIZERS.register("adam")
+def adam(
+    parameters: Iterable[Parameter],
+    *,
+    lr: Rate,
+    betas: tuple[Share, Share] = (0.9, 0.999),
+    weight_decay: Decay = 0.0,
+    decay_biases_and_norms: bool = True,
+) -> Optimizer:
+    """Adam; weight decay is added to the gradient, as in the papers that state it for Adam."""
+    groups = _groups(parameters, weight_decay, decay_biases_and_norms)
+    return torch.optim.Adam(groups, lr=lr, betas=betas, fused=True)
+
+
+@OPTIMIZERS.register("adamw")
+def adamw(
+    parameters: Iterable[Parameter],
+    *,
+    lr: Rate,
+    betas: tuple[Share, Share] = (0.9, 0.999),
+    weight_decay: Decay = 0.01,
+    decay_biases_and_norms: bool = True,
+) -> Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    groups = _groups(parameters, weight_decay, decay_biases_and_norms)
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
+
+
+def _groups(parameters: Iterable[Parameter], weight_decay: float, decay_all: bool) -> list[dict[str, object]]:
+    """Part the parameters that decay from those that do not: biases and norms have one dimension."""
+    chosen = [parameter for parameter in parameters if parameter.requires_grad]
+    if decay_all:
+        return [{"params": chosen, "weight_decay": weight_decay}]
+    matrices = [parameter for parameter in chosen if parameter.ndim > 1]
+    vectors = [parameter for parameter in chosen if parameter.ndim <= 1]
+    groups = ({"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]

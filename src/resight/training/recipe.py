@@ -1,0 +1,269 @@
+"""What defines a run: typed data, checked before anything runs, with every mistake named by its path."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from resight.device import Precision
+from resight.errors import UserError, did_you_mean
+from resight.registry import Settings
+from resight.training.components import (
+    REGISTRIES,
+    Augmentation,
+    Model,
+    ObjectiveTerm,
+    Optimizer,
+    Sampler,
+    Schedules,
+    TermFrame,
+)
+
+FOLDER = Path(__file__).parents[1] / "recipes"
+"""The recipes that come with Resight: one folder a paper."""
+
+
+class Stage(Settings):
+    """A phase of training with its own objective, optimiser and schedule.
+
+    Attributes:
+        name: shown in messages and logs.
+        epochs: how many, each one pass of the sampler.
+        sampler: which crops make a batch.
+        augment: augmentations, in order.
+        objective: the terms whose weighted sum is minimised.
+        optimizer: made anew at the stage's start.
+        schedule: one schedule, or several whose factors multiply; constant where there is none.
+        clip_gradient: largest L2 norm of the whole gradient, or None.
+    """
+
+    name: Annotated[str, Field(min_length=1)] = "main"
+    epochs: Annotated[int, Field(ge=1)]
+    sampler: Sampler
+    augment: tuple[Augmentation, ...] = ()
+    objective: tuple[ObjectiveTerm, ...]
+    optimizer: Optimizer
+    schedule: Schedules = ()
+    clip_gradient: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("objective")
+    @classmethod
+    def _names_differ(cls, terms: tuple[ObjectiveTerm, ...]) -> tuple[ObjectiveTerm, ...]:
+        _check_names([term.name for term in terms], "term")
+        return terms
+
+
+class Recipe(Settings):
+    """Everything that defines a run but the data.
+
+    Attributes:
+        name: of the recipe; the file's name by default.
+        description, source: for people: what it is, and the paper and section that it comes from.
+        model: network and settings.
+        stages: phases of training, in order; weights pass from one to the next.
+        precision: of forward and backward passes; ``auto`` takes bfloat16 where the device computes in it.
+        ema: decay of the moving average of the weights, which is then what is evaluated and saved; or None.
+        seed: of every random draw.
+        evaluate_every: epochs between evaluations during training; 0 for none before the end.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    description: str = ""
+    source: str = ""
+    model: Model
+    stages: tuple[Stage, ...]
+    precision: Precision = "auto"
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    evaluate_every: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("stages")
+    @classmethod
+    def _names_differ(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        _check_names([stage.name for stage in stages], "stage")
+        return stages
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the whole recipe, defaults filled in, as plain data."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Return the whole recipe, defaults filled in, as YAML that ``load_recipe`` reads back."""
+        return yaml.dump(self.as_dict(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def recipe_files() -> dict[str, Path]:
+    """Return the recipes that come with Resight: name -> file."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*/*.yaml"))}
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, apply overrides such as ``stages.0.epochs=2``, and check the whole.
+
+    Args:
+        name_or_path: the name of a recipe that comes with Resight, or a YAML file.
+        overrides: ``key.path=value`` each, the value in YAML.
+
+    Raises:
+        UserError: no such recipe, or mistakes in it: all of them, each with its path.
+    """
+    path = _find(name_or_path)
+    content = _read(path)
+    for override in overrides:
+        _override(content, override)
+    return parse_recipe(content, f"recipe {name_or_path}")
+
+
+def parse_recipe(content: Mapping[str, Any], title: str) -> Recipe:
+    """Check plain data and return the recipe; ``title`` names it in errors.
+
+    Raises:
+        UserError: all mistakes, each with its path.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        mistakes = [f"  {_path(item['loc'])}: {_explain(item, content)}" for item in error.errors()]
+        count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise UserError(f"The {title} has {count}:\n" + "\n".join(mistakes)) from None
+
+
+def _check_names(names: Sequence[str], word: str) -> None:
+    if not names:
+        raise ValueError(f"at least one {word} is needed.")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two {word}s are named '{twice}'; give each its own 'name'.")
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise UserError(f"There is no recipe file {path}.")
+        return path
+    known = recipe_files()
+    if str(name_or_path) not in known:
+        raise UserError(f"Unknown recipe '{name_or_path}'.{did_you_mean(str(name_or_path), known)}")
+    return known[str(name_or_path)]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a YAML file; where it has a ``base``, its keys are laid over that recipe's."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"The recipe {path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(
+            f"The recipe {path} should be a mapping with the keys {', '.join(Recipe.model_fields)}."
+        )
+    content.setdefault("name", path.stem)
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    beside = path.parent / str(base)
+    return _laid_over(_read(beside if beside.is_file() else _find(str(base))), content)
+
+
+def _laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge mappings key by key; a list, or a component of another name, replaces what was there."""
+    merged = dict(under)
+    for key, value in over.items():
+        old = merged.get(key)
+        same = (
+            isinstance(old, dict)
+            and isinstance(value, dict)
+            and value.get("name", old.get("name")) == old.get("name")
+        )
+        merged[key] = _laid_over(old, value) if same else value  # type: ignore[arg-type]
+    return merged
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise UserError(f"'{override}' is no override. Write key.path=value, such as stages.0.epochs=20.")
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"The value of '{override}' is no YAML: {error}") from None
+    place: Any = content
+    for depth, key in enumerate(keys):
+        here = ".".join(keys[:depth]) or "the recipe"
+        index: Any = key
+        if isinstance(place, list):
+            if not key.isdecimal() or int(key) >= len(place):
+                raise UserError(
+                    f"Cannot set {path}: {here} is a list of {len(place)}, so a number from 0 must follow."
+                )
+            index = int(key)
+        elif not isinstance(place, dict):
+            raise UserError(f"Cannot set {path}: {here} is the value {place!r}, which has no keys.")
+        if depth == len(keys) - 1:
+            place[index] = value
+        else:
+            place = place[index] if isinstance(place, list) else place.setdefault(index, {})
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location))
+
+
+def _explain(error: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    """Say what is wrong at a place, what was got, and, for an unknown key, what was probably meant."""
+    location = error["loc"]
+    if error["type"] == "extra_forbidden":
+        return f"unknown key.{did_you_mean(str(location[-1]), _known_keys(location[:-1], content))}"
+    if error["type"] == "missing":
+        return "is missing."
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("component", "value_error"):
+        return str(message)
+    return f"{message}; got {error['input']!r}."
+
+
+def _known_keys(location: tuple[int | str, ...], content: Any) -> set[str]:
+    """Return the keys that may stand at a place of the recipe."""
+    if not location:
+        return {*Recipe.model_fields, "base"}
+    if location[0] == "stages" and len(location) == 2:
+        return set(Stage.model_fields)
+    for key in location:
+        content = content[key]
+    kind = next(key for key in reversed(location) if key in REGISTRIES)
+    registry = REGISTRIES[str(kind)]
+    if kind == "objective":
+        return {"term", *TermFrame.model_fields, *registry.settings(content["term"]).model_fields}
+    return {"name", *registry.settings(content["name"]).model_fields}
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but a key that stands twice is an error instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key stands twice in this mapping", node.start_mark
+            )
+        return mapping
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, but lists of plain values stand on one line."""
+
+    def represent_list(self, data: Iterable[Any]) -> yaml.SequenceNode:
+        flow = not any(isinstance(item, dict | list) for item in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
+
+
+_Dumper.add_representer(list, _Dumper.represent_list)

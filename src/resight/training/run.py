@@ -1,0 +1,143 @@
+"""A run: the folder of one training of a recipe."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+import resight
+from resight.data.benchmark import Benchmark
+from resight.data.crop import Crop
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.models.network import Network
+from resight.models.weights import load_weights
+from resight.training.metrics import read_metrics
+from resight.training.recipe import Recipe, load_recipe
+
+RECIPE = "recipe.yaml"
+INFO = "run.json"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A training and its folder.
+
+    Attributes:
+        folder: holds ``recipe.yaml`` (whole), ``run.json``, ``metrics.jsonl``, ``checkpoint.pt``, at the end
+            ``weights.safetensors``; after an evaluation also ``scores.json`` and ``report.html``.
+        recipe: what was trained.
+        info: content of ``run.json``: when, with which versions, on which machine and data.
+    """
+
+    folder: Path
+    recipe: Recipe
+    info: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Run":
+        """Read a run's folder.
+
+        Raises:
+            UserError: the folder holds no run.
+        """
+        folder = Path(folder)
+        path = folder / INFO
+        if not path.is_file():
+            there = "holds no run (no {INFO})" if folder.is_dir() else "does not exist"
+            raise UserError(f"The folder {folder} {there}. Name the folder that 'resight train' wrote.")
+        return cls(folder, load_recipe(folder / RECIPE), json.loads(path.read_text(encoding="utf-8")))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the training came to its end."""
+        return self.info["finished"] is not None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the log's lines; each has a ``kind`` (steps, epoch, evaluation, stopped) and a ``step``."""
+        return read_metrics(self.folder / "metrics.jsonl")
+
+    def load_model(self, device: torch.device | str = "cpu") -> Network:
+        """Return the trained model in evaluation mode.
+
+        Raises:
+            UserError: the training is not complete.
+        """
+        if not self.complete:
+            raise UserError(f"The run {self.folder} is not complete. {how_to_resume(self.folder)}")
+        return load_weights(self.folder / WEIGHTS, torch.device(device)).eval()
+
+
+def how_to_resume(folder: Path) -> str:
+    """Return the sentence that says how to go on with a run."""
+    return f"Go on with: resight train {folder} --resume"
+
+
+def save_info(folder: Path, info: Mapping[str, Any]) -> None:
+    """Write ``run.json``."""
+    with whole_file(folder / INFO) as path:
+        path.write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def now() -> str:
+    """Return the time in UTC, to the second, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes."""
+    return {
+        "resight": resight.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Describe the computer, and the GPU if that is the device."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+    }
+
+
+def describe_data(benchmark: Benchmark) -> dict[str, Any]:
+    """Return name, protocol, notes and the counts of each split."""
+    splits = {"train": benchmark.train, "query": benchmark.query, "gallery": benchmark.gallery}
+    return {
+        "name": benchmark.name,
+        "path": str(benchmark.root.absolute()),
+        "protocol": benchmark.protocol.name,
+        "counts": {name: _counts(crops) for name, crops in splits.items()},
+        "notes": list(benchmark.notes),
+    }
+
+
+def _counts(crops: Sequence[Crop]) -> dict[str, int]:
+    return {
+        "crops": len(crops),
+        "persons": len({crop.person for crop in crops if crop.person > 0}),
+        "cameras": len({crop.camera for crop in crops if crop.camera is not None}),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )

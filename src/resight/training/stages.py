@@ -1,0 +1,109 @@
+"""A recipe's stages, put together with a model and data, and where in them a step lies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.optim import Optimizer
+
+from resight.data.augment import AUGMENTATIONS
+from resight.data.loader import Loader
+from resight.data.samplers import SAMPLERS
+from resight.losses.objective import Objective
+from resight.losses.term import TERMS
+from resight.models.complexity import example
+from resight.models.network import Network
+from resight.seeds import derive_seed
+from resight.training.optimizers import OPTIMIZERS
+from resight.training.recipe import Recipe, Stage
+from resight.training.schedules import SCHEDULES, Point, Schedule, factor_at
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stage that is ready to run.
+
+    Attributes:
+        stage: its recipe.
+        loader: its batches.
+        objective: on the device.
+        schedules: their factors multiply.
+        first_step, first_epoch: of the run's steps and epochs, counted from 0, where it begins.
+    """
+
+    stage: Stage
+    loader: Loader
+    objective: Objective
+    schedules: tuple[Schedule, ...]
+    first_step: int
+    first_epoch: int
+
+    @property
+    def end_step(self) -> int:
+        """The run's step at which the stage is over."""
+        return self.first_step + len(self.loader) * self.stage.epochs
+
+    def point(self, step: int) -> Point:
+        """Return where a step of the run lies in this stage."""
+        return Point(step - self.first_step, len(self.loader), self.stage.epochs)
+
+    def optimizer(self, model: Network) -> Optimizer:
+        """Make the stage's optimiser for the model's and the objective's parameters."""
+        chosen = self.stage.optimizer
+        return OPTIMIZERS.build(
+            chosen.name, [*model.parameters(), *self.objective.parameters()], **chosen.settings
+        )
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return float(self.stage.optimizer.settings["lr"]) * factor_at(self.schedules, self.point(step))
+
+
+def make_phases(
+    recipe: Recipe,
+    model: Network,
+    pixels: NDArray[np.uint8],
+    classes: NDArray[np.int64],
+    device: torch.device,
+) -> list[Phase]:
+    """Put every stage together before anything is trained, so that what does not fit is found now.
+
+    Args:
+        recipe: of the run.
+        model: its network.
+        pixels: uint8 [N, H, W, 3] of the training crops.
+        classes: int64 [N], their persons as 0 to persons - 1.
+        device: where to train.
+
+    Raises:
+        UserError: the model cannot feed a term, or the data are too few for a sampler.
+    """
+    shapes = example(model)
+    persons = int(classes.max()) + 1
+    phases: list[Phase] = []
+    first_step = first_epoch = 0
+    for number, stage in enumerate(recipe.stages):
+        sampler = SAMPLERS.build(stage.sampler.name, classes, recipe.seed, **stage.sampler.settings)
+        augmentations = [AUGMENTATIONS.build(item.name, **item.settings) for item in stage.augment]
+        torch.manual_seed(derive_seed(recipe.seed, "objective", number))
+        terms = [
+            (item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in stage.objective
+        ]
+        phase = Phase(
+            stage,
+            Loader(pixels, classes, sampler, augmentations, device, recipe.seed),
+            Objective(terms, shapes, persons).to(device),
+            tuple(SCHEDULES.build(item.name, **item.settings) for item in stage.schedule),
+            first_step,
+            first_epoch,
+        )
+        phases.append(phase)
+        first_step, first_epoch = phase.end_step, first_epoch + stage.epochs
+    return phases
+
+
+def phase_at(phases: Sequence[Phase], step: int) -> Phase:
+    """Return the phase that a step of the run belongs to."""
+    return next(phase for phase in phases if step < phase.end_step)

@@ -1,0 +1,97 @@
+"""Testing a model on a benchmark: embed query and gallery, score them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from resight.data.benchmark import Benchmark
+from resight.data.cache import PixelCache
+from resight.data.crop import Crop
+from resight.device import Precision, resolve_device
+from resight.errors import UserError
+from resight.evaluation.embedded import Embedded
+from resight.evaluation.scores import Scores
+from resight.files import whole_file
+from resight.models.embedding import embed_pixels
+from resight.models.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedBenchmark:
+    """The test part of a benchmark, embedded.
+
+    Attributes:
+        query, gallery: features and labels.
+        query_crops, gallery_crops: the crop of each row.
+        skipped: path and reason of each crop that was left out because it could not be read.
+    """
+
+    query: Embedded
+    gallery: Embedded
+    query_crops: tuple[Crop, ...]
+    gallery_crops: tuple[Crop, ...]
+    skipped: tuple[tuple[Path, str], ...] = ()
+
+
+def embed_benchmark(
+    model: Network,
+    benchmark: Benchmark,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    batch_size: int = 64,
+    branches: Sequence[str] | None = None,
+    skip_unreadable: bool = False,
+) -> EmbeddedBenchmark:
+    """Embed query and gallery; a crop that is in both is embedded once.
+
+    Args:
+        model: any network; it is moved to the device.
+        benchmark: with a test part.
+        device: name, or ``auto``.
+        precision: of the forward passes.
+        batch_size: crops embedded at once.
+        branches: names of the branches that make the descriptor; all by default.
+        skip_unreadable: leave unreadable images out.
+
+    Raises:
+        UserError: there is no test part, an image is unreadable, or the model has no such branch.
+    """
+    if not benchmark.query or not benchmark.gallery:
+        raise UserError(
+            f"The data set {benchmark.root} has no test part: {len(benchmark.query)} queries, "
+            f"{len(benchmark.gallery)} gallery crops. Hold persons out with --holdout N."
+        )
+    distinct = list(dict.fromkeys((*benchmark.query, *benchmark.gallery)))
+    cache = PixelCache.open(distinct, model.input_size, skip_unreadable=skip_unreadable)
+    target = resolve_device(device)
+    features = embed_pixels(
+        model, cache.pixels, batch_size=batch_size, device=target, precision=precision, branches=branches
+    )
+    row = {crop: index for index, crop in enumerate(cache.crops)}
+    query_crops = tuple(crop for crop in benchmark.query if crop in row)
+    gallery_crops = tuple(crop for crop in benchmark.gallery if crop in row)
+    shared = not set(query_crops).isdisjoint(gallery_crops)
+
+    def embedded(crops: Sequence[Crop]) -> Embedded:
+        rows = torch.tensor([row[crop] for crop in crops], dtype=torch.int64)
+        cameras = [crop.camera for crop in crops]
+        return Embedded(
+            features[rows],
+            torch.tensor([crop.person for crop in crops], dtype=torch.int64),
+            None if None in cameras else torch.tensor(cameras, dtype=torch.int64),
+            rows if shared else None,
+        )
+
+    return EmbeddedBenchmark(
+        embedded(query_crops), embedded(gallery_crops), query_crops, gallery_crops, cache.skipped
+    )
+
+
+def save_scores(scores: Scores, path: Path) -> None:
+    """Write the scores as JSON."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(scores.as_dict(), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,164 @@
+"""Training a recipe on a benchmark: put the parts together, run the loop, write the weights."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from resight.data.benchmark import Benchmark
+from resight.data.cache import PixelCache
+from resight.device import computes_bfloat16, resolve_device
+from resight.errors import UserError
+from resight.evaluation.scores import evaluate
+from resight.files import whole_file
+from resight.models.complexity import measure
+from resight.models.network import Network, build_model
+from resight.models.weights import save_weights
+from resight.progress import clock, stderr
+from resight.seeds import derive_seed
+from resight.training.loop import Loop
+from resight.training.recipe import Recipe
+from resight.training.run import (
+    INFO,
+    RECIPE,
+    WEIGHTS,
+    Run,
+    describe_data,
+    how_to_resume,
+    machine,
+    now,
+    save_info,
+    versions,
+)
+from resight.training.stages import make_phases
+from resight.training.testing import embed_benchmark
+
+
+def train(
+    recipe: Recipe,
+    benchmark: Benchmark,
+    folder: Path | str,
+    *,
+    device: str = "auto",
+    seed: int | None = None,
+    resume: bool = False,
+    holdout: int | None = None,
+    pattern: str | None = None,
+    skip_unreadable: bool = False,
+    log_steps: int = 10,
+    checkpoint_seconds: float = 300.0,
+) -> Run:
+    """Train, and return the run; its folder then holds the weights.
+
+    The run is a function of (recipe, seed, training data): killed at any step and resumed, it ends in the
+    same weights, bit by bit on a CPU.
+
+    Args:
+        recipe: what to do.
+        benchmark: the data; query and gallery are used only where the recipe evaluates during training.
+        folder: of the run; new or empty, or with ``resume`` that of the run to go on with.
+        device: name, or ``auto``.
+        seed: instead of the recipe's.
+        resume: go on from the last checkpoint, or begin where there is none yet.
+        holdout, pattern: how the benchmark was opened; kept with the run, so that it can be opened again.
+        skip_unreadable: leave unreadable images out.
+        log_steps: steps between two lines of the log; the loss is looked at as often.
+        checkpoint_seconds: longest time between two checkpoints; there is one after each epoch in any case.
+
+    Raises:
+        UserError: the folder is taken; model, data and objective do not fit together; recipe or data differ
+            from those of the run to resume; the loss is not finite; the disk is full.
+        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+    """
+    folder, target = Path(folder), resolve_device(device)
+    if seed is not None:
+        recipe = recipe.model_copy(update={"seed": seed})
+    _check_folder(folder, resume)
+    size = build_model(recipe.model.name, 2, **recipe.model.settings).input_size
+    cache = PixelCache.open(benchmark.train, size, skip_unreadable=skip_unreadable)
+    persons = np.array([crop.person for crop in cache.crops])
+    known, classes = np.unique(persons, return_inverse=True)
+    torch.manual_seed(derive_seed(recipe.seed, "model"))
+    model = build_model(recipe.model.name, len(known), **recipe.model.settings)
+    model = model.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    phases = make_phases(recipe, model, cache.pixels, classes.astype(np.int64), target)
+    # a pixel file is named after the contents of its images, in order
+    data = {
+        "crops": len(persons),
+        "persons": len(known),
+        "images": Path(str(cache.pixels.filename)).stem,
+        "labels": f"{derive_seed(*persons.tolist()):x}",
+    }
+    loop = Loop(recipe, phases, model, cache.crops, data, folder, target, log_steps, checkpoint_seconds)
+
+    info = _earlier_info(folder)
+    if resume:
+        if loop.checkpoint.exists():
+            loop.restore()
+        if info["finished"] is not None and loop.step == loop.steps:
+            stderr.print(
+                f"The run {folder} is complete ({recipe.epochs} epochs): there is nothing to resume."
+            )
+            return Run.open(folder)
+        info["resumed"].append({"at": now(), "step": loop.step})
+        stderr.print(f"Resuming {folder} at step {loop.step} of {loop.steps}.")
+    for path, reason in cache.skipped:
+        stderr.print(f"Left out: {path} {reason}")
+    bfloat16 = recipe.precision == "bfloat16" or (recipe.precision == "auto" and computes_bfloat16(target))
+    opened = {"holdout": holdout, "pattern": pattern, "left_out": len(cache.skipped)}
+    info |= {
+        "recipe": recipe.name,
+        "finished": None,
+        "seed": recipe.seed,
+        "device": str(target),
+        "precision": "bfloat16" if bfloat16 else "float32",
+        "versions": versions(),
+        "machine": machine(target),
+        "data": describe_data(benchmark) | opened,
+        "model": {"name": recipe.model.name, **asdict(measure(model))},
+        "epochs": recipe.epochs,
+        "steps": loop.steps,
+    }
+    with whole_file(folder / RECIPE) as path:
+        path.write_text(recipe.to_yaml(), encoding="utf-8")
+    save_info(folder, info)
+
+    def evaluation(network: Network) -> dict[str, Any]:
+        embedded = embed_benchmark(
+            network, benchmark, device=device, precision=recipe.precision, skip_unreadable=skip_unreadable
+        )
+        return evaluate(embedded.query, embedded.gallery, benchmark.protocol, device=target).as_dict()
+
+    loop.run(evaluation if benchmark.query and benchmark.gallery else None)
+    save_weights(loop.best, folder / WEIGHTS)
+    info |= {"finished": now(), "seconds": round(loop.seconds, 1)}
+    save_info(folder, info)
+    stderr.print(f"Trained {recipe.epochs} epochs in {clock(loop.seconds)}.")
+    return Run.open(folder)
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    begun = any((folder / name).exists() for name in (RECIPE, INFO))
+    if resume and not begun:
+        there = "holds no run" if folder.is_dir() else "does not exist"
+        raise UserError(f"There is nothing to resume: the folder {folder} {there}. Begin without --resume.")
+    if not resume and begun:
+        raise UserError(
+            f"The folder {folder} holds a run already. {how_to_resume(folder)}\n"
+            "Or choose another folder with --out."
+        )
+    if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(
+            f"{folder} is there already and is not a run's folder. Choose another one with --out."
+        )
+
+
+def _earlier_info(folder: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says of earlier sessions, or what it says at the beginning."""
+    path = folder / INFO
+    if path.exists():
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    return {"format": 1, "started": now(), "finished": None, "resumed": []}
