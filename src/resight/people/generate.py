@@ -1,0 +1,313 @@
+"""A whole set of synthetic pedestrians, in Market-1501's layout, drawn by several processes and resumable.
+
+``OUT/bounding_box_train``, ``OUT/query`` and ``OUT/bounding_box_test`` hold ``PPPP_cCsS_FFFFFF_BB.jpg``: person, camera,
+passage, frame, box. A person's first crop in each camera is a query, the others are gallery; the gallery also has junk
+(``-1``: boxes that miss most of a person) and distractors (``0000``: false alarms), as Market-1501's has.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image
+
+import resight
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.people.crops import World
+from resight.people.identity import FAMILY
+from resight.progress import Bar
+
+DRAWING = 1
+"""Raised whenever the same settings draw other pictures, so that no set is ever continued with another hand."""
+
+TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
+PASSAGE = 2
+"""Crops of one passage in front of a camera; further crops come from further passages, in other directions."""
+
+EXTRA = 0.15
+"""Junk boxes, and distractors, for each gallery crop of a person."""
+
+SETTINGS = "synthesis.json"
+UNFINISHED = ".unfinished"
+QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a set is a function of; the argument order of ``synthesize``."""
+
+    persons: int
+    cameras: int
+    crops: int
+    test_persons: int
+    seed: int
+    height: int
+    drawing: int = DRAWING
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file: its folder and name, which kind of crop, and the numbers that it is a function of."""
+
+    folder: str
+    name: str
+    kind: str
+    numbers: tuple[int, ...]
+    group: int
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """A finished set: where it lies, what is in it, and how much of it this call drew."""
+
+    folder: Path
+    train_persons: int
+    test_persons: int
+    cameras: int
+    train: int
+    query: int
+    gallery: int
+    junk: int
+    distractors: int
+    drawn: int
+    seconds: float
+
+
+def synthesize(
+    out: Path | str,
+    *,
+    persons: int = 300,
+    cameras: int = 6,
+    crops: int = 4,
+    test_persons: int | None = None,
+    seed: int = 0,
+    processes: int | None = None,
+    height: int = 256,
+) -> Synthesized:
+    """Draw a set, or what is missing of it where the same set was begun there.
+
+    Args:
+        out: a folder that is empty, does not exist, or holds the same set unfinished.
+        persons: all of them. test_persons: the last of them, who become query and gallery; by default a third. People
+            come in look-alike families of five, so the number of training persons is a multiple of five.
+        cameras: every person passes each of them. crops: of each person in each camera, two to a passage.
+        seed: names the world: another seed has other persons and other cameras.
+        processes: by default one for each core that this process may use; the files are the same for any number.
+        height: rows of a stored crop, half as many columns; the world is drawn at a resolution that fits.
+
+    Raises:
+        UserError: a number is out of range, the folder holds something else, or it cannot be written.
+    """
+    settings = _checked(persons, cameras, crops, test_persons, seed, height)
+    if processes is not None and processes < 1:
+        raise UserError(f"The number of processes must be at least 1; got {processes}.")
+    folder = Path(out)
+    _open(folder, settings)
+    start = time.monotonic()
+    tasks = list(plan(settings))
+    missing = len(tasks) - sum(1 for _ in present(folder, tasks))
+    if missing:
+        number = min(processes or len(os.sched_getaffinity(0)), missing)
+        with Bar("Drawing people", len(tasks), done=len(tasks) - missing) as bar:
+            if number == 1:
+                draw(folder, settings, 0, 1, bar.advance)
+            else:
+                _draw_in_processes(folder, number, bar)
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    kinds = [(task.folder, task.kind) for task in tasks]
+    return Synthesized(
+        folder=folder,
+        train_persons=settings.persons - settings.test_persons,
+        test_persons=settings.test_persons,
+        cameras=cameras,
+        train=kinds.count((TRAIN, "crop")),
+        query=kinds.count((QUERY, "crop")),
+        gallery=kinds.count((GALLERY, "crop")),
+        junk=kinds.count((GALLERY, "junk")),
+        distractors=kinds.count((GALLERY, "distractor")),
+        drawn=missing,
+        seconds=time.monotonic() - start,
+    )
+
+
+def plan(settings: Settings) -> Iterator[Task]:
+    """Yield every file of the set."""
+    boundary = settings.persons - settings.test_persons
+    gallery = 0
+    for person in range(1, settings.persons + 1):
+        for camera in range(settings.cameras):
+            for number in range(settings.crops):
+                tracklet, crop = divmod(number, PASSAGE)
+                folder = TRAIN if person <= boundary else QUERY if number == 0 else GALLERY
+                gallery += folder == GALLERY
+                name = f"{person:04d}_c{camera + 1}s{tracklet + 1}_{1 + 25 * crop:06d}_01.jpg"
+                yield Task(folder, name, "crop", (person, camera, tracklet, crop), person)
+    for number in range(round(EXTRA * gallery)):
+        camera, person = (
+            number % settings.cameras,
+            boundary + 1 + number // settings.cameras % settings.test_persons,
+        )
+        name = f"-1_c{camera + 1}s1_{number:06d}_00.jpg"
+        yield Task(GALLERY, name, "junk", (person, camera, number), person)
+        name = f"0000_c{camera + 1}s1_{number:06d}_00.jpg"
+        yield Task(GALLERY, name, "distractor", (camera, number), person)
+
+
+def present(folder: Path, tasks: list[Task]) -> Iterator[Task]:
+    """Yield the tasks whose files are there; a file is whole or not there at all."""
+    there = {split: set(os.listdir(folder / split)) for split in (TRAIN, QUERY, GALLERY)}
+    return (task for task in tasks if task.name in there[task.folder])
+
+
+def draw(folder: Path, settings: Settings, part: int, parts: int, advance: Callable[[], None]) -> None:
+    """Draw the missing files of one of several parts of a set; the parts share no person and no file."""
+    tasks = [task for task in plan(settings) if task.group % parts == part]
+    there = set(present(folder, tasks))
+    world = World(settings.seed, settings.height)
+    for task in sorted((task for task in tasks if task not in there), key=lambda task: task.group):
+        _write(folder, task, picture(world, task))
+        advance()
+
+
+def picture(world: World, task: Task) -> Image.Image:
+    """Return the crop that belongs in a task's file."""
+    method = {"crop": world.crop, "junk": world.junk, "distractor": world.distractor}[task.kind]
+    return method(*task.numbers).image  # type: ignore[operator]
+
+
+def _write(folder: Path, task: Task, image: Image.Image) -> None:
+    temporary = folder / UNFINISHED / f"{os.getpid()}.jpg"
+    try:
+        image.save(temporary, "JPEG", quality=QUALITY)
+        temporary.replace(folder / task.folder / task.name)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {folder / task.folder / task.name}: {error.strerror or error}. What was drawn is kept; make "
+            "room and run the same command again to finish the set."
+        ) from error
+
+
+def _draw_in_processes(folder: Path, number: int, bar: Bar) -> None:
+    """Draw in fresh interpreters (no fork under the caller's threads, no need of a main guard); one byte is one crop."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    root = str(Path(resight.__file__).parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    receive, send = os.pipe()
+    with os.fdopen(receive, "rb", buffering=0) as counts, tempfile.TemporaryFile("w+") as complaints:
+        command = [sys.executable, "-m", "resight.people.worker", str(folder)]
+        workers = [
+            subprocess.Popen(
+                [*command, str(part), str(number)], stdout=send, stderr=complaints, env=environment
+            )
+            for part in range(number)
+        ]
+        os.close(send)
+        try:
+            while received := counts.read(4096):
+                bar.advance(len(received))
+            failed = [worker.wait() for worker in workers]
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+        if any(failed):
+            complaints.seek(0)
+            said = complaints.read().strip().splitlines() or [f"it ended with status {max(failed, key=abs)}"]
+            raise UserError(
+                f"A drawing process stopped: {said[-1]}\nRun the same command again to finish the set."
+            )
+
+
+def _open(folder: Path, settings: Settings) -> None:
+    """Make the folder ready, or refuse one that holds anything but this set."""
+    record = folder / SETTINGS
+    if folder.is_dir() and any(folder.iterdir()):
+        if not record.is_file():
+            raise UserError(
+                f"{folder} is not empty and holds no set of synthetic people. Name an empty or a new folder."
+            )
+        other = read_settings(folder)
+        wanted = asdict(settings)
+        differing = [
+            f"{key} {other.get(key)} there, {value} now"
+            for key, value in wanted.items()
+            if other.get(key) != value
+        ]
+        if differing:
+            raise UserError(
+                f"{folder} holds another set of synthetic people ({'; '.join(differing)}). Name another folder, or "
+                "repeat the settings of the set there to finish it."
+            )
+    else:
+        with whole_file(record) as temporary:
+            temporary.write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    try:
+        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+        for name in (TRAIN, QUERY, GALLERY, UNFINISHED):
+            (folder / name).mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write {folder}: {error.strerror}. Choose another folder.") from error
+
+
+def read_settings(folder: Path) -> dict[str, int]:
+    """Return the settings that a folder's set was begun with.
+
+    Raises:
+        UserError: the record cannot be read.
+    """
+    try:
+        settings = json.loads((folder / SETTINGS).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"Cannot read {folder / SETTINGS}: {error}. Name an empty or a new folder."
+        ) from error
+    if not isinstance(settings, dict):
+        raise UserError(f"{folder / SETTINGS} is not the record of a set. Name an empty or a new folder.")
+    return settings
+
+
+def _checked(
+    persons: int, cameras: int, crops: int, test_persons: int | None, seed: int, height: int
+) -> Settings:
+    for name, value, low, high in (
+        ("persons", persons, 2, 9999),
+        ("cameras", cameras, 2, 99),
+        ("crops", crops, 1, 100),
+        ("height", height, 32, 512),
+        ("seed", seed, 0, 2**63 - 1),
+    ):
+        if not low <= value <= high:
+            raise UserError(f"The number for {name} must be from {low} to {high}; got {value}.")
+    if test_persons is None:
+        if persons <= FAMILY:
+            raise UserError(
+                f"A family of {FAMILY} look-alikes cannot be split into training and test: at least {FAMILY + 1} persons "
+                f"are needed; got {persons}. For a set without a test part ask for 0 test persons."
+            )
+        test_persons = persons - max(FAMILY, persons * 2 // 3 // FAMILY * FAMILY)
+    training = persons - test_persons
+    if not 0 <= test_persons <= persons:
+        raise UserError(
+            f"The number of test persons must be from 0 to {persons}, all of them; got {test_persons}."
+        )
+    if training % FAMILY and test_persons:
+        fewer, more = test_persons - (FAMILY - training % FAMILY), test_persons + training % FAMILY
+        advice = " or ".join(str(number) for number in (fewer, more) if 0 <= number <= persons)
+        raise UserError(
+            f"People come in families of {FAMILY} look-alikes, which must not be split between training and test: the "
+            f"number of training persons must be a multiple of {FAMILY}. Got {persons} - {test_persons} = {training}. "
+            f"Ask for {advice} test persons."
+        )
+    if test_persons and crops < 2:
+        raise UserError(
+            "A set with test persons needs at least 2 crops a camera, one for query and one for gallery; got 1."
+        )
+    return Settings(persons, cameras, crops, test_persons, seed, height)

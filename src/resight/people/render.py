@@ -1,0 +1,214 @@
+"""From posed surfaces to a picture: one rasterisation, paint and light for each sample, then samples to pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from resight.people.body import Floats, Integers
+from resight.people.camera import Camera
+from resight.people.figure import Figure
+from resight.people.identity import Person
+from resight.people.paint import paint
+from resight.people.pose import Gait, about_z, skeleton, skin, transforms
+from resight.people.body import Body
+from resight.people.raster import rasterise
+
+TEXEL = 0.014
+"""Metres of a shadow map's texel."""
+
+
+class Actor(Protocol):
+    """Something in front of a camera: a mesh in the world that can say what colour its surface is.
+
+    Attributes:
+        vertices, normals: [v, 3]. faces: [f, 3]. two_sided: [f]. cut: [v], see ``rasterise``.
+        base: x, y on the ground.
+    """
+
+    vertices: Floats
+    normals: Floats
+    faces: Integers
+    two_sided: Floats
+    cut: Floats
+    base: tuple[float, float]
+
+    def surface(self, faces: Integers, weights: Floats) -> tuple[Floats, Floats]:
+        """Return albedo [n, 3] and gloss [n] at these faces and barycentric weights."""
+
+
+class Posed:
+    """A person at a place."""
+
+    def __init__(
+        self, person: Person, figure: Figure, body: Body, gait: Gait, place: tuple[float, float], yaw: float
+    ) -> None:
+        rotations, places = skeleton(body, figure.joints, gait)
+        turn = about_z(yaw)
+        moves = transforms(figure.joints, turn @ rotations, places @ turn.T)
+        self.vertices, self.normals = skin(
+            figure.vertices, figure.normals, figure.bones, figure.weights, moves
+        )
+        self.vertices += np.array([*place, -self.vertices[:, 2].min()], np.float32)
+        self.faces, self.two_sided, self.cut = figure.faces, figure.two_sided, figure.cut
+        self.base = place
+        self._person, self._figure = person, figure
+
+    def surface(self, faces: Integers, weights: Floats) -> tuple[Floats, Floats]:
+        """See ``Actor``."""
+        return paint(
+            self._person, self._figure.part[faces], blend(self._figure.chart, self.faces[faces], weights)
+        )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A window of what a camera sees of the actors.
+
+    Attributes:
+        colour: [h, w, 3] linear light, already times the cover. cover: [h, w], 0 to 1.
+        shadow: [h, w] share of the sun that the actors keep from the ground.
+        visible: [a] share of each actor's samples in the window that no other actor hides.
+    """
+
+    colour: Floats
+    cover: Floats
+    shadow: Floats
+    visible: Floats
+
+
+def blend(values: Floats, corners: Integers, weights: Floats) -> Floats:
+    """Interpolate rows [v, c] at corners [n, 3] by weights [n, 3]."""
+    result = values.take(corners[:, 0], 0) * weights[:, :1]
+    result += values.take(corners[:, 1], 0) * weights[:, 1:2]
+    result += values.take(corners[:, 2], 0) * weights[:, 2:]
+    return result
+
+
+def render(
+    actors: Sequence[Actor],
+    camera: Camera,
+    window: tuple[int, int, int, int],
+    supersample: int,
+    *,
+    shadows: bool = True,
+) -> Picture:
+    """Draw the actors.
+
+    Args:
+        window: left, top, width, height in pixels of the camera's picture.
+        supersample: samples along each side of a pixel.
+        shadows: whether the actors shade themselves, each other and the ground.
+    """
+    left, top, width, height = window
+    starts = np.cumsum([0] + [len(actor.vertices) for actor in actors])
+    vertices = np.concatenate([actor.vertices for actor in actors])
+    normals = np.concatenate([actor.normals for actor in actors])
+    faces = np.concatenate([actor.faces + start for actor, start in zip(actors, starts, strict=False)])
+    groups = np.repeat(np.arange(len(actors)), [len(actor.faces) for actor in actors])
+    two_sided = np.concatenate([actor.two_sided for actor in actors])
+    cut = np.concatenate([actor.cut for actor in actors])
+
+    points, depth = camera.project(vertices)
+    points = (points - (left, top)) * supersample
+    columns, rows = width * supersample, height * supersample
+    seen = rasterise(points, 1 / depth, faces, (rows, columns), two_sided=two_sided, cut=cut, groups=groups)
+    corners, weights = faces[seen.face], seen.weights
+    normal = blend(normals, corners, weights)
+    normal /= np.sqrt(np.einsum("nc,nc->n", normal, normal))[:, None] + 1e-6
+    ray_x = (seen.sample % columns + 0.5) / supersample + left - camera.frame[1] / 2
+    ray_y = camera.frame[0] / 2 - top - (seen.sample // columns + 0.5) / supersample
+    position = _unproject(camera, ray_x, ray_y, 1 / seen.nearness)
+    if two_sided.any():
+        away = two_sided[seen.face] & (np.einsum("nc,nc->n", normal, position - (0, 0, camera.height)) > 0)
+        normal[away] *= -1
+
+    light = camera.light
+    group = groups[seen.face]
+    albedo, gloss = np.empty((len(group), 3), np.float32), np.empty(len(group), np.float32)
+    first = np.cumsum([0] + [len(actor.faces) for actor in actors])
+    for number, actor in enumerate(actors):
+        here = np.flatnonzero(group == number)
+        albedo[here], gloss[here] = actor.surface(seen.face[here] - first[number], weights[here])
+    facing = np.clip(normal @ light.direction.astype(np.float32), 0, 1)
+    shadow = np.zeros((height, width), np.float32)
+    if shadows:
+        cast = ShadowMap(vertices, faces, light.direction)
+        facing *= 1 - light.hard * cast.blocked(position, 0.03)
+        shadow = _on_ground(cast, actors, camera, window)
+    sunlit = np.array([camera.sunlit(*actor.base) for actor in actors], np.float32)
+    tint = np.stack(
+        [np.exp(camera.glow * actor.base[0] / max(4.0, actor.base[1])) for actor in actors]
+    ).astype(np.float32)
+    up = (0.5 + 0.5 * normal[:, 2])[:, None]
+    sun = light.sun.astype(np.float32)
+    received = light.sky.astype(np.float32) * up + light.ground.astype(np.float32) * (1 - up)
+    received += sun * (facing * sunlit[group])[:, None]
+    colour = albedo * received + sun * (gloss * facing**8)[:, None]
+    colour *= tint[group]
+
+    canvas = np.zeros((rows * columns, 4), np.float32)
+    canvas[seen.sample, :3] = colour
+    canvas[seen.sample, 3] = 1
+    canvas = canvas.reshape(height, supersample, width, supersample, 4)
+    canvas = canvas.sum((1, 3)) / supersample**2
+    alone = np.maximum(seen.seen_alone, 1)
+    visible = np.bincount(group, minlength=len(actors)) / np.pad(
+        alone, (0, len(actors) - len(alone)), constant_values=1
+    )
+    return Picture(canvas[..., :3], canvas[..., 3], shadow, visible)
+
+
+def _unproject(camera: Camera, across: Floats, up: Floats, depth: Floats) -> Floats:
+    sin, cos = np.sin(camera.pitch), np.cos(camera.pitch)
+    scale = depth / camera.focal
+    rise = up * scale
+    points = np.stack([across * scale, cos * depth + sin * rise, camera.height - sin * depth + cos * rise], 1)
+    return points.astype(np.float32)
+
+
+class ShadowMap:
+    """What the sun sees: for each texel across its direction, how far towards the sun the first surface lies."""
+
+    def __init__(self, vertices: Floats, faces: Integers, direction: Floats) -> None:
+        right = np.cross(direction, (0, 0, 1))
+        right /= np.linalg.norm(right)
+        self.axes = np.stack([right, np.cross(-direction, right), direction]).astype(np.float32)
+        seen = vertices @ self.axes.T
+        self.origin = seen[:, :2].min(0) - 2 * TEXEL
+        self.columns, self.rows = np.minimum(
+            np.ceil((seen[:, :2].max(0) - self.origin) / TEXEL) + 2, 600
+        ).astype(int)
+        found = rasterise((seen[:, :2] - self.origin) / TEXEL, seen[:, 2], faces, (self.rows, self.columns))
+        self.height = np.full(self.rows * self.columns, -np.inf, np.float32)
+        self.height[found.sample] = found.nearness
+
+    def blocked(self, points: Floats, slack: float) -> Floats:
+        """Return 1 for points [n, 3] that something more than ``slack`` metres nearer the sun hides, else 0."""
+        place = points @ self.axes.T
+        column = ((place[:, 0] - self.origin[0]) / TEXEL).astype(np.int64)
+        row = ((place[:, 1] - self.origin[1]) / TEXEL).astype(np.int64)
+        inside = (column >= 0) & (column < self.columns) & (row >= 0) & (row < self.rows)
+        texel = np.where(inside, row * self.columns + column, 0)
+        return (inside & (self.height[texel] > place[:, 2] + slack)).astype(np.float32)
+
+
+def _on_ground(
+    cast: ShadowMap, actors: Sequence[Actor], camera: Camera, window: tuple[int, int, int, int]
+) -> Floats:
+    """Return how dark the actors make the ground: the sun's shadow, soft by its light, and a little under the feet."""
+    rays = camera.rays(*window)
+    distance = camera.height / np.maximum(-rays[..., 2], 1e-3)
+    ground = rays * distance[..., None]
+    ground[..., 2] = 0
+    hard = camera.light.hard
+    dark = cast.blocked(ground.reshape(-1, 3), 0.0).reshape(ground.shape[:2])
+    for _ in range(1 if hard > 0.6 else 3):
+        padded = np.pad(dark, 1, mode="edge")
+        dark = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] + 2 * dark) / 6
+    dark *= 0.6 * hard + 0.05
+    for actor in actors:
+        away = (ground[..., 0] - actor.base[0]) ** 2 + (ground[..., 1] - actor.base[1]) ** 2
+        dark = 1 - (1 - dark) * (1 - 0.3 * np.exp(-away / 0.07))
+    return dark
