@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "resight"
-TOOLS = {"errors", "registry", "seeds", "device", "progress", "files", "__init__"}
+TOOLS = {"errors", "registry", "seeds", "device", "memory", "progress", "files", "__init__"}
 MAY_USE = {
     "data": set(),
     "people": {"data"},

@@ -1,0 +1,23 @@
+"""How the process treats memory that tensors have given back."""
+
+import ctypes
+import sys
+from functools import cache
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # parameters of mallopt, from glibc's malloc.h
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Make the process reuse freed memory instead of handing every large tensor back to the kernel.
+
+    By default glibc maps each large allocation anew, and the kernel then clears it page by page at the first touch:
+    on a CPU that took more time than the arithmetic of a small network. The memory in use at the peak stays with the
+    process until it ends. Returns False where the C library is not glibc (macOS, Windows, musl): nothing happens there.
+    """
+    if sys.platform != "linux":
+        return False
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return False
+    return all(library.mallopt(*setting) for setting in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 1 << 26)))
