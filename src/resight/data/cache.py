@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +36,9 @@ FORMAT = "1"
 
 CHUNK = 256
 """Crops that are decoded between two writes."""
+
+TEMPORARY = re.compile(r"\.(stat-)?[0-9a-f]{32}\.(pixels|json)\..*")
+"""Names that ``whole_file`` gives to what will be one of the cache's files."""
 
 SETTLED_NS = 2_000_000_000
 """A file younger than this may change again within one tick of its clock: its times are not trusted yet."""
@@ -228,8 +232,9 @@ class _Store:
             except BlockingIOError:
                 stderr.print(f"Another process decodes crops into {self.folder}: waiting for it.")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            for stale in self.folder.glob(".*"):
-                stale.unlink()
+            for path in self.folder.iterdir():
+                if TEMPORARY.fullmatch(path.name):
+                    path.unlink()
             yield
 
     def _refuse_small_disk(self) -> None:

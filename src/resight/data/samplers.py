@@ -120,7 +120,7 @@ class PersonSampler:
         chosen: list[NDArray[np.int64]] = []
         while len(chosen) < self.steps:
             order = generator.permutation(len(self.crops_of))[: self.steps_a_round * self.persons]
-            chosen += order.reshape(-1, self.persons)[: self.steps - len(chosen)]
+            chosen.extend(order.reshape(-1, self.persons)[: self.steps - len(chosen)])
         return [np.concatenate([self._draw(person, generator) for person in group]) for group in chosen]
 
     def __len__(self) -> int:

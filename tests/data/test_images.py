@@ -1,0 +1,153 @@
+"""Image files of every kind become upright RGB bytes, or a sentence."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resight.data import images
+from resight.data.images import decode, natural, read_image, resize
+from resight.errors import UserError
+
+
+def save(image: Image.Image, path: Path, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    """A smooth picture, so that JPEG keeps its colours."""
+    y, x = np.mgrid[0:32, 0:16]
+    return Image.fromarray(np.stack([y * 7, x * 15, 255 - y * 5], axis=2).astype(np.uint8))
+
+
+def close(pixels: np.ndarray, picture: Image.Image, tolerance: float = 6) -> bool:
+    difference = np.abs(pixels.astype(int) - np.asarray(picture.convert("RGB")).astype(int))
+    return pixels.dtype == np.uint8 and float(difference.mean()) < tolerance
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.webp", "a.tif", "a.ppm"])
+def test_formats(tmp_path: Path, picture: Image.Image, name: str) -> None:
+    assert close(read_image(save(picture, tmp_path / name)), picture)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 40}])
+def test_jpeg_is_decoded_as_pillow_does(
+    tmp_path: Path, picture: Image.Image, options: dict[str, int]
+) -> None:
+    path = save(picture, tmp_path / "a.jpg", **options)
+    np.testing.assert_array_equal(read_image(path), np.asarray(Image.open(path).convert("RGB")))
+
+
+def test_grey_and_cmyk_jpeg(tmp_path: Path, picture: Image.Image) -> None:
+    grey = picture.convert("L")
+    assert close(read_image(save(grey, tmp_path / "grey.jpg")), grey)
+    assert close(read_image(save(picture.convert("CMYK"), tmp_path / "cmyk.jpg")), picture, tolerance=12)
+
+
+def test_16_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    values = np.array([[0, 257, 32768], [65278, 65535, 128]], dtype=np.uint16)
+    pixels = read_image(save(Image.fromarray(values), tmp_path / "deep.png"))
+    np.testing.assert_array_equal(pixels[:, :, 0], [[0, 1, 128], [254, 255, 0]])
+    np.testing.assert_array_equal(pixels[:, :, 0], pixels[:, :, 2])
+
+
+def test_palette_bilevel_and_transparency(tmp_path: Path, picture: Image.Image) -> None:
+    palette = picture.convert("P", palette=Image.Palette.ADAPTIVE)
+    assert close(read_image(save(palette, tmp_path / "palette.png")), palette)
+    bilevel = picture.convert("1")
+    assert close(read_image(save(bilevel, tmp_path / "bilevel.png")), bilevel)
+    half = picture.convert("RGBA")
+    half.putalpha(Image.fromarray(np.tile(np.repeat([0, 255], 8), (32, 1)).astype(np.uint8)))
+    pixels = read_image(save(half, tmp_path / "alpha.png"))
+    assert not pixels[:, :8].any()
+    np.testing.assert_array_equal(pixels[:, 8:], np.asarray(picture)[:, 8:])
+
+
+def test_exif_turns_the_image_upright(tmp_path: Path, picture: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its left side
+    lying = picture.transpose(Image.Transpose.ROTATE_90)
+    pixels = read_image(save(lying, tmp_path / "turned.jpg", exif=exif, quality=95))
+    assert pixels.shape == (32, 16, 3)
+    assert close(pixels, picture)
+
+
+def test_one_pixel(tmp_path: Path) -> None:
+    path = save(Image.new("RGB", (1, 1), (200, 10, 30)), tmp_path / "one.png")
+    np.testing.assert_array_equal(read_image(path, (16, 8)), np.broadcast_to([200, 10, 30], (16, 8, 3)))
+
+
+def test_resize_is_antialiased() -> None:
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[::2] = 255
+    assert np.abs(resize(stripes, (16, 16)).astype(int) - 128).max() <= 16  # picking lines would give 127
+    assert resize(stripes, (64, 64)) is stripes
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp"])
+def test_truncated_files_are_named(tmp_path: Path, name: str, kept: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
+    path = save(Image.fromarray(noise), tmp_path / name)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(UserError, match=f"{path} holds no whole image: "):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"<html>404</html>", "no known image format"),
+        (b"\xff\xd8\xff\xe0junk", "no whole image"),
+    ],
+)
+def test_files_that_are_no_images(tmp_path: Path, data: bytes, sentence: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=f"{path} .*{sentence}"):
+        read_image(path)
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.jpg cannot be read: No such file"):
+        read_image(tmp_path / "gone.jpg")
+
+
+def test_floating_point_images_are_refused(tmp_path: Path) -> None:
+    path = save(Image.fromarray(np.ones((4, 4), np.float32)), tmp_path / "a.tif")
+    with pytest.raises(UserError, match="floating-point"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_huge_images_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 99)
+    stream = io.BytesIO()
+    Image.new("RGB", (10, 10)).save(stream, kind)
+    with pytest.raises(UserError, match="is 10 x 10 pixels, more than the 99"):
+        decode(stream.getvalue())
+
+
+@pytest.mark.parametrize("side", [9_000, 30_000])  # below and above the bound of Pillow itself
+def test_decompression_bomb(tmp_path: Path, side: int) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+    with pytest.raises(UserError, match=r"bomb\.png (is 9000 x 9000 pixels|.*decompression bomb)"):
+        read_image(path)
+
+
+def test_natural_order() -> None:
+    labels = ["cam10", "2", "cam2", "10", "a", "02", ""]
+    assert sorted(labels, key=natural) == ["", "02", "2", "10", "a", "cam2", "cam10"]

@@ -1,0 +1,160 @@
+"""The loader: the right crops, the same draws at every start, and a thread that ends."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resight.data.augment import AUGMENTATIONS
+from resight.data.loader import Batch, Loader
+from resight.data.samplers import SAMPLERS
+
+CPU = torch.device("cpu")
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
+]
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (50, 16, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Whatever a test does, the loader's thread has ended after it."""
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("loader")] == []
+
+
+def make_loader(pixels: np.ndarray, *names: str, device: str = "cpu", seed: int = 3) -> Loader:
+    classes = np.arange(len(pixels), dtype=np.int64) // 5
+    sampler = SAMPLERS.build("random", classes, seed, batch_size=8)
+    augmentations = [AUGMENTATIONS.build(name) for name in names]
+    return Loader(pixels, classes, sampler, augmentations, torch.device(device), seed)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_batches_are_the_crops_the_sampler_chose(pixels: np.ndarray, device: str) -> None:
+    loader = make_loader(pixels, device=device)
+    batches = list(loader.epoch(1))
+    assert len(batches) == len(loader) == 7
+    for batch, indices in zip(batches, loader.sampler.batches(1), strict=True):
+        assert batch.items.tolist() == indices.tolist()
+        assert batch.persons.tolist() == (indices // 5).tolist()
+        assert batch.persons.dtype == torch.int64
+        assert (batch.images.device.type, batch.persons.device.type, batch.items.device.type) == (
+            device,
+            device,
+            "cpu",
+        )
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        np.testing.assert_array_equal(batch.images.permute(0, 2, 3, 1).cpu(), pixels[indices])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_an_epoch_continues_at_any_step(pixels: np.ndarray, device: str) -> None:
+    names = AUGMENTATIONS.names()
+    whole = list(make_loader(pixels, *names, device=device).epoch(4))
+    for start in (0, 3, 7):
+        rest = list(make_loader(pixels, *names, device=device).epoch(4, start=start))
+        assert len(rest) == 7 - start
+        for batch, expected in zip(rest, whole[start:], strict=True):
+            assert torch.equal(batch.images, expected.images)
+            assert torch.equal(batch.items, expected.items)
+
+
+def test_augmentation_differs_between_steps_epochs_and_seeds(pixels: np.ndarray) -> None:
+    same = np.repeat(pixels[:1], 48, axis=0)
+
+    def epoch(number: int, seed: int = 3) -> list[Batch]:
+        return list(make_loader(same, "pad-and-crop", seed=seed).epoch(number))
+
+    first = epoch(0)
+    assert not torch.equal(first[0].images, first[1].images)
+    assert not torch.equal(first[0].images, epoch(1)[0].images)
+    assert not torch.equal(first[0].images, epoch(0, seed=4)[0].images)
+
+
+def test_stopping_early_ends_the_thread(pixels: np.ndarray) -> None:
+    for step, _ in enumerate(make_loader(pixels).epoch(0)):
+        if step == 2:
+            break
+
+
+def test_an_exception_of_the_consumer_ends_the_thread(pixels: np.ndarray) -> None:
+    def consume() -> None:
+        for _ in make_loader(pixels).epoch(0):
+            raise RuntimeError("the consumer's own")
+
+    with pytest.raises(RuntimeError, match="the consumer's own"):
+        consume()
+
+
+def test_an_exception_of_the_thread_reaches_the_consumer(pixels: np.ndarray) -> None:
+    calls = []
+
+    def broken(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 3:
+            raise ValueError("augmentation failed")
+        return images
+
+    loader = make_loader(pixels)
+    loader.augmentations = (broken,)
+    seen = []
+    with pytest.raises(ValueError, match="augmentation failed"):
+        seen += [batch.items for batch in loader.epoch(0)]
+    assert len(calls) <= 5  # the thread did not go on through the epoch
+
+
+def test_a_few_batches_wait_and_no_more(pixels: np.ndarray) -> None:
+    loader = make_loader(np.repeat(pixels, 4, axis=0))
+    made = []
+    loader.augmentations = (lambda images, _: made.append(1) or images,)
+    epoch = loader.epoch(0)
+    for step in range(1, 10):
+        next(epoch)
+        assert len(made) <= step + 2
+    epoch.close()
+
+
+def test_the_loader_leaves_the_number_of_threads_alone(pixels: np.ndarray) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        list(make_loader(pixels, "mirror").epoch(0))
+        later: list[int] = []
+        thread = threading.Thread(
+            target=lambda: later.append(int(torch.ones(10**6).sum()) and torch.get_num_threads())
+        )
+        thread.start()
+        thread.join()
+        assert (torch.get_num_threads(), later) == (3, [3])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_benchmark_runs() -> None:
+    script = Path(__file__).parents[2] / "benchmarks" / "loading.py"
+    arguments = [
+        sys.executable,
+        str(script),
+        "--crops",
+        "64",
+        "--size",
+        "16",
+        "8",
+        "--repeats",
+        "1",
+        "--json",
+    ]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    assert all(rate > 0 for rate in json.loads(done.stdout).values())
