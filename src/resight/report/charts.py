@@ -1,0 +1,121 @@
+"""Line charts as inline SVG: a few kilobytes, sharp at every size, coloured by the page's style sheet."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 380, 215
+LEFT, RIGHT, TOP, BOTTOM = 42, 10, 8, 36
+MOST_POINTS = 300
+"""Longer lines are thinned: a chart is 400 pixels wide."""
+
+FEW_POINTS = 12
+"""Points of shorter lines are marked."""
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        name: in the legend.
+        value: behind the name, the one figure to read off the line.
+        points: (x, y), in order of x.
+        colour: class of the style sheet, such as ``c1``.
+    """
+
+    name: str
+    value: float
+    points: Sequence[Point]
+    colour: str
+
+
+def line_chart(
+    lines: Sequence[Line],
+    *,
+    title: str,
+    x_label: str,
+    y_range: tuple[float, float] | None = None,
+) -> Markup:
+    """Return a figure with a legend and a chart of the lines.
+
+    Args:
+        lines: at least one, with at least one point each.
+        title: above the chart.
+        x_label: under the chart.
+        y_range: lowest and highest y; from zero to the largest value by default.
+    """
+    xs = [x for line in lines for x, _ in line.points]
+    ys = [y for line in lines for _, y in line.points]
+    x_ticks = ticks(min(xs), max(xs), 7, whole=True)
+    y_ticks = ticks(*(y_range or (min(0.0, *ys), max(ys))), 5)
+    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
+    y_low, y_high = y_ticks[0], y_ticks[-1]
+
+    def place(x: float, y: float) -> Point:
+        return (
+            LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM),
+        )
+
+    parts = []
+    for y in y_ticks:
+        _, at = place(x_low, y)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{y:.6g}</text>')
+    for x in x_ticks:
+        if x_low <= x <= x_high:
+            at, _ = place(x, y_low)
+            parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{x:g}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(
+        f'<text class="axis" x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    for line in reversed(lines):  # the first one on top
+        points = [place(x, y) for x, y in thinned(line.points)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline class="line {escape(line.colour)}" points="{path}"/>')
+        if len(points) <= FEW_POINTS:
+            parts += [
+                f'<circle class="dot {escape(line.colour)}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+                for x, y in points
+            ]
+    legend = "".join(
+        f'<li><i class="{escape(line.colour)}"></i>{escape(line.name)} <b>{line.value:.3g}</b></li>'
+        for line in lines
+    )
+    return Markup(
+        f'<figure class="chart"><figcaption>{escape(title)}</figcaption><ul class="legend">{legend}</ul>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
+        "</figure>"
+    )
+
+
+def ticks(low: float, high: float, most: int, whole: bool = False) -> list[float]:
+    """Return round numbers at equal steps, at most ``most`` steps; the first is <= low, the last >= high.
+
+    Args:
+        whole: only whole numbers.
+    """
+    if high <= low:
+        high = low + (1 if whole else max(abs(low), 1e-9))
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    for factor in (1, 2, 5, 10, 20, 50):
+        step = power * factor
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first <= most and (not whole or step >= 1):
+            break
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def thinned(points: Sequence[Point]) -> list[Point]:
+    """Return at most ``MOST_POINTS`` points, each the mean of its neighbours where there are more."""
+    size = math.ceil(len(points) / MOST_POINTS)
+    groups = [points[start : start + size] for start in range(0, len(points), size)]
+    return [
+        (sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups
+    ]

@@ -1,0 +1,235 @@
+"""The report of a run: one HTML file that needs nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from resight import __version__
+from resight.data.benchmark import Benchmark, Protocol
+from resight.data.cache import PixelCache
+from resight.data.crop import Crop
+from resight.device import resolve_device
+from resight.evaluation.scores import Scores, evaluate
+from resight.files import whole_file
+from resight.models.network import Network
+from resight.report.attention import View, attention_views
+from resight.report.baselines import Baseline, score_baselines, stripe_histogram
+from resight.report.charts import Line, line_chart
+from resight.report.curves import training_charts
+from resight.report.facts import facts_of
+from resight.report.lists import KINDS, RankedList, ranked_lists
+from resight.report.pictures import thumbnail
+from resight.training.run import Run
+from resight.training.testing import EmbeddedBenchmark, embed_benchmark
+
+BOX_COLOURS = ("#e5322d", "#2f7bff", "#1fae54", "#9b51e0")
+"""Red, blue, green and violet, from head to feet, as in HAN's Fig. 7."""
+
+LOOKS = 8
+"""Crops over which attention is shown."""
+
+TITLES = {"best": "Best queries", "median": "Median queries", "worst": "Worst queries"}
+COLUMNS = ("Rank-1", "mAP", "mINP", "Rank-5", "Rank-10")
+KEYS = ("rank1", "mAP", "mINP", "rank5", "rank10")
+TILES = (("Rank-1", "rank1"), ("mAP", "mAP"), ("Rank-5", "rank5"), ("mINP", "mINP"))
+CMC_RANKS = 20
+
+IGNORED = {
+    True: "junk, and gallery crops of the query's person under the query's own camera.",
+    False: "junk, and the query itself; cameras are not known.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that was written.
+
+    Attributes:
+        path: of the page.
+        scores: of the model; None where the benchmark has no test part.
+        baselines: beside it.
+        lists: the ranked lists that it shows.
+    """
+
+    path: Path
+    scores: Scores | None
+    baselines: tuple[Baseline, ...]
+    lists: tuple[RankedList, ...]
+
+
+def write_report(
+    run: Run,
+    benchmark: Benchmark,
+    path: Path | None = None,
+    *,
+    device: str = "auto",
+    embedded: EmbeddedBenchmark | None = None,
+    skip_unreadable: bool = False,
+) -> Report:
+    """Write the report of a run on a benchmark as one self-contained HTML file.
+
+    Args:
+        run: a finished run.
+        benchmark: what to test on; where query or gallery is empty, the page has no scores.
+        path: of the page; ``report.html`` in the run's folder by default.
+        device: where the model runs.
+        embedded: query and gallery as the run's model embeds them, if at hand.
+        skip_unreadable: leave out crops that cannot be read.
+    """
+    path = path or run.folder / "report.html"
+    model = run.load_model(resolve_device(device))
+    scores: Scores | None = None
+    baselines: list[Baseline] = []
+    lists: list[RankedList] = []
+    page: dict[str, Any] = {"rows": [], "lists": [], "looks": []}
+    if benchmark.query and benchmark.gallery:
+        if embedded is None:
+            embedded = embed_benchmark(model, benchmark, device=device, skip_unreadable=skip_unreadable)
+        scores = evaluate(embedded.query, embedded.gallery, benchmark.protocol)
+        crops = list(dict.fromkeys((*embedded.query_crops, *embedded.gallery_crops)))
+        pixels = PixelCache.open(crops, model.input_size).pixels
+        row = {crop: index for index, crop in enumerate(crops)}
+        query_rows, gallery_rows = (
+            [row[crop] for crop in part] for part in (embedded.query_crops, embedded.gallery_crops)
+        )
+        colours = stripe_histogram(pixels)
+        baselines = score_baselines(
+            embedded.query,
+            embedded.gallery,
+            colours[query_rows],
+            colours[gallery_rows],
+            benchmark.protocol,
+            seed=run.recipe.seed,
+        )
+        page |= _scores_part(run, scores, baselines, benchmark.protocol)
+        lists = ranked_lists(embedded, scores, benchmark.protocol)
+        page["lists"] = _lists_part(lists, benchmark)
+        page["looks"] = _looks_part(model, embedded.query_crops, pixels, query_rows)
+    curves = training_charts(run.metrics())
+    page |= {
+        "title": f"{run.recipe.name} on {benchmark.name}",
+        "recipe": run.recipe,
+        "data_name": benchmark.name,
+        "columns": COLUMNS,
+        "curves": curves,
+        "facts": facts_of(run, benchmark),
+        "notes": list(dict.fromkeys([*run.info["data"]["notes"], *benchmark.notes])),
+        "recipe_yaml": run.recipe.to_yaml(),
+        "input_size": model.input_size,
+        "box_colours": BOX_COLOURS,
+        "version": __version__,
+    }
+    with whole_file(path) as temporary:
+        temporary.write_text(_template().render(page), encoding="utf-8")
+    return Report(path, scores, tuple(baselines), tuple(lists))
+
+
+def _scores_part(
+    run: Run, scores: Scores, baselines: Sequence[Baseline], protocol: Protocol
+) -> dict[str, Any]:
+    """Return the table beside baselines, the tiles and the CMC curve."""
+    own = scores.as_dict()
+    rows = [
+        {"name": run.recipe.name, "meaning": "this run", "own": True, "values": [own[key] for key in KEYS]}
+    ]
+    for baseline in reversed(baselines):
+        values = [baseline.scores[key] for key in KEYS]
+        rows.append({"name": baseline.name, "meaning": baseline.meaning, "own": False, "values": values})
+    curves = [(run.recipe.name, scores.cmc.tolist())] + [
+        (entry.name, entry.cmc) for entry in reversed(baselines)
+    ]
+    lines = [
+        Line(
+            name,
+            100 * cmc[0],
+            [(k + 1, 100 * rate) for k, rate in enumerate(cmc[:CMC_RANKS])],
+            f"c{index + 1}",
+        )
+        for index, (name, cmc) in enumerate(curves)
+    ]
+    tiles = [{"name": name, "value": percent(own[key]), "unit": "%"} for name, key in TILES]
+    left_out = scores.total_queries - scores.queries
+    note = f"queries; {left_out:,} more have no match" if left_out else "queries"
+    tiles.append({"name": note, "value": f"{scores.queries:,}", "unit": ""})
+    ignored = IGNORED[protocol.cross_camera]
+    best = max(baselines, key=lambda baseline: baseline.scores["rank1"])
+    return {
+        "rows": rows,
+        "tiles": tiles,
+        "cmc": line_chart(
+            lines,
+            title="Queries answered within the first k (CMC, %)",
+            x_label="k",
+            y_range=(0, 100),
+        ),
+        "verdict": {
+            "own": own["rank1"],
+            "queries": scores.queries,
+            "name": best.name,
+            "best": best.scores["rank1"],
+        },
+        "protocol_note": f"In per cent, by the protocol {protocol.name}. Ignored: {ignored}",
+        "ignored_note": f"Left out: {ignored}",
+    }
+
+
+def _lists_part(lists: Sequence[RankedList], benchmark: Benchmark) -> list[dict[str, Any]]:
+    """Return the ranked lists with their pictures, by kind."""
+    groups = []
+    for kind in KINDS:
+        entries = [
+            {
+                "person": benchmark.names.get(entry.query.person, str(entry.query.person)),
+                "average_precision": entry.average_precision,
+                "first_match": entry.first_match,
+                "query": _shown(entry.query, benchmark),
+                "hits": [
+                    {"crop": _shown(hit.crop, benchmark), "score": hit.score, "right": hit.right}
+                    for hit in entry.hits
+                ],
+            }
+            for entry in lists
+            if entry.kind == kind
+        ]
+        if entries:
+            groups.append({"title": TITLES[kind], "entries": entries})
+    return groups
+
+
+def _shown(crop: Crop, benchmark: Benchmark) -> dict[str, str]:
+    camera = "" if crop.camera is None else f"cam {crop.camera}"
+    file = crop.path.relative_to(benchmark.root) if crop.path.is_relative_to(benchmark.root) else crop.path
+    return {"picture": thumbnail(crop.path), "camera": camera, "file": str(file)}
+
+
+def _looks_part(
+    model: Network, queries: Sequence[Crop], pixels: NDArray[np.uint8], query_rows: Sequence[int]
+) -> list[list[View]]:
+    """Return the attention over one crop of each of some persons, spread evenly over the queries."""
+    first = {crop.person: row for crop, row in reversed(list(zip(queries, query_rows, strict=True)))}
+    rows = list(reversed(first.values()))
+    count = min(LOOKS, len(rows))
+    chosen = [rows[place * len(rows) // count] for place in range(count)]
+    return [views for views in attention_views(model, pixels[chosen]) if views]
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    return environment.get_template("page.html.jinja")
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction in per cent, with one decimal."""
+    return f"{100 * fraction:.1f}"

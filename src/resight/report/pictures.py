@@ -1,0 +1,47 @@
+"""Pictures inside a page: JPEG as data URI, and heat laid over a crop."""
+
+import base64
+import io
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resight.data.images import read_image
+
+Pixels = NDArray[np.uint8]
+
+THUMBNAIL = (160, 80)
+"""Height and width of a crop in ranked lists, in pixels."""
+
+QUALITY = 82
+
+
+def thumbnail(path: Path) -> str:
+    """Return the crop as a small JPEG data URI."""
+    return data_uri(read_image(path, THUMBNAIL))
+
+
+def data_uri(pixels: Pixels) -> str:
+    """Return pixels uint8 [H, W, 3] as JPEG data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def heat_overlay(pixels: Pixels, heat: NDArray[np.float32]) -> Pixels:
+    """Return the crop in grey with a map laid over it, blue where lowest and yellow where highest.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        heat: float [h, w] of any range; a flat map is drawn as its lowest value.
+    """
+    height, width = pixels.shape[:2]
+    low, high = float(heat.min()), float(heat.max())
+    scaled = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+    smooth = Image.fromarray(scaled.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
+    colours = matplotlib.colormaps["plasma"](np.clip(np.asarray(smooth), 0, 1))[..., :3]
+    grey = pixels.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
+    return np.asarray(255 * (0.4 * grey[..., None] + 0.6 * colours)).astype(np.uint8)
