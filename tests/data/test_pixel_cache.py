@@ -166,7 +166,8 @@ from pathlib import Path
 from resight.data import cache
 from resight.data.crop import Crop
 if sys.argv[2] == "slow":
-        original = cache.decode
+    import time
+    original = cache.decode
     def decode(data):
         print("decoding", flush=True)
         time.sleep(0.2)

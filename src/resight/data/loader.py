@@ -71,8 +71,8 @@ class Loader:
         waiting: deque[Future[Batch]] = deque()
         pool = ThreadPoolExecutor(1, "loader")
         # The thread computes on one core: with more, its and the model's threads wait for each other (on two
-        # busy cores augmentation ran ten times slower). What it sets is also the default of later threads: that
-        # is put back.
+        # busy cores augmentation ran ten times slower). What it sets also becomes the default of threads that
+        # start later, so that is put back.
         cores = torch.get_num_threads()
         pool.submit(torch.set_num_threads, 1).result()
         torch.set_num_threads(cores)
