@@ -23,7 +23,9 @@ def resolve_device(name: str = "auto") -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"Device '{name}' cannot be used here: {reason} Use --device cpu, cuda or auto.") from None
+        raise UserError(
+            f"Device '{name}' cannot be used here: {reason} Use --device cpu, cuda or auto."
+        ) from None
     return device
 
 
@@ -40,3 +42,8 @@ def computes_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
     return device.type == "cpu" and capability.startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which a part of a forward pass stays out of autocast; ``meta`` has no autocast."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)

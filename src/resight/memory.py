@@ -11,13 +11,15 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # parameters of mallopt, from
 def keep_freed_memory() -> bool:
     """Make the process reuse freed memory instead of handing every large tensor back to the kernel.
 
-    By default glibc maps each large allocation anew, and the kernel then clears it page by page at the first touch:
-    on a CPU that took more time than the arithmetic of a small network. The memory in use at the peak stays with the
-    process until it ends. Returns False where the C library is not glibc (macOS, Windows, musl): nothing happens there.
+    By default glibc maps each large allocation anew, and the kernel then clears it page by page at the first
+    touch: on a CPU that takes longer than the arithmetic of a small network. The memory in use at the peak
+    stays with the process until it ends. Returns False, and does nothing, where the C library is not glibc
+    (macOS, Windows, musl).
     """
     if sys.platform != "linux":
         return False
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):
         return False
-    return all(library.mallopt(*setting) for setting in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 1 << 26)))
+    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 1 << 26))
+    return all([library.mallopt(*setting) for setting in settings])

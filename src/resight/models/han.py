@@ -1,6 +1,6 @@
 """HAN, the harmonious attention network (Li, Zhu and Gong, IJCV 2019), which extends HA-CNN (CVPR 2018)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from resight.models.attention.harmonious import HardAttention, SoftAttention, tiling
 from resight.models.attention.regions import cut_regions
+from resight.models.heads import Head
 from resight.models.network import MODELS, Network
-from resight.models.representation import Branch, Representation
+from resight.models.representation import Representation
 from resight.models.units import ConvUnit, DepthwiseUnit
 
 STEM = 32
@@ -23,6 +24,12 @@ Width = Annotated[int, Field(ge=16)]
 @MODELS.register("han")
 class HAN(Network):
     """Global branch and four local streams, joined by three levels of harmonious attention (Fig. 1)."""
+
+    variants: ClassVar = {
+        "han-small": {"size": "small"},
+        "han-medium": {"size": "medium"},
+        "han-large": {"size": "large"},
+    }
 
     def __init__(
         self,
@@ -44,12 +51,12 @@ class HAN(Network):
         inputs = (STEM, *widths[:2])
         self.stem = ConvUnit(3, STEM, 3, stride=2)
         self.global_blocks = nn.ModuleList(
-            nn.Sequential(
-                *(DepthwiseUnit(c if i == 0 else d, d, s) for i, s in enumerate(STRIDES[size]))
-            )
+            nn.Sequential(*(DepthwiseUnit(c if i == 0 else d, d, s) for i, s in enumerate(STRIDES[size])))
             for c, d in zip(inputs, widths, strict=True)
         )
-        self.soft = nn.ModuleList(SoftAttention(d, spatial, channel) for d in widths) if spatial or channel else None
+        self.soft = (
+            nn.ModuleList(SoftAttention(d, spatial, channel) for d in widths) if spatial or channel else None
+        )
         self.global_head = Head(widths[2], half, persons)
         maps = [halved(input_size)]
         for _ in range(2):
@@ -60,7 +67,9 @@ class HAN(Network):
         self.maps, self.parts = maps, parts
         self.local_blocks = None
         if local:
-            self.local_blocks = nn.ModuleList(DepthwiseUnit(c, d, 2) for c, d in zip(inputs, widths, strict=True))
+            self.local_blocks = nn.ModuleList(
+                DepthwiseUnit(c, d, 2) for c, d in zip(inputs, widths, strict=True)
+            )
             self.hard = nn.ModuleList(
                 HardAttention(d, REGIONS, p[0] / m[0]) for d, p, m in zip(widths, parts, maps, strict=True)
             )
@@ -92,19 +101,6 @@ class HAN(Network):
         if streams is not None:
             found.branches["local"] = self.local_head(streams.mean((2, 3)).view(len(images), -1))
         return found
-
-
-class Head(nn.Module):
-    """FC, batch normalisation and ReLU, then the identity classifier."""
-
-    def __init__(self, inputs: int, outputs: int, persons: int) -> None:
-        super().__init__()
-        self.feature = nn.Sequential(nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU())
-        self.classifier = nn.Linear(outputs, persons)
-
-    def forward(self, pooled: Tensor) -> Branch:
-        embedding = self.feature(pooled)
-        return Branch(embedding, self.classifier(embedding))
 
 
 def halved(size: tuple[int, int]) -> tuple[int, int]:

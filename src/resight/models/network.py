@@ -1,7 +1,7 @@
 """The contract of a model, and the registry of models."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,18 @@ class Network(nn.Module):
     Args:
         input_size: height and width that the network was made for, in pixels.
         mean, std: statistics of the RGB channels in [0, 1] that ``normalise`` uses.
+
+    Attributes:
+        variants: name -> settings of the configurations that have a name of their own, such as a paper's; listed by
+            ``resight models``.
+        name, persons, settings: what ``build_model`` was asked for, so that a weights file can rebuild the model.
     """
 
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    name: str
+    persons: int
+    settings: dict[str, Any]
     mean: Tensor
     std: Tensor
 
@@ -70,4 +80,6 @@ class Network(nn.Module):
 
 def build_model(name: str, persons: int, **settings: Any) -> Network:
     """Build a registered model with ``persons`` identity classes; settings are checked against its constructor."""
-    return MODELS.build(name, persons, **settings)
+    model = MODELS.build(name, persons, **settings)
+    model.name, model.persons, model.settings = name, persons, MODELS.defaults(name, settings)
+    return model

@@ -1,9 +1,10 @@
-"""Harmonious attention: soft attention over pixels and channels, hard attention over regions (HAN, Sec. 3.2)."""
+"""Harmonious attention: soft over pixels and channels, hard over regions (HAN, Sec. 3.2)."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resight.device import full_precision
 from resight.models.units import ConvUnit
 
 
@@ -23,7 +24,7 @@ class SpatialAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Attention over channels, the same for all positions (Fig. 2c, Eqs. 5-6): 2 c^2 / r convolution parameters."""
+    """Attention over channels, the same for all positions (Fig. 2c, Eqs. 5-6): 2 c^2 / r parameters."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -38,8 +39,8 @@ class ChannelAttention(nn.Module):
 class SoftAttention(nn.Module):
     """Factorised attention over positions and channels, blended by a 1x1 convolution (Fig. 2a, Eq. 3).
 
-    Every convolution is followed by batch normalisation and ReLU, so that the map, a sigmoid, lies in [0.5, 1]. With
-    only one of the factors there is nothing to blend: the map is the factor's sigmoid.
+    Every convolution is followed by batch normalisation and ReLU, so that the map, a sigmoid, lies in
+    [0.5, 1]. With only one of the factors there is nothing to blend: the map is the factor's sigmoid.
 
     Args:
         channels: C of the features.
@@ -92,7 +93,7 @@ class HardAttention(nn.Module):
 
         Always in float32: bfloat16 would place a region to a tenth of a pixel only.
         """
-        with torch.autocast(signature.device.type, enabled=False):
+        with full_precision(signature.device):
             return torch.tanh(self.place(signature.float())).view(len(signature), -1, 2)
 
 

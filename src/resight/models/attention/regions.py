@@ -7,9 +7,10 @@ from torch import Tensor
 def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
     """Cut T regions out of each map by bilinear interpolation; outside the map is zero.
 
-    The same as ``affine_grid`` and ``grid_sample`` (``align_corners=False``) with theta = [[w/W, 0, x], [0, h/H, y]],
-    but several times as fast: at that scale neighbouring samples lie exactly one pixel apart, so that a region is a
-    whole-pixel window, one larger than the region, blended with itself shifted by one row and by one column.
+    The same as ``affine_grid`` and ``grid_sample`` (``align_corners=False``) with
+    theta = [[w/W, 0, x], [0, h/H, y]], but faster: at that scale neighbouring samples lie exactly one pixel
+    apart, so that a region is a window of whole pixels, one larger than the region, blended with itself
+    shifted by one row and by one column.
 
     Args:
         maps: [B, C, H, W].
@@ -17,8 +18,8 @@ def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
         size: (h, w) of a region in pixels of the map.
 
     Returns:
-        [B * T, C, h, w] in channels_last memory, the T regions of a map one after the other; differentiable in
-        ``maps`` and in ``centres``.
+        [B * T, C, h, w] in channels_last memory, the T regions of a map one after the other; differentiable
+        in ``maps`` and in ``centres``.
     """
     batch, channels, *extent = maps.shape
     regions = centres.shape[1]
@@ -42,7 +43,7 @@ def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """``index_select`` of rows whose gradient is a ``scatter_add``, which is faster than torch's ``index_add``."""
+    """``index_select`` of rows with a ``scatter_add`` as gradient, which is faster than torch's ``index_add``."""
 
     @staticmethod
     def forward(ctx, rows, index):  # type: ignore[no-untyped-def]

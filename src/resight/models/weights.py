@@ -1,0 +1,115 @@
+"""Weights as files that need nothing else: the file alone rebuilds the model and embeds a picture correctly.
+
+A safetensors file holds the tensors of the network, its normalisation statistics among them; its metadata name the
+model, its settings and the number of persons, and repeat input size and statistics for readers other than Resight.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pydantic
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from resight import __version__
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.models.network import Network, build_model
+
+FORMAT = "1"
+NAMED = 3
+"""Tensors that a message names of each kind."""
+
+
+def save_weights(model: Network, path: Path) -> None:
+    """Write the weights of a model that ``build_model`` made; an older file is replaced only by a whole one.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+    metadata = {
+        "resight_format": FORMAT,
+        "resight_version": __version__,
+        "model": model.name,
+        "persons": str(model.persons),
+        "settings": json.dumps(model.settings),
+        "input_size": json.dumps(model.input_size),
+        "mean": json.dumps(model.mean.flatten().tolist()),
+        "std": json.dumps(model.std.flatten().tolist()),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    content = save(tensors, metadata)
+    with whole_file(Path(path)) as temporary:
+        temporary.write_bytes(content)
+
+
+def load_weights(path: Path, device: torch.device) -> Network:
+    """Rebuild the network of a weights file on the device, in evaluation mode.
+
+    Raises:
+        UserError: there is no such file; it is damaged, or not Resight's; its model, settings or tensors are not those
+            of this version: the sentence says which.
+    """
+    path = Path(path)
+    metadata, tensors = _read(path)
+    if "resight_format" not in metadata:
+        raise UserError(
+            f"{path} does not say which model its weights belong to, so it was not written by Resight. "
+            "Expected a weights.safetensors file of a run."
+        )
+    if metadata["resight_format"] != FORMAT:
+        raise UserError(
+            f"{path} was written by Resight {metadata.get('resight_version', '?')} in format "
+            f"{metadata['resight_format']}; this is Resight {__version__}, which reads format {FORMAT}. "
+            "Use the version that wrote the file, or train the recipe again."
+        )
+    try:
+        model = build_model(metadata["model"], int(metadata["persons"]), **json.loads(metadata["settings"]))
+    except (pydantic.ValidationError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} was written by Resight {metadata.get('resight_version', '?')} for a model that this version "
+            f"({__version__}) cannot build: {error} Use the version that wrote the file, or train the recipe again."
+        ) from None
+    _refuse_differences(path, tensors, model.state_dict())
+    model.load_state_dict(tensors)
+    return model.to(device).eval()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no weights file {path}. Expected weights.safetensors in a run's folder."
+        ) from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is not a whole safetensors file ({error}): it is of another kind, or was cut off. "
+            "Copy it again from where it came, or train the run again."
+        ) from None
+
+
+def _refuse_differences(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    reshaped = [
+        f"{name} is {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected
+        if name in found and found[name].shape != expected[name].shape
+    ]
+    if missing or extra or reshaped:
+        kinds = {"missing": missing, "not of the model": extra, "of another shape": reshaped}
+        lines = [f"  {len(names)} {kind}: {_few(names)}" for kind, names in kinds.items() if names]
+        raise UserError(
+            f"The tensors in {path} are not those of the model that it names, so it is of another architecture or "
+            f"another version of Resight. Of {len(expected)} tensors:\n" + "\n".join(lines) + "\n"
+            "Use the version that wrote the file, or train the recipe again."
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
