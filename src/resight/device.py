@@ -30,20 +30,20 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return the context in which a forward pass runs; ``auto`` takes bfloat16 where the device computes in it."""
+    """Return the context of a forward pass; ``auto`` takes bfloat16 where the device computes in it."""
     if precision == "float32" or (precision == "auto" and not computes_bfloat16(device)):
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device multiplies bfloat16 in hardware (on CPUs without it autocast is slower, not faster)."""
+    """Tell whether the device multiplies bfloat16 in hardware (else autocast makes a CPU slower)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
-    return device.type == "cpu" and capability.startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+    return capability.startswith("AVX512") and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which a part of a forward pass stays out of autocast; ``meta`` has no autocast."""
+    """Return the context in which a part of a forward pass stays out of autocast (``meta`` has none)."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)

@@ -22,4 +22,4 @@ def keep_freed_memory() -> bool:
     if not hasattr(library, "gnu_get_libc_version"):
         return False
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 1 << 26))
-    return all([library.mallopt(*setting) for setting in settings])
+    return all(library.mallopt(*setting) for setting in settings)

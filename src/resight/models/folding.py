@@ -12,7 +12,7 @@ M = TypeVar("M", bound=nn.Module)
 def folded(model: M) -> M:
     """Return a copy in evaluation mode whose outputs are the same to rounding, computed in fewer passes.
 
-    In every ``nn.Sequential``, a convolution or linear layer followed by its batch normalisation becomes one layer.
+    In every ``nn.Sequential``, a convolution or linear layer and the batch normalisation after it become one.
     """
     ready = copy.deepcopy(model).eval().requires_grad_(False)
     for module in ready.modules():

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from resight.models.attention.harmonious import HardAttention, SoftAttention, tiling
+from resight.models.attention.harmonious import HardAttention, SoftAttention
 from resight.models.attention.regions import cut_regions
 from resight.models.heads import Head
 from resight.models.network import MODELS, Network

@@ -6,7 +6,7 @@ from resight.models.representation import Branch
 
 
 class Classifier(nn.Linear):
-    """Identity classifier: a network needs it to train, not to embed, so that no figure of its cost counts it."""
+    """Identity classifier: a network needs it to train, not to embed; no figure of its cost counts it."""
 
 
 class Head(nn.Module):

@@ -20,17 +20,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Network(nn.Module):
     """Base of every model: ``forward`` for training, ``embed`` for search.
 
-    Subclasses are registered as ``@MODELS.register("name")``; their constructor takes ``persons`` (the number of
-    identity classes) first and everything that a recipe may set as keyword-only parameters.
+    Subclasses are registered as ``@MODELS.register("name")``; their constructor takes ``persons`` (the number
+    of identity classes) first and everything that a recipe may set as keyword-only parameters.
 
     Args:
         input_size: height and width that the network was made for, in pixels.
         mean, std: statistics of the RGB channels in [0, 1] that ``normalise`` uses.
 
     Attributes:
-        variants: name -> settings of the configurations that have a name of their own, such as a paper's; listed by
-            ``resight models``.
-        name, persons, settings: what ``build_model`` was asked for, so that a weights file can rebuild the model.
+        variants: name -> settings of the configurations that have a name of their own, such as a paper's;
+            listed by ``resight models``.
+        name, persons, settings: what ``build_model`` was asked for; a weights file keeps it.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -79,7 +79,7 @@ class Network(nn.Module):
 
 
 def build_model(name: str, persons: int, **settings: Any) -> Network:
-    """Build a registered model with ``persons`` identity classes; settings are checked against its constructor."""
+    """Build a registered model with ``persons`` identity classes from settings, which are checked."""
     model = MODELS.build(name, persons, **settings)
     model.name, model.persons, model.settings = name, persons, MODELS.defaults(name, settings)
     return model

@@ -1,4 +1,4 @@
-"""What a model says about a batch of crops; losses and reports read it, and know nothing else of the model."""
+"""What a model says about a batch of crops: all that losses and reports know of the model."""
 
 from dataclasses import dataclass, field
 
@@ -25,8 +25,8 @@ class Representation:
     Attributes:
         branches: name -> embedding and logits.
         attention: name -> map [B, H, W] or mask [B, C, H, W].
-        regions: name -> boxes [B, T, 4] of hard attention as (left, top, right, bottom) in fractions of the image;
-            values outside [0, 1] lie outside the image.
+        regions: name -> boxes [B, T, 4] of hard attention as (left, top, right, bottom) in fractions of the
+            image; values outside [0, 1] lie outside the image.
         features: name -> whatever else a term reads, by name.
     """
 

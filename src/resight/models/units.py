@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class ConvUnit(nn.Sequential):
-    """Convolution without bias, batch normalisation and (unless ``relu`` is off) ReLU; padding keeps the size."""
+    """Convolution without bias, batch normalisation and (unless ``relu`` is off) ReLU."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, relu: bool = True
@@ -21,7 +21,7 @@ class ConvUnit(nn.Sequential):
 
 
 class _StridedDepthwise(nn.Conv2d):
-    """Depthwise convolution that trains in float32 on a CPU: oneDNN's bfloat16 gradient is 15 times slower there."""
+    """Depthwise convolution that trains in float32 on a CPU, 10 times as fast as in bfloat16."""
 
     def forward(self, images: Tensor) -> Tensor:
         if images.dtype == torch.bfloat16 and images.device.type == "cpu" and torch.is_grad_enabled():

@@ -1,7 +1,7 @@
 """Weights as files that need nothing else: the file alone rebuilds the model and embeds a picture correctly.
 
-A safetensors file holds the tensors of the network, its normalisation statistics among them; its metadata name the
-model, its settings and the number of persons, and repeat input size and statistics for readers other than Resight.
+A safetensors file holds the tensors of the network, its normalisation statistics among them. Its metadata name
+the model, its settings and the number of persons, and repeat input size and statistics for other readers.
 """
 
 import json
@@ -50,8 +50,8 @@ def load_weights(path: Path, device: torch.device) -> Network:
     """Rebuild the network of a weights file on the device, in evaluation mode.
 
     Raises:
-        UserError: there is no such file; it is damaged, or not Resight's; its model, settings or tensors are not those
-            of this version: the sentence says which.
+        UserError: there is no such file; it is damaged, or not Resight's; its model, settings or tensors are
+            not those of this version: the sentence says which.
     """
     path = Path(path)
     metadata, tensors = _read(path)
@@ -70,8 +70,9 @@ def load_weights(path: Path, device: torch.device) -> Network:
         model = build_model(metadata["model"], int(metadata["persons"]), **json.loads(metadata["settings"]))
     except (pydantic.ValidationError, KeyError, ValueError) as error:
         raise UserError(
-            f"{path} was written by Resight {metadata.get('resight_version', '?')} for a model that this version "
-            f"({__version__}) cannot build: {error} Use the version that wrote the file, or train the recipe again."
+            f"{path} was written by Resight {metadata.get('resight_version', '?')} for a model that "
+            f"this version ({__version__}) cannot build: {error} Use the version that wrote the file, or train the "
+            "recipe again."
         ) from None
     _refuse_differences(path, tensors, model.state_dict())
     model.load_state_dict(tensors)
@@ -105,8 +106,10 @@ def _refuse_differences(path: Path, found: Mapping[str, Tensor], expected: Mappi
         kinds = {"missing": missing, "not of the model": extra, "of another shape": reshaped}
         lines = [f"  {len(names)} {kind}: {_few(names)}" for kind, names in kinds.items() if names]
         raise UserError(
-            f"The tensors in {path} are not those of the model that it names, so it is of another architecture or "
-            f"another version of Resight. Of {len(expected)} tensors:\n" + "\n".join(lines) + "\n"
+            f"The tensors in {path} are not those of the model that it names, so it is of another "
+            f"architecture or another version of Resight. Of {len(expected)} tensors:\n"
+            + "\n".join(lines)
+            + "\n"
             "Use the version that wrote the file, or train the recipe again."
         )
 

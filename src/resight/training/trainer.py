@@ -14,6 +14,7 @@ from resight.device import computes_bfloat16, resolve_device
 from resight.errors import UserError
 from resight.evaluation.scores import evaluate
 from resight.files import whole_file
+from resight.memory import keep_freed_memory
 from resight.models.complexity import measure
 from resight.models.network import Network, build_model
 from resight.models.weights import save_weights
@@ -74,6 +75,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
     """
     folder, target = Path(folder), resolve_device(device)
+    keep_freed_memory()
     if seed is not None:
         recipe = recipe.model_copy(update={"seed": seed})
     _check_folder(folder, resume)

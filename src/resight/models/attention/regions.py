@@ -43,7 +43,7 @@ def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """``index_select`` of rows with a ``scatter_add`` as gradient, which is faster than torch's ``index_add``."""
+    """``index_select`` of rows with a ``scatter_add`` as gradient, faster than torch's ``index_add``."""
 
     @staticmethod
     def forward(ctx, rows, index):  # type: ignore[no-untyped-def]
