@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from resight.errors import UserError
@@ -29,7 +30,11 @@ class Embedded:
             raise UserError(f"Features must be [N, D]; got the shape {tuple(self.features.shape)}.")
         for name in ("persons", "cameras", "items"):
             labels = getattr(self, name)
-            if labels is not None and labels.shape != (len(self.features),):
+            if labels is None:
+                continue
+            if labels.dtype != torch.int64:
+                raise UserError(f"The entries of '{name}' must be int64 numbers; got {labels.dtype}.")
+            if labels.shape != (len(self.features),):
                 raise UserError(
                     f"There must be one entry in '{name}' for each of the {len(self.features)} features; "
                     f"got the shape {tuple(labels.shape)}."

@@ -1,0 +1,31 @@
+"""Counting scores above thresholds: what replaces a sort, as the ranks of a few matches are all that is asked for."""
+
+import torch
+from torch import Tensor
+
+TILE_COLUMNS = 4096
+TILE_ENTRIES = (
+    2**21
+)  # comparisons made at a time: few enough for the processor's cache, enough to share among its cores
+
+
+def count_at_or_above(scores: Tensor, thresholds: Tensor, used: Tensor) -> Tensor:
+    """Return how many of each row's scores are at or above each of its thresholds: int64 [B, M].
+
+    Args:
+        scores: [B, N].
+        thresholds: [B, M], of the same type; M is 1 or more.
+        used: int64 [B], how many of the row's thresholds are asked for: the counts of the others are meaningless. Quick
+            where neighbouring rows use equally many.
+    """
+    counts = torch.zeros_like(thresholds, dtype=torch.int64)
+    step = max(1, TILE_ENTRIES // TILE_COLUMNS // thresholds.shape[1])
+    for start in range(0, len(scores), step):
+        rows = slice(start, start + step)
+        wanted = thresholds[rows, : int(used[rows].max()), None]
+        for tile in scores[rows].split(TILE_COLUMNS, dim=1):
+            # ones and zeros as floats: making and adding them is several times faster than with booleans
+            above = tile.new_empty(*wanted.shape[:2], tile.shape[1])
+            torch.ge(tile[:, None, :], wanted, out=above)
+            counts[rows, : wanted.shape[1]] += above.sum(2).long()
+    return counts

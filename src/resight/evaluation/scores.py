@@ -1,0 +1,250 @@
+"""CMC, mAP and mINP of a query set against a gallery."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from resight.data.benchmark import Protocol
+from resight.errors import UserError
+from resight.evaluation.counting import count_at_or_above
+from resight.evaluation.embedded import Embedded
+from resight.evaluation.features import Metric
+from resight.evaluation.ranking import Block, Comparison
+
+AveragePrecision = Literal["mean", "trapezoid"]
+RANKS = (1, 5, 10, 20)
+CURVE = 50  # ranks of the CMC curve
+
+
+@dataclass(frozen=True, slots=True)
+class PerQuery:
+    """What each of the Q queries scored; a query without a match that counts is not valid.
+
+    Attributes:
+        valid: bool [Q].
+        matches: int64 [Q], gallery crops to be found; 0 where not valid.
+        first_match_rank: int64 [Q], from 1; 0 where not valid.
+        average_precision: float64 [Q], in the definition that was asked for; NaN where not valid.
+        inp: float64 [Q], inverse negative penalty: matches / rank of the last match; NaN where not valid.
+    """
+
+    valid: Tensor
+    matches: Tensor
+    first_match_rank: Tensor
+    average_precision: Tensor
+    inp: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What the protocol left out, by rule.
+
+    Attributes:
+        junk_crops: gallery crops labelled junk, ignored for every query.
+        itself_pairs: pairs of a query and the same crop in the gallery.
+        same_camera_pairs: other pairs of a query and a gallery crop of its person under its camera.
+        not_a_person_queries: queries without a match: labelled junk or distractor.
+        missing_person_queries: ... their person has no crop in the gallery.
+        only_itself_queries: ... their person has no gallery crop but the query itself.
+        only_same_camera_queries: ... the query's own camera took all other gallery crops of their person.
+    """
+
+    junk_crops: int
+    itself_pairs: int
+    same_camera_pairs: int
+    not_a_person_queries: int
+    missing_person_queries: int
+    only_itself_queries: int
+    only_same_camera_queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores over the valid queries, as fractions.
+
+    Attributes:
+        mAP: mean of the average precisions.
+        mINP: mean of the inverse negative penalties (Ye et al. 2021, Sec. 3.3).
+        cmc: float64 [50]: at k - 1 the share of queries with a match among the first k crops that count.
+        queries: how many are valid.
+        total_queries: how many there are.
+        removed: what the protocol left out.
+        per_query: what each query scored.
+        ranks, ap, metric, protocol: what was asked for.
+    """
+
+    mAP: float
+    mINP: float
+    cmc: Tensor
+    queries: int
+    total_queries: int
+    removed: Removed
+    per_query: PerQuery
+    ranks: tuple[int, ...]
+    ap: AveragePrecision
+    metric: Metric
+    protocol: Protocol
+
+    def rank(self, k: int) -> float:
+        """Return the share of valid queries with a match among the first k crops that count."""
+        first = self.per_query.first_match_rank[self.per_query.valid]
+        return float((first <= k).double().mean())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the scores as plain data: fractions, counts, and how they were measured."""
+        return {
+            "mAP": self.mAP,
+            **{f"rank{k}": self.rank(k) for k in self.ranks},
+            "mINP": self.mINP,
+            "queries": self.queries,
+            "total_queries": self.total_queries,
+            "ap": self.ap,
+            "metric": self.metric,
+            "protocol": self.protocol.name,
+            "removed": asdict(self.removed),
+        }
+
+
+@torch.no_grad()
+def evaluate(
+    query: Embedded,
+    gallery: Embedded,
+    protocol: Protocol = Protocol(),  # noqa: B008 (frozen)
+    *,
+    metric: Metric = "cosine",
+    ap: AveragePrecision = "mean",
+    ranks: Sequence[int] = RANKS,
+    device: torch.device | str | None = None,
+) -> Scores:
+    """Score a query set against a gallery.
+
+    For each query, junk, the query itself and (``protocol.cross_camera``) crops of its person under its own camera are
+    ignored; the others are ranked, and those of its person are matches. A wrong crop that ties with a match comes before it.
+
+    Args:
+        query, gallery, protocol, metric, device: as in ``ranking.Comparison``.
+        ap: ``mean``: mean of the precision at each match. ``trapezoid``: as the script that came with Market-1501
+            (Zheng et al. 2015), which averages the precision at each match with the one just before it.
+        ranks: which rank-k ``as_dict`` holds.
+
+    Raises:
+        UserError: no query has a match, which says what removed them; a rank below 1; or what ``Comparison`` refuses.
+    """
+    if ap not in get_args(AveragePrecision):
+        raise UserError(f"Unknown average precision '{ap}'. Known: {', '.join(get_args(AveragePrecision))}.")
+    if any(k < 1 for k in ranks):
+        raise UserError(f"Ranks count from 1; got {', '.join(map(str, ranks))}.")
+    comparison = Comparison(query, gallery, protocol, metric, device)
+    order = comparison.rows_by_matches()
+    measured = [_measure(block, ap) for block in comparison.blocks(order)]
+    back = order.cpu().argsort()
+    matches, first, last, precision, of_person, itself, same_camera = (
+        torch.cat(column)[back] for column in zip(*measured, strict=True)
+    )
+    per_query = PerQuery(matches > 0, matches, first, precision, matches / last)
+    person = query.persons.cpu() > 0
+    lost = ~per_query.valid & (of_person > 0)
+    removed = Removed(
+        junk_crops=len(gallery) - len(comparison.columns),
+        itself_pairs=int(itself.sum()),
+        same_camera_pairs=int(same_camera.sum()),
+        not_a_person_queries=int((~person).sum()),
+        missing_person_queries=int((person & (of_person == 0)).sum()),
+        only_itself_queries=int((lost & (same_camera == 0)).sum()),
+        only_same_camera_queries=int((lost & (same_camera > 0)).sum()),
+    )
+    if not per_query.valid.any():
+        raise UserError(_no_match_message(removed, len(query), len(gallery), protocol))
+    first = first[per_query.valid]
+    return Scores(
+        mAP=float(per_query.average_precision[per_query.valid].mean()),
+        mINP=float(per_query.inp[per_query.valid].mean()),
+        cmc=(first[:, None] <= torch.arange(1, CURVE + 1)).double().mean(0),
+        queries=len(first),
+        total_queries=len(query),
+        removed=removed,
+        per_query=per_query,
+        ranks=tuple(ranks),
+        ap=ap,
+        metric=metric,
+        protocol=protocol,
+    )
+
+
+def _measure(block: Block, ap: AveragePrecision) -> tuple[Tensor, ...]:
+    """Return, for each query of the block, what ``evaluate`` adds up: each [B], on the CPU.
+
+    Matches, ranks of the first and the last, average precision; gallery crops of the person, crops ignored because they
+    are the query, because its camera took them.
+    """
+    ranks, matches = (part.cpu() for part in match_ranks(block))
+    precision = average_precision(ranks, matches, ap)
+    ignored = (part.cpu() for part in (block.of_person, block.itself, block.same_camera))
+    return matches, ranks[:, 0], ranks.amax(1), precision, *ignored
+
+
+def match_ranks(block: Block) -> tuple[Tensor, Tensor]:
+    """Return each query's ranks of its matches, rising, and how many it has; spoils the block's scores.
+
+    A match ranks behind the better matches, and behind the wrong crops of its own score or higher.
+
+    Returns:
+        ranks: int64 [B, M], from 1; 0 past a query's last match. M is 1 or more.
+        counts: int64 [B].
+    """
+    row, column = block.matches
+    counts = row.bincount(minlength=len(block.rows))
+    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    found = block.scores.new_full((len(counts), max(1, int(counts.max()))), -torch.inf)
+    found[row, place] = block.scores[row, column]
+    found = found.sort(1, descending=True).values
+    block.scores[row, column] = -torch.inf  # only wrong crops are left to count
+    nth = torch.arange(1, found.shape[1] + 1, device=row.device)
+    ranks = nth + count_at_or_above(block.scores, found, counts)
+    return torch.where(nth <= counts[:, None], ranks, 0), counts
+
+
+def average_precision(ranks: Tensor, counts: Tensor, ap: AveragePrecision) -> Tensor:
+    """Return the average precision of queries from the ranks of their matches: float64 [B], NaN without a match.
+
+    Args:
+        ranks: int64 [B, M], rising from 1; 0 past a query's last match.
+        counts: int64 [B], matches of each.
+        ap: as in ``evaluate``.
+    """
+    nth = torch.arange(1, ranks.shape[1] + 1)
+    precision = nth / ranks.double()
+    if (
+        ap == "trapezoid"
+    ):  # each step of recall has the mean of the precisions at its two ends; precision starts at 1
+        before = torch.where(ranks > 1, (nth - 1) / (ranks - 1).double(), 1.0)
+        precision = (precision + before) / 2
+    return torch.where(ranks > 0, precision, 0.0).sum(1) / counts
+
+
+def _no_match_message(removed: Removed, queries: int, gallery: int, protocol: Protocol) -> str:
+    reasons = [
+        (removed.missing_person_queries, "have a person who is not in the gallery"),
+        (
+            removed.only_same_camera_queries,
+            f"have gallery crops of their person from their own camera only, which the protocol '{protocol.name}' ignores",
+        ),
+        (removed.only_itself_queries, "have no other crop of their person than the query itself"),
+        (removed.not_a_person_queries, "are junk or distractors (person -1 or 0), who match nobody"),
+    ]
+    told = "; ".join(f"{count:,} {what}" for count, what in reasons if count)
+    advice = []
+    if removed.missing_person_queries:
+        advice.append("Check that query and gallery number their persons alike.")
+    if removed.only_same_camera_queries:
+        advice.append(
+            "Check the camera labels; if they do not tell cameras apart, use a protocol that does not need them "
+            "(every-other-image; --no-cross-camera on the command line)."
+        )
+    return (
+        f"None of the {queries:,} queries has a match among the {gallery:,} gallery crops "
+        f"({removed.junk_crops:,} of them junk). Of the queries, {told}. {' '.join(advice)}"
+    ).rstrip()
