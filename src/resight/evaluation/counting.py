@@ -1,12 +1,10 @@
-"""Counting scores above thresholds: what replaces a sort, as the ranks of a few matches are all that is asked for."""
+"""Counting scores above thresholds: it replaces a sort, as only the ranks of a few matches are asked for."""
 
 import torch
 from torch import Tensor
 
 TILE_COLUMNS = 4096
-TILE_ENTRIES = (
-    2**21
-)  # comparisons made at a time: few enough for the processor's cache, enough to share among its cores
+TILE_ENTRIES = 2**21  # comparisons at a time: few enough for the cache, enough to share among the cores
 
 
 def count_at_or_above(scores: Tensor, thresholds: Tensor, used: Tensor) -> Tensor:
@@ -15,8 +13,8 @@ def count_at_or_above(scores: Tensor, thresholds: Tensor, used: Tensor) -> Tenso
     Args:
         scores: [B, N].
         thresholds: [B, M], of the same type; M is 1 or more.
-        used: int64 [B], how many of the row's thresholds are asked for: the counts of the others are meaningless. Quick
-            where neighbouring rows use equally many.
+        used: int64 [B], how many of the row's thresholds are asked for; the counts of the others mean
+            nothing. Quick where neighbouring rows use equally many.
     """
     counts = torch.zeros_like(thresholds, dtype=torch.int64)
     step = max(1, TILE_ENTRIES // TILE_COLUMNS // thresholds.shape[1])

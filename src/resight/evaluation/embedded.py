@@ -16,8 +16,11 @@ class Embedded:
         features: float [N, D].
         persons: int64 [N]; -1 is junk, 0 a distractor.
         cameras: int64 [N], or None where they are not known.
-        items: int64 [N] that tell crops apart, so that a query does not find itself in the gallery; None where query
-            and gallery share no crop.
+        items: int64 [N] that tell crops apart, so that a query does not find itself in the gallery; None
+            where query and gallery share no crop.
+
+    Raises:
+        UserError: features are not [N, D], or labels are not int64 [N].
     """
 
     features: Tensor
@@ -32,13 +35,13 @@ class Embedded:
             labels = getattr(self, name)
             if labels is None:
                 continue
-            if labels.dtype != torch.int64:
-                raise UserError(f"The entries of '{name}' must be int64 numbers; got {labels.dtype}.")
             if labels.shape != (len(self.features),):
                 raise UserError(
                     f"There must be one entry in '{name}' for each of the {len(self.features)} features; "
                     f"got the shape {tuple(labels.shape)}."
                 )
+            if labels.dtype != torch.int64:
+                raise UserError(f"The entries of '{name}' must be int64 numbers; got {labels.dtype}.")
 
     def __len__(self) -> int:
         return len(self.features)

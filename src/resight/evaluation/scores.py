@@ -121,17 +121,20 @@ def evaluate(
 ) -> Scores:
     """Score a query set against a gallery.
 
-    For each query, junk, the query itself and (``protocol.cross_camera``) crops of its person under its own camera are
-    ignored; the others are ranked, and those of its person are matches. A wrong crop that ties with a match comes before it.
+    For each query, junk, the query itself and (``protocol.cross_camera``) crops of its person under its own
+    camera are ignored; the others are ranked, and those of its person are matches. A wrong crop comes before
+    a match that it ties with. Queries without a match are not counted.
 
     Args:
         query, gallery, protocol, metric, device: as in ``ranking.Comparison``.
-        ap: ``mean``: mean of the precision at each match. ``trapezoid``: as the script that came with Market-1501
-            (Zheng et al. 2015), which averages the precision at each match with the one just before it.
+        ap: ``mean``: mean of the precision at each match. ``trapezoid``: as the script that came with
+            Market-1501 (Zheng et al. 2015), which takes at each match the mean of the precision there and one
+            crop earlier.
         ranks: which rank-k ``as_dict`` holds.
 
     Raises:
-        UserError: no query has a match, which says what removed them; a rank below 1; or what ``Comparison`` refuses.
+        UserError: no query has a match (the message counts why); an unknown ``ap``; a rank below 1; or what
+            ``Comparison`` refuses.
     """
     if ap not in get_args(AveragePrecision):
         raise UserError(f"Unknown average precision '{ap}'. Known: {', '.join(get_args(AveragePrecision))}.")
@@ -144,7 +147,7 @@ def evaluate(
     matches, first, last, precision, of_person, itself, same_camera = (
         torch.cat(column)[back] for column in zip(*measured, strict=True)
     )
-    per_query = PerQuery(matches > 0, matches, first, precision, matches / last)
+    per_query = PerQuery(matches > 0, matches, first, precision, matches / last.double())
     person = query.persons.cpu() > 0
     lost = ~per_query.valid & (of_person > 0)
     removed = Removed(
@@ -177,8 +180,8 @@ def evaluate(
 def _measure(block: Block, ap: AveragePrecision) -> tuple[Tensor, ...]:
     """Return, for each query of the block, what ``evaluate`` adds up: each [B], on the CPU.
 
-    Matches, ranks of the first and the last, average precision; gallery crops of the person, crops ignored because they
-    are the query, because its camera took them.
+    Matches, ranks of the first and the last, average precision; gallery crops of the person, crops ignored
+    because they are the query, because its camera took them.
     """
     ranks, matches = (part.cpu() for part in match_ranks(block))
     precision = average_precision(ranks, matches, ap)
@@ -208,7 +211,7 @@ def match_ranks(block: Block) -> tuple[Tensor, Tensor]:
 
 
 def average_precision(ranks: Tensor, counts: Tensor, ap: AveragePrecision) -> Tensor:
-    """Return the average precision of queries from the ranks of their matches: float64 [B], NaN without a match.
+    """Return each query's average precision from the ranks of its matches: float64 [B], NaN where none.
 
     Args:
         ranks: int64 [B, M], rising from 1; 0 past a query's last match.
@@ -217,9 +220,7 @@ def average_precision(ranks: Tensor, counts: Tensor, ap: AveragePrecision) -> Te
     """
     nth = torch.arange(1, ranks.shape[1] + 1)
     precision = nth / ranks.double()
-    if (
-        ap == "trapezoid"
-    ):  # each step of recall has the mean of the precisions at its two ends; precision starts at 1
+    if ap == "trapezoid":  # a step of recall has the mean of the precisions at its ends, which start at 1
         before = torch.where(ranks > 1, (nth - 1) / (ranks - 1).double(), 1.0)
         precision = (precision + before) / 2
     return torch.where(ranks > 0, precision, 0.0).sum(1) / counts
@@ -230,7 +231,8 @@ def _no_match_message(removed: Removed, queries: int, gallery: int, protocol: Pr
         (removed.missing_person_queries, "have a person who is not in the gallery"),
         (
             removed.only_same_camera_queries,
-            f"have gallery crops of their person from their own camera only, which the protocol '{protocol.name}' ignores",
+            "have crops of their person from their own camera only, which the protocol "
+            f"'{protocol.name}' ignores",
         ),
         (removed.only_itself_queries, "have no other crop of their person than the query itself"),
         (removed.not_a_person_queries, "are junk or distractors (person -1 or 0), who match nobody"),
@@ -241,7 +243,7 @@ def _no_match_message(removed: Removed, queries: int, gallery: int, protocol: Pr
         advice.append("Check that query and gallery number their persons alike.")
     if removed.only_same_camera_queries:
         advice.append(
-            "Check the camera labels; if they do not tell cameras apart, use a protocol that does not need them "
+            "Check the camera labels; if they do not tell cameras apart, use a protocol that does without "
             "(every-other-image; --no-cross-camera on the command line)."
         )
     return (
