@@ -6,37 +6,67 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from resight.models.attention.harmonious import HardAttention, SoftAttention
+from resight.models.attention.harmonious import FixedRegions, HardAttention, SoftAttention
 from resight.models.attention.regions import cut_regions
 from resight.models.heads import Head
 from resight.models.network import MODELS, Network
 from resight.models.representation import Representation
-from resight.models.units import ConvUnit, DepthwiseUnit
+from resight.models.units import Bottleneck, ConvUnit, DepthwiseUnit, InceptionA, InceptionB
+
+Size = Literal["small", "medium", "large"]
+Unit = Literal["depthwise", "inception", "residual"]
+Extent = Annotated[int, Field(ge=32)]
+Width = Annotated[int, Field(ge=16, multiple_of=16)]
 
 STEM = 32
 REGIONS = 4
-STRIDES = {"small": (2, 1, 1), "medium": (1, 2, 1), "large": (1, 1, 2)}
-LEVELS = ("level1", "level2", "level3")
-
-Width = Annotated[int, Field(ge=16)]
+REGION_SHARE = (0.3, 0.875)
+STRIDES: dict[Size, tuple[int, ...]] = {"small": (2, 1, 1), "medium": (1, 2, 1), "large": (1, 1, 2)}
 
 
 @MODELS.register("han")
 class HAN(Network):
-    """Global branch and four local streams, joined by three levels of harmonious attention (Fig. 1)."""
+    """Global branch and four local streams, joined by three levels of harmonious attention (Fig. 1).
+
+    What the paper leaves open, and what was chosen: every convolution is followed by batch normalisation
+    and ReLU, also in the attention modules. At level l the regions are cut out of the *input* of global
+    block l, at the places that the attention after that block predicts, so that level 1 reads the stem's
+    output and levels 2 and 3 add what they cut from the attended output of the block before (Eq. 8). A
+    region covers 30 % of the height and 87.5 % of the width, which gives the published 24x28, 12x14 and 6x7.
+
+    Representation: branches ``global`` and ``local``; maps ``soft1`` to ``soft3``, the mean over channels of
+    the attention (Fig. 7), where there is spatial attention; regions ``level1`` to ``level3``.
+
+    Args:
+        persons: number of identity classes.
+        size: where the global blocks carry their stride (Table 1); depthwise units only.
+        unit: what the blocks are built of (Table 12). A global block is three depthwise units, or two of the
+            others with strides 1 and 2; a local block is one unit of stride 2.
+        input_size: height and width of the crops in pixels.
+        widths: channels of the blocks of levels 1 to 3.
+        feature_size: size of the whole descriptor, half of it from each branch (Fig. 6); without the local
+            branch the global one has all of it.
+        spatial, channel: soft attention over positions and over channels (SSA and SCA in Table 9).
+        regions: learned places of the regions (HRA in Table 9); else they stay where they tile the body.
+        interaction: levels 2 and 3 add regions of the global branch to the local one (CAIL in Table 10).
+        local: have a local branch at all.
+    """
 
     variants: ClassVar = {
         "han-small": {"size": "small"},
         "han-medium": {"size": "medium"},
         "han-large": {"size": "large"},
+        "han-inception": {"unit": "inception"},
+        "han-residual": {"unit": "residual"},
     }
 
     def __init__(
         self,
         persons: int,
         *,
-        size: Literal["small", "medium", "large"] = "small",
-        input_size: tuple[int, int] = (160, 64),
+        size: Size = "small",
+        unit: Unit = "depthwise",
+        input_size: tuple[Extent, Extent] = (160, 64),
         widths: tuple[Width, Width, Width] = (128, 256, 384),
         feature_size: Annotated[int, Field(ge=2, multiple_of=2)] = 1024,
         spatial: bool = True,
@@ -46,63 +76,91 @@ class HAN(Network):
         local: bool = True,
     ) -> None:
         super().__init__(input_size)
-        self.interaction = interaction
-        half = feature_size // 2
         inputs = (STEM, *widths[:2])
+        shapes = list(zip(inputs, widths, strict=True))
+        branch_size = feature_size // 2 if local else feature_size
+
         self.stem = ConvUnit(3, STEM, 3, stride=2)
-        self.global_blocks = nn.ModuleList(
-            nn.Sequential(*(DepthwiseUnit(c if i == 0 else d, d, s) for i, s in enumerate(STRIDES[size])))
-            for c, d in zip(inputs, widths, strict=True)
+        self.global_blocks = nn.ModuleList(global_block(unit, size, *shape) for shape in shapes)
+        self.soft = nn.ModuleList(
+            SoftAttention(width, spatial, channel) for width in widths if spatial or channel
         )
-        self.soft = (
-            nn.ModuleList(SoftAttention(d, spatial, channel) for d in widths) if spatial or channel else None
-        )
-        self.global_head = Head(widths[2], half, persons)
-        maps = [halved(input_size)]
-        for _ in range(2):
-            maps.append(halved(maps[-1]))
-        parts = [(round(0.3 * maps[0][0]), round(0.875 * maps[0][1]))]
-        for _ in range(2):
-            parts.append(halved(parts[-1]))
-        self.maps, self.parts = maps, parts
-        self.local_blocks = None
+        self.shows_soft = spatial
+        self.global_head = Head(widths[2], branch_size, persons)
+
+        self.map_sizes, self.region_sizes = geometry(input_size)
+        self.interaction = interaction
+        self.local_blocks = nn.ModuleList(local_block(unit, *shape) for shape in shapes if local)
+        self.hard = nn.ModuleList()
         if local:
-            self.local_blocks = nn.ModuleList(
-                DepthwiseUnit(c, d, 2) for c, d in zip(inputs, widths, strict=True)
-            )
-            self.hard = nn.ModuleList(
-                HardAttention(d, REGIONS, p[0] / m[0]) for d, p, m in zip(widths, parts, maps, strict=True)
-            )
-            self.local_head = Head(REGIONS * widths[2], half, persons)
+            for level in range(3 if interaction else 1):
+                share = self.region_sizes[level][0] / self.map_sizes[level][0]
+                self.hard.append(
+                    HardAttention(widths[level], REGIONS, share) if regions else FixedRegions(REGIONS, share)
+                )
+            self.local_head = Head(REGIONS * widths[2], branch_size, persons)
 
     def forward(self, images: Tensor) -> Representation:
+        """Describe normalised images float [B, 3, H, W]."""
+        found = Representation({})
         features = self.stem(images)
         streams: Tensor | None = None
-        found = Representation({})
         for level, block in enumerate(self.global_blocks):
-            before = features
-            features = block(before)
+            before, features = features, block(features)
             signature = features.mean((2, 3))
-            if self.local_blocks is not None:
-                part, whole = self.parts[level], self.maps[level]
+            if level < len(self.hard):
                 centres = self.hard[level](signature)
-                if streams is None:
-                    streams = cut_regions(before, centres, part)
-                elif self.interaction:
-                    streams = streams + cut_regions(before, centres, part)
+                found.regions[f"level{level + 1}"] = self._boxes(level, centres)
+                cut = cut_regions(before, centres, self.region_sizes[level])
+                streams = cut if streams is None else streams + cut
+            if streams is not None:
                 streams = self.local_blocks[level](streams)
-                half = torch.tensor([part[1] / whole[1], part[0] / whole[0]], device=centres.device)
-                found.regions[LEVELS[level]] = (torch.cat([centres - half, centres + half], dim=-1) + 1) / 2
-            if self.soft is not None:
+            if self.soft:
                 attention = self.soft[level](features, signature)
                 features = features * attention
-                found.attention[f"soft{level + 1}"] = attention.mean(1)
+                if self.shows_soft:
+                    found.attention[f"soft{level + 1}"] = attention.mean(1)
         found.branches["global"] = self.global_head(features.mean((2, 3)))
         if streams is not None:
             found.branches["local"] = self.local_head(streams.mean((2, 3)).view(len(images), -1))
         return found
 
+    def _boxes(self, level: int, centres: Tensor) -> Tensor:
+        """Return (left, top, right, bottom) [B, T, 4] in fractions of the image for centres [B, T, 2]."""
+        (height, width), (whole_height, whole_width) = self.region_sizes[level], self.map_sizes[level]
+        reach = centres.new_tensor([width / whole_width, height / whole_height])
+        return (torch.cat([centres - reach, centres + reach], dim=-1) + 1) / 2
 
-def halved(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size of a map after a stride of 2."""
+
+def global_block(unit: Unit, size: Size, inputs: int, outputs: int) -> nn.Module:
+    """Return a block of the global branch, which halves the map (Fig. 4b; Table 12)."""
+    if unit == "inception":
+        return nn.Sequential(InceptionA(inputs, outputs), InceptionB(outputs, outputs))
+    if unit == "residual":
+        return nn.Sequential(Bottleneck(inputs, outputs, 1), Bottleneck(outputs, outputs, 2))
+    widths = (inputs, outputs, outputs)
+    return nn.Sequential(
+        *(DepthwiseUnit(width, outputs, stride) for width, stride in zip(widths, STRIDES[size], strict=True))
+    )
+
+
+def local_block(unit: Unit, inputs: int, outputs: int) -> nn.Module:
+    """Return a block of the local streams, one unit that halves the map (Fig. 4a)."""
+    if unit == "inception":
+        return InceptionB(inputs, outputs)
+    return (Bottleneck if unit == "residual" else DepthwiseUnit)(inputs, outputs, 2)
+
+
+def geometry(input_size: tuple[int, int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the sizes of the maps that regions are cut from, and of the regions, at levels 1 to 3."""
+    maps = [_halved(input_size)]
+    first_region = (round(REGION_SHARE[0] * maps[0][0]), round(REGION_SHARE[1] * maps[0][1]))
+    regions = [first_region]
+    for _ in range(2):
+        maps.append(_halved(maps[-1]))
+        regions.append(_halved(regions[-1]))  # so that what is cut fits what the local block leaves
+    return maps, regions
+
+
+def _halved(size: tuple[int, int]) -> tuple[int, int]:
     return (size[0] + 1) // 2, (size[1] + 1) // 2

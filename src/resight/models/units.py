@@ -1,4 +1,4 @@
-"""Building units of convolutional networks: a recipe picks one by name."""
+"""Building units of convolutional networks; each keeps the size of a map or halves it, rounding up."""
 
 import torch
 from torch import Tensor, nn
@@ -38,3 +38,59 @@ class DepthwiseUnit(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__(ConvUnit(inputs, outputs), ConvUnit(outputs, outputs, 3, stride, groups=outputs))
+
+
+class Bottleneck(nn.Module):
+    """Residual bottleneck with half the width inside, the stride in its 3x3 and a projection as shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        inner = outputs // 2
+        self.residual = nn.Sequential(
+            ConvUnit(inputs, inner), ConvUnit(inner, inner, 3, stride), ConvUnit(inner, outputs, relu=False)
+        )
+        self.shortcut = ConvUnit(inputs, outputs, stride=stride, relu=False)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return [B, outputs, H / stride, W / stride] for images [B, inputs, H, W]."""
+        return self.relu(self.residual(images) + self.shortcut(images))  # type: ignore[no-any-return]
+
+
+class InceptionA(nn.Module):
+    """Four streams of a quarter of the width each, stride 1 (the unit of HA-CNN, after Xiao et al. 2016)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        quarter = outputs // 4
+        self.streams = nn.ModuleList(
+            nn.Sequential(ConvUnit(inputs, quarter), ConvUnit(quarter, quarter, 3)) for _ in range(3)
+        )
+        self.streams.append(nn.Sequential(nn.AvgPool2d(3, stride=1, padding=1), ConvUnit(inputs, quarter)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return [B, outputs, H, W] for images [B, inputs, H, W]."""
+        return torch.cat([stream(images) for stream in self.streams], dim=1)
+
+
+class InceptionB(nn.Module):
+    """Three streams of a quarter, a quarter and half of the width, stride 2 (the unit of HA-CNN)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        quarter = outputs // 4
+        self.streams = nn.ModuleList(
+            [
+                nn.Sequential(ConvUnit(inputs, quarter), ConvUnit(quarter, quarter, 3, stride=2)),
+                nn.Sequential(
+                    ConvUnit(inputs, quarter),
+                    ConvUnit(quarter, quarter, 3),
+                    ConvUnit(quarter, quarter, 3, stride=2),
+                ),
+                nn.Sequential(nn.MaxPool2d(3, stride=2, padding=1), ConvUnit(inputs, 2 * quarter)),
+            ]
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return [B, outputs, H / 2, W / 2] for images [B, inputs, H, W]."""
+        return torch.cat([stream(images) for stream in self.streams], dim=1)

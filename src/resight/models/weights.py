@@ -1,7 +1,7 @@
 """Weights as files that need nothing else: the file alone rebuilds the model and embeds a picture correctly.
 
-A safetensors file holds the tensors of the network, its normalisation statistics among them. Its metadata name
-the model, its settings and the number of persons, and repeat input size and statistics for other readers.
+A safetensors file holds the tensors of the network, its normalisation statistics among them. Its metadata
+name the model, its settings and the number of persons, and repeat input size and statistics for others.
 """
 
 import json
@@ -70,9 +70,9 @@ def load_weights(path: Path, device: torch.device) -> Network:
         model = build_model(metadata["model"], int(metadata["persons"]), **json.loads(metadata["settings"]))
     except (pydantic.ValidationError, KeyError, ValueError) as error:
         raise UserError(
-            f"{path} was written by Resight {metadata.get('resight_version', '?')} for a model that "
-            f"this version ({__version__}) cannot build: {error} Use the version that wrote the file, or train the "
-            "recipe again."
+            f"{path} was written by Resight {metadata.get('resight_version', '?')} for a model that this "
+            f"version ({__version__}) cannot build: {error}\n"
+            "Use the version that wrote the file, or train the recipe again."
         ) from None
     _refuse_differences(path, tensors, model.state_dict())
     model.load_state_dict(tensors)

@@ -97,6 +97,20 @@ class HardAttention(nn.Module):
             return torch.tanh(self.place(signature.float())).view(len(signature), -1, 2)
 
 
+class FixedRegions(nn.Module):
+    """The regions where hard attention begins, for a network that does not learn their places."""
+
+    centres: Tensor
+
+    def __init__(self, regions: int, share: float) -> None:
+        super().__init__()
+        self.register_buffer("centres", tiling(regions, share))
+
+    def forward(self, signature: Tensor) -> Tensor:
+        """Return the centres (x, y) [B, T, 2] for the mean over positions [B, c]."""
+        return self.centres.expand(len(signature), -1, -1)
+
+
 def tiling(regions: int, share: float) -> Tensor:
     """Return centres (x, y) [T, 2] of regions spread evenly from the upper to the lower edge of the image.
 
