@@ -101,15 +101,19 @@ def ticks(low: float, high: float, most: int, whole: bool = False) -> list[float
     Args:
         whole: only whole numbers.
     """
+    if whole:
+        low, high = math.floor(low), math.ceil(high)
     if high <= low:
         high = low + (1 if whole else max(abs(low), 1e-9))
     power = 10.0 ** math.floor(math.log10((high - low) / most))
-    for factor in (1, 2, 5, 10, 20, 50):
+    if whole:
+        power = max(power, 1.0)
+    for factor in (1, 2, 5, 10, 20):
         step = power * factor
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-        if last - first <= most and (not whole or step >= 1):
+        if last - first <= most:
             break
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]  # 0.3, not 0.30000000000000004
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:

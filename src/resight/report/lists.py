@@ -29,7 +29,7 @@ class Hit:
 
     Attributes:
         crop: the gallery crop.
-        score: its similarity to the query; higher is nearer.
+        score: its similarity to the query, or its distance, as the metric is.
         right: it shows the query's person.
     """
 
@@ -109,7 +109,7 @@ def ranked_lists(
     )
     rows = [(kind, row) for kind in KINDS for row in chosen[kind]]
     indices, similarities = nearest(
-        embedded.query, embedded.gallery, protocol, hits, metric="cosine", rows=[row for _, row in rows]
+        embedded.query, embedded.gallery, protocol, hits, metric=scores.metric, rows=[row for _, row in rows]
     )
     lists = []
     for (kind, row), places, values in zip(rows, indices.tolist(), similarities.tolist(), strict=True):

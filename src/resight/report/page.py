@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight import __version__
-from resight.data.benchmark import Benchmark, Protocol
+from resight.data.benchmark import Benchmark
 from resight.data.cache import PixelCache
 from resight.data.crop import Crop
 from resight.device import resolve_device
-from resight.evaluation.scores import Scores, evaluate
+from resight.evaluation.features import Metric
+from resight.evaluation.scores import AveragePrecision, Scores, evaluate
 from resight.files import whole_file
 from resight.models.network import Network
 from resight.report.attention import View, attention_views
@@ -43,6 +44,14 @@ IGNORED = {
     True: "junk, and gallery crops of the query's person under the query's own camera.",
     False: "junk, and the query itself; cameras are not known.",
 }
+AP_NOTES = {
+    "mean": "the mean of the precision at each match",
+    "trapezoid": "by trapezoids, as Market-1501's own script",
+}
+METRIC_NOTES = {
+    "cosine": "similarity to the query (cosine, at most 1)",
+    "euclidean": "distance from the query (Euclidean)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,8 @@ def write_report(
     path: Path | None = None,
     *,
     device: str = "auto",
+    metric: Metric = "cosine",
+    ap: AveragePrecision = "mean",
     embedded: EmbeddedBenchmark | None = None,
     skip_unreadable: bool = False,
 ) -> Report:
@@ -78,6 +89,7 @@ def write_report(
         benchmark: what to test on; where query or gallery is empty, the page has no scores.
         path: of the page; ``report.html`` in the run's folder by default.
         device: where the model runs.
+        metric, ap: as in ``evaluate``.
         embedded: query and gallery as the run's model embeds them, if at hand.
         skip_unreadable: leave out crops that cannot be read.
     """
@@ -90,7 +102,7 @@ def write_report(
     if benchmark.query and benchmark.gallery:
         if embedded is None:
             embedded = embed_benchmark(model, benchmark, device=device, skip_unreadable=skip_unreadable)
-        scores = evaluate(embedded.query, embedded.gallery, benchmark.protocol)
+        scores = evaluate(embedded.query, embedded.gallery, benchmark.protocol, metric=metric, ap=ap)
         crops = list(dict.fromkeys((*embedded.query_crops, *embedded.gallery_crops)))
         pixels = PixelCache.open(crops, model.input_size).pixels
         row = {crop: index for index, crop in enumerate(crops)}
@@ -105,8 +117,9 @@ def write_report(
             colours[gallery_rows],
             benchmark.protocol,
             seed=run.recipe.seed,
+            ap=ap,
         )
-        page |= _scores_part(run, scores, baselines, benchmark.protocol)
+        page |= _scores_part(run, scores, baselines)
         lists = ranked_lists(embedded, scores, benchmark.protocol)
         page["lists"] = _lists_part(lists, benchmark)
         page["looks"] = _looks_part(model, embedded.query_crops, pixels, query_rows)
@@ -129,9 +142,7 @@ def write_report(
     return Report(path, scores, tuple(baselines), tuple(lists))
 
 
-def _scores_part(
-    run: Run, scores: Scores, baselines: Sequence[Baseline], protocol: Protocol
-) -> dict[str, Any]:
+def _scores_part(run: Run, scores: Scores, baselines: Sequence[Baseline]) -> dict[str, Any]:
     """Return the table beside baselines, the tiles and the CMC curve."""
     own = scores.as_dict()
     rows = [
@@ -156,7 +167,7 @@ def _scores_part(
     left_out = scores.total_queries - scores.queries
     note = f"queries; {left_out:,} more have no match" if left_out else "queries"
     tiles.append({"name": note, "value": f"{scores.queries:,}", "unit": ""})
-    ignored = IGNORED[protocol.cross_camera]
+    ignored = IGNORED[scores.protocol.cross_camera]
     best = max(baselines, key=lambda baseline: baseline.scores["rank1"])
     return {
         "rows": rows,
@@ -173,8 +184,10 @@ def _scores_part(
             "name": best.name,
             "best": best.scores["rank1"],
         },
-        "protocol_note": f"In per cent, by the protocol {protocol.name}. Ignored: {ignored}",
+        "protocol_note": f"In per cent, by the protocol {scores.protocol.name}. Ignored: {ignored}",
         "ignored_note": f"Left out: {ignored}",
+        "ap_note": AP_NOTES[scores.ap],
+        "metric_note": METRIC_NOTES[scores.metric],
     }
 
 

@@ -1,0 +1,158 @@
+"""``resight demo``: from nothing to a trained model and a report about it, in minutes."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from json import dumps, loads
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from resight.commands.output import print_json, print_table
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.progress import clock, stderr
+
+RECIPE, EPOCHS = "han-small-fast", 20
+TRAIN_PERSONS, TEST_PERSONS = 200, 60
+CAMERAS, CROPS, HEIGHT = 4, 3, 128
+MINUTES = "six to seven"
+
+LEAD = 0.05
+"""How far ahead of each baseline the model must be, in rank-1 and in mAP."""
+
+RECORD, PEOPLE, RUN, REPORT = "demo.json", "people", "run", "report.html"
+COLUMNS = {"rank1": "Rank-1", "rank5": "Rank-5", "mAP": "mAP", "mINP": "mINP"}
+
+
+def demo(
+    *,
+    out: Path = Path("runs/demo"),
+    persons: int = TRAIN_PERSONS,
+    seed: int = 0,
+    device: str = "auto",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Draw synthetic people, train HAN(Small) on them, test it on people it has not seen, write a report.
+
+    If it was interrupted, the same command goes on where it was; if it was finished, the same command starts
+    anew. The exit status is 1 where the trained model is not clearly ahead of baselines that learn nothing.
+
+    Args:
+        out: folder for the people, the run and report.html.
+        persons: to draw and train on, a multiple of five; 60 more are drawn to test on.
+        seed: of the people and of the training.
+        device: auto, cpu or cuda.
+        json: print one JSON object.
+    """
+    if continues(
+        out, {"persons": persons, "seed": seed, "epochs": EPOCHS, "crops": CROPS, "cameras": CAMERAS}
+    ):
+        stderr.print(f"Going on with the demo in {out}.")
+    else:
+        stderr.print(f"The demo takes {MINUTES} minutes on two cores; a GPU shortens its second half.")
+    start = time.monotonic()
+    try:
+        result = _run(out, persons, seed, device)
+    except KeyboardInterrupt:
+        stderr.print("The same command goes on from here.")
+        raise
+    _keep_record(out, loads((out / RECORD).read_text()) | {"finished": True})
+    if json:
+        print_json(result)
+    else:
+        rows = [
+            (entry["name"], *(f"{100 * entry[key]:.1f}" for key in COLUMNS)) for entry in result["scores"]
+        ]
+        title = f"{result['queries']} queries for people that training never saw, in per cent"
+        print_table(["", *COLUMNS.values()], rows, title=title)
+        print(f"Report: {result['report']}")
+        stderr.print(f"Done in {clock(time.monotonic() - start)}.")
+    if result["shortfalls"]:
+        raise UserError(
+            f"The demo failed: {' '.join(result['shortfalls'])} The trained model should be {100 * LEAD:.0f} "
+            "points ahead of all that learns nothing. Try another --seed, or more --persons."
+        )
+
+
+def continues(out: Path, settings: Mapping[str, int]) -> bool:
+    """Tell whether an unfinished demo of these settings is to go on there; clear away any other demo.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    path = out / RECORD
+    if path.is_file():
+        record = loads(path.read_text())
+        if record["settings"] == settings and not record["finished"]:
+            return True
+        what = "a finished demo" if record["finished"] else "an unfinished demo with other settings"
+        stderr.print(f"{out} holds {what}: it is removed, and everything starts anew.")
+        for name in (PEOPLE, RUN):
+            shutil.rmtree(out / name, ignore_errors=True)
+        (out / REPORT).unlink(missing_ok=True)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(
+            f"{out} is there already and holds no demo. Name an empty or a new folder with --out."
+        )
+    _keep_record(out, {"settings": settings, "finished": False})
+    return False
+
+
+def shortfalls(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each score in which the model is not ``LEAD`` ahead of the best of the others.
+
+    Args:
+        own, others: ``name``, ``rank1`` and ``mAP`` of each, as fractions.
+    """
+    sentences = []
+    for key, name in (("rank1", "rank-1"), ("mAP", "mAP")):
+        best = max(others, key=lambda other: float(other[key]))
+        if own[key] < best[key] + LEAD:
+            sentences.append(f"Its {name} is {own[key]:.1%}, that of '{best['name']}' is {best[key]:.1%}.")
+    return sentences
+
+
+def _run(out: Path, persons: int, seed: int, device: str) -> dict[str, Any]:
+    """Draw, train, test and report, each from where it was; return what to print."""
+    from resight.people.generate import synthesize
+
+    drawn = synthesize(
+        out / PEOPLE,
+        persons=persons + TEST_PERSONS,
+        test_persons=TEST_PERSONS,
+        cameras=CAMERAS,
+        crops=CROPS,
+        height=HEIGHT,
+        seed=seed,
+    )
+
+    from resight.data.opening import open_benchmark
+    from resight.report.page import write_report
+    from resight.training.recipe import load_recipe
+    from resight.training.run import INFO
+    from resight.training.testing import save_scores
+    from resight.training.trainer import train
+
+    benchmark = open_benchmark(drawn.folder)
+    recipe = load_recipe(RECIPE, [f"stages.0.epochs={EPOCHS}"])
+    folder = out / RUN
+    run = train(recipe, benchmark, folder, device=device, seed=seed, resume=(folder / INFO).exists())
+    report = write_report(run, benchmark, out / REPORT, device=device)
+    assert report.scores is not None  # the set has a test part
+    save_scores(report.scores, folder / "scores.json")
+    own = {"name": f"{RECIPE}, trained"} | report.scores.as_dict()
+    others = [{"name": baseline.name} | baseline.scores for baseline in report.baselines]
+    return {
+        "report": str(report.path),
+        "run": str(run.folder),
+        "queries": report.scores.queries,
+        "scores": [{key: entry[key] for key in ("name", *COLUMNS)} for entry in (*others, own)],
+        "shortfalls": shortfalls(own, others),
+    }
+
+
+def _keep_record(out: Path, record: Mapping[str, Any]) -> None:
+    with whole_file(out / RECORD) as temporary:
+        temporary.write_text(dumps(record, indent=2) + "\n")
