@@ -6,12 +6,24 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 T = TypeVar("T")
 
 stderr = Console(stderr=True, highlight=False)
 """Where everything but results goes."""
+
+
+def say(message: str) -> None:
+    """Print a sentence on standard error as it stands: unwrapped, and brackets in a path are no markup."""
+    stderr.print(message, soft_wrap=True, markup=False, emoji=False)
 
 
 class Bar:

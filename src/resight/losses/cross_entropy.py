@@ -56,8 +56,14 @@ class CrossEntropy(Term):
     def forward(self, representation: Representation, persons: Tensor) -> Tensor:
         """Return the scalar sum over the chosen branches."""
         losses = [
-            functional.cross_entropy(branch.logits.float(), persons, label_smoothing=self.label_smoothing)
+            functional.cross_entropy(
+                _at_least_float32(branch.logits), persons, label_smoothing=self.label_smoothing
+            )
             for name, branch in representation.branches.items()
             if branch.logits is not None and (self.branches is None or name in self.branches)
         ]
         return torch.stack(losses).sum()
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))

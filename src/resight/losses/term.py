@@ -11,8 +11,8 @@ TERMS: Registry["Term"] = Registry("term", "resight.losses")
 class Term(nn.Module):
     """One term of an objective.
 
-    Subclasses are registered as ``@TERMS.register("name")``; what a recipe may set are keyword-only parameters of
-    the constructor, with the paper's values as defaults.
+    Subclasses are registered as ``@TERMS.register("name")``; what a recipe may set are the keyword-only
+    parameters of the constructor, with the paper's values as defaults.
     """
 
     def prepare(self, example: Representation, persons: int) -> None:

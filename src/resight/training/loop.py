@@ -17,7 +17,7 @@ from resight.data.loader import Batch
 from resight.device import autocast
 from resight.errors import UserError
 from resight.models.network import Network
-from resight.progress import Bar, stderr
+from resight.progress import Bar, say
 from resight.seeds import derive_seed
 from resight.training.averaging import Average
 from resight.training.checkpoint import FORMAT, State, load_checkpoint, save_checkpoint
@@ -148,7 +148,7 @@ class Loop:
                 if ended or interrupted.is_set() or time.monotonic() - self._saved > self.checkpoint_seconds:
                     self._save()
             if interrupted.is_set():
-                stderr.print(f"Stopped after step {self.step} of {self.steps}. {how_to_resume(self.folder)}")
+                say(f"Stopped after step {self.step} of {self.steps}. {how_to_resume(self.folder)}")
                 raise KeyboardInterrupt
 
     def _train(self, batch: Batch) -> Tensor:
@@ -298,7 +298,7 @@ def _interruptible() -> Iterator[threading.Event]:
     def interrupt(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, before)
         event.set()
-        stderr.print("Finishing this step and writing a checkpoint; press Ctrl-C again to leave without.")
+        say("Finishing this step and writing a checkpoint; press Ctrl-C again to leave without.")
 
     signal.signal(signal.SIGINT, interrupt)
     try:

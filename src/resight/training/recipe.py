@@ -155,8 +155,13 @@ def _find(name_or_path: str | Path) -> Path:
     return known[str(name_or_path)]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Read a YAML file; where it has a ``base``, its keys are laid over that recipe's."""
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a YAML file; where it has a ``base``, its keys are laid over that recipe's.
+
+    ``above`` are the files that build on this one.
+    """
+    if path in above:
+        raise UserError(f"The recipe {path} builds on itself: {' -> '.join(map(str, (*above, path)))}.")
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -170,7 +175,8 @@ def _read(path: Path) -> dict[str, Any]:
     if base is None:
         return content
     beside = path.parent / str(base)
-    return _laid_over(_read(beside if beside.is_file() else _find(str(base))), content)
+    under = _read(beside if beside.is_file() else _find(str(base)), (*above, path))
+    return _laid_over(under, content)
 
 
 def _laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from resight.memory import keep_freed_memory
 from resight.models.complexity import measure
 from resight.models.network import Network, build_model
 from resight.models.weights import save_weights
-from resight.progress import clock, stderr
+from resight.progress import clock, say
 from resight.seeds import derive_seed
 from resight.training.loop import Loop
 from resight.training.recipe import Recipe
@@ -101,14 +101,14 @@ def train(
         if loop.checkpoint.exists():
             loop.restore()
         if info["finished"] is not None and loop.step == loop.steps:
-            stderr.print(
+            say(
                 f"The run {folder} is complete ({recipe.epochs} epochs): there is nothing to resume."
             )
             return Run.open(folder)
         info["resumed"].append({"at": now(), "step": loop.step})
-        stderr.print(f"Resuming {folder} at step {loop.step} of {loop.steps}.")
+        say(f"Resuming {folder} at step {loop.step} of {loop.steps}.")
     for path, reason in cache.skipped:
-        stderr.print(f"Left out: {path} {reason}")
+        say(f"Left out: {path} {reason}")
     bfloat16 = recipe.precision == "bfloat16" or (recipe.precision == "auto" and computes_bfloat16(target))
     opened = {"holdout": holdout, "pattern": pattern, "left_out": len(cache.skipped)}
     info |= {
@@ -138,7 +138,7 @@ def train(
     save_weights(loop.best, folder / WEIGHTS)
     info |= {"finished": now(), "seconds": round(loop.seconds, 1)}
     save_info(folder, info)
-    stderr.print(f"Trained {recipe.epochs} epochs in {clock(loop.seconds)}.")
+    say(f"Trained {recipe.epochs} epochs in {clock(loop.seconds)}.")
     return Run.open(folder)
 
 

@@ -1,0 +1,126 @@
+"""``resight train``: train a recipe, score it on the data set's test part, write the report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from resight.commands.output import print_json, print_table
+from resight.errors import UserError
+from resight.progress import say
+
+if TYPE_CHECKING:
+    from resight.training.recipe import Recipe
+
+COLUMNS = {"mAP": "mAP", "rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "mINP": "mINP"}
+
+
+def train(
+    recipe: str,
+    *,
+    data: Path | None = None,
+    out: Path | None = None,
+    holdout: int | None = None,
+    pattern: str | None = None,
+    overrides: Annotated[Sequence[str], Parameter(name="--set", negative="")] = (),
+    epochs: int | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "auto",
+    seed: int | None = None,
+    skip_unreadable: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Train a recipe on a folder of crops; then score it on the test part and write a report.
+
+    Args:
+        recipe: name of a recipe (see 'resight recipe list'), a YAML file, or with --resume a run's folder.
+        data: folder in Market-1501 layout, or with one sub-folder a person.
+        out: folder of the run; runs/RECIPE by default.
+        holdout: persons to hold out for testing (the last ones); 0 trains on all.
+        pattern: regular expression with named groups person and/or camera, searched in each file's path.
+        overrides: key.path=value, such as stages.0.optimizer.lr=0.01; may be given several times.
+        epochs: instead of the recipe's.
+        resume: go on with a run that was stopped or killed.
+        device: auto, cpu or cuda.
+        seed: instead of the recipe's.
+        skip_unreadable: leave unreadable images out, and count them.
+        json: print one JSON object.
+    """
+    from resight.data.opening import open_benchmark
+    from resight.evaluation.scores import evaluate
+    from resight.report.page import write_report
+    from resight.training.run import INFO, RECIPE, Run
+    from resight.training.testing import embed_benchmark, save_scores
+    from resight.training.trainer import train as train_recipe
+
+    source: str | Path = recipe
+    if (Path(recipe) / INFO).exists():
+        if not resume:
+            raise UserError(f"{recipe} is a run's folder. Add --resume to go on with it.")
+        earlier = Run.open(recipe)
+        source, out = earlier.folder / RECIPE, out or earlier.folder
+        if data is None:
+            opened = earlier.info["data"]
+            data, holdout, pattern = Path(opened["path"]), opened["holdout"], opened["pattern"]
+    if data is None:
+        raise UserError("Name the data to train on: --data FOLDER.")
+    loaded = _load(source, overrides, epochs)
+    benchmark = open_benchmark(data, holdout=holdout, pattern=pattern)
+    for note in benchmark.notes:
+        say(f"Note: {note}")
+    run = train_recipe(
+        loaded,
+        benchmark,
+        out or Path("runs") / loaded.name,
+        device=device,
+        seed=seed,
+        resume=resume,
+        holdout=holdout,
+        pattern=pattern,
+        skip_unreadable=skip_unreadable,
+    )
+    embedded = scores = None
+    if benchmark.query and benchmark.gallery:
+        embedded = embed_benchmark(
+            run.load_model(device),
+            benchmark,
+            device=device,
+            precision=run.recipe.precision,
+            skip_unreadable=skip_unreadable,
+        )
+        scores = evaluate(embedded.query, embedded.gallery, benchmark.protocol)
+        save_scores(scores, run.folder / "scores.json")
+    report = write_report(run, benchmark, device=device, embedded=embedded, skip_unreadable=skip_unreadable)
+    result = None if scores is None else scores.as_dict()
+    if json:
+        weights = run.folder / "weights.safetensors"
+        print_json(
+            {"run": str(run.folder), "weights": str(weights), "report": str(report.path), "scores": result}
+        )
+        return
+    if result is not None:
+        rows = [[run.recipe.name, result]] + [
+            [baseline.name, baseline.scores] for baseline in report.baselines
+        ]
+        print_table(
+            ["", *COLUMNS.values()],
+            [[name, *(f"{100 * values[key]:.1f}" for key in COLUMNS)] for name, values in rows],
+            title=f"{benchmark.name}: {result['queries']:,} queries, in per cent",
+        )
+    print(f"Run: {run.folder}")
+    print(f"Report: {report.path}")
+
+
+def _load(source: "str | Path", overrides: Sequence[str], epochs: int | None) -> "Recipe":
+    from resight.training.recipe import load_recipe
+
+    if epochs is None:
+        return load_recipe(source, overrides)
+    loaded = load_recipe(source, [*overrides, f"stages.0.epochs={epochs}"])
+    if len(loaded.stages) > 1:
+        raise UserError(
+            f"The recipe {loaded.name} has {len(loaded.stages)} stages, so --epochs does not say which. "
+            "Write --set stages.0.epochs=N, and so on."
+        )
+    return loaded
