@@ -10,6 +10,7 @@ from resight.models.attention.harmonious import FixedRegions, HardAttention, Sof
 from resight.models.attention.regions import cut_regions
 from resight.models.heads import Head
 from resight.models.network import MODELS, Network
+from resight.models.pooling import pooled
 from resight.models.representation import Representation
 from resight.models.units import Bottleneck, ConvUnit, DepthwiseUnit, InceptionA, InceptionB
 
@@ -107,7 +108,7 @@ class HAN(Network):
         streams: Tensor | None = None
         for level, block in enumerate(self.global_blocks):
             before, features = features, block(features)
-            signature = features.mean((2, 3))
+            signature = pooled(features)
             if level < len(self.hard):
                 centres = self.hard[level](signature)
                 found.regions[f"level{level + 1}"] = self._boxes(level, centres)
@@ -120,9 +121,9 @@ class HAN(Network):
                 features = features * attention
                 if self.shows_soft:
                     found.attention[f"soft{level + 1}"] = attention.mean(1)
-        found.branches["global"] = self.global_head(features.mean((2, 3)))
+        found.branches["global"] = self.global_head(pooled(features))
         if streams is not None:
-            found.branches["local"] = self.local_head(streams.mean((2, 3)).view(len(images), -1))
+            found.branches["local"] = self.local_head(pooled(streams).view(len(images), -1))
         return found
 
     def _boxes(self, level: int, centres: Tensor) -> Tensor:

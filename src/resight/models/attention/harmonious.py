@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resight.device import full_precision
+from resight.models.pooling import flattened
 from resight.models.units import ConvUnit
 
 
@@ -18,7 +19,7 @@ class SpatialAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return [B, 1, H, W] for features [B, C, H, W]."""
-        coarse = self.conv(features.mean(1, keepdim=True))
+        coarse = self.conv(flattened(features))
         size = features.shape[2:]
         return self.scale(functional.interpolate(coarse, size, mode="bilinear", align_corners=False))  # type: ignore[no-any-return]
 
@@ -67,7 +68,10 @@ class SoftAttention(nn.Module):
             factors.append(self.channel(signature))
         if self.blend is None:
             return torch.sigmoid(factors[0])
-        return torch.sigmoid(self.blend(factors[0] * factors[1]))
+        pixels, channels = (
+            factor.permute(0, 2, 3, 1) for factor in factors
+        )  # their product is channels_last
+        return torch.sigmoid(self.blend((pixels * channels).permute(0, 3, 1, 2)))
 
 
 class HardAttention(nn.Module):
