@@ -124,18 +124,22 @@ def test_a_few_batches_wait_and_no_more(pixels: np.ndarray) -> None:
     epoch.close()
 
 
-def test_the_loader_leaves_the_number_of_threads_alone(pixels: np.ndarray) -> None:
+def test_the_loader_computes_on_one_core_and_leaves_other_threads_alone(pixels: np.ndarray) -> None:
+    def cores() -> int:
+        torch.ones(10**6).sum()  # a thread takes its number at its first computation
+        return torch.get_num_threads()
+
+    loader, inside, later = make_loader(pixels), [], []
+    loader.augmentations = (lambda images, _: inside.append(cores()) or images,)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        list(make_loader(pixels, "mirror").epoch(0))
-        later: list[int] = []
-        thread = threading.Thread(
-            target=lambda: later.append(int(torch.ones(10**6).sum()) and torch.get_num_threads())
-        )
+        list(loader.epoch(0))
+        thread = threading.Thread(target=lambda: later.append(cores()))
         thread.start()
         thread.join()
-        assert (torch.get_num_threads(), later) == (3, [3])
+        assert set(inside) == {1}
+        assert (cores(), later) == (3, [3])
     finally:
         torch.set_num_threads(before)
 

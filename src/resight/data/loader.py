@@ -74,7 +74,7 @@ class Loader:
         # busy cores augmentation ran ten times slower). What it sets also becomes the default of threads that
         # start later, so that is put back.
         cores = torch.get_num_threads()
-        pool.submit(torch.set_num_threads, 1).result()
+        pool.submit(_compute_on_one_core).result()
         torch.set_num_threads(cores)
         try:
             for step in range(start, len(batches)):
@@ -96,3 +96,8 @@ class Loader:
         for augment in self.augmentations:
             images = augment(images, generator)
         return Batch(images, persons, items)
+
+
+def _compute_on_one_core() -> None:
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # the thread takes the number now, not later, when it has been put back
