@@ -3,10 +3,13 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from resight.evaluation.scores import Scores
 
 
 def print_json(value: Any) -> None:
@@ -23,3 +26,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
     for row in rows:
         table.add_row(*map(str, row))
     Console(highlight=False).print(table)
+
+
+def print_scores(scores: "Scores", title: str) -> None:
+    """Print scores in per cent, the number of queries that they are of, and what the protocol left out."""
+    values = {"mAP": scores.mAP, **{f"Rank-{k}": scores.rank(k) for k in scores.ranks}, "mINP": scores.mINP}
+    print(title)
+    print_table(["Score", "%"], [[name, f"{100 * value:.1f}"] for name, value in values.items()])
+    print(f"{scores.queries:,} of {scores.total_queries:,} queries have a match.")
+    removed = scores.removed
+    ignored = {
+        "junk crops": removed.junk_crops,
+        "pairs of a query with itself": removed.itself_pairs,
+        "pairs of one person under one camera": removed.same_camera_pairs,
+    }
+    if any(ignored.values()):
+        print("Ignored: " + ", ".join(f"{count:,} {what}" for what, count in ignored.items() if count) + ".")

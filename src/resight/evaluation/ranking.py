@@ -80,9 +80,7 @@ class Comparison:
         dtype = working_dtype(query, gallery)
         kept = (gallery.persons != JUNK).nonzero()[:, 0]
         if not len(kept):
-            raise UserError(
-                f"All {len(gallery):,} gallery crops are junk (person {JUNK}): none is left to rank."
-            )
+            raise UserError(f"All {len(gallery):,} gallery crops are junk ({JUNK}): none is left to rank.")
         self._query, _ = prepare(query, torch.arange(len(query)), metric, dtype, device, "query")
         self._gallery, squares = prepare(gallery, kept, metric, dtype, device, "gallery")
         self._offsets = -squares if metric == "euclidean" else None
@@ -217,8 +215,8 @@ def _check(query: Embedded, gallery: Embedded, protocol: Protocol, metric: str) 
         if protocol.cross_camera and embedded.cameras is None:
             raise UserError(
                 f"The protocol '{protocol.name}' ignores gallery crops of the query's person under its own "
-                f"camera, but the {side} has no cameras. Give cameras on both sides, or use a protocol that does "
-                "without (every-other-image; --no-cross-camera on the command line)."
+                f"camera, but the {side} has no cameras. Give cameras on both sides, or use a protocol that "
+                "does without them (every-other-image; --no-cross-camera on the command line)."
             )
     lengths = query.features.shape[1], gallery.features.shape[1]
     if lengths[0] != lengths[1] or not lengths[0]:

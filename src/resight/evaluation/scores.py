@@ -228,25 +228,24 @@ def average_precision(ranks: Tensor, counts: Tensor, ap: AveragePrecision) -> Te
 
 def _no_match_message(removed: Removed, queries: int, gallery: int, protocol: Protocol) -> str:
     reasons = [
-        (removed.missing_person_queries, "have a person who is not in the gallery"),
+        (removed.missing_person_queries, "their person is not in the gallery"),
         (
             removed.only_same_camera_queries,
-            "have crops of their person from their own camera only, which the protocol "
-            f"'{protocol.name}' ignores",
+            f"only their own camera shows their person, which the protocol '{protocol.name}' ignores",
         ),
-        (removed.only_itself_queries, "have no other crop of their person than the query itself"),
-        (removed.not_a_person_queries, "are junk or distractors (person -1 or 0), who match nobody"),
+        (removed.only_itself_queries, "the only crop of their person is the query itself"),
+        (removed.not_a_person_queries, "they are junk or distractors (person -1 or 0)"),
     ]
-    told = "; ".join(f"{count:,} {what}" for count, what in reasons if count)
-    advice = []
+    told = "; ".join(f"{what} ({count:,})" for count, what in reasons if count)
+    advice = ""
     if removed.missing_person_queries:
-        advice.append("Check that query and gallery number their persons alike.")
+        advice += " Check that query and gallery number their persons alike."
     if removed.only_same_camera_queries:
-        advice.append(
-            "Check the camera labels; if they do not tell cameras apart, use a protocol that does without "
-            "(every-other-image; --no-cross-camera on the command line)."
+        advice += (
+            " Check the camera labels; if they do not tell cameras apart, use a protocol that does without "
+            "them (every-other-image; --no-cross-camera on the command line)."
         )
     return (
-        f"None of the {queries:,} queries has a match among the {gallery:,} gallery crops "
-        f"({removed.junk_crops:,} of them junk). Of the queries, {told}. {' '.join(advice)}"
-    ).rstrip()
+        f"None of the {queries:,} queries has a match in the gallery of {gallery:,} crops, "
+        f"{removed.junk_crops:,} of them junk. Why, and for how many queries: {told}.{advice}"
+    )
