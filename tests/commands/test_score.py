@@ -1,0 +1,193 @@
+"""``resight score``: features from files."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resight.commands.score import score
+from resight.data.benchmark import EVERY_OTHER_IMAGE
+from resight.errors import UserError
+from resight.evaluation.embedded import Embedded
+from resight.evaluation.scores import evaluate
+
+Arrays = dict[str, np.ndarray]
+
+
+def draw(seed: int, crops: int) -> Arrays:
+    generator = np.random.default_rng(seed)
+    return {
+        "features": generator.normal(size=(crops, 8)).astype(np.float32),
+        "persons": generator.integers(1, 6, crops),
+        "cameras": generator.integers(0, 3, crops),
+    }
+
+
+def embedded(arrays: Arrays) -> Embedded:
+    return Embedded(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    for name, arrays in (("query", draw(1, 20)), ("gallery", draw(2, 70))):
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    return tmp_path / "query.npz", tmp_path / "gallery.npz"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: Path, **options: object) -> tuple[dict, str]:
+    score(*arguments, device="cpu", json=True, **options)
+    printed = capsys.readouterr()
+    return json.loads(printed.out), printed.err
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("ap", ["mean", "trapezoid"])
+def test_json_has_the_scores_as_fractions_and_counts(files, capsys, metric, ap) -> None:
+    result, messages = run(capsys, *files, metric=metric, ap=ap)
+    expected = evaluate(embedded(draw(1, 20)), embedded(draw(2, 70)), metric=metric, ap=ap)
+    assert result == expected.as_dict() | {"query": str(files[0]), "gallery": str(files[1])}
+    assert {"mAP", "rank1", "rank5", "rank10", "rank20", "mINP", "queries"} <= set(result)
+    assert 0 < result["mAP"] < 1
+    assert messages == ""
+
+
+def test_the_command_line_keeps_json_apart_from_messages(files) -> None:
+    command = [sys.executable, "-m", "resight.commands.main", "score", *files, "--json", "--no-cross-camera"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["protocol"] == "every-other-image"
+    assert "every image of the query's person counts" in done.stderr
+    done = subprocess.run([*command[:4], "nowhere.npz", files[1]], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("resight: There is no file nowhere.npz.")
+
+
+def test_for_people_it_prints_per_cent(files, capsys) -> None:
+    score(*files, device="cpu", ranks="1,3")
+    printed = capsys.readouterr().out
+    scores = evaluate(embedded(draw(1, 20)), embedded(draw(2, 70)))
+    assert f"{100 * scores.mAP:.1f}" in printed
+    assert "Rank-3" in printed
+    assert "Rank-5" not in printed
+    assert "20 of 20 queries have a match." in printed
+    assert f"{scores.removed.same_camera_pairs} pairs of one person under one camera" in printed
+
+
+def test_without_cameras_every_other_image_counts_and_it_says_so(tmp_path, capsys) -> None:
+    paths = []
+    for name, arrays in (("q", draw(1, 20)), ("g", draw(2, 70))):
+        del arrays["cameras"]
+        paths.append(tmp_path / f"{name}.npz")
+        np.savez(paths[-1], **arrays)
+    result, messages = run(capsys, *paths)
+    expected = evaluate(embedded(draw(1, 20)), embedded(draw(2, 70)), EVERY_OTHER_IMAGE)
+    assert result["mAP"] == expected.mAP
+    assert "No cameras are given: every image of the query's person counts" in messages
+    assert "taken to share no crop" in messages
+
+
+def test_one_file_as_both_does_not_find_a_query_itself(tmp_path, capsys) -> None:
+    arrays = draw(2, 70)
+    del arrays["cameras"]
+    np.savez(tmp_path / "all.npz", **arrays)
+    result, messages = run(capsys, tmp_path / "all.npz", tmp_path / "all.npz")
+    assert result["removed"]["itself_pairs"] == 70
+    assert result["rank1"] < 1
+    assert "taken to share no crop" not in messages
+
+
+def test_items_tell_shared_crops(tmp_path, capsys) -> None:
+    arrays = draw(2, 70)
+    some = {name: array[10:30] for name, array in arrays.items()}
+    np.savez(tmp_path / "q.npz", **some, items=np.arange(10, 30))
+    np.savez(tmp_path / "g.npz", **arrays, items=np.arange(70))
+    result, _ = run(capsys, tmp_path / "q.npz", tmp_path / "g.npz", cross_camera=False)
+    assert result["removed"]["itself_pairs"] == 20
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64", ">f4", "int8", "uint16"])
+def test_any_real_numbers_are_features(tmp_path, capsys, kind) -> None:
+    paths, sides = [], []
+    for name, arrays in (("q", draw(1, 20)), ("g", draw(2, 70))):
+        features = np.asfortranarray((np.abs(arrays["features"]) * 40 + 1).astype(kind))
+        paths.append(tmp_path / f"{name}.npz")
+        np.savez(
+            paths[-1], **(arrays | {"features": features, "persons": arrays["persons"].astype(np.uint8)})
+        )
+        sides.append(embedded(arrays | {"features": features.astype(np.float64)}))
+    result, _ = run(capsys, *paths)
+    assert result["mAP"] == pytest.approx(evaluate(*sides).mAP, rel=1e-9)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch executed",)
+
+
+def without(name: str) -> Arrays:
+    return {key: array for key, array in draw(1, 20).items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (without("persons"), "has no array 'persons'; there are: 'features', 'cameras'"),
+        (without("features"), "has no array 'features'; there are: 'persons', 'cameras'"),
+        (without("cameras"), "bad.npz has no array 'cameras', but the other file has one"),
+        (without("features") | {"features": np.float32(1)}, r"'features' .* got the shape \(\)"),
+        (without("features") | {"features": np.ones(20)}, r"'features' .* got the shape \(20,\)"),
+        (without("features") | {"features": np.ones((20, 8), complex)}, "got the type complex128"),
+        (without("features") | {"features": np.full((20, 8), "x")}, "got the type <U1"),
+        (without("features") | {"features": np.ones((20, 8), bool)}, "got the type bool"),
+        (without("features") | {"features": np.ones((20, 9))}, "got 9 and 8"),
+        (without("features") | {"features": np.full((20, 8), np.nan)}, "In the query, 20 of 20 rows"),
+        (
+            without("persons") | {"persons": np.ones(19, int)},
+            r"'persons' .* 20 features; got the shape \(19,\)",
+        ),
+        (without("persons") | {"persons": np.ones(20)}, "'persons' .* got the type float64"),
+        (without("persons") | {"persons": np.ones(20, np.uint64)}, "'persons' .* got the type uint64"),
+        (without("persons") | {"persons": np.full(20, 99)}, r"their person is not in the gallery \(20\)"),
+        (without("cameras") | {"cameras": np.full((20, 1), 3)}, r"'cameras' .* got the shape \(20, 1\)"),
+        (without("persons") | {"persons": np.array([Bomb()] * 20)}, "'persons' .* holds Python objects"),
+    ],
+)
+def test_wrong_arrays_are_named(files, tmp_path, monkeypatch, arrays, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("bad.npz", **arrays)
+    with pytest.raises(UserError, match=message):
+        score(Path("bad.npz"), files[1], device="cpu")
+    assert not Path("executed").exists()
+
+
+def test_files_that_are_no_archives_are_named(files, tmp_path) -> None:
+    whole = files[0].read_bytes()
+    damaged = bytearray(whole)
+    damaged[200:260] = bytes(60)
+    np.save(tmp_path / "one.npy", np.ones((20, 8)))
+    cases = {
+        "text.npz": (b"hello", "is not an .npz archive"),
+        "empty.npz": (b"", "is not an .npz archive"),
+        "short.npz": (whole[: len(whole) // 2], "is not an .npz archive, or it is cut short"),
+        "one.npy": ((tmp_path / "one.npy").read_bytes(), "is not an .npz archive"),
+        "damaged.npz": (bytes(damaged), "'features' .* is damaged"),
+    }
+    for name, (content, message) in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            score(files[0], tmp_path / name, device="cpu")
+    with pytest.raises(UserError, match="There is no file"):
+        score(files[0], tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "message"), [("1,x", "got '1,x'"), ("", "got ''"), ("0", "count from 1; got 0")]
+)
+def test_wrong_ranks_are_refused(files, ranks, message) -> None:
+    with pytest.raises(UserError, match=message):
+        score(*files, device="cpu", ranks=ranks)
