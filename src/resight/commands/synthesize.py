@@ -31,8 +31,8 @@ def synthesize(
     crops
         Crops of each person in each camera.
     test_persons
-        How many of the persons become query and gallery; by default a third. The number of training persons must be a
-        multiple of five, because people come in families of five look-alikes.
+        How many of the persons become query and gallery; by default a third. The number of training
+        persons must be a multiple of five, because people come in families of five look-alikes.
     height
         Height of a crop in pixels; it is half as wide.
     seed

@@ -1,9 +1,11 @@
-"""The place that a camera looks at: paved ground, a wall with shops or windows, greenery and street furniture."""
+"""The place that a camera looks at: paved ground, a wall with shops or windows, street furniture."""
+
+from itertools import repeat
 
 import numpy as np
 from PIL import Image
 
-from resight.people.body import Floats
+from resight.people.arrays import Floats
 from resight.people.camera import Camera
 from resight.people.colours import linear
 from resight.people.render import render
@@ -58,9 +60,12 @@ def paint_backdrop(seed: int, number: int, camera: Camera) -> Floats:
 
 
 def _furniture(random: np.random.Generator, camera: Camera) -> list[Solid]:
-    kinds: list[Kind] = ["box"] * int(random.integers(1, 5)) + ["pole"] * int(random.integers(0, 4))
+    kinds: list[Kind] = []
+    kinds += repeat("box", int(random.integers(1, 5)))
+    kinds += repeat("pole", int(random.integers(0, 4)))
     if camera.light.kind != "indoor":
-        kinds += ["bush"] * int(random.integers(0, 5)) + ["car"] * int(random.integers(0, 3))
+        kinds += repeat("bush", int(random.integers(0, 5)))
+        kinds += repeat("car", int(random.integers(0, 3)))
     things = []
     for kind in kinds:
         y = random.uniform(camera.near + 2, camera.far + 4)
@@ -119,12 +124,12 @@ def _paving(random: np.random.Generator) -> Floats:
         "tiles": (150, 144, 136),
         "bricks": (125, 92, 78),
         "concrete": (140, 138, 132),
-        "grass": (70, 92, 45),
+        "grass": (78, 92, 56),
     }[kind]
     base = linear(middle) * random.uniform(0.75, 1.2)
     base = 0.5 * base + 0.5 * base.mean()
     base *= 0.5 + 0.5 * linear(118) / base.mean()  # ground whose brightness varies more drowns the people
-    tile = np.ones((GROUND, GROUND, 3), np.float32) * base.astype(np.float32)
+    tile: Floats = np.ones((GROUND, GROUND, 3), np.float32) * base.astype(np.float32)
     tile *= np.clip(1 + 0.06 * _noise(random, GROUND, GROUND, ((2, 1.0), (32, 0.8), (200, 1.2))), 0.3, 2)[
         ..., None
     ]
@@ -150,7 +155,8 @@ def _paving(random: np.random.Generator) -> Floats:
         left, right = max(0, column - 17), column + 18
         spot = np.hypot(rows[low:high, left:right] - row, columns[low:high, left:right] - column) < radius
         tile[low:high, left:right][spot] *= random.uniform(0.55, 0.9)
-    return np.clip(tile, 0.003, 1)
+    tile.clip(0.003, 1, out=tile)
+    return tile
 
 
 def _wall(random: np.random.Generator) -> Floats:
@@ -165,7 +171,7 @@ def _wall(random: np.random.Generator) -> Floats:
         (185, 175, 150),
         (66, 67, 70),
     ]
-    wall = np.ones((rows, columns, 3), np.float32) * linear(plasters[random.integers(len(plasters))])
+    wall: Floats = np.ones((rows, columns, 3), np.float32) * linear(plasters[random.integers(len(plasters))])
     wall *= (1 + 0.05 * _noise(random, rows, columns, ((4, 1.0), (16, 0.6), (64, 0.4))))[..., None]
     if random.random() < 0.6:
         high = int(random.choice([8, 16, 40, 64]))
@@ -189,7 +195,7 @@ def _wall(random: np.random.Generator) -> Floats:
             wall[rows - 260 :, column : column + 12] *= 0.5
         column += width + int(random.uniform(5, 90))
     wall[rows - 14 :] *= 0.6
-    return np.clip(wall, 0.003, 1)
+    return wall.clip(0.003, 1)
 
 
 def _shop(random: np.random.Generator, wall: Floats, column: int, width: int) -> None:
@@ -215,4 +221,5 @@ def _signs(random: np.random.Generator, wall: Floats, column: int, width: int) -
 
 def _muted(random: np.random.Generator, low: int, high: int) -> Floats:
     colour = random.integers(low, high, 3).astype(float)
-    return 0.5 * colour + 0.5 * colour.mean()
+    muted: Floats = 0.5 * colour + 0.5 * colour.mean()
+    return muted

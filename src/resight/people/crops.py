@@ -1,4 +1,4 @@
-"""From persons and cameras to crops: who walks where, what stands in the way, and which box a detector draws."""
+"""From persons and cameras to crops: who walks where, what stands in the way, which box a detector draws."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,8 +7,10 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from resight.people.arrays import Floats
 from resight.people.backdrop import paint_backdrop
-from resight.people.body import Floats, load_body
+from resight.people.body import load_body
+from resight.people.boxes import ASPECT, Box, detect, inside, miss, pixels_of
 from resight.people.camera import Camera, sample_camera
 from resight.people.figure import Figure
 from resight.people.garments import dress
@@ -22,43 +24,13 @@ from resight.seeds import derive_seed
 STRANGERS = 64
 """Passers-by who walk beside the labelled persons and are never labelled."""
 
-VISIBLE = 0.45
+VISIBLE = 0.5
 """Least share of a person that others and things leave visible."""
-
-ASPECT = (0.38, 0.5)
-"""Width to height of every box before it is resized."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """A detector's box on a camera's picture, in pixels: centre, width, height."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def edges(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom."""
-        return (
-            self.x - self.width / 2,
-            self.y - self.height / 2,
-            self.x + self.width / 2,
-            self.y + self.height / 2,
-        )
-
-    def overlap(self, other: "Box") -> float:
-        """Return the intersection over the union."""
-        a, b = self.edges, other.edges
-        wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-        shared = max(0.0, wide) * max(0.0, high)
-        return shared / (self.width * self.height + other.width * other.height - shared)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A crop: the picture at its stored size, the box that was cut, and how much of the person nothing hides."""
+    """A crop: the picture at its stored size, the box that was cut, the share of the person that is seen."""
 
     image: Image.Image
     box: Box
@@ -139,13 +111,13 @@ class World:
     def crop(self, person: int, camera: int, tracklet: int, crop: int) -> Drawn:
         """Draw one crop: a function of the seed and these four numbers alone."""
         random = self._stream("crop", person, camera, tracklet, crop)
-        return self._draw(person, camera, self.tracklet(person, camera, tracklet), crop, random, _detect)
+        return self._draw(person, camera, self.tracklet(person, camera, tracklet), crop, random, detect)
 
     def junk(self, person: int, camera: int, number: int) -> Drawn:
         """Draw a box that misses most of a person: to be ignored, as neither right nor wrong."""
         random = self._stream("junk", person, camera, number)
         tracklet = _sample_tracklet(random, self.place(camera).camera)
-        return self._draw(person, camera, tracklet, 0, random, _miss)
+        return self._draw(person, camera, tracklet, 0, random, miss)
 
     def distractor(self, camera: int, number: int) -> Drawn:
         """Draw a detector's false alarm: a piece of the place, or a part of a passer-by."""
@@ -153,14 +125,14 @@ class World:
         place = self.place(camera)
         if random.random() < 0.35:
             tracklet = _sample_tracklet(random, place.camera)
-            return self._draw(-int(random.integers(STRANGERS)), camera, tracklet, 0, random, _miss)
+            return self._draw(-int(random.integers(STRANGERS)), camera, tracklet, 0, random, miss)
         rows, columns = place.camera.frame
         height = rows * random.uniform(0.15, 0.4)
         width = height * random.uniform(*ASPECT)
         box = Box(
             random.uniform(width, columns - width), random.uniform(height, rows - height), width, height
         )
-        window = _window(box, place.camera)
+        window = pixels_of(box, place.camera)
         return Drawn(self._develop(place, window, box, None, np.ones(3), random), box, 0.0)
 
     def _draw(
@@ -181,8 +153,8 @@ class World:
         points, _ = view.project(main.vertices)
         low, high = points.min(0), points.max(0)
         tight = Box(*((low + high) / 2), *(high - low))
-        box = _inside(boxer(tight, random), view)
-        window = _window(box, view)
+        box = inside(boxer(tight, random), view)
+        window = pixels_of(box, view)
         others = self._others(tracklet, view, seconds, window)
         supersample = 3 if tight.height < 100 else 2
         picture = render([main, *others], view, window, supersample)
@@ -266,47 +238,3 @@ def _beside(random: np.random.Generator, camera: Camera, walk: Walk) -> Walk:
         y + random.choice([-1, 1]) * random.uniform(0.5, 2.2),
     )
     return Walk(start, heading, True, sample_gait(random, True))
-
-
-def _detect(tight: Box, random: np.random.Generator) -> Box:
-    """Return the box of a detector that is right, nearly: off by a little, sometimes cut at the feet or the head."""
-    height = tight.height * np.exp(random.normal(0.05, 0.05))
-    x = tight.x + random.normal(0, 0.05) * 0.45 * height
-    y = tight.y + random.normal(0, 0.025) * height
-    if random.random() < 0.08:
-        lost = random.uniform(0.1, 0.28) * height
-        y += 0.5 * lost * (-1 if random.random() < 0.8 else 1)
-        height -= lost
-    width = tight.width * np.exp(random.normal(0.05, 0.07))
-    low, high = height * random.uniform(ASPECT[0], 0.44), height * ASPECT[1]
-    return Box(x, y, float(np.clip(width, low, high)), height)
-
-
-def _miss(tight: Box, random: np.random.Generator) -> Box:
-    """Return a box that overlaps the person's by less than half."""
-    while True:
-        height = tight.height * random.uniform(0.5, 1.5)
-        width = height * random.uniform(*ASPECT)
-        x = tight.x + random.uniform(-0.7, 0.7) * width
-        y = tight.y + random.uniform(-0.55, 0.55) * height
-        box = Box(x, y, width, height)
-        if 0.1 < box.overlap(tight) < 0.42:
-            return box
-
-
-def _inside(box: Box, camera: Camera) -> Box:
-    """Return the box moved into the camera's picture."""
-    rows, columns = camera.frame
-    scale = min(1.0, (rows - 2) / box.height, (columns - 2) / box.width)
-    width, height = scale * box.width, scale * box.height
-    x = float(np.clip(box.x, width / 2 + 1, columns - width / 2 - 1))
-    y = float(np.clip(box.y, height / 2 + 1, rows - height / 2 - 1))
-    return Box(x, y, width, height)
-
-
-def _window(box: Box, camera: Camera) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the pixels that hold the box and what blurs into it."""
-    rows, columns = camera.frame
-    x0, y0, x1, y1 = box.edges
-    left, top = max(0, int(x0) - 3), max(0, int(y0) - 3)
-    return left, top, min(columns, int(x1) + 4) - left, min(rows, int(y1) + 4) - top

@@ -1,12 +1,14 @@
-"""A dressed figure as one mesh: skin, garments cut from the body's helper meshes, hair, and rigid things carried."""
+"""A dressed figure as one mesh: skin, garments cut from helper meshes, hair, and rigid things carried."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-import numpy.typing as npt
 
-from resight.people.body import BONE, Floats, Integers
+from resight.people.arrays import Flags, Floats, Integers
+from resight.people.body import BONE
+
+Triple = tuple[float, float, float]
 
 
 class Part(IntEnum):
@@ -30,8 +32,9 @@ class Figure:
     """A person's mesh at rest.
 
     Attributes:
-        vertices, normals: [v, 3]. chart: [v, 6] = x, y, z on the mean body, limb, arm, leg; for rigid things their own
-            coordinates from -1 to 1 and zeros.
+        vertices, normals: [v, 3].
+        chart: [v, 6] = x, y, z on the mean body, limb, arm, leg; for rigid things their own coordinates, from
+            -1 to 1, and zeros.
         cut: [v] the surface ends where it falls below 0. bones, weights: [v, 4].
         faces: [f, 3]; part: [f]; two_sided: [f].
         joints: [b, 3].
@@ -45,7 +48,7 @@ class Figure:
     weights: Floats
     faces: Integers
     part: Integers
-    two_sided: npt.NDArray[np.bool_]
+    two_sided: Flags
     joints: Floats
 
 
@@ -79,7 +82,7 @@ class Assembly:
         self._count += len(used)
 
     def add_rigid(
-        self, bone: str, part: Part, centre: npt.ArrayLike, radii: npt.ArrayLike, turn: Floats | None = None
+        self, bone: str, part: Part, centre: Floats | Triple, radii: Triple, turn: Floats | None = None
     ) -> None:
         """Add a rounded box that moves with a bone."""
         turn = np.eye(3) if turn is None else turn

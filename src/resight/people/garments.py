@@ -1,13 +1,15 @@
 """From a person's description to a dressed figure.
 
-Every garment is a shell: part of a layer of the base mesh, pushed outwards, folded a little, and ended where its ``cut``
-(a signed distance in metres, positive inside the garment) falls below zero, so that hems, sleeves and necklines are clean
-lines through coarse triangles. The same cuts, taken on the skin, tell which skin is covered.
+Every garment is a shell: part of a layer of the base mesh, pushed outwards, folded a little, and ended
+where its ``cut`` (a signed distance in metres, positive inside the garment) falls below zero, so that hems,
+sleeves and necklines are clean lines through coarse triangles. The same cuts, taken on the skin, tell which
+skin is covered.
 """
 
 import numpy as np
 
-from resight.people.body import BONE, HAIR, SKIN, SKIRT, TIGHTS, Body, Floats, vertex_normals
+from resight.people.arrays import Floats
+from resight.people.body import BONE, EYES, HAIR, SKIN, SKIRT, TIGHTS, Body, vertex_normals
 from resight.people.figure import Assembly, Figure, Part
 from resight.people.identity import Person
 from resight.people.pose import about_x, turn_to
@@ -50,7 +52,7 @@ class _Tailor:
         *,
         open_below: bool = False,
     ) -> None:
-        """Add the part of a layer where ``cut`` is positive, at ``offset`` metres, with folds of that depth."""
+        """Add the part of a layer where ``cut`` is positive, lifted by ``offset``, in folds that deep."""
         faces = self.body.faces[self.body.layer == layer]
         faces = faces[(cut[faces] > 0).any(1)]
         if not len(faces):
@@ -69,7 +71,7 @@ class _Tailor:
         )
 
     def _folds(self) -> Floats:
-        """Return a smooth field of waves over the body, about -1 to 1: rings round the limbs, slants on the trunk."""
+        """Return smooth waves over the body, about -1 to 1: rings round the limbs, slants on the trunk."""
         c, random = self.body.chart, self.random
         limb = np.maximum(c.arm, c.leg)[:, None]
         field = np.zeros(len(c.limb))
@@ -122,19 +124,18 @@ class _Tailor:
         inside = np.maximum.reduce([top_cut, bottom_cut, shoe_cut])
         bare = np.where(inside > COVERED, -FAR, FAR)
         self._shell(SKIN, np.where(inside > 0, -0.005, 0.0), bare, Part.SKIN)
-        self._shell(4, 0.0, np.full(len(c.limb), FAR), Part.EYE)
+        self._shell(EYES, 0.0, np.full(len(c.limb), FAR), Part.EYE)
 
     def _top_cut(self) -> Floats:
         top, c = self.person.top, self.body.chart
         x, y, _ = c.position.T
         front = np.clip((-y - 0.01) / 0.03, 0, 1)
-        high = {"shirt": 1.04, "polo": 1.03, "hoodie": 1.03, "jacket": 1.05, "coat": 1.06, "tank": 0.98}.get(
-            top.kind, 1.01
-        )
+        high = {"shirt": 1.04, "polo": 1.03, "hoodie": 1.03, "jacket": 1.05, "coat": 1.06}.get(top.kind, 1.01)
         neck = (high - 0.06 * front - c.torso) * TRUNK
-        depth = {"crew": 0.0, "v": 0.2, "scoop": 0.14}[top.neckline]
+        neckline = "scoop" if top.kind == "tank" else top.neckline
+        depth = {"crew": 0.0, "v": 0.2, "scoop": 0.14}[neckline]
         if top.kind in ("t-shirt", "jumper", "tank") and depth:
-            if top.neckline == "v":
+            if neckline == "v":
                 opening = (np.abs(x) - 0.32 * (c.torso - (1 - depth))) * 1.0
             else:
                 opening = (np.hypot(x / 0.1, (c.torso - 1.0) / depth) - 1) * 0.07
@@ -142,7 +143,8 @@ class _Tailor:
         sleeve = -0.06 if top.kind == "tank" else top.sleeve
         arms = np.where(c.arm > 0.3, (sleeve - c.limb) * ARM, FAR)
         hem = np.where(c.arm > 0.5, FAR, (c.torso - top.hem) * TRUNK)
-        return np.minimum.reduce([neck, arms, hem, (0.4 - c.hand) * 0.3])
+        cut: Floats = np.minimum.reduce([neck, arms, hem, (0.4 - c.hand) * 0.3])
+        return cut
 
     def _skirt(self, length: float, offset: float, part: Part) -> None:
         c = self.body.chart
@@ -195,14 +197,14 @@ class _Tailor:
         place = self.joints[BONE["head"]]
         if person.hat == "cap":
             self.assembly.add_rigid(
-                "head", Part.HAT, place + (0, -0.135, 0.094), (0.062, 0.058, 0.007), about_x(0.25)
+                "head", Part.HAT, place + np.array([0, -0.135, 0.094]), (0.062, 0.058, 0.007), about_x(0.25)
             )
         if person.hair == "pony" and not hooded:
             self.assembly.add_rigid(
-                "head", Part.HAIR, place + (0, 0.125, 0.0), (0.03, 0.028, 0.1), about_x(-0.12)
+                "head", Part.HAIR, place + np.array([0, 0.125, 0.0]), (0.03, 0.028, 0.1), about_x(-0.12)
             )
         if person.hair == "bun" and not hooded:
-            self.assembly.add_rigid("head", Part.HAIR, place + (0, 0.11, 0.1), (0.04, 0.04, 0.04))
+            self.assembly.add_rigid("head", Part.HAIR, place + np.array([0, 0.11, 0.1]), (0.04, 0.04, 0.04))
 
     def carried(self) -> None:
         """Add bag, hood that hangs down, and scarf."""

@@ -1,8 +1,9 @@
 """A whole set of synthetic pedestrians, in Market-1501's layout, drawn by several processes and resumable.
 
-``OUT/bounding_box_train``, ``OUT/query`` and ``OUT/bounding_box_test`` hold ``PPPP_cCsS_FFFFFF_BB.jpg``: person, camera,
-passage, frame, box. A person's first crop in each camera is a query, the others are gallery; the gallery also has junk
-(``-1``: boxes that miss most of a person) and distractors (``0000``: false alarms), as Market-1501's has.
+``OUT/bounding_box_train``, ``OUT/query`` and ``OUT/bounding_box_test`` hold ``PPPP_cCsS_FFFFFF_BB.jpg``:
+person, camera, passage, frame, box. A person's first crop in each camera is a query, the others are
+gallery; the gallery also has junk (``-1``: boxes that miss most of a person) and distractors (``0000``:
+false alarms), as Market-1501's has.
 """
 
 import json
@@ -21,47 +22,13 @@ from PIL import Image
 import resight
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.people.crops import World
-from resight.people.identity import FAMILY
+from resight.people.crops import Drawn, World
+from resight.people.plan import GALLERY, QUERY, TRAIN, Settings, Task, check, plan
 from resight.progress import Bar
-
-DRAWING = 1
-"""Raised whenever the same settings draw other pictures, so that no set is ever continued with another hand."""
-
-TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
-PASSAGE = 2
-"""Crops of one passage in front of a camera; further crops come from further passages, in other directions."""
-
-EXTRA = 0.15
-"""Junk boxes, and distractors, for each gallery crop of a person."""
 
 SETTINGS = "synthesis.json"
 UNFINISHED = ".unfinished"
 QUALITY = 90
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a set is a function of; the argument order of ``synthesize``."""
-
-    persons: int
-    cameras: int
-    crops: int
-    test_persons: int
-    seed: int
-    height: int
-    drawing: int = DRAWING
-
-
-@dataclass(frozen=True)
-class Task:
-    """One file: its folder and name, which kind of crop, and the numbers that it is a function of."""
-
-    folder: str
-    name: str
-    kind: str
-    numbers: tuple[int, ...]
-    group: int
 
 
 @dataclass(frozen=True)
@@ -96,17 +63,17 @@ def synthesize(
 
     Args:
         out: a folder that is empty, does not exist, or holds the same set unfinished.
-        persons: all of them. test_persons: the last of them, who become query and gallery; by default a third. People
-            come in look-alike families of five, so the number of training persons is a multiple of five.
+        persons: all of them. test_persons: the last of them, who become query and gallery; by default a
+            third. Families of five look alike, so the number of training persons is a multiple of five.
         cameras: every person passes each of them. crops: of each person in each camera, two to a passage.
         seed: names the world: another seed has other persons and other cameras.
-        processes: by default one for each core that this process may use; the files are the same for any number.
+        processes: by default one for each core that may be used; the files are the same for any number.
         height: rows of a stored crop, half as many columns; the world is drawn at a resolution that fits.
 
     Raises:
         UserError: a number is out of range, the folder holds something else, or it cannot be written.
     """
-    settings = _checked(persons, cameras, crops, test_persons, seed, height)
+    settings = check(persons, cameras, crops, test_persons, seed, height)
     if processes is not None and processes < 1:
         raise UserError(f"The number of processes must be at least 1; got {processes}.")
     folder = Path(out)
@@ -115,7 +82,7 @@ def synthesize(
     tasks = list(plan(settings))
     missing = len(tasks) - sum(1 for _ in present(folder, tasks))
     if missing:
-        number = min(processes or len(os.sched_getaffinity(0)), missing)
+        number = min(processes or _cores(), missing)
         with Bar("Drawing people", len(tasks), done=len(tasks) - missing) as bar:
             if number == 1:
                 draw(folder, settings, 0, 1, bar.advance)
@@ -138,27 +105,9 @@ def synthesize(
     )
 
 
-def plan(settings: Settings) -> Iterator[Task]:
-    """Yield every file of the set."""
-    boundary = settings.persons - settings.test_persons
-    gallery = 0
-    for person in range(1, settings.persons + 1):
-        for camera in range(settings.cameras):
-            for number in range(settings.crops):
-                tracklet, crop = divmod(number, PASSAGE)
-                folder = TRAIN if person <= boundary else QUERY if number == 0 else GALLERY
-                gallery += folder == GALLERY
-                name = f"{person:04d}_c{camera + 1}s{tracklet + 1}_{1 + 25 * crop:06d}_01.jpg"
-                yield Task(folder, name, "crop", (person, camera, tracklet, crop), person)
-    for number in range(round(EXTRA * gallery)):
-        camera, person = (
-            number % settings.cameras,
-            boundary + 1 + number // settings.cameras % settings.test_persons,
-        )
-        name = f"-1_c{camera + 1}s1_{number:06d}_00.jpg"
-        yield Task(GALLERY, name, "junk", (person, camera, number), person)
-        name = f"0000_c{camera + 1}s1_{number:06d}_00.jpg"
-        yield Task(GALLERY, name, "distractor", (camera, number), person)
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def present(folder: Path, tasks: list[Task]) -> Iterator[Task]:
@@ -180,23 +129,27 @@ def draw(folder: Path, settings: Settings, part: int, parts: int, advance: Calla
 def picture(world: World, task: Task) -> Image.Image:
     """Return the crop that belongs in a task's file."""
     method = {"crop": world.crop, "junk": world.junk, "distractor": world.distractor}[task.kind]
-    return method(*task.numbers).image  # type: ignore[operator]
+    drawn: Drawn = method(*task.numbers)  # type: ignore[operator]
+    return drawn.image
 
 
 def _write(folder: Path, task: Task, image: Image.Image) -> None:
-    temporary = folder / UNFINISHED / f"{os.getpid()}.jpg"
+    temporary = folder / UNFINISHED / f"{os.getpid()}.part"
     try:
         image.save(temporary, "JPEG", quality=QUALITY)
         temporary.replace(folder / task.folder / task.name)
     except OSError as error:
         raise UserError(
-            f"Cannot write {folder / task.folder / task.name}: {error.strerror or error}. What was drawn is kept; make "
-            "room and run the same command again to finish the set."
+            f"Cannot write {folder / task.folder / task.name}: {error.strerror or error}. What was drawn is "
+            "kept; make room and run the same command again to finish the set."
         ) from error
 
 
 def _draw_in_processes(folder: Path, number: int, bar: Bar) -> None:
-    """Draw in fresh interpreters (no fork under the caller's threads, no need of a main guard); one byte is one crop."""
+    """Draw in fresh interpreters: no fork under the caller's threads, no need of a main guard there.
+
+    Each byte that a worker writes is one crop.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     root = str(Path(resight.__file__).parents[1])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
@@ -243,8 +196,8 @@ def _open(folder: Path, settings: Settings) -> None:
         ]
         if differing:
             raise UserError(
-                f"{folder} holds another set of synthetic people ({'; '.join(differing)}). Name another folder, or "
-                "repeat the settings of the set there to finish it."
+                f"{folder} holds another set of synthetic people ({'; '.join(differing)}). Name another "
+                "folder, or repeat the settings of the set there to finish it."
             )
     else:
         with whole_file(record) as temporary:
@@ -272,42 +225,3 @@ def read_settings(folder: Path) -> dict[str, int]:
     if not isinstance(settings, dict):
         raise UserError(f"{folder / SETTINGS} is not the record of a set. Name an empty or a new folder.")
     return settings
-
-
-def _checked(
-    persons: int, cameras: int, crops: int, test_persons: int | None, seed: int, height: int
-) -> Settings:
-    for name, value, low, high in (
-        ("persons", persons, 2, 9999),
-        ("cameras", cameras, 2, 99),
-        ("crops", crops, 1, 100),
-        ("height", height, 32, 512),
-        ("seed", seed, 0, 2**63 - 1),
-    ):
-        if not low <= value <= high:
-            raise UserError(f"The number for {name} must be from {low} to {high}; got {value}.")
-    if test_persons is None:
-        if persons <= FAMILY:
-            raise UserError(
-                f"A family of {FAMILY} look-alikes cannot be split into training and test: at least {FAMILY + 1} persons "
-                f"are needed; got {persons}. For a set without a test part ask for 0 test persons."
-            )
-        test_persons = persons - max(FAMILY, persons * 2 // 3 // FAMILY * FAMILY)
-    training = persons - test_persons
-    if not 0 <= test_persons <= persons:
-        raise UserError(
-            f"The number of test persons must be from 0 to {persons}, all of them; got {test_persons}."
-        )
-    if training % FAMILY and test_persons:
-        fewer, more = test_persons - (FAMILY - training % FAMILY), test_persons + training % FAMILY
-        advice = " or ".join(str(number) for number in (fewer, more) if 0 <= number <= persons)
-        raise UserError(
-            f"People come in families of {FAMILY} look-alikes, which must not be split between training and test: the "
-            f"number of training persons must be a multiple of {FAMILY}. Got {persons} - {test_persons} = {training}. "
-            f"Ask for {advice} test persons."
-        )
-    if test_persons and crops < 2:
-        raise UserError(
-            "A set with test persons needs at least 2 crops a camera, one for query and one for gallery; got 1."
-        )
-    return Settings(persons, cameras, crops, test_persons, seed, height)

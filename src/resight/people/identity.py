@@ -1,7 +1,8 @@
 """Who a person is: body, hair, clothes, colours and bags, all a function of (seed, person).
 
-Five consecutive persons (1 to 5, 6 to 10, ...) are a family: most of its members wear about the same colours, many the
-same garments, so that colour alone does not tell them apart. Sets are split between families, never within one.
+Five consecutive persons (1 to 5, 6 to 10, ...) are a family: most of its members wear about the same
+colours, many the same garments, so that colour alone does not tell them apart. Sets are split between
+families, never within one.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from resight.people.body import Body, Floats
+from resight.people.arrays import Floats
+from resight.people.body import Body
 from resight.people.colours import (
     BAGS,
     BOTTOMS,
@@ -40,7 +42,7 @@ BagKind = Literal["none", "backpack", "cross", "hand", "tote"]
 
 @dataclass(frozen=True)
 class Top:
-    """The upper garment. Lengths are in the chart's units: ``sleeve`` along the arm, ``hem`` and ``neck`` on the trunk."""
+    """The upper garment; ``sleeve`` and ``hem`` in the chart's units, the rest in metres."""
 
     kind: TopKind
     colours: tuple[Colour, Colour, Colour]
@@ -108,7 +110,7 @@ class Person:
 
 
 def sample_person(seed: int, person: int, body: Body) -> Person:
-    """Return the person of that number in the world of that seed; numbers below 1 are strangers who are never labelled."""
+    """Return a person of the world of that seed; numbers below 1 are strangers, who are never labelled."""
     random = np.random.default_rng(derive_seed(seed, "identity", person))
     male = bool(random.random() < 0.5)
     first, second = random.choice(np.flatnonzero(body.male == male), 2)

@@ -1,13 +1,11 @@
-"""What colour a point of a figure is: skin, hair, and procedural cloth, painted in the chart's coordinates."""
+"""What colour a point of a figure is: skin, hair and cloth, painted in the chart's coordinates."""
 
 import numpy as np
-import numpy.typing as npt
 
-from resight.people.body import BONE, Floats, Integers, load_body
+from resight.people.arrays import Flags, Floats, Integers
+from resight.people.body import BONE, load_body
 from resight.people.figure import Part
 from resight.people.identity import Person
-
-Mask = npt.NDArray[np.bool_]
 
 
 def paint(person: Person, part: Integers, chart: Floats) -> tuple[Floats, Floats]:
@@ -24,8 +22,10 @@ def paint(person: Person, part: Integers, chart: Floats) -> tuple[Floats, Floats
         Part.SCARF: person.scarf,
         Part.HOOD: person.top.colours[0],
     }
-    for number in np.flatnonzero(np.bincount(part, minlength=len(Part))):
+    for number in Part:
         here = np.flatnonzero(part == number)
+        if not len(here):
+            continue
         x, y, z, limb, arm, leg = chart[here].T
         if number == Part.SKIN:
             albedo[here] = _skin(person, x, y, z)
@@ -36,7 +36,7 @@ def paint(person: Person, part: Integers, chart: Floats) -> tuple[Floats, Floats
         elif number == Part.BAG:
             albedo[here] = _bag(person, x, z)
         else:
-            albedo[here] = plain[Part(number)]
+            albedo[here] = plain[number]
         if number == Part.SHOE:
             albedo[here[z < 0.024]] = person.sole
         if number == Part.HAIR:
@@ -80,7 +80,8 @@ def _skin(person: Person, x: Floats, y: Floats, z: Floats) -> Floats:
 
 def _head() -> Floats:
     body = load_body()
-    return body.joints[BONE["head"]] - (0, 0, body.vertices[:, 2].min())
+    place: Floats = body.joints[BONE["head"]] - (0, 0, body.vertices[:, 2].min())
+    return place
 
 
 def _torso(z: Floats) -> Floats:
@@ -91,10 +92,11 @@ def _torso(z: Floats) -> Floats:
         body.joints[BONE["thigh.L"], 2],
         body.joints[BONE["neck"], 2],
     )
-    return (z + ground - hip) / (neck - hip)
+    torso: Floats = (z + ground - hip) / (neck - hip)
+    return torso
 
 
-def _top(person: Person, x: Floats, y: Floats, z: Floats, limb: Floats, arm: Mask) -> Floats:
+def _top(person: Person, x: Floats, y: Floats, z: Floats, limb: Floats, arm: Flags) -> Floats:
     top = person.top
     first, second, third = (colour.astype(np.float32) for colour in top.colours)
     colour = np.repeat(first[None], len(x), 0)
@@ -124,8 +126,8 @@ def _top(person: Person, x: Floats, y: Floats, z: Floats, limb: Floats, arm: Mas
             colour[blots < -0.8] = third
         case "dots":
             grid = 0.6 * top.period
-            rows, columns = (along / grid) % 1 - 0.5, (around / grid) % 1 - 0.5
-            colour[rows**2 + columns**2 < 0.07] = second
+            down, aside = (along / grid) % 1 - 0.5, (around / grid) % 1 - 0.5
+            colour[down**2 + aside**2 < 0.07] = second
         case "logo":
             middle, height, width, depth, kind = top.logo
             across, up = (x - middle) / width, (torso - height) / depth
@@ -152,7 +154,7 @@ def _top(person: Person, x: Floats, y: Floats, z: Floats, limb: Floats, arm: Mas
 
 
 def _straps(
-    person: Person, colour: Floats, x: Floats, y: Floats, z: Floats, torso: Floats, trunk: Mask
+    person: Person, colour: Floats, x: Floats, y: Floats, z: Floats, torso: Floats, trunk: Flags
 ) -> None:
     bag = person.bag
     if bag.kind == "backpack":
@@ -167,7 +169,7 @@ def _straps(
     colour[strap & trunk] = 0.8 * bag.colour
 
 
-def _bottom(person: Person, x: Floats, y: Floats, z: Floats, limb: Floats, leg: Mask) -> Floats:
+def _bottom(person: Person, x: Floats, y: Floats, z: Floats, limb: Floats, leg: Flags) -> Floats:
     bottom, top = person.bottom, person.top
     colour = np.repeat(bottom.colour[None].astype(np.float32), len(x), 0)
     if bottom.striped:
@@ -198,6 +200,8 @@ def _bag(person: Person, x: Floats, z: Floats) -> Floats:
 def _blots(x: Floats, y: Floats, z: Floats, rate: float, key: int) -> Floats:
     """Return a smooth random field, about -1 to 1: a few waves in directions that the key gives."""
     random = np.random.default_rng(key)
-    waves = random.normal(size=(5, 3)) * rate
-    phases = random.uniform(0, 2 * np.pi, 5)
-    return sum(np.sin(a * x + b * y + c * z + p) for (a, b, c), p in zip(waves, phases, strict=True)) / 2  # type: ignore[return-value]
+    waves, phases = random.normal(size=(5, 3)) * rate, random.uniform(0, 2 * np.pi, 5)
+    field: Floats = np.zeros(len(x))
+    for (a, b, c), phase in zip(waves, phases, strict=True):
+        field = field + np.sin(a * x + b * y + c * z + phase)
+    return field / 2

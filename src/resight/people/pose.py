@@ -1,14 +1,13 @@
-"""Standing and walking: bones are aimed, not animated; two numbers make a gait and four words make the arms."""
+"""Standing and walking: bones are aimed, not animated; a few numbers make a gait, four words the arms."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from resight.people.arrays import Floats, Integers
 from resight.people.body import BONE, Body
 
-Floats = npt.NDArray[np.floating]
 Arm = Literal["swing", "raised", "pocket", "bent"]
 
 STRIDE = (0.2, 0.4)
@@ -67,9 +66,9 @@ def skeleton(body: Body, joints: Floats, gait: Gait) -> tuple[Floats, Floats]:
         _aim_leg(rotations, joints, gait, side, sign, phase)
         _aim_arm(rotations, joints, gait, side, sign, phase, arm)
     places = np.zeros_like(joints)
-    for bone, parent in enumerate(body.parents):
+    for child, parent in enumerate(body.parents):
         if parent >= 0:
-            places[bone] = places[parent] + rotations[parent] @ (joints[bone] - joints[parent])
+            places[child] = places[parent] + rotations[parent] @ (joints[child] - joints[parent])
     return rotations, places
 
 
@@ -124,9 +123,9 @@ def transforms(joints: Floats, rotations: Floats, places: Floats) -> Floats:
 
 
 def skin(
-    vertices: Floats, normals: Floats, bones: npt.NDArray[np.integer], weights: Floats, moves: Floats
+    vertices: Floats, normals: Floats, bones: Integers, weights: Floats, moves: Floats
 ) -> tuple[Floats, Floats]:
-    """Carry vertices and normals [v, 3] by linear blend skinning; the normals come back with unit length, nearly."""
+    """Carry vertices and normals [v, 3] by linear blend skinning; the normals keep nearly unit length."""
     flat = moves.reshape(len(moves), 12).astype(np.float32)
     blend = np.zeros((len(vertices), 12), np.float32)
     for k in range(bones.shape[1]):
@@ -144,7 +143,8 @@ def turn_to(old: Floats, new: Floats) -> Floats:
     a, b = old / np.linalg.norm(old), new / np.linalg.norm(new)
     x, y, z = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + a @ b)
+    rotation: Floats = np.eye(3) + cross + cross @ cross / (1 + a @ b)
+    return rotation
 
 
 def about_x(angle: float) -> Floats:

@@ -1,12 +1,10 @@
-"""A z-buffer rasteriser in numpy: triangles to rows, rows to fragments, the nearest fragment of each sample wins."""
+"""A z-buffer rasteriser in numpy: triangles to rows, rows to fragments, of which the nearest win."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
-Integers = npt.NDArray[np.integer]
+from resight.people.arrays import Flags, Floats, Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ def rasterise(
     faces: Integers,
     size: tuple[int, int],
     *,
-    two_sided: npt.NDArray[np.bool_] | None = None,
+    two_sided: Flags | None = None,
     cut: Floats | None = None,
     groups: Integers | None = None,
 ) -> Fragments:
@@ -42,61 +40,62 @@ def rasterise(
 
     Args:
         points: [v, 2] x to the right and y downwards, in samples.
-        nearness: [v] a quantity that is linear over the picture and larger where nearer (the inverse of the depth).
+        nearness: [v] a quantity linear over the picture and larger where nearer (the inverse of the depth).
         faces: [f, 3] corners, anticlockwise on the picture where the front is seen.
         size: rows and columns.
         two_sided: [f] triangles whose back is drawn too; without it, none.
-        cut: [v] a triangle is left out where the interpolated value is negative (a clean hem through coarse triangles).
+        cut: [v] a triangle ends where the interpolated value is negative (a clean hem).
         groups: [f] number of the thing that a triangle belongs to; counted in ``seen_alone``.
     """
     height, width = size
-    corners = points.astype(np.float64)[faces]
-    (ax, ay), (bx, by), (cx, cy) = (corners[:, k].T for k in range(3))
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-    drawn = area < -1e-9
-    if two_sided is not None:
-        drawn |= two_sided & (area > 1e-9)
-    low, high = corners.min(1), corners.max(1)
-    first = np.maximum(np.ceil(low - 0.5), 0)
-    last = np.minimum(np.floor(high - 0.5), (width - 1, height - 1))
-    kept = np.flatnonzero(drawn & (first <= last).all(1))
+    across, down = np.ascontiguousarray(points.T, np.float64)
+    facing, (ax, bx, cx), (ay, by, cy), area = _facing(across, down, faces, two_sided)
+    left, right = np.minimum(np.minimum(ax, bx), cx), np.maximum(np.maximum(ax, bx), cx)
+    top, bottom = np.minimum(np.minimum(ay, by), cy), np.maximum(np.maximum(ay, by), cy)
+    first, last = np.ceil(np.maximum(top, 0) - 0.5), np.floor(np.minimum(bottom, height) - 0.5)
+    begin, end = np.ceil(np.maximum(left, 0) - 0.5), np.floor(np.minimum(right, width) - 0.5)
+    kept = np.flatnonzero((first <= last) & (begin <= end))
+    ax, bx, cx, ay, by, cy, area = (values[kept] for values in (ax, bx, cx, ay, by, cy, area))
+    origin = facing[kept]
 
-    # weight_k(x, y) = slope_k * x + lift_k * y + base_k, one row of each for a triangle
-    inverse = 1 / area[kept]
-    ax, ay, bx, by, cx, cy = (value[kept] for value in (ax, ay, bx, by, cx, cy))
+    # weight_k(x, y) = slope_k * x + lift_k * y + base_k, a row of each for a corner
+    inverse = 1 / area
     slope = np.stack([by - cy, cy - ay, ay - by]) * inverse
     lift = np.stack([cx - bx, ax - cx, bx - ax]) * inverse
     base = np.stack([bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx]) * inverse
 
-    top = first[kept, 1].astype(np.int64)
-    triangle, row = _expand(top, last[kept, 1].astype(np.int64) - top + 1)
-    at_row = lift[:, triangle] * (row + 0.5) + base[:, triangle]
+    start = first[kept].astype(np.int64)
+    triangle, row = _expand(start, last[kept].astype(np.int64) - start + 1)
     slopes = slope[:, triangle]
+    at_row = lift[:, triangle] * (row + 0.5) + base[:, triangle]
     with np.errstate(divide="ignore", invalid="ignore"):
         crossing = -at_row / slopes
-    begin = np.where(slopes > 0, crossing, np.where((slopes == 0) & (at_row < 0), np.inf, -np.inf)).max(0)
-    end = np.where(slopes < 0, crossing, np.inf).min(0)
-    left = np.ceil(np.clip(begin - 0.5, 0, width)).astype(np.int64)
-    right = np.floor(np.clip(end - 0.5, -1, width - 1)).astype(np.int64)
-    span, column = _expand(left, np.maximum(right - left + 1, 0))
+    # each edge bounds the row on one side; a horizontal one lets it in whole or keeps it out
+    lower = np.where(slopes > 0, crossing, np.where((slopes == 0) & (at_row < 0), np.inf, -np.inf))
+    upper = np.where(slopes < 0, crossing, np.inf)
+    begin = np.maximum(np.maximum(lower[0], lower[1]), lower[2])
+    end = np.minimum(np.minimum(upper[0], upper[1]), upper[2])
+    start = np.ceil(np.clip(begin - 0.5, 0, width)).astype(np.int64)
+    stop = np.floor(np.clip(end - 0.5, -1, width - 1)).astype(np.int64)
+    span, column = _expand(start, np.maximum(stop - start + 1, 0))
 
     centre = (column + 0.5).astype(np.float32)
-    index = row[span] * width + column
-    at_corners = nearness[faces[kept]].astype(np.float64).T
-    near = _along(at_corners, slope, at_row, triangle, span, centre)
+    index = (row * width)[span] + column
+    corners = faces[origin].T
+    near = _along(nearness[corners].astype(np.float64), slope, at_row, triangle, span, centre)
     if cut is not None:
-        values = cut[faces[kept]].astype(np.float64).T
-        crosses = values.min(0) < 0
-        inside = np.flatnonzero(
-            ~crosses[triangle][span] | (_along(values, slope, at_row, triangle, span, centre) >= 0)
-        )
-        span, column, centre, index, near = (value[inside] for value in (span, column, centre, index, near))
+        values = cut[corners].astype(np.float64)
+        crosses = np.minimum(np.minimum(values[0], values[1]), values[2]) < 0
+        if crosses.any():
+            outside = _along(values, slope, at_row, triangle, span, centre) < 0
+            inside = np.flatnonzero(~(outside & crosses[triangle][span]))
+            span, centre, index, near = (value[inside] for value in (span, centre, index, near))
 
     seen_alone = np.zeros(0, np.int64)
     if groups is not None:
         number = int(groups.max()) + 1 if len(groups) else 0
         covered = np.zeros(number * height * width, bool)
-        covered[groups[kept][triangle[span]].astype(np.int64) * (height * width) + index] = True
+        covered[(groups[origin] * (height * width))[triangle][span] + index] = True
         seen_alone = covered.reshape(number, height * width).sum(1)
 
     lowest = near.min(initial=np.inf)
@@ -109,11 +108,25 @@ def rasterise(
 
     span, centre = span[winner], centre[winner]
     weights = (at_row[:, span] + slopes[:, span] * centre).T.astype(np.float32)
-    return Fragments(sample, kept[triangle[span]], weights, near[winner].astype(np.float32), seen_alone)
+    return Fragments(sample, origin[triangle[span]], weights, near[winner].astype(np.float32), seen_alone)
+
+
+def _facing(
+    x: Floats, y: Floats, faces: Integers, two_sided: Flags | None
+) -> tuple[Integers, tuple[Floats, ...], tuple[Floats, ...], Floats]:
+    """Return the triangles to be drawn, their corners' x and y, and their signed areas (twice)."""
+    corners = faces.T
+    xs, ys = [x[corner] for corner in corners], [y[corner] for corner in corners]
+    area = (xs[1] - xs[0]) * (ys[2] - ys[0]) - (ys[1] - ys[0]) * (xs[2] - xs[0])
+    drawn = area < -1e-9
+    if two_sided is not None:
+        drawn |= two_sided & (area > 1e-9)
+    facing = np.flatnonzero(drawn)
+    return facing, tuple(v[facing] for v in xs), tuple(v[facing] for v in ys), area[facing]
 
 
 def _expand(start: Integers, count: Integers) -> tuple[Integers, Integers]:
-    """Return, for runs ``start .. start + count - 1`` laid end to end, the run of each element and its value."""
+    """Return, for runs of ``count`` numbers from ``start`` laid end to end, the run of each and its value."""
     run = np.repeat(np.arange(len(count)), count)
     offset = np.cumsum(count) - count
     return run, np.arange(len(run)) + (start - offset)[run]
@@ -123,6 +136,8 @@ def _along(
     corners: Floats, slope: Floats, at_row: Floats, triangle: Integers, span: Integers, centre: Floats
 ) -> Floats:
     """Interpolate a quantity, [3, triangles] at the corners, at every fragment."""
-    constant = np.einsum("kr,kr->r", corners[:, triangle], at_row)
-    rate = (corners * slope).sum(0)[triangle]
-    return constant[span] + rate[span] * centre
+    there = corners[:, triangle]
+    constant = there[0] * at_row[0] + there[1] * at_row[1] + there[2] * at_row[2]
+    rate = (corners[0] * slope[0] + corners[1] * slope[1] + corners[2] * slope[2])[triangle]
+    value: Floats = constant[span] + rate[span] * centre
+    return value

@@ -1,4 +1,4 @@
-"""From posed surfaces to a picture: one rasterisation, paint and light for each sample, then samples to pixels."""
+"""From posed surfaces to a picture: one rasterisation, paint and light at each sample, samples to pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from typing import Protocol
 
 import numpy as np
 
-from resight.people.body import Floats, Integers
+from resight.people.arrays import Flags, Floats, Integers
+from resight.people.body import Body
 from resight.people.camera import Camera
 from resight.people.figure import Figure
 from resight.people.identity import Person
 from resight.people.paint import paint
 from resight.people.pose import Gait, about_z, skeleton, skin, transforms
-from resight.people.body import Body
 from resight.people.raster import rasterise
 
 TEXEL = 0.014
@@ -30,7 +30,7 @@ class Actor(Protocol):
     vertices: Floats
     normals: Floats
     faces: Integers
-    two_sided: Floats
+    two_sided: Flags
     cut: Floats
     base: tuple[float, float]
 
@@ -148,16 +148,24 @@ def render(
     colour = albedo * received + sun * (gloss * facing**8)[:, None]
     colour *= tint[group]
 
-    canvas = np.zeros((rows * columns, 4), np.float32)
-    canvas[seen.sample, :3] = colour
-    canvas[seen.sample, 3] = 1
-    canvas = canvas.reshape(height, supersample, width, supersample, 4)
-    canvas = canvas.sum((1, 3)) / supersample**2
-    alone = np.maximum(seen.seen_alone, 1)
-    visible = np.bincount(group, minlength=len(actors)) / np.pad(
-        alone, (0, len(actors) - len(alone)), constant_values=1
-    )
-    return Picture(canvas[..., :3], canvas[..., 3], shadow, visible)
+    samples = np.zeros((rows * columns, 4), np.float32)
+    samples[seen.sample, :3] = colour
+    samples[seen.sample, 3] = 1
+    pixels = _average(samples.reshape(rows, columns, 4), supersample)
+    visible = np.bincount(group, minlength=len(actors)) / np.maximum(seen.seen_alone, 1)
+    return Picture(pixels[..., :3], pixels[..., 3], shadow, visible)
+
+
+def _average(samples: Floats, side: int) -> Floats:
+    """Return means over squares of that side, by slices: numpy is slow where it reduces short axes."""
+    lines: Floats = np.zeros((len(samples) // side, *samples.shape[1:]), np.float32)
+    for k in range(side):
+        lines += samples[k::side]
+    pixels: Floats = np.zeros((len(lines), lines.shape[1] // side, lines.shape[2]), np.float32)
+    for k in range(side):
+        pixels += lines[:, k::side]
+    pixels /= side**2
+    return pixels
 
 
 def _unproject(camera: Camera, across: Floats, up: Floats, depth: Floats) -> Floats:
@@ -169,11 +177,11 @@ def _unproject(camera: Camera, across: Floats, up: Floats, depth: Floats) -> Flo
 
 
 class ShadowMap:
-    """What the sun sees: for each texel across its direction, how far towards the sun the first surface lies."""
+    """What the sun sees: for each texel across its direction, how near to it the first surface lies."""
 
     def __init__(self, vertices: Floats, faces: Integers, direction: Floats) -> None:
-        right = np.cross(direction, (0, 0, 1))
-        right /= np.linalg.norm(right)
+        right: Floats = np.cross(direction, (0, 0, 1))
+        right = right / np.linalg.norm(right)
         self.axes = np.stack([right, np.cross(-direction, right), direction]).astype(np.float32)
         seen = vertices @ self.axes.T
         self.origin = seen[:, :2].min(0) - 2 * TEXEL
@@ -185,19 +193,20 @@ class ShadowMap:
         self.height[found.sample] = found.nearness
 
     def blocked(self, points: Floats, slack: float) -> Floats:
-        """Return 1 for points [n, 3] that something more than ``slack`` metres nearer the sun hides, else 0."""
+        """Return 1 for points [n, 3] hidden by what is more than ``slack`` metres nearer the sun, else 0."""
         place = points @ self.axes.T
         column = ((place[:, 0] - self.origin[0]) / TEXEL).astype(np.int64)
         row = ((place[:, 1] - self.origin[1]) / TEXEL).astype(np.int64)
         inside = (column >= 0) & (column < self.columns) & (row >= 0) & (row < self.rows)
         texel = np.where(inside, row * self.columns + column, 0)
-        return (inside & (self.height[texel] > place[:, 2] + slack)).astype(np.float32)
+        hidden: Floats = (inside & (self.height[texel] > place[:, 2] + slack)).astype(np.float32)
+        return hidden
 
 
 def _on_ground(
     cast: ShadowMap, actors: Sequence[Actor], camera: Camera, window: tuple[int, int, int, int]
 ) -> Floats:
-    """Return how dark the actors make the ground: the sun's shadow, soft by its light, and a little under the feet."""
+    """Return how dark the actors make the ground: by the sun's shadow, and a little under their feet."""
     rays = camera.rays(*window)
     distance = camera.height / np.maximum(-rays[..., 2], 1e-3)
     ground = rays * distance[..., None]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from resight.people.body import Floats
+from resight.people.arrays import Floats
 from resight.people.camera import Camera
 from resight.seeds import derive_seed
 
@@ -20,7 +20,8 @@ class Sensor:
 
     Attributes:
         mix: [3, 3] exposure, white balance and colour matrix in one. haze: added light.
-        blur: standard deviation in pixels. saturation, contrast, gamma: of the tone curve. noise: standard deviation.
+        blur: standard deviation in pixels. noise: standard deviation, of 1.
+        saturation, contrast, gamma: of the tone curve.
         quality: of the camera's own JPEG.
     """
 
@@ -62,7 +63,7 @@ class Sensor:
         return np.ascontiguousarray(picture.transpose(1, 2, 0))
 
     def _tone(self, root: Floats) -> Floats:
-        """Apply the gamma to square roots in [0, 1]: a table, fine enough as the curve is nearly straight here."""
+        """Apply the gamma to square roots in [0, 1]; nearly straight there, so a table will do."""
         table = (np.arange(2049, dtype=np.float32) / 2048) ** np.float32(2 / self.gamma)
         return table[(root * np.float32(2048) + np.float32(0.5)).astype(np.int32)]
 
@@ -76,7 +77,7 @@ class Sensor:
 
 
 def sample_sensor(seed: int, number: int, camera: Camera) -> Sensor:
-    """Return the sensor of a camera; the exposure follows the light of the place, the colour cast is moderate."""
+    """Return the sensor of a camera; exposure follows the light of the place, the colour cast is moderate."""
     random = np.random.default_rng(derive_seed(seed, "sensor", number))
     balance = np.exp(random.normal(0, 0.045, 3))
     matrix = np.eye(3) + random.normal(0, 0.02, (3, 3))

@@ -3,9 +3,8 @@
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from resight.people.body import Floats, Integers
+from resight.people.arrays import Floats, Integers
 from resight.people.colours import Colour, linear
 from resight.people.pose import about_z
 
@@ -92,7 +91,7 @@ def _bush(x: float, y: float, size: float, random: np.random.Generator) -> Solid
     reach = random.normal(0, 0.075 * size**0.5, (leaves, 3, 3))
     reach -= reach.mean(1, keepdims=True)
     vertices = (middle[:, None] + reach).reshape(-1, 3)
-    faces: npt.NDArray[np.integer] = np.arange(3 * leaves).reshape(-1, 3)
+    faces = np.arange(3 * leaves).reshape(-1, 3)
     inner = np.linalg.norm((middle - (x, y, 0.5 * size)) / size, axis=1)
     tone = np.exp(random.normal(0, 0.3, leaves)) * (0.35 + 1.3 * inner)
     colours = linear(random.uniform((50, 70, 30), (85, 100, 55)))[None] * tone[:, None]

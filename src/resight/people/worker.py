@@ -1,15 +1,17 @@
-"""A process that draws one part of a set; see ``generate``. It writes one byte for each crop to standard output."""
+"""A process that draws one part of a set for ``generate``: a byte on standard output for each crop."""
 
+import os
 import signal
 import sys
 from pathlib import Path
 
 from resight.errors import UserError
-from resight.people.generate import Settings, draw, read_settings
+from resight.people.generate import draw, read_settings
+from resight.people.plan import Settings
 
 
 def main(folder: str, part: str, parts: str) -> None:
-    """Draw that part of the set in the folder; a mistake that the user can mend is one line on standard error."""
+    """Draw that part of the set in the folder; a user's mistake is a sentence on standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
     out = sys.stdout.buffer
 
@@ -23,8 +25,7 @@ def main(folder: str, part: str, parts: str) -> None:
         print(error, file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # nobody reads any more: leave without a word
-        sys.exit(1)
+        os._exit(1)  # nobody reads any more
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""What a set consists of: its settings, checked, and every file that follows from them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resight.errors import UserError
+from resight.people.identity import FAMILY
+
+DRAWING = 1
+"""Raised whenever the same settings draw other pictures, so that no set is continued with other ones."""
+
+TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
+PASSAGE = 2
+"""Crops of one passage in front of a camera; further crops come from further passages."""
+
+EXTRA = 0.15
+"""Junk boxes, and distractors, for each gallery crop of a person."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a set is a function of; the argument order of ``synthesize``."""
+
+    persons: int
+    cameras: int
+    crops: int
+    test_persons: int
+    seed: int
+    height: int
+    drawing: int = DRAWING
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file: its folder and name, which kind of crop, and the numbers that it is a function of.
+
+    Tasks of one ``group`` share a person and are drawn by one process.
+    """
+
+    folder: str
+    name: str
+    kind: str
+    numbers: tuple[int, ...]
+    group: int
+
+
+def check(
+    persons: int, cameras: int, crops: int, test_persons: int | None, seed: int, height: int
+) -> Settings:
+    """Return the settings of a set, the number of test persons filled in.
+
+    Raises:
+        UserError: a number is out of its range, or the split would cut through a family.
+    """
+    for name, value, low, high in (
+        ("persons", persons, 2, 9999),
+        ("cameras", cameras, 2, 99),
+        ("crops", crops, 1, 100),
+        ("height", height, 32, 512),
+        ("seed", seed, 0, 2**63 - 1),
+    ):
+        if not low <= value <= high:
+            raise UserError(f"The number for {name} must be from {low} to {high}; got {value}.")
+    if test_persons is None:
+        if persons <= FAMILY:
+            raise UserError(
+                f"A family of {FAMILY} look-alikes cannot be split into training and test: at least "
+                f"{FAMILY + 1} persons are needed; got {persons}. Ask for 0 test persons or for more."
+            )
+        test_persons = persons - max(FAMILY, persons * 2 // 3 // FAMILY * FAMILY)
+    training = persons - test_persons
+    if not 0 <= test_persons <= persons:
+        raise UserError(
+            f"The number of test persons must be from 0 to {persons}, all of them; got {test_persons}."
+        )
+    if training % FAMILY and test_persons:
+        fewer, more = test_persons - (FAMILY - training % FAMILY), test_persons + training % FAMILY
+        advice = " or ".join(str(number) for number in (fewer, more) if 0 <= number <= persons)
+        raise UserError(
+            f"People come in families of {FAMILY} look-alikes, which must not be split between training and "
+            f"test: the number of training persons must be a multiple of {FAMILY}. Got {persons} - "
+            f"{test_persons} = {training}. Ask for {advice} test persons."
+        )
+    if test_persons and crops < 2:
+        raise UserError(
+            "A set with test persons needs at least 2 crops a camera, one for query, one for gallery; got 1."
+        )
+    return Settings(persons, cameras, crops, test_persons, seed, height)
+
+
+def plan(settings: Settings) -> Iterator[Task]:
+    """Yield every file of the set."""
+    boundary = settings.persons - settings.test_persons
+    gallery = 0
+    for person in range(1, settings.persons + 1):
+        for camera in range(settings.cameras):
+            for number in range(settings.crops):
+                tracklet, crop = divmod(number, PASSAGE)
+                folder = TRAIN if person <= boundary else QUERY if number == 0 else GALLERY
+                gallery += folder == GALLERY
+                name = f"{person:04d}_c{camera + 1}s{tracklet + 1}_{1 + 25 * crop:06d}_01.jpg"
+                yield Task(folder, name, "crop", (person, camera, tracklet, crop), person)
+    for number in range(round(EXTRA * gallery)):
+        camera = number % settings.cameras
+        person = boundary + 1 + number // settings.cameras % settings.test_persons
+        name = f"-1_c{camera + 1}s1_{number:06d}_00.jpg"
+        yield Task(GALLERY, name, "junk", (person, camera, number), person)
+        name = f"0000_c{camera + 1}s1_{number:06d}_00.jpg"
+        yield Task(GALLERY, name, "distractor", (camera, number), person)

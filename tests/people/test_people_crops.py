@@ -1,0 +1,100 @@
+"""Single crops: functions of their numbers alone, within the bounds that make a set learnable."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from resight.people.body import BONES, load_body, vertex_normals
+from resight.people.boxes import ASPECT, Box
+from resight.people.crops import VISIBLE, World
+from resight.people.identity import FAMILY, sample_person
+
+ROWS = 64
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World(seed=5, rows=ROWS)
+
+
+def pixels(drawn):
+    return np.asarray(drawn.image)
+
+
+def test_a_crop_drawn_alone_equals_the_one_drawn_among_others(world):
+    for person in (1, 2):
+        for crop in (0, 1):
+            world.crop(person, 0, 0, crop)
+    among_others = world.crop(3, 1, 1, 1)
+    alone = World(seed=5, rows=ROWS).crop(3, 1, 1, 1)
+    assert (pixels(among_others) == pixels(alone)).all()
+
+
+@pytest.mark.parametrize("other", [(2, 0, 0, 0), (1, 1, 0, 0), (1, 0, 1, 0), (1, 0, 0, 1)])
+def test_every_number_changes_the_crop(world, other):
+    assert (pixels(world.crop(1, 0, 0, 0)) != pixels(world.crop(*other))).mean() > 0.5
+
+
+def test_another_seed_is_another_world(world):
+    assert (pixels(world.crop(1, 0, 0, 0)) != pixels(World(6, ROWS).crop(1, 0, 0, 0))).mean() > 0.5
+
+
+def test_crops_keep_their_bounds(world):
+    drawn = [
+        world.crop(person, camera, 0, crop) for person in range(1, 21) for camera in (0, 1) for crop in (0, 1)
+    ]
+    for crop in drawn:
+        assert crop.image.size == (ROWS // 2, ROWS)
+        assert VISIBLE <= crop.visible <= 1
+        assert ASPECT[0] - 1e-9 <= crop.box.width / crop.box.height <= ASPECT[1] + 1e-9
+        assert pixels(crop).std() > 5
+    assert any(crop.visible < 1 for crop in drawn), "nobody is ever hidden by anything"
+
+
+def test_junk_and_distractors_keep_their_bounds(world):
+    for number in range(6):
+        for crop in (world.junk(1, 0, number), world.distractor(0, number)):
+            assert crop.image.size == (ROWS // 2, ROWS)
+            assert ASPECT[0] - 1e-9 <= crop.box.width / crop.box.height <= ASPECT[1] + 1e-9
+
+
+def test_overlap_of_boxes():
+    box = Box(10, 10, 4, 8)
+    assert box.overlap(box) == pytest.approx(1)
+    assert box.overlap(Box(12, 10, 4, 8)) == pytest.approx(1 / 3)
+    assert box.overlap(Box(30, 10, 4, 8)) == 0
+
+
+def test_families_wear_similar_colours():
+    """Members of a family are nearer in the colour of their tops than strangers, but no two are the same."""
+    body = load_body()
+    people = [sample_person(0, number, body) for number in range(1, 40 * FAMILY + 1)]
+    colours = np.array([np.mean(person.top.colours[:1], 0) ** (1 / 2.2) for person in people]).reshape(
+        40, FAMILY, 3
+    )
+    within = np.median([np.linalg.norm(a - b) for family in colours for a, b in pairwise(family)])
+    between = np.median([np.linalg.norm(a - b) for a, b in zip(colours[:-1, 0], colours[1:, 0], strict=True)])
+    assert within < 0.7 * between
+    assert len({tuple(person.shape) for person in people}) == len(people)
+
+
+def test_persons_look_like_people():
+    body = load_body()
+    people = [sample_person(1, number, body) for number in range(1, 201)]
+    heights = np.array([person.height for person in people])
+    assert heights.min() >= 1.48
+    assert heights.max() <= 1.96
+    male = np.array([person.male for person in people])
+    assert 0.08 < heights[male].mean() - heights[~male].mean() < 0.16
+    assert not any(person.beard for person in people if not person.male)
+
+
+def test_the_body_is_whole():
+    body = load_body()
+    assert len(BONES) == len(body.joints) == len(body.parents)
+    np.testing.assert_allclose(body.weights.sum(1), 1, atol=1e-6)
+    vertices, _ = body.shaped(body.population[0], 1.8)
+    assert np.isfinite(vertex_normals(vertices, body.faces)).all()
+    skin = vertices[np.unique(body.faces[body.layer == 0]), 2]
+    assert skin.max() - skin.min() == pytest.approx(1.8)
