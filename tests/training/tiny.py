@@ -90,7 +90,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
 
 
 def train_as_told(arguments: list[str]) -> None:
-    """Train; a mistake of the user ends as on the command line."""
+    """Train once."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
@@ -105,18 +105,15 @@ def train_as_told(arguments: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (options.disk, options.disk))
     recipe = tiny_recipe(precision=options.precision)
     benchmark = open_benchmark(options.data, holdout=0)
-    try:
-        train(
-            recipe,
-            benchmark,
-            options.folder,
-            device="cpu",
-            resume=options.resume,
-            log_steps=2,
-            checkpoint_seconds=0,
-        )
-    except UserError as error:
-        sys.exit(f"resight: {error}")
+    train(
+        recipe,
+        benchmark,
+        options.folder,
+        device="cpu",
+        resume=options.resume,
+        log_steps=2,
+        checkpoint_seconds=0,
+    )
 
 
 def main() -> None:
@@ -129,9 +126,12 @@ def main() -> None:
     statuses = []
     for arguments in json.loads(sys.argv[1]):
         if (child := os.fork()) == 0:
-            sys.argv[1:] = []
-            train_as_told(arguments)
-            sys.exit(0)
+            try:
+                train_as_told(arguments)
+            except UserError as error:
+                print(f"resight: {error}", file=sys.stderr, flush=True)
+                os._exit(1)
+            os._exit(0)
         statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     print(json.dumps(statuses))
 

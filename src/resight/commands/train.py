@@ -1,6 +1,6 @@
 """``resight train``: train a recipe, score it on the data set's test part, write the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,9 +63,9 @@ def train(
         if data is None:
             opened = earlier.info["data"]
             data, holdout, pattern = Path(opened["path"]), opened["holdout"], opened["pattern"]
+    loaded = _load(source, overrides, epochs)
     if data is None:
         raise UserError("Name the data to train on: --data FOLDER.")
-    loaded = _load(source, overrides, epochs)
     benchmark = open_benchmark(data, holdout=holdout, pattern=pattern)
     for note in benchmark.notes:
         say(f"Note: {note}")
@@ -100,9 +100,8 @@ def train(
         )
         return
     if result is not None:
-        rows = [[run.recipe.name, result]] + [
-            [baseline.name, baseline.scores] for baseline in report.baselines
-        ]
+        rows: list[tuple[str, Mapping[str, float]]] = [(run.recipe.name, result)]
+        rows += [(baseline.name, baseline.scores) for baseline in report.baselines]
         print_table(
             ["", *COLUMNS.values()],
             [[name, *(f"{100 * values[key]:.1f}" for key in COLUMNS)] for name, values in rows],

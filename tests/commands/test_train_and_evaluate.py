@@ -1,0 +1,218 @@
+"""Training and evaluating as a user types it, on a made-up set of coloured crops, with a very small HAN."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from resight.commands.main import app
+from resight.errors import UserError
+
+SETTINGS = (
+    "model.input_size=[64, 32]",
+    "model.widths=[16, 16, 16]",
+    "model.feature_size=16",
+    "stages.0.sampler.batch_size=8",
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Draw 6 persons to train on and 3 to test on, 2 cameras x 2 crops each, in Market-1501 layout."""
+    root = tmp_path_factory.mktemp("crops")
+    generator = np.random.default_rng(0)
+    for person in range(1, 10):
+        colour = generator.integers(0, 256, 3)
+        for camera in (1, 2):
+            for crop in range(2):
+                part = (
+                    "bounding_box_train" if person <= 6 else ("query" if crop == 0 else "bounding_box_test")
+                )
+                (root / part).mkdir(exist_ok=True)
+                pixels = np.clip(colour + generator.normal(0, 20, (40, 20, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(root / part / f"{person:04d}_c{camera}s1_{crop:06d}_00.jpg")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@dataclass
+class Trained:
+    folder: Path
+    done: subprocess.CompletedProcess[str]
+
+
+def resight(*arguments: object, folder: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "RESIGHT_CACHE": str(cache),
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(folder),
+    }
+    command = [sys.executable, "-m", "resight.commands.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+
+
+def sets(settings: tuple[str, ...] = SETTINGS) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("work")
+    done = resight(
+        *("train", "han-small-fast", "--data", data, "--epochs", 2, "--device", "cpu", "--seed", 3),
+        *sets(),
+        folder=folder,
+        cache=tmp_path_factory.getbasetemp() / "cache",
+    )
+    return Trained(folder / "runs" / "han-small-fast", done)
+
+
+def call(*arguments: object) -> None:
+    """Run a command in this process."""
+    app([str(argument) for argument in arguments], result_action="return_value")
+
+
+def call_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    """Run a command and return the one JSON value on its standard output."""
+    capsys.readouterr()
+    call(*arguments, "--json")
+    return json.loads(capsys.readouterr().out)
+
+
+def test_train_prints_scores_and_leaves_a_run(trained: Trained) -> None:
+    assert trained.done.returncode == 0, trained.done.stderr
+    assert "Rank-1" in trained.done.stdout
+    assert "Stripe histogram" in trained.done.stdout
+    assert "Report: runs/han-small-fast/report.html" in trained.done.stdout
+    assert "Training han-small-fast: 6/6" in trained.done.stderr
+    files = {path.name for path in trained.folder.iterdir()}
+    assert files >= {
+        *("recipe.yaml", "run.json", "metrics.jsonl", "checkpoint.pt", "weights.safetensors"),
+        *("scores.json", "report.html"),
+    }
+    recipe = yaml.safe_load((trained.folder / "recipe.yaml").read_text())
+    assert (recipe["seed"], recipe["stages"][0]["epochs"], recipe["model"]["widths"]) == (3, 2, [16, 16, 16])
+    scores = json.loads((trained.folder / "scores.json").read_text())
+    assert scores["queries"] == 6
+    assert 0 < scores["mAP"] <= 1
+
+
+def test_evaluate_gives_the_scores_of_the_training(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = json.loads((trained.folder / "scores.json").read_text())
+    found = call_json(capsys, "evaluate", trained.folder, "--device", "cpu")
+    assert {key: found[key] for key in scores} == scores
+    assert {"mAP", "rank1", "rank5", "rank10", "mINP", "queries"} <= found.keys()
+    assert (found["branches"], found["metric"], found["ap"]) == ("both", "cosine", "mean")
+
+
+def test_evaluate_a_weights_file_a_branch_and_by_trapezoids(
+    trained: Trained, data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    weights = trained.folder / "weights.safetensors"
+    whole = call_json(capsys, "evaluate", weights, "--data", data, "--device", "cpu")
+    assert whole["mAP"] == json.loads((trained.folder / "scores.json").read_text())["mAP"]
+    options = ("--branches", "local", "--ap", "trapezoid", "--metric", "euclidean", "--device", "cpu")
+    part = call_json(capsys, "evaluate", trained.folder, "--data", data, *options)
+    assert (part["branches"], part["ap"], part["metric"]) == ("local", "trapezoid", "euclidean")
+    page = tmp_path / "page.html"
+    call("evaluate", trained.folder, "--device", "cpu", "--report", page)
+    assert "Rank-1" in capsys.readouterr().out
+    assert page.read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_evaluating_on_crops_that_were_trained_on_warns(
+    trained: Trained, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("evaluate", trained.folder, "--data", data, "--holdout", 2, "--device", "cpu")
+    assert "Warning: the run was trained on 8 of these 8 test crops" in capsys.readouterr().err
+
+
+def test_resuming_by_the_folder_needs_neither_recipe_nor_data(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = call_json(capsys, "train", trained.folder, "--resume", "--device", "cpu")
+    assert found["scores"] == json.loads((trained.folder / "scores.json").read_text())
+    assert found["run"] == str(trained.folder)
+    call("train", "--resume", trained.folder, "--device", "cpu")
+    assert "is complete (2 epochs)" in capsys.readouterr().err
+
+
+def test_train_without_a_test_part(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    found = call_json(
+        capsys, "train", "han-small", "--data", data / "bounding_box_train", "--holdout", 0, "--out", out,
+        "--epochs", 1, "--device", "cpu", *sets()
+    )  # fmt: skip
+    assert found["scores"] is None
+    assert Path(found["weights"]).is_file()
+    assert Path(found["report"]).is_file()
+    with pytest.raises(UserError, match="has no test part"):
+        call("evaluate", out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("train", "han-smal", "--data", "."), r"Unknown recipe 'han-smal'\. Did you mean 'han-small'\?"),
+        (("train", "han-small"), "--data FOLDER"),
+        (("train", "han-small", "--data", "nowhere"), "nowhere"),
+        (("train", "han-small", "--data", ".", "--set", "modle=1"), "Did you mean 'model'"),
+        (("train", "runs/none", "--resume"), "Unknown recipe"),
+        (("evaluate", "nowhere"), "nowhere does not exist"),
+    ],
+)
+def test_mistakes_are_sentences(arguments: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        call(*arguments)
+
+
+def test_mistakes_on_the_way(trained: Trained, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Add --resume"):
+        call("train", trained.folder)
+    with pytest.raises(UserError, match="holds a run already"):
+        call("train", "han-small", "--data", data, "--out", trained.folder)
+    with pytest.raises(UserError, match=r"stages\.0\.optimizer\.lr: .* in the run, 0\.5 now"):
+        call("train", trained.folder, "--resume", "--set", "stages.0.optimizer.lr=0.5", "--device", "cpu")
+    weights = trained.folder / "weights.safetensors"
+    with pytest.raises(UserError, match="--data FOLDER"):
+        call("evaluate", weights)
+    with pytest.raises(UserError, match="run's folder"):
+        call("evaluate", weights, "--data", data, "--report", tmp_path / "page.html")
+    stages = yaml.safe_load((trained.folder / "recipe.yaml").read_text())
+    stages["stages"].append(stages["stages"][0] | {"name": "second"})
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(stages))
+    with pytest.raises(UserError, match="has 2 stages"):
+        call("train", tmp_path / "two.yaml", "--data", data, "--epochs", 1)
+
+
+def test_exit_status_and_streams_of_a_mistake(tmp_path: Path) -> None:
+    done = resight("train", "han-smal", "--data", ".", "--json", folder=tmp_path, cache=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "resight: Unknown recipe 'han-smal'. Did you mean 'han-small'?\n"
+
+
+def test_recipes_are_shown_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = call_json(capsys, "recipe", "show", "han-medium", "--set", "stages.0.epochs=7")
+    assert shown["model"]["size"] == "medium"
+    assert shown["stages"][0]["epochs"] == 7
+    call("recipe", "show", "han-medium", "--set", "stages.0.epochs=7")
+    assert yaml.safe_load(capsys.readouterr().out) == shown
+    listed = call_json(capsys, "recipe", "list")
+    assert {"han-small", "han-medium", "han-large", "han-small-fast"} <= {entry["name"] for entry in listed}
+    call("recipe", "list")
+    assert "HAN(Small) as published" in capsys.readouterr().out
