@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from resight.errors import UserError, did_you_mean
+from resight.losses.mining import at_least_float32
 from resight.losses.term import TERMS, Term
 from resight.models.representation import Representation
 
@@ -57,13 +58,9 @@ class CrossEntropy(Term):
         """Return the scalar sum over the chosen branches."""
         losses = [
             functional.cross_entropy(
-                _at_least_float32(branch.logits), persons, label_smoothing=self.label_smoothing
+                at_least_float32(branch.logits), persons, label_smoothing=self.label_smoothing
             )
             for name, branch in representation.branches.items()
             if branch.logits is not None and (self.branches is None or name in self.branches)
         ]
         return torch.stack(losses).sum()
-
-
-def _at_least_float32(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))

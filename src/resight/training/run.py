@@ -15,6 +15,7 @@ import torch
 import resight
 from resight.data.benchmark import Benchmark
 from resight.data.crop import Crop
+from resight.device import resolve_device
 from resight.errors import UserError
 from resight.files import whole_file
 from resight.models.network import Network
@@ -65,15 +66,16 @@ class Run:
         """Return the log's lines; each has a ``kind`` (steps, epoch, evaluation, stopped) and a ``step``."""
         return read_metrics(self.folder / "metrics.jsonl")
 
-    def load_model(self, device: torch.device | str = "cpu") -> Network:
-        """Return the trained model in evaluation mode.
+    def load_model(self, device: torch.device | str = "auto") -> Network:
+        """Return the trained model in evaluation mode on the device, which may be given by name.
 
         Raises:
             UserError: the training is not complete.
         """
         if not self.complete:
             raise UserError(f"The run {self.folder} is not complete. {how_to_resume(self.folder)}")
-        return load_weights(self.folder / WEIGHTS, torch.device(device)).eval()
+        target = resolve_device(device) if isinstance(device, str) else device
+        return load_weights(self.folder / WEIGHTS, target).eval()
 
 
 def how_to_resume(folder: Path) -> str:
