@@ -6,6 +6,7 @@ gallery; the gallery also has junk (``-1``: boxes that miss most of a person) an
 false alarms), as Market-1501's has.
 """
 
+import io
 import json
 import os
 import shutil
@@ -136,7 +137,10 @@ def picture(world: World, task: Task) -> Image.Image:
 def _write(folder: Path, task: Task, image: Image.Image) -> None:
     temporary = folder / UNFINISHED / f"{os.getpid()}.part"
     try:
-        image.save(temporary, "JPEG", quality=QUALITY)
+        # Pillow writes a file past Python and does not notice a full disk: encode first, then write
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=QUALITY)
+        temporary.write_bytes(stream.getvalue())
         temporary.replace(folder / task.folder / task.name)
     except OSError as error:
         raise UserError(
