@@ -24,7 +24,7 @@ from resight.seeds import derive_seed
 STRANGERS = 64
 """Passers-by who walk beside the labelled persons and are never labelled."""
 
-VISIBLE = 0.5
+VISIBLE = 0.6
 """Least share of a person that others and things leave visible."""
 
 
