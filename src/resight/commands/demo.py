@@ -22,7 +22,7 @@ MINUTES = "six to seven"
 LEAD = 0.05
 """How far ahead of each baseline the model must be, in rank-1 and in mAP."""
 
-RECORD, PEOPLE, RUN, REPORT = "demo.json", "people", "run", "report.html"
+RECORD, PEOPLE, RUN, REPORT = "demo.json", "synthetic-people", "run", "report.html"
 COLUMNS = {"rank1": "Rank-1", "rank5": "Rank-5", "mAP": "mAP", "mINP": "mINP"}
 
 
@@ -46,9 +46,10 @@ def demo(
         device: auto, cpu or cuda.
         json: print one JSON object.
     """
-    if continues(
-        out, {"persons": persons, "seed": seed, "epochs": EPOCHS, "crops": CROPS, "cameras": CAMERAS}
-    ):
+    if persons < 10 or persons % 5:
+        raise UserError(f"--persons must be a multiple of 5, and 10 or more; got {persons}.")
+    settings = {"persons": persons, "seed": seed, "epochs": EPOCHS, "cameras": CAMERAS, "crops": CROPS}
+    if continues(out, settings):
         stderr.print(f"Going on with the demo in {out}.")
     else:
         stderr.print(f"The demo takes {MINUTES} minutes on two cores; a GPU shortens its second half.")

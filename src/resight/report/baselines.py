@@ -12,6 +12,7 @@ from torch import Tensor
 from resight.data.benchmark import Protocol
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.scores import AveragePrecision, evaluate
+from resight.progress import track
 from resight.seeds import derive_seed
 
 Pixels = NDArray[np.uint8]
@@ -119,7 +120,8 @@ def stripe_histogram(pixels: Pixels, batch_size: int = 256) -> Tensor:
     stripe = (np.arange(height) * STRIPES // height)[:, None] * COLOURS
     column = np.exp(-(((np.arange(width) - (width - 1) / 2) / (width / 4)) ** 2))
     features = np.empty((count, STRIPES * COLOURS), np.float32)
-    for start in range(0, count, batch_size):
+    starts = range(0, count, batch_size)
+    for start in track(starts, "Colour histograms", len(starts)):
         batch = pixels[start : start + batch_size].astype(np.int32) >> 2
         colour = batch[..., 0] << 12 | batch[..., 1] << 6 | batch[..., 2]
         place = np.arange(len(batch))[:, None, None] * (STRIPES * COLOURS) + stripe

@@ -1,0 +1,107 @@
+"""``resight demo``: what it makes of scores and of folders; the whole of it among the slow tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from resight.commands.demo import LEAD, PEOPLE, RECORD, REPORT, RUN, continues, shortfalls
+from resight.errors import UserError
+
+SETTINGS = {"persons": 5, "seed": 0}
+COMMAND = [sys.executable, "-m", "resight.commands.main", "demo"]
+
+
+def score(name: str, rank1: float, mean_precision: float) -> dict[str, object]:
+    return {"name": name, "rank1": rank1, "mAP": mean_precision}
+
+
+def test_a_clear_lead_in_both_scores_passes() -> None:
+    others = [score("chance", 0.01, 0.02), score("histogram", 0.5, 0.2), score("corrected", 0.3, 0.35)]
+    assert shortfalls(score("own", 0.5 + LEAD, 0.35 + LEAD), others) == []
+
+
+@pytest.mark.parametrize(
+    ("rank1", "mean_precision", "named"),
+    [(0.54, 0.9, ["rank-1"]), (0.9, 0.39, ["mAP"]), (0.1, 0.1, ["rank-1", "mAP"])],
+)
+def test_each_score_without_a_clear_lead_is_named(
+    rank1: float, mean_precision: float, named: list[str]
+) -> None:
+    others = [score("histogram", 0.5, 0.2), score("corrected", 0.3, 0.35)]
+    found = shortfalls(score("own", rank1, mean_precision), others)
+    assert len(found) == len(named)
+    for sentence, name in zip(found, named, strict=True):
+        assert name in sentence
+        assert ("'histogram' is 50.0%" if name == "rank-1" else "'corrected' is 35.0%") in sentence
+
+
+def test_a_new_folder_begins_a_demo_and_an_unfinished_one_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "demo"
+    assert not continues(out, SETTINGS)
+    (out / PEOPLE).mkdir()
+    assert continues(out, SETTINGS)
+    assert (out / PEOPLE).exists()
+
+
+def _leave_demo(out: Path, finished: bool) -> None:
+    for folder in (PEOPLE, RUN):
+        (out / folder).mkdir(parents=True)
+    (out / REPORT).write_text("old")
+    (out / "mine.txt").write_text("kept")
+    (out / RECORD).write_text(json.dumps({"settings": SETTINGS, "finished": finished}))
+
+
+@pytest.mark.parametrize(("finished", "seed"), [(True, 0), (False, 1)])
+def test_a_finished_demo_or_one_with_other_settings_starts_anew(
+    tmp_path: Path, finished: bool, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _leave_demo(tmp_path, finished)
+    assert not continues(tmp_path, SETTINGS | {"seed": seed})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [RECORD, "mine.txt"]
+    assert "starts anew" in capsys.readouterr().err
+    assert continues(tmp_path, SETTINGS | {"seed": seed})
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "people").mkdir()
+    with pytest.raises(UserError, match="holds no demo"):
+        continues(tmp_path, SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["people"]
+
+
+def test_too_few_persons_are_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "--out", tmp_path / "demo", "--persons", "7"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "multiple of 5" in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.slow
+def test_the_demo_is_clearly_ahead_of_its_baselines_within_ten_minutes(tmp_path: Path) -> None:
+    """Killed once on the way; what it prints with --json is one JSON value."""
+    environment = {**os.environ, "RESIGHT_CACHE": str(tmp_path / "cache")}
+    command = [*COMMAND, "--out", tmp_path / "demo", "--json"]
+    start = time.monotonic()
+    first = subprocess.Popen(command, env=environment, start_new_session=True)
+    while not list((tmp_path / "demo" / PEOPLE).glob("query/*")):
+        assert first.poll() is None
+        time.sleep(0.1)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 600
+    assert "Going on with the demo" in done.stderr
+    result = json.loads(done.stdout)
+    assert result["shortfalls"] == []
+    *others, own = result["scores"]
+    assert all(own[key] >= other[key] + LEAD for other in others for key in ("rank1", "mAP"))
+    assert Path(result["report"]).stat().st_size > 100_000
