@@ -1,15 +1,14 @@
-"""The rooms import in one direction, and the command line answers at once."""
+"""The rooms import in one direction, and the command line loads only what it needs."""
 
 import ast
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "resight"
-TOOLS = {"errors", "registry", "seeds", "device", "memory", "progress", "files", "__init__"}
+TOOLS = {"errors", "registry", "seeds", "device", "memory", "progress", "files", "__init__", "__version__"}
 MAY_USE = {
     "data": set(),
     "people": {"data"},
@@ -53,17 +52,15 @@ def test_losses_see_only_the_representation() -> None:
                 assert node.module == "resight.models.representation", file
 
 
-def test_help_answers_in_half_a_second_without_torch() -> None:
+def test_help_loads_nothing_heavy() -> None:
+    """What makes ``resight --help`` answer at once; benchmarks/startup.py measures it."""
     code = (
         "import sys; sys.argv = ['resight', '--help']\n"
         "from resight.commands.main import main\n"
-        "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+        "try:\n    main()\n"
+        "finally:\n    print(*{'torch', 'numpy', 'pydantic', 'matplotlib', 'PIL'} & set(sys.modules), file=sys.stderr)"
     )
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        times.append(time.perf_counter() - start)
-        assert done.returncode == 0, done.stderr
-        assert "train" in done.stdout
-    assert min(times) < 0.5
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "train" in done.stdout
+    assert not done.stderr.strip()
