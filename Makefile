@@ -13,7 +13,8 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The CPU build comes first, from PyTorch's own index; everything else then finds it installed.
-INSTALL_TORCH = $(if $(TORCH_INDEX),$(PIP) 'torch>=2.13,<2.14' --index-url $(TORCH_INDEX))
+TORCH = 'torch>=2.13,<2.14'
+INSTALL_TORCH = $(if $(TORCH_INDEX),$(PIP) $(TORCH) --index-url $(TORCH_INDEX),true)
 
 .PHONY: demo test slow lint format clean
 .DELETE_ON_ERROR:
