@@ -232,6 +232,11 @@ def test_what_does_not_fit_is_found_before_anything_is_written(tiny_data: Path, 
         run(tiny_data, tmp_path / "run", wrong)
     with pytest.raises(UserError, match="8 persons is larger than the training set allows"):
         run(tiny_data, tmp_path / "run", plain_recipe(sampler={"name": "pk", "persons": 8}))
+    with pytest.raises(UserError, match="seed: Input should be greater than or equal to 0; got -1"):
+        run(tiny_data, tmp_path / "run", plain_recipe(), seed=-1)
+    alone = open_benchmark(tiny_data).train[:6]
+    with pytest.raises(UserError, match=r"needs two persons or more to tell apart; .* has 1\."):
+        run(Benchmark("alone", tiny_data, alone), tmp_path / "run", plain_recipe())
     with pytest.raises(UserError, match="no crops"):
         run(Benchmark("empty", tiny_data), tmp_path / "run", plain_recipe())
     with pytest.raises(UserError, match="Device 'warp'"):

@@ -21,7 +21,7 @@ from resight.models.weights import save_weights
 from resight.progress import clock, say
 from resight.seeds import derive_seed
 from resight.training.loop import Loop
-from resight.training.recipe import Recipe
+from resight.training.recipe import Recipe, parse_recipe
 from resight.training.run import (
     INFO,
     RECIPE,
@@ -77,12 +77,16 @@ def train(
     folder, target = Path(folder), resolve_device(device)
     keep_freed_memory()
     if seed is not None:
-        recipe = recipe.model_copy(update={"seed": seed})
+        recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}")
     _check_folder(folder, resume)
     size = build_model(recipe.model.name, 2, **recipe.model.settings).input_size
     cache = PixelCache.open(benchmark.train, size, skip_unreadable=skip_unreadable)
     persons = np.array([crop.person for crop in cache.crops])
     known, classes = np.unique(persons, return_inverse=True)
+    if len(known) < 2:
+        raise UserError(
+            f"Training needs two persons or more to tell apart; {benchmark.root} has {len(known)}."
+        )
     torch.manual_seed(derive_seed(recipe.seed, "model"))
     model = build_model(recipe.model.name, len(known), **recipe.model.settings)
     model = model.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -101,9 +105,7 @@ def train(
         if loop.checkpoint.exists():
             loop.restore()
         if info["finished"] is not None and loop.step == loop.steps:
-            say(
-                f"The run {folder} is complete ({recipe.epochs} epochs): there is nothing to resume."
-            )
+            say(f"The run {folder} is complete ({recipe.epochs} epochs): there is nothing to resume.")
             return Run.open(folder)
         info["resumed"].append({"at": now(), "step": loop.step})
         say(f"Resuming {folder} at step {loop.step} of {loop.steps}.")
