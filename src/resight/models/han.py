@@ -123,7 +123,7 @@ class HAN(Network):
                     found.attention[f"soft{level + 1}"] = attention.mean(1)
         found.branches["global"] = self.global_head(pooled(features))
         if streams is not None:
-            found.branches["local"] = self.local_head(pooled(streams).view(len(images), -1))
+            found.branches["local"] = self.local_head(pooled(streams).view(images.shape[0], -1))
         return found
 
     def _boxes(self, level: int, centres: Tensor) -> Tensor:

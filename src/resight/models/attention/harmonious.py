@@ -98,7 +98,9 @@ class HardAttention(nn.Module):
         Always in float32: bfloat16 would place a region to a tenth of a pixel only.
         """
         with full_precision(signature.device):
-            return torch.tanh(self.place(signature.float())).view(len(signature), -1, 2)
+            return torch.tanh(self.place(signature.to(self.place.weight.dtype))).view(
+                signature.shape[0], -1, 2
+            )
 
 
 class FixedRegions(nn.Module):
@@ -112,7 +114,7 @@ class FixedRegions(nn.Module):
 
     def forward(self, signature: Tensor) -> Tensor:
         """Return the centres (x, y) [B, T, 2] for the mean over positions [B, c]."""
-        return self.centres.expand(len(signature), -1, -1)
+        return self.centres.expand(signature.shape[0], -1, -1)
 
 
 def tiling(regions: int, share: float) -> Tensor:

@@ -26,7 +26,7 @@ def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = extent
     first, blend = [], []
     for axis, (whole, part) in enumerate(((height, size[0]), (width, size[1]))):
-        corner = (centres[..., 1 - axis].float() * whole + (whole - part)) / 2
+        corner = (centres[..., 1 - axis] * whole + (whole - part)) / 2
         lower = corner.detach().floor()
         blend.append((corner - lower).to(maps.dtype).view(-1, 1, 1, 1))
         first.append(lower.long().unsqueeze(-1) + torch.arange(part + 1, device=maps.device))
@@ -36,7 +36,7 @@ def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
     pixels = maps.permute(0, 2, 3, 1).reshape(-1, channels)
     pixels = torch.cat([pixels, pixels.new_zeros(1, channels)])  # the last one is what lies outside
     index = torch.where(inside, (image * height + rows) * width + columns, batch * height * width)
-    window = _Gather.apply(pixels, index.view(-1))
+    window = _Gather.apply(pixels, index.view(-1))  # type: ignore[no-untyped-call]
     window = window.view(batch * regions, size[0] + 1, size[1] + 1, channels)
     window = torch.lerp(window[:, :-1], window[:, 1:], blend[0])
     return torch.lerp(window[:, :, :-1], window[:, :, 1:], blend[1]).permute(0, 3, 1, 2)
@@ -48,7 +48,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows, index):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(index)
-        ctx.count = len(rows)
+        ctx.count = rows.shape[0]
         return rows.index_select(0, index)
 
     @staticmethod
