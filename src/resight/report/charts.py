@@ -103,8 +103,7 @@ def ticks(low: float, high: float, most: int, whole: bool = False) -> list[float
     """
     if whole:
         low, high = math.floor(low), math.ceil(high)
-    if high <= low:
-        high = low + (1 if whole else max(abs(low), 1e-9))
+    high = max(high, low + (1 if whole else 1e-9 * max(1.0, abs(low))))
     power = 10.0 ** math.floor(math.log10((high - low) / most))
     if whole:
         power = max(power, 1.0)
