@@ -1,6 +1,6 @@
 """How long ``resight --help`` takes: seconds of whole processes, median of several.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 import statistics

@@ -58,7 +58,8 @@ def test_help_loads_nothing_heavy() -> None:
         "import sys; sys.argv = ['resight', '--help']\n"
         "from resight.commands.main import main\n"
         "try:\n    main()\n"
-        "finally:\n    print(*{'torch', 'numpy', 'pydantic', 'matplotlib', 'PIL'} & set(sys.modules), file=sys.stderr)"
+        "finally:\n    heavy = {'torch', 'numpy', 'pydantic', 'matplotlib', 'PIL'}\n"
+        "    print(*heavy & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0

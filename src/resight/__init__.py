@@ -1,8 +1,9 @@
 """Resight: find the same person again in other cameras' pictures.
 
-The rooms of the package follow the way of the data (docs/architecture.md): ``data`` -> ``people`` -> ``models`` ->
-``losses`` -> ``evaluation`` -> ``training`` -> ``report``; a room imports only from the rooms before it. What most
-programs need is here by name; it is imported when it is first used, so that ``import resight`` is instant.
+The rooms of the package follow the way of the data (docs/architecture.md): ``data`` -> ``people`` ->
+``models`` -> ``losses`` -> ``evaluation`` -> ``training`` -> ``report``; a room imports only from the rooms
+before it. What most programs need is here by name; it is imported when it is first used, so that ``import
+resight`` is instant.
 """
 
 from importlib import import_module

@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest known word, or the list of known words if none is near."""
+    """Return `` Did you mean 'x'?`` for the nearest known word, or all known words if none is near."""
     choices = sorted(known)
     near = difflib.get_close_matches(word, choices, n=1)
     return f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(choices)}."

@@ -11,10 +11,12 @@ from resight.errors import UserError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; at the end it is flushed to disk and takes the name, or is removed.
+    """Yield a temporary path beside ``path``; at the end it is flushed to disk and takes the name, or is
+    removed.
 
     Raises:
-        UserError: the disk is full or the folder cannot be written; an older file of that name is left as it was.
+        UserError: the disk is full or the folder cannot be written; an older file of that name is left as
+            it was.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

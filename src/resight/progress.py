@@ -27,10 +27,10 @@ def say(message: str) -> None:
 
 
 class Bar:
-    """A progress bar as a context manager: ``with Bar("Training", steps) as bar: bar.advance(1, "loss 1.2")``.
+    """A progress bar as a context manager: ``with Bar("Training", steps) as bar: bar.advance()``.
 
-    Where standard error is no terminal, it prints a line at the start, every ``quiet_seconds`` and at the end, with the
-    time left.
+    Where standard error is no terminal, it prints a line at the start, every ``quiet_seconds`` and at the
+    end, with the time left.
     """
 
     def __init__(self, title: str, total: int, done: int = 0, quiet_seconds: float = 20.0) -> None:
@@ -77,7 +77,8 @@ class Bar:
         spent = self.last - self.start
         left = spent * (self.total - self.done) / max(1, self.done - self.started_at)
         print(
-            f"{self.title}: {self.done}/{self.total}, {clock(spent)} spent, {clock(left)} left {self.note}".rstrip(),
+            f"{self.title}: {self.done}/{self.total}, {clock(spent)} spent, {clock(left)} left",
+            self.note,
             file=sys.stderr,
             flush=True,
         )

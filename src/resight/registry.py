@@ -1,8 +1,9 @@
 """Components that a recipe names: each lives in one file, and its constructor is its schema.
 
-A component is a class or function under ``@registry.register("name")``. Its keyword-only parameters, with their types,
-defaults and ``Annotated[..., Field(...)]`` ranges, are what a recipe may set; pydantic checks them before anything is
-built. Files of the registry's package are imported at the first look-up, so adding a component is adding a file.
+A component is a class or function under ``@registry.register("name")``. Its keyword-only parameters, with
+their types, defaults and ``Annotated[..., Field(...)]`` ranges, are what a recipe may set; pydantic checks
+them before anything is built. Files of the registry's package are imported at the first look-up, so adding
+a component is adding a file.
 """
 
 import importlib
@@ -89,7 +90,7 @@ class Registry(Generic[T]):
 
 @cache
 def _settings_of(component: Callable[..., Any], title: str) -> type[Settings]:
-    target = component.__init__ if inspect.isclass(component) else component  # type: ignore[misc]
+    target = component.__init__ if inspect.isclass(component) else component
     hints = typing.get_type_hints(target, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(target).parameters.items():

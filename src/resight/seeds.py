@@ -4,6 +4,6 @@ import hashlib
 
 
 def derive_seed(*parts: int | str) -> int:
-    """Return a 63-bit seed for the stream that the parts name, such as ``derive_seed(seed, "augment", step)``."""
+    """Return a 63-bit seed for the stream that the parts name: ``derive_seed(seed, "augment", step)``."""
     text = "/".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1

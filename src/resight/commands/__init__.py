@@ -1,1 +1,3 @@
-"""The command line: one thin file a command (parse, call, print). Nothing here is imported before it is asked for."""
+"""The command line: one thin file a command (parse, call, print). Nothing here is imported before it is
+asked for.
+"""

@@ -20,17 +20,25 @@ app = App(
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
 app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a trained run on a data set.")
 app.command("resight.commands.score:score", name="score", help="Score features from any toolkit.")
-app.command("resight.commands.models:models", name="models", help="List the networks: parameters, FLOPs, sizes.")
+app.command(
+    "resight.commands.models:models", name="models", help="List the networks: parameters, FLOPs, sizes."
+)
 app.command("resight.commands.synthesize:synthesize", name="synthesize", help="Draw synthetic pedestrians.")
-app.command("resight.commands.demo:demo", name="demo", help="Draw people, train, evaluate and report, in minutes.")
+app.command(
+    "resight.commands.demo:demo", name="demo", help="Draw people, train, evaluate and report, in minutes."
+)
 
 data = App(name="data", help="Look at data sets.", help_format="plaintext")
-data.command("resight.commands.data:check", name="check", help="Count crops and find what is wrong with a data set.")
+data.command(
+    "resight.commands.data:check", name="check", help="Count crops and find what is wrong with a data set."
+)
 app.command(data)
 
 recipe = App(name="recipe", help="Look at recipes.", help_format="plaintext")
 recipe.command("resight.commands.recipe:show", name="show", help="Print a recipe in full.")
-recipe.command("resight.commands.recipe:list_recipes", name="list", help="List the recipes that come with Resight.")
+recipe.command(
+    "resight.commands.recipe:list_recipes", name="list", help="List the recipes that come with Resight."
+)
 app.command(recipe)
 
 

@@ -21,7 +21,7 @@ def embeddings(representation: Representation, branches: tuple[str, ...] | None)
 
 
 def squared_distances(embedding: Tensor) -> Tensor:
-    """Return squared Euclidean distances [B, B] of embeddings [B, d], zero on the diagonal, never below zero."""
+    """Return squared Euclidean distances [B, B] of embeddings [B, d]: none below zero."""
     squares = embedding.square().sum(1)
     distances = squares[:, None] + squares[None, :] - 2 * embedding @ embedding.T
     return distances.clamp(min=0).fill_diagonal_(0)

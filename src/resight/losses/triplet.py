@@ -17,12 +17,13 @@ from resight.models.representation import Representation
 class Triplet(Term):
     """Batch-hard triplet loss (Hermans, Beyer, Leibe: In Defense of the Triplet Loss, 2017, Eq. 5).
 
-    For each anchor a of the batch, with p its furthest positive and n its nearest negative in Euclidean distance D::
+    For each anchor a of the batch, with p its furthest positive and n its nearest negative in Euclidean
+    distance D::
 
         [m + D(a, p) - D(a, n)]_+        or, softly,        ln(1 + exp(D(a, p) - D(a, n)))
 
-    averaged over the anchors that have both, summed over branches. Zero where no anchor has both (a batch of one
-    person, or of one crop a person).
+    averaged over the anchors that have both, summed over branches. Zero where no anchor has both (a batch
+    of one person, or of one crop a person).
 
     Args:
         margin: m, or ``soft``.
