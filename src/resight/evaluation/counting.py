@@ -1,10 +1,12 @@
 """Counting scores above thresholds: it replaces a sort, as only the ranks of a few matches are asked for."""
 
+import math
+
 import torch
 from torch import Tensor
 
 TILE_COLUMNS = 4096
-TILE_ENTRIES = 2**21  # comparisons at a time: few enough for the cache, enough to share among the cores
+TILE_ENTRIES = 2**20  # comparisons at a time: few enough for the cache, enough to share among the cores
 
 
 def count_at_or_above(scores: Tensor, thresholds: Tensor, used: Tensor) -> Tensor:
@@ -18,12 +20,13 @@ def count_at_or_above(scores: Tensor, thresholds: Tensor, used: Tensor) -> Tenso
     """
     counts = torch.zeros_like(thresholds, dtype=torch.int64)
     step = max(1, TILE_ENTRIES // TILE_COLUMNS // thresholds.shape[1])
+    # ones and zeros as floats: making and adding them is several times faster than with booleans
+    buffer = scores.new_empty(step * thresholds.shape[1] * TILE_COLUMNS)
     for start in range(0, len(scores), step):
         rows = slice(start, start + step)
         wanted = thresholds[rows, : int(used[rows].max()), None]
         for tile in scores[rows].split(TILE_COLUMNS, dim=1):
-            # ones and zeros as floats: making and adding them is several times faster than with booleans
-            above = tile.new_empty(*wanted.shape[:2], tile.shape[1])
-            torch.ge(tile[:, None, :], wanted, out=above)
+            shape = (*wanted.shape[:2], tile.shape[1])
+            above = torch.ge(tile[:, None, :], wanted, out=buffer[: math.prod(shape)].view(shape))
             counts[rows, : wanted.shape[1]] += above.sum(2).long()
     return counts

@@ -10,7 +10,7 @@ from resight.evaluation.embedded import Embedded
 
 Metric = Literal["cosine", "euclidean"]
 
-CHUNK_ENTRIES = 2**22  # numbers converted at a time: all that is held beside the result
+CHUNK_ENTRIES = 2**21  # numbers converted at a time: all that is held beside the result
 
 
 def working_dtype(query: Embedded, gallery: Embedded) -> torch.dtype:
