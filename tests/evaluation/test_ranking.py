@@ -49,6 +49,13 @@ def test_rows_choose_the_queries_and_their_order() -> None:
     assert nearest(query, gallery, Protocol(), 5, rows=[])[0].shape == (0, 5)
 
 
+def test_features_may_need_gradients() -> None:
+    query, gallery = market(10, 50)
+    learnt = replace(gallery, features=gallery.features.clone().requires_grad_())
+    assert not nearest(query, learnt, Protocol(), 5)[1].requires_grad
+    assert evaluate(query, learnt).mAP == evaluate(query, gallery).mAP
+
+
 def test_a_distractor_as_a_query_ignores_no_other_distractor() -> None:
     features, cameras = torch.eye(2), torch.tensor([1, 1])
     crops = Embedded(features, torch.tensor([0, 0]), cameras)
@@ -104,6 +111,7 @@ def test_what_cannot_be_compared_is_said() -> None:
         (query, replace(gallery, cameras=None), {}, "the gallery has no cameras"),
         (query, gallery, {"metric": "manhattan"}, "Unknown metric 'manhattan'. Known: cosine, euclidean"),
         (query, gallery, {"ap": "median"}, "Unknown average precision 'median'. Known: mean, trapezoid"),
+        (query, gallery, {"device": "gpu"}, "Device 'gpu' cannot be used here"),
         (query, gallery, {"ranks": (1, 0)}, "Ranks count from 1; got 1, 0"),
     ]
     for wrong_query, wrong_gallery, options, message in cases:

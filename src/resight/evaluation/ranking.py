@@ -18,6 +18,7 @@ from torch import Tensor
 
 from resight.data.benchmark import Protocol
 from resight.data.crop import JUNK
+from resight.device import resolve_device
 from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric, prepare, working_dtype
@@ -76,7 +77,7 @@ class Comparison:
         device: torch.device | str | None = None,
     ) -> None:
         _check(query, gallery, protocol, metric)
-        device = gallery.features.device if device is None else torch.device(device)
+        device = gallery.features.device if device is None else resolve_device(str(device))
         dtype = working_dtype(query, gallery)
         kept = (gallery.persons != JUNK).nonzero()[:, 0]
         if not len(kept):
@@ -138,6 +139,7 @@ class Comparison:
         return Block(rows, scores, (row[right], column[right]), of_person, itself, same_camera)
 
 
+@torch.no_grad()
 def nearest(
     query: Embedded,
     gallery: Embedded,
