@@ -39,7 +39,7 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 def computes_bfloat16(device: torch.device) -> bool:
     """Tell whether the device multiplies bfloat16 in hardware (else autocast makes a CPU slower)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
     return capability.startswith("AVX512") and bool(torch.cpu._is_avx512_bf16_supported())
 

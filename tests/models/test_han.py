@@ -155,10 +155,9 @@ def test_later_levels_add_what_is_cut_out_of_the_attended_block_before(level: in
 
 
 def test_the_places_depend_on_the_image() -> None:
-    model = tiny().eval()
+    model = tiny()
     place_randomly(model)
-    pictures = images(1) * torch.tensor([0.2, 3]).view(2, 1, 1, 1)
-    boxes = model(pictures).regions["level2"]
+    boxes = model(images(1) * torch.tensor([0.2, 3]).view(2, 1, 1, 1)).regions["level2"]
     assert not torch.allclose(boxes[0], boxes[1], atol=1e-4)
 
 
@@ -355,15 +354,10 @@ class Embedder(nn.Module):
         return self.model.embed(x)
 
 
-@pytest.mark.parametrize("unit", ["depthwise", "inception", "residual"])
-def test_it_can_be_exported_and_traced(unit: str) -> None:
-    module, x, other = Embedder(tiny(unit=unit).eval()), images(3), images(3)
-    expected = module(other)
-    exported = torch.export.export(module, (x,))
-    torch.testing.assert_close(exported.module()(other), expected)
-    with torch.no_grad():
-        traced = torch.jit.trace(module, (x,), check_trace=False)
-        torch.testing.assert_close(traced(other), expected)
+def test_it_can_be_exported() -> None:
+    module, other = Embedder(tiny().eval()), images(3)
+    exported = torch.export.export(module, (images(3),))
+    torch.testing.assert_close(exported.module()(other), module(other))
 
 
 def test_classifiers_belong_to_the_persons() -> None:

@@ -131,7 +131,7 @@ def test_tensors_of_another_architecture_are_named(path: Path) -> None:
     rewrite(path, tensors)
     sentence = refusal(path)
     assert f"{len(missing)} missing: " in sentence
-    assert missing[0] in sentence
+    assert any(key in sentence for key in missing)
     assert "5 not of the model: stranger.0, stranger.1, stranger.2 and 2 more" in sentence
     assert "1 of another shape: stem.0.weight is (8, 3, 3, 3) instead of (32, 3, 3, 3)" in sentence
 
@@ -139,7 +139,7 @@ def test_tensors_of_another_architecture_are_named(path: Path) -> None:
 def test_settings_of_another_size_are_found_out(path: Path) -> None:
     settings = json.loads(metadata(path)["settings"]) | {"feature_size": 128}
     rewrite(path, settings=json.dumps(settings))
-    assert "local_head.feature.0.weight is (32, 64) instead of (64, 64)" in refusal(path)
+    assert "global_head.feature.0.weight is (32, 16) instead of (64, 16)" in refusal(path)
 
 
 def test_an_older_file_survives_a_failed_write(

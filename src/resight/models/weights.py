@@ -68,7 +68,7 @@ def load_weights(path: Path, device: torch.device) -> Network:
         )
     try:
         model = build_model(metadata["model"], int(metadata["persons"]), **json.loads(metadata["settings"]))
-    except (pydantic.ValidationError, KeyError, ValueError) as error:
+    except (UserError, pydantic.ValidationError, KeyError, ValueError) as error:
         raise UserError(
             f"{path} was written by Resight {metadata.get('resight_version', '?')} for a model that this "
             f"version ({__version__}) cannot build: {error}\n"
