@@ -14,7 +14,7 @@ from resight.errors import UserError
 from resight.files import whole_file
 from resight.progress import clock, stderr
 
-RECIPE, EPOCHS = "han-small-fast", 20
+RECIPE, EPOCHS = "han-small-fast", 10
 TRAIN_PERSONS, TEST_PERSONS = 200, 60
 CAMERAS, CROPS, HEIGHT = 4, 3, 128
 MINUTES = "six to seven"
