@@ -1,5 +1,6 @@
 """Where a model looks: its hard regions and soft maps over some crops."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,10 +53,10 @@ def attention_views(model: Network, pixels: Pixels) -> list[list[View]]:
     views: list[list[View]] = []
     for index, crop in enumerate(pixels):
         plain = data_uri(crop)
-        hard = [View(name, plain, cut_boxes(boxes[index])) for name, boxes in regions.items()]
+        hard = [View(_spaced(name), plain, cut_boxes(boxes[index])) for name, boxes in regions.items()]
         soft = [
             View(
-                name,
+                _spaced(name),
                 data_uri(heat_overlay(crop, heat[index])),
                 note=f"{heat[index].min():.2f}–{heat[index].max():.2f}",
             )
@@ -69,6 +70,11 @@ def cut_boxes(boxes: Sequence[Sequence[float]]) -> tuple[Box, ...]:
     """Turn (left, top, right, bottom) into (left, top, width, height), cut at the edges of the image."""
     cut = np.clip(np.asarray(boxes, dtype=np.float64), 0, 1)
     return tuple((left, top, right - left, bottom - top) for left, top, right, bottom in cut.tolist())
+
+
+def _spaced(name: str) -> str:
+    """Return ``level 1`` for ``level1``."""
+    return re.sub(r"(?<=[a-z])(?=\d)", " ", name)
 
 
 def _interleaved(hard: list[View], soft: list[View]) -> list[View]:
