@@ -1,8 +1,8 @@
-"""Crops a second of a network, in training and in embedding, from plain PyTorch to what Resight does.
+"""Crops a second of HAN in training and in embedding: from plain PyTorch to what Resight does, step by step.
 
 Needs no data: python benchmarks/forward.py [--size small] [--batch 32] [--json]. Every measurement is a
-process of its own, because the handling of freed memory holds for a whole process; the rounds alternate
-between the steps, so that a busy machine slows all of them.
+process of its own, because the handling of freed memory holds for a whole process; rounds alternate between
+the steps, so that a busy machine slows all of them.
 """
 
 import argparse
