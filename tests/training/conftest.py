@@ -1,8 +1,10 @@
 """Data for the training room's tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import make_crops
 
 
@@ -15,3 +17,12 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Compute as ``tiny.py`` does: another number of threads sums in another order, to other bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
