@@ -138,7 +138,7 @@ def train(
 
     loop.run(evaluation if benchmark.query and benchmark.gallery else None)
     save_weights(loop.best, folder / WEIGHTS)
-    info |= {"finished": now(), "seconds": round(loop.seconds, 1)}
+    info |= {"finished": now(), "seconds": round(loop.seconds, 3)}
     save_info(folder, info)
     say(f"Trained {recipe.epochs} epochs in {clock(loop.seconds)}.")
     return Run.open(folder)
