@@ -80,6 +80,31 @@ class Registry(Generic[T]):
         """Return all settings of the component as plain data, defaults filled in."""
         return self.settings(name)(**settings).model_dump(mode="json")
 
+    def complete(self, value: object) -> dict[str, Any]:
+        """Check a component that another one names, and return its name and all its settings.
+
+        Args:
+            value: the name alone, or a mapping such as ``{name: resnet, depth: 18}``.
+
+        Raises:
+            ValueError: it is neither, or there is no such component, or a setting is wrong.
+        """
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+            raise ValueError(
+                f"Input should be a name or a mapping such as {{name: {self.names()[0]}}}; got {value!r}."
+            )
+        name, settings = value["name"], {key: item for key, item in value.items() if key != "name"}
+        if name not in self.names():
+            raise ValueError(f"Unknown {self.kind} '{name}'.{did_you_mean(name, self._components)}")
+        return {"name": name, **self.defaults(name, settings)}
+
+    def make(self, value: object, /, *args: Any) -> T:
+        """Construct a component that another one names (see ``complete``), arguments before its settings."""
+        settings = self.complete(value)
+        return self.build(settings.pop("name"), *args, **settings)
+
     def _discover(self) -> None:
         if not self._discovered:
             self._discovered = True

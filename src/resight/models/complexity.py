@@ -15,7 +15,7 @@ from resight.models.representation import Representation
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """What it costs to embed one crop.
+    """What it costs to describe one crop (one view of it, where a network averages several).
 
     Attributes:
         parameters: weights of the network; a module that is used in several places counts once.
@@ -40,7 +40,7 @@ def measure(model: Network) -> Complexity:
             module.weight = nn.Parameter(module.weight[:0])  # a classifier of no persons costs nothing
             module.bias = nn.Parameter(module.bias[:0])
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        embedding = network.embed(torch.empty(1, 3, *model.input_size, device="meta"))
+        embedding = network.describe(torch.empty(1, 3, *model.input_size, device="meta"))
     return Complexity(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         multiply_adds=counter.get_total_flops() // 2,

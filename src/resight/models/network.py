@@ -1,7 +1,7 @@
 """The contract of a model, and the registry of models."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ MODELS: Registry["Network"] = Registry("model", "resight.models")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+Views = Literal["one", "mirror", "ten-crop"]
+"""What is averaged into a descriptor: the crop; it and its mirror image; or ten pieces of it."""
+
 
 class Network(nn.Module):
     """Base of every model: ``forward`` for training, ``embed`` for search.
@@ -25,6 +28,8 @@ class Network(nn.Module):
 
     Args:
         input_size: height and width that the network was made for, in pixels.
+        views: of a crop, whose descriptors are averaged at test time. The ten pieces are the four corners and
+            the centre, each ``input_size``, of a picture 9/8 as high and as wide, and their mirror images.
         mean, std: statistics of the RGB channels in [0, 1] that ``normalise`` uses.
 
     Attributes:
@@ -44,13 +49,31 @@ class Network(nn.Module):
     def __init__(
         self,
         input_size: tuple[int, int],
+        views: Views = "one",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
         self.input_size = input_size
+        self.views = views
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width at which crops are decoded, and what ``embed`` takes; ``forward`` takes input_size."""
+        height, width = self.input_size
+        return (height * 9 // 8, width * 9 // 8) if self.views == "ten-crop" else self.input_size
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Prepare for a training epoch, counted over the whole run from 0: a function of the number alone.
+
+        Modules that have a ``begin_epoch`` of their own are told.
+        """
+        for module in self.modules():
+            told = getattr(module, "begin_epoch", None)
+            if module is not self and told is not None:
+                told(epoch)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn pixels uint8 [B, 3, H, W] (RGB) into the floats that ``forward`` and ``embed`` take."""
@@ -61,7 +84,20 @@ class Network(nn.Module):
         raise TypeError(f"{type(self).__name__} does not define forward()")
 
     def embed(self, images: Tensor, branches: Sequence[str] | None = None) -> Tensor:
-        """Return the test-time descriptor [B, D]: each branch L2-normalised, then concatenated.
+        """Return the test-time descriptor [B, D]: the mean over the views of what ``describe`` says of each.
+
+        Args:
+            images: normalised images float [B, 3, *picture_size].
+            branches: names of the branches to use; all by default.
+
+        Raises:
+            UserError: the model has no branch of that name.
+        """
+        described = [self.describe(view, branches) for view in self._seen(images)]
+        return described[0] if len(described) == 1 else torch.stack(described).mean(0)
+
+    def describe(self, images: Tensor, branches: Sequence[str] | None = None) -> Tensor:
+        """Return the descriptor [B, D] of one view: each branch L2-normalised, then concatenated.
 
         Args:
             images: normalised images float [B, 3, H, W].
@@ -76,6 +112,18 @@ class Network(nn.Module):
                 raise UserError(f"The model has no branch '{name}'.{did_you_mean(name, found)}")
         chosen = [found[name].embedding for name in branches or found]
         return torch.cat([functional.normalize(embedding.float(), dim=1) for embedding in chosen], dim=1)
+
+    def _seen(self, images: Tensor) -> list[Tensor]:
+        """Return the views of images [B, 3, *picture_size], each [B, 3, *input_size]."""
+        if self.views == "one":
+            return [images]
+        if self.views == "mirror":
+            return [images, images.flip(3)]
+        height, width = self.input_size
+        down, right = images.shape[2] - height, images.shape[3] - width
+        places = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
+        cut = [images[:, :, top : top + height, left : left + width] for top, left in places]
+        return [*cut, *(view.flip(3) for view in cut)]
 
 
 def build_model(name: str, persons: int, **settings: Any) -> Network:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -24,13 +25,21 @@ class Representation:
 
     Attributes:
         branches: name -> embedding and logits.
-        attention: name -> map [B, H, W] or mask [B, C, H, W].
+        attention: name -> map [B, H, W] or mask [B, C, H, W] of an attention module.
         regions: name -> boxes [B, T, 4] of hard attention as (left, top, right, bottom) in fractions of the
             image; values outside [0, 1] lie outside the image.
-        features: name -> whatever else a term reads, by name.
+        features: name -> feature map [B, C, H, W] of each layer, in order: what maps are made of.
     """
 
     branches: dict[str, Branch]
     attention: dict[str, Tensor] = field(default_factory=dict)
     regions: dict[str, Tensor] = field(default_factory=dict)
     features: dict[str, Tensor] = field(default_factory=dict)
+
+    def energy(self, name: str) -> Tensor:
+        """Return the activation map [B, H, W] of a layer: the mean over channels of its squared features.
+
+        In float32 or better, not yet normalised (SAL, Section III-B, Eq. 1).
+        """
+        features = self.features[name]
+        return features.to(torch.promote_types(features.dtype, torch.float32)).square().mean(1)

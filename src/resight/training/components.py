@@ -15,12 +15,15 @@ from resight.data.samplers import SAMPLERS
 from resight.errors import UserError, did_you_mean
 from resight.losses.term import TERMS
 from resight.models.network import MODELS
+from resight.models.trunk import ATTENTIONS, TRUNKS
 from resight.registry import Registry, Settings
 from resight.training.optimizers import OPTIMIZERS
 from resight.training.schedules import SCHEDULES
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "model": MODELS,
+    "trunk": TRUNKS,
+    "attention": ATTENTIONS,
     "sampler": SAMPLERS,
     "augment": AUGMENTATIONS,
     "objective": TERMS,

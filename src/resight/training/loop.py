@@ -135,6 +135,7 @@ class Loop:
         epoch_end = self.step - point.step + (point.epoch + 1) * point.steps_per_epoch
         self._mark = self._saved = time.monotonic()
         self.model.train()
+        self.model.begin_epoch(self.phase.first_epoch + point.epoch)
         start = point.step % point.steps_per_epoch
         for batch in self.phase.loader.epoch(self.phase.first_epoch + point.epoch, start):
             self._window.append((batch.items, self._train(batch)))

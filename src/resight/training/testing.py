@@ -66,7 +66,7 @@ def embed_benchmark(
             f"{len(benchmark.gallery)} gallery crops. Hold persons out with --holdout N."
         )
     distinct = list(dict.fromkeys((*benchmark.query, *benchmark.gallery)))
-    cache = PixelCache.open(distinct, model.input_size, skip_unreadable=skip_unreadable)
+    cache = PixelCache.open(distinct, model.picture_size, skip_unreadable=skip_unreadable)
     target = resolve_device(device)
     features = embed_pixels(
         model, cache.pixels, batch_size=batch_size, device=target, precision=precision, branches=branches

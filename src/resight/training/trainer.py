@@ -79,7 +79,7 @@ def train(
     if seed is not None:
         recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}")
     _check_folder(folder, resume)
-    size = build_model(recipe.model.name, 2, **recipe.model.settings).input_size
+    size = build_model(recipe.model.name, 2, **recipe.model.settings).picture_size
     cache = PixelCache.open(benchmark.train, size, skip_unreadable=skip_unreadable)
     persons = np.array([crop.person for crop in cache.crops])
     known, classes = np.unique(persons, return_inverse=True)

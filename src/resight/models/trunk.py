@@ -1,0 +1,143 @@
+"""The contract of a trunk, the contract of an attention module, and what puts one into the other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from torch import Tensor, nn
+
+from resight.errors import UserError, did_you_mean
+from resight.models.network import Network, Views
+from resight.models.representation import Representation
+from resight.registry import Registry
+
+TRUNKS: Registry["Trunk"] = Registry("trunk", "resight.models.trunks")
+ATTENTIONS: Registry["Attention"] = Registry("attention", "resight.models.attention")
+
+
+class Trunk(nn.Module):
+    """A stem and layers: what a network computes before it pools.
+
+    Subclasses are registered as ``@TRUNKS.register("name")``, all their settings keyword-only. Every layer is
+    a sub-module under its own name.
+
+    Attributes:
+        channels: layer -> channels of its output, in the order in which the layers follow each other.
+        strides: layer -> pixels of the image that one step on its map covers.
+    """
+
+    channels: dict[str, int]
+    strides: dict[str, int]
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Turn normalised images [B, 3, H, W] into what the first layer takes."""
+        raise TypeError(f"{type(self).__name__} does not define stem()")
+
+
+class Attention(nn.Module):
+    """A module that changes the feature map of a layer, and fits every layer of every network.
+
+    Subclasses are registered as ``@ATTENTIONS.register("name")``; their constructor takes the layer's
+    ``channels`` first and everything that a recipe may set as keyword-only parameters.
+    """
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Attend.
+
+        Args:
+            features: [B, C, H, W].
+
+        Returns:
+            The attended features [B, C, H, W], and what was attended to: a map [B, H, W], a mask
+            [B, C, H, W], or None where there is no such thing to show.
+        """
+        raise TypeError(f"{type(self).__name__} does not define forward()")
+
+
+def _one_or_several(value: object) -> object:
+    return [value] if isinstance(value, str | Mapping) else value
+
+
+TrunkPart = Annotated[Mapping[str, Any], BeforeValidator(TRUNKS.complete)]
+"""A trunk in a recipe: its name, or ``{name: resnet, depth: 18}``."""
+
+AttentionPart = Annotated[Mapping[str, Any], BeforeValidator(ATTENTIONS.complete)]
+
+AttentionParts = Mapping[str, Annotated[tuple[AttentionPart, ...], BeforeValidator(_one_or_several)]]
+"""Attention in a recipe: layer -> the module after it, or several, one after the other."""
+
+
+class Attentions(nn.Module):
+    """The attention modules of a network, by the layers that they follow.
+
+    Args:
+        channels: layer -> channels of its output.
+        parts: layer -> the modules after it, as a recipe names them.
+
+    Raises:
+        UserError: there is no such layer.
+    """
+
+    def __init__(self, channels: Mapping[str, int], parts: AttentionParts) -> None:
+        super().__init__()
+        for layer, chosen in parts.items():
+            if layer not in channels:
+                raise UserError(
+                    f"attention: the network has no layer '{layer}'.{did_you_mean(layer, channels)} "
+                    f"Its layers: {', '.join(channels)}."
+                )
+            built = [ATTENTIONS.make(part, channels[layer]) for part in _sequence(chosen)]
+            self.add_module(layer, nn.ModuleList(built))
+
+    def attend(self, layer: str, features: Tensor, found: Representation) -> Tensor:
+        """Apply the modules after a layer; note in ``found`` what they attended to.
+
+        The first module's map or mask is noted under the layer's name, a second one's as ``layer3.2``.
+        """
+        modules = self._modules.get(layer)
+        if isinstance(modules, nn.ModuleList):
+            for number, module in enumerate(modules, 1):
+                features, seen = module(features)
+                if seen is not None:
+                    found.attention[layer if number == 1 else f"{layer}.{number}"] = seen
+        return features
+
+
+class TrunkNetwork(Network):
+    """Base of networks with a trunk: it runs the layers and the attention between them.
+
+    Representation: ``features`` of every layer after its attention; what the modules attended to.
+
+    Args:
+        trunk, attention: as recipes name them.
+        input_size, views: see ``Network``.
+    """
+
+    def __init__(
+        self,
+        trunk: Mapping[str, Any] | str,
+        attention: AttentionParts,
+        input_size: tuple[int, int],
+        views: Views,
+    ) -> None:
+        super().__init__(input_size, views=views)
+        self.trunk = TRUNKS.make(trunk)
+        self.attentions = Attentions(self.trunk.channels, attention)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the trunk's last layer."""
+        return next(reversed(self.trunk.channels.values()))
+
+    def follow(self, images: Tensor) -> tuple[Tensor, Representation]:
+        """Return the last layer's features [B, C, H, W], and a representation that has no branches yet."""
+        found = Representation({})
+        features = self.trunk.stem(images)
+        for layer in self.trunk.channels:
+            features = self.attentions.attend(layer, getattr(self.trunk, layer)(features), found)
+            found.features[layer] = features
+        return features, found
+
+
+def _sequence(parts: Any) -> Sequence[Any]:
+    return [parts] if isinstance(parts, str | Mapping) else list(parts)
