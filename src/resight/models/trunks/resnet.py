@@ -1,0 +1,144 @@
+"""ResNet (He et al., CVPR 2016) with strides and dilations to choose, under torchvision's parameter names."""
+
+from itertools import accumulate
+from operator import mul
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from resight.models.trunk import TRUNKS, Trunk
+from resight.models.trunks.start import initialise
+
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+"""Blocks in layer1..layer4 for each depth (He et al., Table 1)."""
+
+WIDTHS = (64, 128, 256, 512)
+
+Stride = Literal[1, 2]
+Dilation = Annotated[int, Field(ge=1)]
+
+
+@TRUNKS.register("resnet")
+class ResNet(Trunk):
+    """ResNet-18, 50 or 101 without its classifier: ``layer1`` .. ``layer4``.
+
+    The stride of a bottleneck is in its 3x3 convolution. A dilated layer computes on a finer grid what the
+    strided one computes on its own: the convolution where the stride was still meets the grid of the layer
+    before and keeps that layer's dilation; all after it have the layer's own. So ImageNet weights keep their
+    meaning, and the receptive field is that of the strided network, as SAL asks (Section III-A: dilation
+    doubles *after* every original downsampling); SONA (Section 2.1) takes it from Yu et al., CVPR 2017, whose
+    first convolution keeps its dilation too. SAL and SONA: strides 1, 2, 1, 1 and dilations 1, 1, 2, 4.
+
+    Args:
+        depth: which ResNet.
+        strides, dilations: of layer1 .. layer4.
+        stem: ``imagenet``, a 7x7 convolution and max pooling, of stride 2 each; or ``cifar``, a 3x3
+            convolution of stride 1 for images of 32x32 (SAL, Table 4).
+    """
+
+    def __init__(
+        self,
+        *,
+        depth: Literal[18, 50, 101] = 50,
+        strides: tuple[Stride, Stride, Stride, Stride] = (1, 2, 2, 2),
+        dilations: tuple[Dilation, Dilation, Dilation, Dilation] = (1, 1, 1, 1),
+        stem: Literal["imagenet", "cifar"] = "imagenet",
+    ) -> None:
+        super().__init__()
+        self.depth = depth
+        kernel, stride = (7, 2) if stem == "imagenet" else (3, 1)
+        self.conv1 = nn.Conv2d(3, 64, kernel, stride, padding=kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
+
+        names = [f"layer{number}" for number in range(1, 5)]
+        self.channels = {}
+        inputs, entry = 64, 1
+        for name, blocks, width, stride, dilation in zip(
+            names, BLOCKS[depth], WIDTHS, strides, dilations, strict=True
+        ):
+            outputs = width if depth == 18 else width * Bottleneck.expansion
+            first = self._block(inputs, width, stride, entry, dilation)
+            rest = (self._block(outputs, width, 1, dilation, dilation) for _ in range(blocks - 1))
+            self.add_module(name, nn.Sequential(first, *rest))
+            self.channels[name] = outputs
+            inputs, entry = outputs, dilation
+        start = 4 if stem == "imagenet" else 1
+        self.strides = dict(zip(names, [start * step for step in accumulate(strides, mul)], strict=True))
+        initialise(self)
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Return [B, 64, H / 4, W / 4] for images [B, 3, H, W]; [B, 64, H, W] with the CIFAR stem."""
+        return self.maxpool(self.relu(self.bn1(self.conv1(images))))  # type: ignore[no-any-return]
+
+    def _block(self, inputs: int, width: int, stride: int, entry: int, dilation: int) -> nn.Module:
+        if self.depth == 18:
+            return BasicBlock(inputs, width, stride, entry, dilation)
+        return Bottleneck(inputs, width, stride, entry)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut.
+
+    Args:
+        inputs, width: channels that come in and that go out.
+        stride: of the first convolution, and of the shortcut.
+        entry: dilation of the first convolution.
+        dilation: of the second.
+    """
+
+    def __init__(self, inputs: int, width: int, stride: int, entry: int, dilation: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=entry, dilation=entry, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _projection(inputs, width, stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [B, width, H / stride, W / stride] for features [B, inputs, H, W]."""
+        residual = self.relu(self.bn1(self.conv1(features)))
+        residual = self.bn2(self.conv2(residual))
+        return self.relu(residual + self.downsample(features))  # type: ignore[no-any-return]
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions around a shortcut, which is a projection where sizes differ.
+
+    Args:
+        inputs: channels that come in.
+        width: channels inside; four times as many go out.
+        stride: of the 3x3 convolution, and of the shortcut.
+        dilation: of the 3x3 convolution.
+    """
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        outputs = width * self.expansion
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=dilation, dilation=dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _projection(inputs, outputs, stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [B, 4 * width, H / stride, W / stride] for features [B, inputs, H, W]."""
+        residual = self.relu(self.bn1(self.conv1(features)))
+        residual = self.relu(self.bn2(self.conv2(residual)))
+        residual = self.bn3(self.conv3(residual))
+        return self.relu(residual + self.downsample(features))  # type: ignore[no-any-return]
+
+
+def _projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """Return the shortcut: nothing, where it may pass the features as they are."""
+    if inputs == outputs and stride == 1:
+        return nn.Sequential()
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
