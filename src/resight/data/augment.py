@@ -1,8 +1,8 @@
 """Augmentation of whole batches of pixels, on their device: uint8 in, uint8 out, no loop over images.
 
 Every augmentation takes ``images`` uint8 [B, 3, H, W] and a generator on the same device, changes each image
-by draws of its own, and returns a new batch that is channels_last in memory. Add one by registering a class
-with a ``__call__`` like these.
+by draws of its own, and returns a new batch that is channels_last in memory; only one with a ``size`` of its
+own changes height and width. Add one by registering a class with a ``__call__`` like these.
 """
 
 import math
@@ -14,17 +14,20 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from resight.errors import UserError
 from resight.registry import Registry
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Ratio = Annotated[float, Field(gt=0)]
 Fill = Literal["random", "mean", "black"]
 
 MEAN_COLOUR = (124, 116, 104)
 """Mean of ImageNet's RGB pixels: after normalisation about zero."""
 
 ATTEMPTS = 100
-"""Rectangles that random erasing draws until one fits into the image."""
+"""Rectangles that are drawn until one fits into the image."""
 
 
 class Augmentation(Interface):
@@ -71,6 +74,58 @@ class PadAndCrop:
         )
         top, left = torch.randint(places, (2, count), generator=generator, device=images.device)
         return windows[torch.arange(count, device=images.device), top, left].permute(0, 3, 1, 2)
+
+
+@AUGMENTATIONS.register("random-resized-crop")
+class RandomResizedCrop:
+    """Cut out a rectangle of random area and aspect, anywhere, and resize it (Sharp attention, Sec. IV-B).
+
+    Area and aspect are uniform in their ranges and drawn again until the rectangle, its sides rounded to
+    pixels, fits into the image; of an image in which none of 100 fits the whole is taken. Bilinear, without
+    smoothing: a rectangle is hardly larger than what is made of it.
+
+    Args:
+        area: least and greatest area of the rectangle as a part of the image.
+        aspect: least and greatest height / width of the rectangle.
+        size: height and width of the result; those of the images by default.
+
+    Raises:
+        UserError: a range begins above its end.
+    """
+
+    def __init__(
+        self,
+        *,
+        area: tuple[Share, Share] = (0.64, 1.0),
+        aspect: tuple[Ratio, Ratio] = (2.0, 3.0),
+        size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None,
+    ) -> None:
+        for name, (least, greatest) in (("area", area), ("aspect", aspect)):
+            if least > greatest:
+                raise UserError(
+                    f"{name} should rise from the least to the greatest; got {least}, {greatest}."
+                )
+        self.area, self.aspect, self.size = area, aspect, size
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return the batch, of every image a part, uint8 [B, 3, *size]."""
+        count, _, height, width = images.shape
+        draws = torch.rand(4, count, ATTEMPTS, generator=generator, device=images.device)
+        area = (self.area[0] + draws[0] * (self.area[1] - self.area[0])) * (height * width)
+        aspect = self.aspect[0] + draws[1] * (self.aspect[1] - self.aspect[0])
+        tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+        fits = (tall <= height) & (wide <= width)
+        first = fits.int().argmax(dim=1, keepdim=True)
+        fits = fits.gather(1, first)
+        tall = torch.where(fits, tall.gather(1, first), height)
+        wide = torch.where(fits, wide.gather(1, first), width)
+        top = (draws[2].gather(1, first) * (height - tall + 1)).floor()
+        left = (draws[3].gather(1, first) * (width - wide + 1)).floor()
+        rows, columns = self.size or (height, width)
+        lines = _resample(_channels_behind(images), top, tall, rows)
+        pixels = _resample(lines.transpose(1, 2), left, wide, columns)
+        # channels_last as [B, columns, rows, 3] -> [B, rows, columns, 3], once in bytes
+        return pixels.round_().to(torch.uint8).transpose(1, 2).contiguous().permute(0, 3, 1, 2)
 
 
 @AUGMENTATIONS.register("random-erasing")
@@ -224,6 +279,23 @@ def _fill(
         colour = MEAN_COLOUR if fill == "mean" else (0, 0, 0)
         values = torch.tensor(colour, dtype=torch.uint8, device=images.device).repeat(width)
     return _mix(lines, values, inside).view(pixels.shape).permute(0, 3, 1, 2)
+
+
+def _resample(pixels: Tensor, start: Tensor, length: Tensor, points: int) -> Tensor:
+    """Interpolate linearly along dimension 1 at the middles of equal pieces of [start, start + length).
+
+    Args:
+        pixels: [B, N, M, 3].
+        start, length: whole numbers [B, 1].
+        points: pieces, float32 [B, points, M, 3] of which are returned; pixels outside count for none.
+    """
+    places = (torch.arange(points, device=pixels.device) + 0.5) * (length / points) - 0.5
+    places = start + torch.minimum(places.clamp(min=0), length - 1)
+    before = places.long()
+    after = torch.minimum(before + 1, (start + length - 1).long())
+    image = torch.arange(len(pixels), device=pixels.device)[:, None]
+    share = (places - before)[:, :, None, None]
+    return torch.lerp(pixels[image, before].float(), pixels[image, after].float(), share)
 
 
 def _bytes(flags: Tensor) -> Tensor:

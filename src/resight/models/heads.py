@@ -1,8 +1,17 @@
 """From pooled features to an embedding and the scores of the training persons."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from resight.models.representation import Branch
+
+HIDDEN = 1024
+"""Width of the TriNet head's first layer."""
+
+HeadKind = Literal["pooled", "linear", "fc", "trinet"]
+"""What makes the embedding: the pooled features themselves; a fully-connected layer; one with batch
+normalisation and ReLU; or TriNet's two, the first of 1,024 with batch normalisation and ReLU."""
 
 
 class Classifier(nn.Linear):
@@ -10,22 +19,31 @@ class Classifier(nn.Linear):
 
 
 class Head(nn.Module):
-    """Fully-connected layer, batch normalisation and ReLU make the embedding; a classifier scores it.
+    """Layers that make the embedding, and a classifier that scores it.
 
     Args:
         inputs: channels of the pooled features.
-        outputs: size of the embedding.
-        persons: number of identity classes.
+        outputs: size of the embedding; that of the inputs where they are the embedding (``pooled``).
+        persons: number of identity classes; None for a head without classifier.
+        kind: of the layers.
     """
 
-    def __init__(self, inputs: int, outputs: int, persons: int) -> None:
+    def __init__(self, inputs: int, outputs: int, persons: int | None, kind: HeadKind = "fc") -> None:
         super().__init__()
-        self.feature = nn.Sequential(
-            nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()
-        )
-        self.classifier = Classifier(outputs, persons)
+        self.feature = _layers(kind, inputs, outputs)
+        self.classifier = None if persons is None else Classifier(outputs, persons)
 
     def forward(self, pooled: Tensor) -> Branch:
         """Return embedding [B, outputs] and logits [B, persons] for pooled features [B, inputs]."""
         embedding = self.feature(pooled)
-        return Branch(embedding, self.classifier(embedding))
+        return Branch(embedding, None if self.classifier is None else self.classifier(embedding))
+
+
+def _layers(kind: HeadKind, inputs: int, outputs: int) -> nn.Module:
+    if kind == "pooled":
+        return nn.Identity()
+    if kind == "linear":
+        return nn.Linear(inputs, outputs)
+    width = HIDDEN if kind == "trinet" else outputs
+    layers = [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+    return nn.Sequential(*layers, *([nn.Linear(width, outputs)] if kind == "trinet" else []))

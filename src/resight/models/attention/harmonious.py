@@ -5,7 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resight.device import full_precision
-from resight.models.pooling import flattened
+from resight.errors import UserError
+from resight.models.pooling import flattened, pooled
+from resight.models.trunk import ATTENTIONS, Attention
 from resight.models.units import ConvUnit
 
 
@@ -72,6 +74,32 @@ class SoftAttention(nn.Module):
             factor.permute(0, 2, 3, 1) for factor in factors
         )  # their product is channels_last
         return torch.sigmoid(self.blend((pixels * channels).permute(0, 3, 1, 2)))
+
+
+@ATTENTIONS.register("harmonious")
+class Harmonious(Attention):
+    """HAN's soft attention after any layer (Sec. 3.2, Eq. 3): the features times a map in [0.5, 1].
+
+    Says, where there is spatial attention, the map's mean over channels (Fig. 7).
+
+    Args:
+        channels: C of the layer, 16 or more.
+        spatial, channel: attention over positions and over channels; at least one.
+
+    Raises:
+        UserError: both are off.
+    """
+
+    def __init__(self, channels: int, *, spatial: bool = True, channel: bool = True) -> None:
+        super().__init__()
+        if not (spatial or channel):
+            raise UserError("harmonious attention needs spatial or channel, and both are false.")
+        self.soft = SoftAttention(channels, spatial, channel)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return attended features [B, C, H, W] and the map [B, H, W], or None without spatial attention."""
+        attention = self.soft(features, pooled(features))
+        return features * attention, None if self.soft.spatial is None else attention.mean(1)
 
 
 class HardAttention(nn.Module):

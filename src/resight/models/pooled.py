@@ -1,0 +1,87 @@
+"""Trunk, attention anywhere, pooling, head: the baselines, Sharp attention and the support neighbour network."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from resight.errors import UserError
+from resight.models.heads import Head, HeadKind
+from resight.models.network import MODELS, Views
+from resight.models.pooling import pooled
+from resight.models.representation import Representation
+from resight.models.trunk import AttentionParts, TrunkNetwork, TrunkPart
+
+Extent = Annotated[int, Field(ge=32)]
+
+RESNET_50: Mapping[str, Any] = {"name": "resnet", "depth": 50}
+
+SIZES: Mapping[HeadKind, int] = {"linear": 512, "fc": 512, "trinet": 128}
+"""Sizes of embeddings where a recipe names none: OSNet's and TriNet's."""
+
+SHARP_BLOCKS: Mapping[str, Any] = {
+    **dict.fromkeys(("layer1", "layer2", "layer3"), {"name": "sharp"}),
+    "layer4": {"name": "sharp", "context": False},  # "the highest-level features already" (Sec. IV-C)
+}
+
+
+@MODELS.register("pooled")
+class Pooled(TrunkNetwork):
+    """A trunk with attention after its layers, global average pooling and one head.
+
+    Representation: branch ``global``; features of every layer; what the attention modules say.
+
+    Args:
+        persons: number of identity classes.
+        trunk: what computes the features.
+        attention: modules after the trunk's layers.
+        head: ``pooled``, the pooled features are the embedding (SN, Sec. 3.3); ``fc``, a fully-connected
+            layer with batch normalisation and ReLU (OSNet); ``trinet``, 1,024 with batch normalisation and
+            ReLU, then ``feature_size`` (TriNet; Sharp attention, Sec. IV-B); ``linear``, one layer alone.
+        feature_size: of the embedding (HAN, Fig. 6); by default 512, and 128 with ``trinet``. Not with
+            ``pooled``, where it is the trunk's.
+        classifier: have an identity classifier; a recipe without cross-entropy needs none.
+        input_size: height and width of the crops in pixels.
+        views: of a crop at test time, see ``Network``.
+
+    Raises:
+        UserError: the head has no size to set, or there is no layer that attention is wanted after.
+    """
+
+    variants: ClassVar = {
+        "resnet-50": {},
+        "resnet-50-trinet": {"head": "trinet", "classifier": False},
+        "mobilenet": {"trunk": {"name": "mobilenet"}},
+        "osnet": {"trunk": {"name": "osnet"}, "head": "fc"},
+        "sharp": {"attention": SHARP_BLOCKS, "head": "trinet", "classifier": False, "views": "ten-crop"},
+        "sn": {"classifier": False},
+    }
+
+    def __init__(
+        self,
+        persons: int,
+        *,
+        trunk: TrunkPart = RESNET_50,
+        attention: AttentionParts = None,
+        head: HeadKind = "pooled",
+        feature_size: Annotated[int, Field(ge=1)] | None = None,
+        classifier: bool = True,
+        input_size: tuple[Extent, Extent] = (256, 128),
+        views: Views = "one",
+    ) -> None:
+        super().__init__(trunk, attention, input_size, views)
+        if head == "pooled" and feature_size not in (None, self.out_channels):
+            raise UserError(
+                f"feature_size: with head 'pooled' the embedding is the trunk's pooled features, of size "
+                f"{self.out_channels}; got {feature_size}. Take head 'fc', 'linear' or 'trinet', or leave "
+                "feature_size out."
+            )
+        size = self.out_channels if head == "pooled" else feature_size or SIZES[head]
+        self.head = Head(self.out_channels, size, persons if classifier else None, head)
+
+    def forward(self, images: Tensor) -> Representation:
+        """Describe normalised images float [B, 3, H, W]."""
+        features, found = self.follow(images)
+        found.branches["global"] = self.head(pooled(features))
+        return found
