@@ -7,9 +7,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from resight.errors import UserError, did_you_mean
+from resight.errors import UserError
 from resight.losses.mining import at_least_float32
-from resight.losses.term import TERMS, Term
+from resight.losses.term import TERMS, Names, Term, refuse_unknown
 from resight.models.representation import Representation
 
 
@@ -28,7 +28,7 @@ class CrossEntropy(Term):
         self,
         *,
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-        branches: Annotated[tuple[str, ...], Field(min_length=1)] | None = None,
+        branches: Names | None = None,
     ) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
@@ -41,9 +41,8 @@ class CrossEntropy(Term):
         }
         if not classified:
             raise UserError("It needs a branch with logits, and the model has none.")
+        refuse_unknown("branch", self.branches, example.branches)
         for name in self.branches or classified:
-            if name not in example.branches:
-                raise UserError(f"The model has no branch '{name}'.{did_you_mean(name, example.branches)}")
             if name not in classified:
                 raise UserError(
                     f"The model's branch '{name}' has no logits. Those that have: {', '.join(classified)}."

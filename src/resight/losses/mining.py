@@ -1,23 +1,12 @@
-"""Distances within a batch, and the hardest pairs among them."""
+"""Distances within a batch, the nearest and furthest crops among them, and means over those that count."""
 
 import torch
 from torch import Tensor
-
-from resight.models.representation import Representation
 
 
 def at_least_float32(values: Tensor) -> Tensor:
     """Return the values in float32, or in float64 where they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def embeddings(representation: Representation, branches: tuple[str, ...] | None) -> list[Tensor]:
-    """Return the embeddings [B, d] of the chosen branches (all by default), in float32 or better."""
-    return [
-        at_least_float32(branch.embedding)
-        for name, branch in representation.branches.items()
-        if branches is None or name in branches
-    ]
 
 
 def squared_distances(embedding: Tensor) -> Tensor:
@@ -34,20 +23,42 @@ def distances(embedding: Tensor) -> Tensor:
     return torch.where(apart, squared, 1.0).sqrt() * apart
 
 
-def hardest(distance: Tensor, persons: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Find each anchor's furthest positive and nearest negative.
+def pairs(persons: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which crops are positives of each anchor (itself is not), and which are negatives: bool [B, B].
 
     Args:
-        distance: [B, B].
         persons: int64 [B].
-
-    Returns:
-        positive, negative: int64 [B], positions in the batch.
-        valid: bool [B], whether the anchor has both another crop of its person and one of another person;
-            where it has not, the positions mean nothing.
     """
     same = persons[:, None] == persons[None, :]
-    others = same & ~torch.eye(len(persons), dtype=torch.bool, device=persons.device)
-    positive = distance.masked_fill(~others, -torch.inf).argmax(1)
-    negative = distance.masked_fill(same, torch.inf).argmin(1)
-    return positive, negative, others.any(1) & ~same.all(1)
+    return same & ~torch.eye(len(persons), dtype=torch.bool, device=persons.device), ~same
+
+
+def nearest(
+    distance: Tensor, allowed: Tensor, count: int = 1, *, furthest: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Find the nearest crops of each row among those allowed: all mining is this.
+
+    Args:
+        distance: [A, B]; its gradient is not followed.
+        allowed: bool [A, B].
+        count: how many, or all B where there are fewer.
+        furthest: the furthest ones instead.
+
+    Returns:
+        index: int64 [A, count], positions in the batch, the nearest first.
+        found: bool [A, count], whether there is such a crop; where not, its position means nothing.
+    """
+    barred = -torch.inf if furthest else torch.inf
+    ranked = distance.detach().masked_fill(~allowed, barred)
+    index = ranked.topk(min(count, distance.shape[1]), largest=furthest).indices
+    return index, allowed.gather(1, index)
+
+
+def mean_over(values: Tensor, valid: Tensor) -> Tensor:
+    """Return the scalar mean of the valid values (bool of the same shape), zero where there is none."""
+    return values.masked_fill(~valid, 0).sum() / valid.sum().clamp(min=1)
+
+
+def logsumexp_over(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return log(sum(exp)) [A, 1] of the chosen values [A, B] of each row, which must not be none."""
+    return values.masked_fill(~chosen, -torch.inf).logsumexp(1, keepdim=True)

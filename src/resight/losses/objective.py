@@ -6,12 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from resight.errors import UserError
+from resight.losses.gather import gather, mean_over_ranks
 from resight.losses.term import Term
 from resight.models.representation import Representation
 
 
 class Objective(nn.Module):
     """Weighted sum of terms, each of which is also returned by name.
+
+    Where several processes train together (``torch.distributed``), terms on embeddings and logits see the
+    joined batch of all processes, every process returns the same values, and after DistributedDataParallel's
+    averaging the gradients are those of one process with the joined batch.
 
     Args:
         terms: (name, weight, term) of each; names are unique.
@@ -42,9 +47,13 @@ class Objective(nn.Module):
         """Return the scalar total, and each term's scalar value before weighting (detached).
 
         Args:
-            representation: the model's output for B crops.
+            representation: the model's output for B crops, this process's own.
             persons: int64 [B] class indices.
+
+        Raises:
+            UserError: several processes have batches of unequal size.
         """
-        losses = [term(representation, persons) for term in self.terms]
+        representation, persons = gather(representation, persons)
+        losses = mean_over_ranks(torch.stack([term(representation, persons) for term in self.terms]))
         total = torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
         return total, {name: loss.detach() for name, loss in zip(self.names, losses, strict=True)}

@@ -1,11 +1,23 @@
-"""The contract of a loss term, and the registry of terms."""
+"""The contract of a loss term, the registry of terms, and the base of terms on embeddings."""
 
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
+from resight.device import full_precision
+from resight.errors import UserError, did_you_mean
+from resight.losses.mining import at_least_float32
 from resight.models.representation import Representation
 from resight.registry import Registry
 
 TERMS: Registry["Term"] = Registry("term", "resight.losses")
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+"""Names of branches, maps or masks in a recipe."""
 
 
 class Term(nn.Module):
@@ -16,7 +28,7 @@ class Term(nn.Module):
     """
 
     def prepare(self, example: Representation, persons: int) -> None:
-        """Check that the model feeds this term, and make parameters whose shape depends on it.
+        """Check that the model feeds this term, and make what it learns whose shape depends on it.
 
         Args:
             example: what the model produces for a small batch (on the ``meta`` device: shapes, no values).
@@ -34,3 +46,50 @@ class Term(nn.Module):
             persons: int64 [B], the class index (0 to persons - 1) of each crop.
         """
         raise TypeError(f"{type(self).__name__} does not define forward()")
+
+
+class EmbeddingTerm(Term):
+    """Base of terms on embeddings: the sum over the chosen branches of what ``loss`` says of each.
+
+    Args:
+        normalise: L2-normalise the embeddings first, as the descriptor at test time is.
+        branches: names of the branches to train; every branch by default.
+    """
+
+    def __init__(self, normalise: bool, branches: Sequence[str] | None) -> None:
+        super().__init__()
+        self.normalise, self.branches = normalise, branches
+
+    def prepare(self, example: Representation, persons: int) -> None:
+        """Refuse a model that lacks the branches."""
+        if not example.branches:
+            raise UserError("It needs a branch, and the model has none.")
+        refuse_unknown("branch", self.branches, example.branches)
+
+    def forward(self, representation: Representation, persons: Tensor) -> Tensor:
+        """Return the scalar sum over the chosen branches."""
+        with full_precision(persons.device):  # bfloat16 keeps too little of the difference of near embeddings
+            found = self.embeddings(representation).values()
+            return torch.stack([self.loss(embedding, persons) for embedding in found]).sum()
+
+    def loss(self, embedding: Tensor, persons: Tensor) -> Tensor:
+        """Return the scalar loss of one branch's embedding [B, d], float32 or float64."""
+        raise TypeError(f"{type(self).__name__} does not define loss()")
+
+    def embeddings(self, representation: Representation) -> dict[str, Tensor]:
+        """Return the chosen branches' embeddings [B, d], in float32 or better, normalised where asked."""
+        found = {
+            name: at_least_float32(branch.embedding)
+            for name, branch in representation.branches.items()
+            if self.branches is None or name in self.branches
+        }
+        if not self.normalise:
+            return found
+        return {name: functional.normalize(embedding, dim=1) for name, embedding in found.items()}
+
+
+def refuse_unknown(kind: str, names: Iterable[str] | None, known: Iterable[str]) -> None:
+    """Raise a UserError for the first name that the model does not know; None asks for nothing."""
+    for name in names or ():
+        if name not in known:
+            raise UserError(f"The model has no {kind} '{name}'.{did_you_mean(name, known)}")

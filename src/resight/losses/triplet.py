@@ -1,32 +1,30 @@
-"""Batch-hard triplet loss."""
+"""Triplet loss over the hardest triplets of a batch, or over all of them."""
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from resight.errors import UserError, did_you_mean
-from resight.losses.mining import distances, embeddings, hardest
-from resight.losses.term import TERMS, Term
-from resight.models.representation import Representation
+from resight.losses.mining import distances, mean_over, nearest, pairs
+from resight.losses.term import TERMS, EmbeddingTerm, Names
 
 
 @TERMS.register("triplet")
-class Triplet(Term):
-    """Batch-hard triplet loss (Hermans, Beyer, Leibe: In Defense of the Triplet Loss, 2017, Eq. 5).
+class Triplet(EmbeddingTerm):
+    """Triplet loss (Hermans, Beyer, Leibe: In Defense of the Triplet Loss, 2017).
 
-    For each anchor a of the batch, with p its furthest positive and n its nearest negative in Euclidean
-    distance D::
+    For an anchor a of the batch, a positive p and a negative n, in Euclidean distance D::
 
         [m + D(a, p) - D(a, n)]_+        or, softly,        ln(1 + exp(D(a, p) - D(a, n)))
 
-    averaged over the anchors that have both, summed over branches. Zero where no anchor has both (a batch
-    of one person, or of one crop a person).
+    *Batch hard* (Eq. 5) takes each anchor's furthest positive and nearest negative, *batch all* (Eq. 6) every
+    triplet. Averaged over the triplets, summed over branches. An anchor without positive or without negative
+    is in no triplet; zero where there is none (a batch of one person, or of one crop a person).
 
     Args:
         margin: m, or ``soft``.
+        mining: ``hard``; ``all``; or ``active``: all, averaged over those alone whose loss is not zero.
         normalise: L2-normalise the embeddings first, as the descriptor at test time is.
         branches: names of the branches to train; every branch by default.
     """
@@ -35,29 +33,24 @@ class Triplet(Term):
         self,
         *,
         margin: Annotated[float, Field(gt=0)] | Literal["soft"] = "soft",
+        mining: Literal["hard", "all", "active"] = "hard",
         normalise: bool = False,
-        branches: Annotated[tuple[str, ...], Field(min_length=1)] | None = None,
+        branches: Names | None = None,
     ) -> None:
-        super().__init__()
-        self.margin, self.normalise, self.branches = margin, normalise, branches
+        super().__init__(normalise, branches)
+        self.margin, self.mining = margin, mining
 
-    def prepare(self, example: Representation, persons: int) -> None:
-        """Refuse branches that the model lacks."""
-        for name in self.branches or ():
-            if name not in example.branches:
-                raise UserError(f"The model has no branch '{name}'.{did_you_mean(name, example.branches)}")
-
-    def forward(self, representation: Representation, persons: Tensor) -> Tensor:
-        """Return the scalar sum over the chosen branches."""
-        losses = [self._branch(found, persons) for found in embeddings(representation, self.branches)]
-        return torch.stack(losses).sum()
-
-    def _branch(self, embedding: Tensor, persons: Tensor) -> Tensor:
-        if self.normalise:
-            embedding = functional.normalize(embedding, dim=1)
+    def loss(self, embedding: Tensor, persons: Tensor) -> Tensor:
+        """Return the scalar mean over the triplets of embeddings [B, d]."""
         distance = distances(embedding)
-        positive, negative, valid = hardest(distance.detach(), persons)
-        anchor = torch.arange(len(persons), device=persons.device)
-        gap = (distance[anchor, positive] - distance[anchor, negative])[valid]
+        positives, negatives = pairs(persons)
+        if self.mining == "hard":
+            positive, has_positive = nearest(distance, positives, furthest=True)
+            negative, has_negative = nearest(distance, negatives)
+            gap = distance.gather(1, positive) - distance.gather(1, negative)
+            valid = has_positive & has_negative
+        else:
+            gap = distance[:, :, None] - distance[:, None, :]
+            valid = positives[:, :, None] & negatives[:, None, :]
         loss = functional.softplus(gap) if self.margin == "soft" else functional.relu(gap + self.margin)
-        return loss.sum() / valid.sum().clamp(min=1)
+        return mean_over(loss, valid & (loss > 0) if self.mining == "active" else valid)
