@@ -1,0 +1,111 @@
+"""Dropping whole blocks of a feature map in training: DropBlock, DropBlock+ and batch feature erasing."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import BeforeValidator, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resight.registry import Registry
+
+DROPS: Registry[nn.Module] = Registry("drop", "resight.models")
+
+Side = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Part = Annotated[float, Field(gt=0, le=1)]
+
+
+def _named_or_none(value: object) -> object:
+    return None if value is None else DROPS.complete(value)
+
+
+DropPart = Annotated[Mapping[str, Any] | None, BeforeValidator(_named_or_none)]
+"""What is dropped, in a recipe: a name, or ``{name: dropblock+, share: 0.2}``; None for nothing."""
+
+
+@DROPS.register("dropblock+")
+class DropBlock(nn.Module):
+    """Zero blocks of the map, whose places are drawn for each image and shared by its channels.
+
+    DropBlock (Ghiasi et al., NeurIPS 2018, Algorithm 1) with a height and a width instead of one side
+    (SONA, Section 2.1 and Section 3.2: 5 and 8, gamma 0.1). That gamma cannot be the rate at which blocks are
+    placed, which would drop four fifths of the map: it is read as the share to drop, DropBlock's
+    1 - keep_prob, from which the rate follows as there::
+
+        rate = share / (h w)  *  H W / ((H - h + 1) (W - w + 1))
+
+    0.00485 on a 48x16 map. Blocks overlap, so that a little less is dropped: 9.4 % there. Blocks lie inside
+    the map; on a map smaller than a block the block has the map's size. What is kept is divided by the kept
+    share of the batch, as in Algorithm 1. At test time nothing changes.
+
+    Args:
+        height, width: h and w, in positions of the map.
+        share: of the map that would be dropped if no blocks met.
+    """
+
+    def __init__(self, *, height: Side = 5, width: Side = 8, share: Share = 0.1) -> None:
+        super().__init__()
+        self.height, self.width, self.share = height, width, share
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [B, C, H, W] for features [B, C, H, W]."""
+        if not self.training:
+            return features
+        kept = self.mask(features)
+        return features * (kept / kept.mean().clamp(min=1 / kept.numel())).to(features.dtype)
+
+    def mask(self, features: Tensor) -> Tensor:
+        """Draw what is kept of features [B, C, H, W]: float32 [B, 1, H, W], 0 where a block lies, else 1."""
+        batch, _, rows, columns = features.shape
+        height, width = min(self.height, rows), min(self.width, columns)
+        corners = torch.rand(batch, 1, rows - height + 1, columns - width + 1, device=features.device)
+        placed = (corners < self.rate(rows, columns)).float()
+        around = (width - 1, width - 1, height - 1, height - 1)
+        return 1 - functional.max_pool2d(functional.pad(placed, around), (height, width), stride=1)
+
+    def rate(self, rows: int, columns: int) -> float:
+        """Return the rate at which blocks are placed, at each place that they fit, on a map of that size."""
+        height, width = min(self.height, rows), min(self.width, columns)
+        places = (rows - height + 1) * (columns - width + 1)
+        return self.share / (height * width) * (rows * columns) / places
+
+
+@DROPS.register("dropblock")
+def dropblock(*, side: Side = 5, share: Share = 0.1) -> DropBlock:
+    """DropBlock as its authors have it, with square blocks; as ``DropBlock`` in all else."""
+    return DropBlock(height=side, width=side, share=share)
+
+
+@DROPS.register("bfe")
+class BatchFeatureErasing(nn.Module):
+    """Zero one rectangle, the same for all images and channels of a batch (Dai et al., BFE, 2018).
+
+    Its place is drawn anew for each batch. What is kept is not rescaled. At test time nothing changes.
+
+    Args:
+        height, width: of the rectangle as parts of the map's, rounded to whole positions.
+    """
+
+    def __init__(self, *, height: Part = 0.3, width: Part = 1.0) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [B, C, H, W] for features [B, C, H, W]."""
+        return features * self.mask(features).to(features.dtype) if self.training else features
+
+    def mask(self, features: Tensor) -> Tensor:
+        """Draw what is kept of features [B, C, H, W]: float32 [1, 1, H, W], 0 in the rectangle, else 1."""
+        rows = _stretch(features.shape[2], self.height, features.device)
+        columns = _stretch(features.shape[3], self.width, features.device)
+        return 1 - (rows[:, None] & columns).float()[None, None]
+
+
+def _stretch(size: int, part: float, device: torch.device) -> Tensor:
+    """Draw a stretch of a line of positions: bool [size], true in the stretch."""
+    length = round(part * size)
+    start = torch.randint(size - length + 1, (), device=device)
+    line = torch.arange(size, device=device)
+    return (line >= start) & (line < start + length)

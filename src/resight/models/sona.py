@@ -1,0 +1,114 @@
+"""SONA-Net: second-order non-local attention and a branch with dropped blocks (Xia et al., ICCV 2019)."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resight.models.dropblock import DROPS, DropPart
+from resight.models.heads import Head
+from resight.models.network import MODELS, Views
+from resight.models.pooling import pooled
+from resight.models.representation import Representation
+from resight.models.trunk import AttentionParts, Attentions, TrunkNetwork, TrunkPart
+from resight.models.trunks.resnet import Bottleneck
+from resight.models.trunks.start import initialise
+
+Extent = Annotated[int, Field(ge=32)]
+Size = Annotated[int, Field(ge=1)]
+
+DILATED_RESNET_50: Mapping[str, Any] = {
+    "name": "resnet",
+    "depth": 50,
+    "strides": (1, 2, 1, 1),
+    "dilations": (1, 1, 2, 4),
+}
+"""384x128 pixels come out as 48x16x2048 (Section 2.1)."""
+
+LAYER2: Mapping[str, Any] = {"layer2": "second-order"}
+LAYER3: Mapping[str, Any] = {"layer3": "second-order"}
+DROPBLOCK_PLUS: Mapping[str, Any] = {"name": "dropblock+"}
+
+
+@MODELS.register("sona")
+class SONA(TrunkNetwork):
+    """A global and a local branch over a trunk with attention in its early layers (Fig. 2).
+
+    Global: average over positions, 1x1 convolution to 512, batch normalisation and ReLU. Local: a ResNet
+    bottleneck, dropped blocks, maximum over positions, 1x1 convolution to 1,024, batch normalisation and
+    ReLU. A 1x1 convolution of what is pooled is a fully-connected layer, and is one here.
+
+    What the paper leaves open, and what was chosen: at test time each branch's embedding is scaled to unit
+    length before they are concatenated and averaged over the crop and its mirror image; the bottleneck has
+    the form of the trunk's own, a quarter of the width inside and the identity as shortcut, and starts from
+    random weights; attention after the last layer of both branches is a module for each.
+
+    Representation: branches ``global`` and ``local``, features of every layer, what the attention says.
+
+    Args:
+        persons: number of identity classes.
+        trunk: what computes the features; the branches take its number of channels.
+        attention: modules after the trunk's layers: SONA^2 after ``layer2``, SONA^3 after ``layer3``.
+        branch_attention: modules after the trunk's last layer on one branch alone, ``global`` or ``local``
+            (Section 3.4).
+        drop: what the local branch drops in training: ``dropblock+``, ``dropblock``, ``bfe``, or None (BL in
+            Table 5).
+        local: have a local branch at all.
+        global_size, local_size: of the embeddings.
+        input_size: height and width of the crops in pixels.
+        views: of a crop at test time, see ``Network``.
+    """
+
+    variants: ClassVar = {
+        "sona-2": {"attention": LAYER2},
+        "sona-3": {"attention": LAYER3},
+        "sona-23": {"attention": {**LAYER2, **LAYER3}},
+        "sona-4-global": {"attention": None, "branch_attention": {"global": "second-order"}},
+        "sona-4-local": {"attention": None, "branch_attention": {"local": "second-order"}},
+        "sona-4": {
+            "attention": None,
+            "branch_attention": dict.fromkeys(("global", "local"), "second-order"),
+        },
+        "sona-baseline": {"attention": None, "drop": None},
+    }
+
+    def __init__(
+        self,
+        persons: int,
+        *,
+        trunk: TrunkPart = DILATED_RESNET_50,
+        attention: AttentionParts = LAYER2,
+        branch_attention: AttentionParts = None,
+        drop: DropPart = DROPBLOCK_PLUS,
+        local: bool = True,
+        global_size: Size = 512,
+        local_size: Size = 1024,
+        input_size: tuple[Extent, Extent] = (384, 128),
+        views: Views = "mirror",
+    ) -> None:
+        super().__init__(trunk, attention, input_size, views)
+        width = self.out_channels
+        branches = ("global", "local") if local else ("global",)
+        self.branch_attentions = Attentions(dict.fromkeys(branches, width), branch_attention)
+        self.global_head = Head(width, global_size, persons)
+        self.local_head = None
+        if local:
+            self.bottleneck = Bottleneck(width, width // Bottleneck.expansion)
+            initialise(self.bottleneck)
+            self.drop = nn.Identity() if drop is None else DROPS.make(drop)
+            self.local_head = Head(width, local_size, persons)
+
+    def forward(self, images: Tensor) -> Representation:
+        """Describe normalised images float [B, 3, H, W]."""
+        features, found = self.follow(images)
+        attended = self.branch_attentions.attend("global", features, found)
+        found.branches["global"] = self.global_head(pooled(attended))
+        if self.local_head is not None:
+            attended = self.branch_attentions.attend("local", features, found)
+            kept = self.drop(self.bottleneck(attended))
+            # not amax, whose gradient takes ten times as long on a CPU
+            greatest = functional.adaptive_max_pool2d(kept, 1).flatten(1)
+            found.branches["local"] = self.local_head(greatest)
+        return found
