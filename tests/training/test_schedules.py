@@ -45,6 +45,18 @@ def test_warm_up_is_a_straight_line_and_then_one() -> None:
     assert found[21:] == [1.0] * (len(found) - 21)
 
 
+def test_sona_learning_rates_are_those_of_its_section_3_2() -> None:
+    """1e-4, 1e-4 more every 5 epochs of the first 50, then 1e-3; 1e-4 from epoch 200, 1e-5 from 300 to 400."""
+    schedules = (
+        SCHEDULES.build("warm-up", epochs=45, start=0.1, every=5),
+        SCHEDULES.build("multi-step", epochs=[200, 300], factor=0.1),
+    )
+    rates = [1e-3 * factor_at(schedules, Point(step, STEPS, 400)) for step in range(STEPS * 400)]
+    stairs = [1e-4 * (1 + epoch // 5) for epoch in range(50)]
+    expected = [*stairs, *[1e-3] * 150, *[1e-4] * 100, *[1e-5] * 100]
+    assert rates == pytest.approx([rate for rate in expected for _ in range(STEPS)])
+
+
 def test_cosine() -> None:
     total = STEPS * EPOCHS
     expected = [0.2 + 0.8 * (1 + math.cos(math.pi * step / total)) / 2 for step in range(total)]

@@ -76,9 +76,22 @@ def multi_step(*, epochs: tuple[Annotated[int, Field(ge=1)], ...], factor: Facto
 
 
 @SCHEDULES.register("warm-up")
-def warm_up(*, epochs: Annotated[float, Field(gt=0)], start: Fraction = 0.01) -> Schedule:
-    """A straight line, step by step, from ``start`` at the first step to 1 after ``epochs``; then 1."""
-    return lambda point: start + (1 - start) * min(1.0, point.time / epochs)
+def warm_up(
+    *,
+    epochs: Annotated[float, Field(gt=0)],
+    start: Fraction = 0.01,
+    every: Annotated[int, Field(ge=1)] | None = None,
+) -> Schedule:
+    """A straight line, step by step, from ``start`` at the first step to 1 after ``epochs``; then 1.
+
+    With ``every``, stairs: the rate stays for so many epochs at what the line has reached at their start.
+    """
+
+    def factor(point: Point) -> float:
+        time = point.time if every is None else point.epoch // every * every
+        return start + (1 - start) * min(1.0, time / epochs)
+
+    return factor
 
 
 @SCHEDULES.register("cosine")
