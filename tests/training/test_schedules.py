@@ -46,7 +46,7 @@ def test_warm_up_is_a_straight_line_and_then_one() -> None:
 
 
 def test_sona_learning_rates_are_those_of_its_section_3_2() -> None:
-    """1e-4, 1e-4 more every 5 epochs of the first 50, then 1e-3; 1e-4 from epoch 200, 1e-5 from 300 to 400."""
+    """1e-4, 1e-4 more every 5 of the first 50 epochs, then 1e-3; 1e-4 from epoch 200, 1e-5 from 300 on."""
     schedules = (
         SCHEDULES.build("warm-up", epochs=45, start=0.1, every=5),
         SCHEDULES.build("multi-step", epochs=[200, 300], factor=0.1),
