@@ -102,9 +102,7 @@ class RandomResizedCrop:
     ) -> None:
         for name, (least, greatest) in (("area", area), ("aspect", aspect)):
             if least > greatest:
-                raise UserError(
-                    f"{name} should rise from the least to the greatest; got {least}, {greatest}."
-                )
+                raise UserError(f"{name} should rise from least to greatest; got {least}, {greatest}.")
         self.area, self.aspect, self.size = area, aspect, size
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Trunk, attention anywhere, pooling, head: the baselines, Sharp attention and the support neighbour network."""
+"""Trunk, attention anywhere, pooling, head: the baselines, Sharp attention and the network of SN."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -21,7 +21,9 @@ SIZES: Mapping[HeadKind, int] = {"linear": 512, "fc": 512, "trinet": 128}
 """Sizes of embeddings where a recipe names none: OSNet's and TriNet's."""
 
 SHARP_BLOCKS: Mapping[str, Any] = {
-    **dict.fromkeys(("layer1", "layer2", "layer3"), {"name": "sharp"}),
+    "layer1": {"name": "sharp"},
+    "layer2": {"name": "sharp"},
+    "layer3": {"name": "sharp"},
     "layer4": {"name": "sharp", "context": False},  # "the highest-level features already" (Sec. IV-C)
 }
 

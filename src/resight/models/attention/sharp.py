@@ -70,9 +70,7 @@ class Sharp(Attention):
         self.threshold, self.power, self.rate, self.floor = threshold, power, rate, floor
         self.context = ContextUnit(channels, upsampling) if context else nn.Identity()
         self.join = ConvUnit(2 * channels, channels) if interaction == "concatenate" else None
-        self.register_buffer(
-            "temperature", torch.tensor(1.0)
-        )  # a buffer, so that weights files keep the last
+        self.register_buffer("temperature", torch.tensor(1.0))  # so that weights files keep the last one
 
     def begin_epoch(self, epoch: int) -> None:
         """Set the temperature of an epoch, counted over the whole run from 0 (Eq. 9)."""
@@ -133,7 +131,7 @@ class ContextUnit(nn.Module):
 
 
 def stretched(features: Tensor) -> Tensor:
-    """Return features [B, C, H, W] with every channel mapped to [0, 1] by its own least and greatest (Eq. 3)."""
+    """Return features [B, C, H, W], every channel mapped to [0, 1] by its least and greatest (Eq. 3)."""
     least = features.amin((2, 3), keepdim=True)
     span = features.amax((2, 3), keepdim=True) - least
     return (features - least) / span.clamp(min=LEAST)
