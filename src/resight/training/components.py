@@ -14,6 +14,7 @@ from resight.data.augment import AUGMENTATIONS
 from resight.data.samplers import SAMPLERS
 from resight.errors import UserError, did_you_mean
 from resight.losses.term import TERMS
+from resight.models.dropblock import DROPS
 from resight.models.network import MODELS
 from resight.models.trunk import ATTENTIONS, TRUNKS
 from resight.registry import Registry, Settings
@@ -24,6 +25,8 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "model": MODELS,
     "trunk": TRUNKS,
     "attention": ATTENTIONS,
+    "branch_attention": ATTENTIONS,
+    "drop": DROPS,
     "sampler": SAMPLERS,
     "augment": AUGMENTATIONS,
     "objective": TERMS,
