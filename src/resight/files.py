@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever left in place of something whole."""
+"""Where Resight keeps files, and writing them so that nothing half-written stands for something whole."""
 
 import os
 import tempfile
@@ -37,6 +37,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise UserError(f"Cannot write {path}: {error.strerror or error}. {_remedy(path)}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Return ``$RESIGHT_CACHE``, or ``resight`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    if own := os.environ.get("RESIGHT_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
 
 
 def _remedy(path: Path) -> str:

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from resight.data import cache as cache_module
-from resight.data.cache import PixelCache, default_folder
+from resight.data.cache import PixelCache
 from resight.data.crop import Crop
 from resight.data.images import read_image
 from resight.errors import UserError
+from resight.files import cache_folder
 
 WriteImages = Callable[[Iterable[str]], Path]
 SIZE = (16, 8)
@@ -258,12 +259,12 @@ def test_an_image_that_changes_meanwhile(
     assert not list(own_cache.glob("*.pixels"))
 
 
-def test_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESIGHT_CACHE", "/one")
     monkeypatch.setenv("XDG_CACHE_HOME", "/two")
     monkeypatch.setenv("HOME", "/three")
-    assert default_folder() == Path("/one")
+    assert cache_folder() == Path("/one")
     monkeypatch.delenv("RESIGHT_CACHE")
-    assert default_folder() == Path("/two/resight")
+    assert cache_folder() == Path("/two/resight")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_folder() == Path("/three/.cache/resight")
+    assert cache_folder() == Path("/three/.cache/resight")

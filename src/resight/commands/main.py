@@ -27,6 +27,9 @@ app.command("resight.commands.synthesize:synthesize", name="synthesize", help="D
 app.command(
     "resight.commands.demo:demo", name="demo", help="Draw people, train, evaluate and report, in minutes."
 )
+app.command(
+    "resight.commands.download:download", name="download", help="Download ImageNet weights of a trunk."
+)
 
 data = App(name="data", help="Look at data sets.", help_format="plaintext")
 data.command(

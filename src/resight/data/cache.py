@@ -26,8 +26,8 @@ import numpy as np
 from resight.data.crop import Crop
 from resight.data.images import Pixels, decode, resize
 from resight.errors import UserError
-from resight.files import whole_file
-from resight.progress import Bar, stderr
+from resight.files import cache_folder, whole_file
+from resight.progress import Bar, say
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class PixelCache:
         Args:
             crops: which, at least one.
             size: height and width to resize to.
-            folder: where decoded pixels lie; ``default_folder()`` if not given. It may be emptied at any
+            folder: where decoded pixels lie; ``cache_folder()`` if not given. It may be emptied at any
                 time.
             skip_unreadable: leave unreadable images out instead of raising.
 
@@ -82,20 +82,13 @@ class PixelCache:
         """
         if not crops:
             raise UserError("There are no crops to read: this part of the data set is empty.")
-        store = _Store(folder or default_folder(), [crop.path for crop in crops], size)
+        store = _Store(folder or cache_folder(), [crop.path for crop in crops], size)
         path, unreadable = store.find() or store.build()
         skipped = tuple((crops[index].path, reason) for index, reason in unreadable.items())
         if skipped and (not skip_unreadable or len(skipped) == len(crops)):
             raise UserError(_refusal(skipped, len(crops)))
         kept = tuple(crop for index, crop in enumerate(crops) if index not in unreadable)
         return cls(kept, np.memmap(path, np.uint8, "r", shape=(len(kept), *size, 3)), skipped)
-
-
-def default_folder() -> Path:
-    """Return ``$RESIGHT_CACHE``, or ``resight`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    if own := os.environ.get("RESIGHT_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
 
 
 def content_digest(data: bytes) -> str:
@@ -230,7 +223,7 @@ class _Store:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                stderr.print(f"Another process decodes crops into {self.folder}: waiting for it.")
+                say(f"Another process decodes crops into {self.folder}: waiting for it.")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             for path in self.folder.iterdir():
                 if TEMPORARY.fullmatch(path.name):

@@ -74,7 +74,13 @@ def load_weights(path: Path, device: torch.device) -> Network:
             f"version ({__version__}) cannot build: {error}\n"
             "Use the version that wrote the file, or train the recipe again."
         ) from None
-    _refuse_differences(path, tensors, model.state_dict())
+    expected = model.state_dict()
+    if wrong := differences(tensors, expected):
+        raise UserError(
+            f"The tensors in {path} are not those of the model that it names, so it is of another "
+            f"architecture or another version of Resight. Of {len(expected)} tensors:{wrong}\n"
+            "Use the version that wrote the file, or train the recipe again."
+        )
     model.load_state_dict(tensors)
     return model.to(device).eval()
 
@@ -94,24 +100,18 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         ) from None
 
 
-def _refuse_differences(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    missing = [name for name in expected if name not in found]
-    extra = [name for name in found if name not in expected]
-    reshaped = [
-        f"{name} is {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in expected
-        if name in found and found[name].shape != expected[name].shape
-    ]
-    if missing or extra or reshaped:
-        kinds = {"missing": missing, "not of the model": extra, "of another shape": reshaped}
-        lines = [f"  {len(names)} {kind}: {_few(names)}" for kind, names in kinds.items() if names]
-        raise UserError(
-            f"The tensors in {path} are not those of the model that it names, so it is of another "
-            f"architecture or another version of Resight. Of {len(expected)} tensors:\n"
-            + "\n".join(lines)
-            + "\n"
-            "Use the version that wrote the file, or train the recipe again."
-        )
+def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """Return a line for each way in which a file's tensors differ from a model's; "" if none does."""
+    kinds = {
+        "missing": [name for name in expected if name not in found],
+        "not of the model": [name for name in found if name not in expected],
+        "of another shape": [
+            f"{name} is {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
+            for name in expected
+            if name in found and found[name].shape != expected[name].shape
+        ],
+    }
+    return "".join(f"\n  {len(names)} {kind}: {_few(names)}" for kind, names in kinds.items() if names)
 
 
 def _few(names: Sequence[str]) -> str:

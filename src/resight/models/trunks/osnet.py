@@ -84,12 +84,14 @@ class Gate(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(1, channels // REDUCTION)
+        hidden = nn.Conv2d(channels, max(1, channels // REDUCTION), 1)
+        # Pooled features are positive and alike for all images: a unit below zero at the start never wakes.
+        nn.init.ones_(hidden.bias)  # type: ignore[arg-type]
         self.weigh = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(channels, hidden, 1),
+            hidden,
             nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, channels, 1),
+            nn.Conv2d(hidden.out_channels, channels, 1),
             nn.Sigmoid(),
         )
 

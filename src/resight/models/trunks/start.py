@@ -4,9 +4,10 @@ from torch import nn
 
 
 def initialise(trunk: nn.Module) -> None:
-    """Draw all convolutions as He et al. (ICCV 2015) do, keeping the variance of gradients ("fan out")."""
+    """Draw the convolutions without bias, which batch normalisation follows, as He et al. (ICCV 2015) do.
+
+    By "fan out", which keeps the variance of gradients.
+    """
     for module in trunk.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and module.bias is None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

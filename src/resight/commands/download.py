@@ -1,0 +1,28 @@
+"""``resight download``: published weights."""
+
+
+def download(name: str, /, *, json: bool = False) -> None:
+    """Download the ImageNet weights of a trunk, so that a recipe may say ``pretrained: imagenet``.
+
+    They come from the PyTorch project's server and are checked by their hash. They are kept in the folder
+    ``weights`` of the cache, which the environment variable RESIGHT_CACHE names (by default
+    ~/.cache/resight); for a machine without network, copy them there.
+
+    Parameters
+    ----------
+    name
+        resnet18, resnet50 or resnet101.
+    json
+        Print where they lie, their size and their hash as JSON.
+    """
+    from dataclasses import asdict
+
+    from resight.commands.output import print_json
+    from resight.models import pretrained
+
+    done = pretrained.download(name)
+    if json:
+        print_json({"name": name, **asdict(done), "path": str(done.path)})
+        return
+    how = "downloaded" if done.fetched else "was here already"
+    print(f"{done.path} {how}: {done.bytes / 1e6:.1f} MB, SHA-256 {done.sha256}.")

@@ -1,0 +1,239 @@
+"""Trunks that begin with published weights: downloading a file, checking it, loading it."""
+
+import hashlib
+import http.client
+import pickle
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from resight.errors import UserError, did_you_mean
+from resight.files import cache_folder, whole_file
+from resight.models.network import Network
+from resight.models.trunk import Trunk
+from resight.models.trunks.resnet import ResNet
+from resight.models.weights import differences
+from resight.progress import Bar, say
+
+PUBLISHED = {
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet101": "resnet101-63fe2227.pth",
+}
+"""Name -> torchvision's file of ImageNet weights ("V1"); its name ends in the start of its SHA-256."""
+
+HOST = "https://download.pytorch.org/models"
+
+TIMEOUT = 30
+"""Seconds without a byte after which a server counts as dead."""
+
+CHUNK = 1 << 20
+
+WANTED = "Expected a state dict that torch.save wrote, or a .safetensors file."
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Published weights on this machine.
+
+    Attributes:
+        path: where they lie.
+        bytes: size of the file.
+        sha256: of its content.
+        fetched: whether they were downloaded now; otherwise they were there.
+    """
+
+    path: Path
+    bytes: int
+    sha256: str
+    fetched: bool
+
+
+def load_pretrained(model: Network, source: str) -> None:
+    """Load weights into the trunk of a model, and say which of the file's tensors were not used.
+
+    Args:
+        model: a network with a trunk.
+        source: see ``load_trunk``.
+
+    Raises:
+        UserError: the model has no trunk; or as ``load_trunk``.
+    """
+    trunk = getattr(model, "trunk", None)
+    if not isinstance(trunk, Trunk):
+        raise UserError(
+            f"pretrained: {source} cannot be loaded, because the model '{model.name}' has no trunk. "
+            "Leave pretrained out, or take a model with a trunk."
+        )
+    load_trunk(trunk, source)
+
+
+def load_trunk(trunk: Trunk, source: str | Path) -> list[str]:
+    """Load weights into a trunk; return the names of the file's tensors that were not used, and say them.
+
+    Args:
+        trunk: of any kind, on any device.
+        source: ``imagenet`` for the published weights of this trunk, which must have been downloaded; or a
+            file of tensors by name, ``.safetensors`` or PyTorch's own (read without running code from it).
+            Names may begin with ``module.`` (written from a parallel model), or lie under ``state_dict``;
+            of a whole network that has a ``trunk``, such as a run's weights, the trunk is taken.
+
+    Raises:
+        UserError: no weights are published for this trunk, or they have not been downloaded; the file is
+            missing, damaged, or no file of tensors; tensors of the trunk are missing in it or have another
+            shape.
+    """
+    path = _published(trunk) if source == "imagenet" else Path(source).expanduser()
+    layers = dict(trunk.named_children())
+    chosen, unused = {}, []
+    for name, (own_name, tensor) in _in_trunk(_read(path)).items():
+        if own_name.partition(".")[0] in layers:
+            chosen[own_name] = tensor
+        else:
+            unused.append(name)
+    expected = {
+        name: tensor
+        for name, tensor in trunk.state_dict().items()
+        if name in chosen or not name.endswith(".num_batches_tracked")  # old files have none; none is used
+    }
+    if wrong := differences(chosen, expected):
+        raise UserError(
+            f"{path} does not hold the weights of this trunk. Of {len(expected)} tensors:{wrong}\n"
+            "Take weights of the same architecture, depth, stem and width."
+        )
+    trunk.load_state_dict(chosen, strict=False)
+    rest = f"{len(unused)} were not used: {', '.join(unused)}." if unused else "all were used."
+    say(f"Loaded {len(chosen)} tensors of {path}; {rest}")
+    return unused
+
+
+def download(name: str, *, host: str = HOST, folder: Path | None = None) -> Download:
+    """Fetch published weights unless they are there, and check their hash; a broken file never stays.
+
+    Args:
+        name: such as ``resnet50``.
+        host: URL of the folder that holds the files.
+        folder: where to put them; by default ``weights`` in the cache folder.
+
+    Raises:
+        UserError: no weights have that name; the server cannot be reached, breaks off, or sends something
+            else; or the disk is full.
+    """
+    if name not in PUBLISHED:
+        raise UserError(f"There are no published weights '{name}'.{did_you_mean(name, PUBLISHED)}")
+    path = (folder or _weights_folder()) / PUBLISHED[name]
+    if path.exists() and (known := _sha256(path)).startswith(_expected_hash(path)):
+        return Download(path, path.stat().st_size, known, fetched=False)
+    with whole_file(path) as temporary:
+        sha256 = _fetch(f"{host}/{path.name}", temporary)
+        if not sha256.startswith(_expected_hash(path)):
+            raise UserError(
+                f"What {host}/{path.name} sent is not that file: its SHA-256 begins with {sha256[:8]} "
+                f"instead of {_expected_hash(path)}. It was thrown away. Try again; if it happens again, "
+                f"something between here and the server changes files: copy {path.name} from another "
+                f"machine to {path.parent}."
+            )
+    return Download(path, path.stat().st_size, sha256, fetched=True)
+
+
+def _fetch(url: str, target: Path) -> str:
+    """Write what is at the URL to the target; return its SHA-256."""
+    advice = f"Try again later, or copy the file from another machine to {target.parent}."
+    digest = hashlib.sha256()
+    try:
+        response = urllib.request.urlopen(url, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        raise UserError(f"Cannot download {url}: it answers {error.code} {error.reason}. {advice}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f"Cannot download {url}: {getattr(error, 'reason', error)}. {advice}") from None
+    with response, target.open("wb") as stream:
+        size = int(response.headers.get("Content-Length") or 0)
+        with Bar(f"Downloading {url.rpartition('/')[2]} (MB)", size // 1_000_000) as bar:
+            received = 0
+            while chunk := _receive(response, url, advice):
+                stream.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+                bar.advance(received // 1_000_000 - bar.done)
+    if received < size:
+        raise UserError(f"{url} broke off after {received:,} of {size:,} bytes. {advice}")
+    return digest.hexdigest()
+
+
+def _receive(response: http.client.HTTPResponse, url: str, advice: str) -> bytes:
+    try:
+        return response.read(CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f"The download of {url} broke off: {error}. {advice}") from None
+
+
+def _published(trunk: Trunk) -> Path:
+    """Return the file of the trunk's ImageNet weights, whole."""
+    if not isinstance(trunk, ResNet):
+        raise UserError(
+            f"pretrained: no ImageNet weights are published for a {type(trunk).__name__} trunk, only "
+            f"{', '.join(PUBLISHED)}. Give the path of a file of weights, or leave pretrained out."
+        )
+    name = f"resnet{trunk.depth}"
+    path = _weights_folder() / PUBLISHED[name]
+    if not path.exists():
+        raise UserError(
+            f"The ImageNet weights of {name} are not on this machine: there is no {path}. "
+            f"Download them with: resight download {name}"
+        )
+    if not _sha256(path).startswith(_expected_hash(path)):
+        raise UserError(
+            f"{path} is damaged: its SHA-256 does not begin with {_expected_hash(path)}. "
+            f"Download it again with: resight download {name}"
+        )
+    return path
+
+
+def _weights_folder() -> Path:
+    return cache_folder() / "weights"
+
+
+def _expected_hash(path: Path) -> str:
+    return path.stem.rpartition("-")[2]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path} to load weights from.") from None
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path} is not a file of tensors, or holds code beside them, which is never run. {WANTED}"
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        raise UserError(f"{path} is not a whole file of tensors: {error} {WANTED}") from None
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(item, Tensor) for item in content.values()):
+        raise UserError(f"{path} holds something else than tensors by name. {WANTED}")
+    return dict(content)
+
+
+def _in_trunk(found: Mapping[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
+    """Return a file's tensors, each with the name that it would have in the trunk ("" outside of it)."""
+    bare = {name: name.removeprefix("module.") for name in found}
+    if any(name.startswith("trunk.") for name in bare.values()):
+        bare = {
+            name: own.removeprefix("trunk.") if own.startswith("trunk.") else "" for name, own in bare.items()
+        }
+    return {name: (bare[name], tensor) for name, tensor in found.items()}
