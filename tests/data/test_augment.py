@@ -12,8 +12,9 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from resight.data.augment import AUGMENTATIONS, MEAN_COLOUR
+from resight.errors import UserError
 
-NAMES = ["colour-jitter", "cutout", "mirror", "pad-and-crop", "random-erasing"]
+NAMES = ["colour-jitter", "cutout", "mirror", "pad-and-crop", "random-erasing", "random-resized-crop"]
 DEVICES = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
@@ -29,7 +30,7 @@ def make_images(count: int = 6, height: int = 24, width: int = 12, seed: int = 0
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def test_all_five_are_registered() -> None:
+def test_all_six_are_registered() -> None:
     assert AUGMENTATIONS.names() == NAMES
 
 
@@ -85,6 +86,80 @@ def test_pad_and_crop_reaches_every_shift() -> None:
     changed = AUGMENTATIONS.build("pad-and-crop", padding=2)(images, generator())
     places = changed[:, 0].flatten(1).argmax(1).bincount(minlength=25)
     assert (places > 40).all()  # 80 expected of each of the 25
+
+
+def cut_boxes(count: int, seed: int = 0, **settings: object) -> Tensor:
+    """Return (top, left, bottom, right) [B, 4] of the rectangles that are cut out of 288 x 144 pixels.
+
+    Found from a picture whose colours are its own coordinates.
+    """
+    rows = torch.linspace(0, 255, 288).view(-1, 1).expand(288, 144)
+    columns = torch.linspace(0, 255, 144).expand(288, 144)
+    picture = torch.stack([rows, columns, torch.zeros(288, 144)]).round().to(torch.uint8)
+    augment = AUGMENTATIONS.build("random-resized-crop", **settings)
+    draw = generator(seed)
+    cut = torch.cat([augment(picture.expand(100, 3, 288, 144), draw) for _ in range(count // 100)]).float()
+    assert cut.shape == (count, 3, 64, 32)
+    down, right = cut[:, 0, :, 0] / 255 * 287, cut[:, 1, 0] / 255 * 143
+    half_row = (down[:, -1] - down[:, 0]) / (down.shape[1] - 1) / 2
+    half_column = (right[:, -1] - right[:, 0]) / (right.shape[1] - 1) / 2
+    edges = [down[:, 0] - half_row, right[:, 0] - half_column]
+    edges += [down[:, -1] + half_row, right[:, -1] + half_column]
+    return torch.stack(edges, dim=1) + 0.5
+
+
+def test_random_resized_crop_keeps_to_its_ranges_and_reaches_all_places() -> None:
+    top, left, bottom, right = cut_boxes(2000, size=(64, 32)).T
+    tall, wide = bottom - top, right - left
+    area, aspect = tall * wide / (288 * 144), tall / wide
+    assert 0.62 < area.min() < 0.66
+    assert 0.94 < area.max() < 1.02
+    assert 1.95 < aspect.min() < 2.03
+    assert 2.7 < aspect.max() < 3.08  # 3 with an area of 0.64 is just as high as the picture
+    assert top.min() > -1
+    assert bottom.max() < 289
+    assert left.max() > 40
+    assert ((top + bottom) / 2 - 144).abs().mean() < 12
+    assert ((left + right) / 2).mean() == pytest.approx(72, abs=1)
+
+
+def test_random_resized_crop_follows_the_loop_that_draws_until_it_fits() -> None:
+    random = np.random.default_rng(0)
+    expected = []
+    while len(expected) < 2000:
+        area, aspect = random.uniform(0.64, 1.0) * 288 * 144, random.uniform(2, 3)
+        tall, wide = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if tall <= 288 and wide <= 144:
+            top, left = random.integers(0, 288 - tall + 1), random.integers(0, 144 - wide + 1)
+            expected.append((top, left, top + tall, left + wide))
+    found, wanted = cut_boxes(2000, size=(64, 32)).numpy(), np.array(expected, dtype=float)
+    spread = np.sqrt((found.var(0) + wanted.var(0)) / 2000)
+    assert (np.abs(found.mean(0) - wanted.mean(0)) < 4 * spread + 0.1).all()
+    np.testing.assert_allclose(found.std(0), wanted.std(0), rtol=0.06)
+
+
+def test_random_resized_crop_resizes_as_interpolation_does() -> None:
+    """Of a rectangle that must be the whole picture, against PyTorch's own; then of a known part."""
+    images = make_images(height=18, width=9)
+    augment = AUGMENTATIONS.build("random-resized-crop", area=(1, 1), aspect=(2, 2), size=(16, 11))
+    resized = torch.nn.functional.interpolate(images.float(), (16, 11), mode="bilinear")
+    assert (augment(images, generator()).float() - resized).abs().max() <= 0.51
+    # 72 pixels of 162, twice as high as wide: 12 x 6
+    part = AUGMENTATIONS.build("random-resized-crop", area=(72 / 162, 72 / 162), aspect=(2, 2), size=(5, 7))
+    for image, source in zip(part(images, generator()).float(), images.float(), strict=True):
+        parts = [
+            torch.nn.functional.interpolate(
+                source[None, :, top : top + 12, left : left + 6], (5, 7), mode="bilinear"
+            )
+            for top in range(7)
+            for left in range(4)
+        ]
+        assert min((image - part).abs().max() for part in parts) <= 0.51
+
+
+def test_random_resized_crop_takes_the_whole_where_nothing_fits() -> None:
+    images = make_images(height=10, width=40)  # no rectangle higher than wide has 64 % of it
+    assert torch.equal(AUGMENTATIONS.build("random-resized-crop")(images, generator()), images)
 
 
 def changed_box(before: Tensor, after: Tensor) -> tuple[int, int, int, int] | None:
@@ -219,8 +294,16 @@ def test_contrast_and_brightness_apply_in_order_and_are_cut_once() -> None:
         ("cutout", {"size": 0}),
         ("random-erasing", {"fill": "noise"}),
         ("pad-and-crop", {"pad": 3}),
+        ("random-resized-crop", {"area": (0.5, 1.1)}),
+        ("random-resized-crop", {"size": (256, 0)}),
     ],
 )
 def test_settings_are_checked(name: str, wrong: dict[str, object]) -> None:
     with pytest.raises(pydantic.ValidationError):
         AUGMENTATIONS.build(name, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"area": (0.9, 0.5)}, {"aspect": (3, 2)}])
+def test_ranges_must_rise(wrong: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="from least to greatest; got"):
+        AUGMENTATIONS.build("random-resized-crop", **wrong)

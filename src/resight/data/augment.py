@@ -120,10 +120,13 @@ class RandomResizedCrop:
         top = (draws[2].gather(1, first) * (height - tall + 1)).floor()
         left = (draws[3].gather(1, first) * (width - wide + 1)).floor()
         rows, columns = self.size or (height, width)
-        lines = _resample(_channels_behind(images), top, tall, rows)
-        pixels = _resample(lines.transpose(1, 2), left, wide, columns)
-        # channels_last as [B, columns, rows, 3] -> [B, rows, columns, 3], once in bytes
-        return pixels.round_().to(torch.uint8).transpose(1, 2).contiguous().permute(0, 3, 1, 2)
+        down = _middles(top, tall, rows, height)[:, :, None].expand(count, rows, columns)
+        across = _middles(left, wide, columns, width)[:, None, :].expand(count, rows, columns)
+        # Colour by colour: twice as fast as with the colours behind.
+        pixels = functional.grid_sample(
+            images.contiguous().float(), torch.stack([across, down], dim=3), align_corners=True
+        )
+        return pixels.round_().to(torch.uint8).contiguous(memory_format=torch.channels_last)
 
 
 @AUGMENTATIONS.register("random-erasing")
@@ -279,21 +282,19 @@ def _fill(
     return _mix(lines, values, inside).view(pixels.shape).permute(0, 3, 1, 2)
 
 
-def _resample(pixels: Tensor, start: Tensor, length: Tensor, points: int) -> Tensor:
-    """Interpolate linearly along dimension 1 at the middles of equal pieces of [start, start + length).
+def _middles(start: Tensor, length: Tensor, pieces: int, extent: int) -> Tensor:
+    """Return where the middles of equal pieces of [start, start + length) lie, -1 and 1 the outermost pixels.
+
+    None lies beyond the middles of the first and last pixel inside, so that pixels outside count for none.
 
     Args:
-        pixels: [B, N, M, 3].
         start, length: whole numbers [B, 1].
-        points: pieces, float32 [B, points, M, 3] of which are returned; pixels outside count for none.
+        pieces: how many are wanted, [B, pieces].
+        extent: pixels of the image.
     """
-    places = (torch.arange(points, device=pixels.device) + 0.5) * (length / points) - 0.5
+    places = (torch.arange(pieces, device=start.device) + 0.5) * (length / pieces) - 0.5
     places = start + torch.minimum(places.clamp(min=0), length - 1)
-    before = places.long()
-    after = torch.minimum(before + 1, (start + length - 1).long())
-    image = torch.arange(len(pixels), device=pixels.device)[:, None]
-    share = (places - before)[:, :, None, None]
-    return torch.lerp(pixels[image, before].float(), pixels[image, after].float(), share)
+    return places * (2 / max(1, extent - 1)) - 1
 
 
 def _bytes(flags: Tensor) -> Tensor:
