@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.progress import clock, stderr
+from resight.progress import clock, say
 
 RECIPE, EPOCHS = "han-small-fast", 12
 TRAIN_PERSONS, TEST_PERSONS = 200, 60
@@ -50,14 +50,14 @@ def demo(
         raise UserError(f"--persons must be a multiple of 5, and 10 or more; got {persons}.")
     settings = {"persons": persons, "seed": seed, "epochs": EPOCHS, "cameras": CAMERAS, "crops": CROPS}
     if continues(out, settings):
-        stderr.print(f"Going on with the demo in {out}.")
+        say(f"Going on with the demo in {out}.")
     else:
-        stderr.print(f"The demo takes {MINUTES} minutes on two cores; a GPU shortens its second half.")
+        say(f"The demo takes {MINUTES} minutes on two cores; a GPU shortens its second half.")
     start = time.monotonic()
     try:
         result = _run(out, persons, seed, device)
     except KeyboardInterrupt:
-        stderr.print("The same command goes on from here.")
+        say("The same command goes on from here.")
         raise
     _keep_record(out, loads((out / RECORD).read_text()) | {"finished": True})
     if json:
@@ -69,7 +69,7 @@ def demo(
         title = f"{result['queries']} queries for people that training never saw, in per cent"
         print_table(["", *COLUMNS.values()], rows, title=title)
         print(f"Report: {result['report']}")
-        stderr.print(f"Done in {clock(time.monotonic() - start)}.")
+        say(f"Done in {clock(time.monotonic() - start)}.")
     if result["shortfalls"]:
         raise UserError(
             f"The demo failed: {' '.join(result['shortfalls'])} The trained model should be {100 * LEAD:.0f} "
@@ -89,7 +89,7 @@ def continues(out: Path, settings: Mapping[str, int]) -> bool:
         if record["settings"] == settings and not record["finished"]:
             return True
         what = "a finished demo" if record["finished"] else "an unfinished demo with other settings"
-        stderr.print(f"{out} holds {what}: it is removed, and everything starts anew.")
+        say(f"{out} holds {what}: it is removed, and everything starts anew.")
         for name in (PEOPLE, RUN):
             shutil.rmtree(out / name, ignore_errors=True)
         (out / REPORT).unlink(missing_ok=True)

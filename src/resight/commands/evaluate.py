@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from resight.commands.output import print_json, print_table
+from resight.commands.output import print_json, print_scores
 from resight.errors import UserError
 from resight.progress import say
 
@@ -89,13 +89,7 @@ def evaluate(
     if json:
         print_json(result)
         return
-    names = {"mAP": "mAP", "mINP": "mINP"} | {f"rank{k}": f"Rank-{k}" for k in scores.ranks}
-    print_table(
-        ["Score", "%"],
-        [[title, f"{100 * result[key]:.1f}"] for key, title in names.items()],
-        title=f"{run} on {benchmark.name}, {benchmark.protocol.name}",
-    )
-    print(f"{scores.queries:,} of {scores.total_queries:,} queries have a match.")
+    print_scores(scores, f"{run} on {benchmark.name}, {benchmark.protocol.name}")
 
 
 def _own_benchmark(run: "Run") -> "Benchmark":

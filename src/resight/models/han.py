@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from resight.models.attention.harmonious import FixedRegions, HardAttention, SoftAttention
 from resight.models.attention.regions import cut_regions
 from resight.models.heads import Head
-from resight.models.network import MODELS, Network
+from resight.models.network import MODELS, Network, Views
 from resight.models.pooling import pooled
 from resight.models.representation import Representation
+from resight.models.trunk import AttentionParts, Attentions
 from resight.models.units import Bottleneck, ConvUnit, DepthwiseUnit, InceptionA, InceptionB
 
 Size = Literal["small", "medium", "large"]
@@ -19,6 +20,7 @@ Unit = Literal["depthwise", "inception", "residual"]
 Extent = Annotated[int, Field(ge=32)]
 Width = Annotated[int, Field(ge=16, multiple_of=16)]
 
+LEVELS = ("level1", "level2", "level3")
 STEM = 32
 REGIONS = 4
 REGION_SHARE = (0.3, 0.875)
@@ -36,7 +38,7 @@ class HAN(Network):
     region covers 30 % of the height and 87.5 % of the width, which gives the published 24x28, 12x14 and 6x7.
 
     Representation: branches ``global`` and ``local``; maps ``soft1`` to ``soft3``, the mean over channels of
-    the attention (Fig. 7), where there is spatial attention; regions ``level1`` to ``level3``.
+    the attention (Fig. 7), where there is spatial attention; regions and features ``level1`` to ``level3``.
 
     Args:
         persons: number of identity classes.
@@ -51,6 +53,8 @@ class HAN(Network):
         regions: learned places of the regions (HRA in Table 9); else they stay where they tile the body.
         interaction: levels 2 and 3 add regions of the global branch to the local one (CAIL in Table 10).
         local: have a local branch at all.
+        attention: more modules after the soft attention of ``level1`` to ``level3``.
+        views: see ``Network``.
     """
 
     variants: ClassVar = {
@@ -75,8 +79,10 @@ class HAN(Network):
         regions: bool = True,
         interaction: bool = True,
         local: bool = True,
+        attention: AttentionParts = None,
+        views: Views = "one",
     ) -> None:
-        super().__init__(input_size)
+        super().__init__(input_size, views)
         inputs = (STEM, *widths[:2])
         shapes = list(zip(inputs, widths, strict=True))
         branch_size = feature_size // 2 if local else feature_size
@@ -87,6 +93,7 @@ class HAN(Network):
             SoftAttention(width, spatial, channel) for width in widths if spatial or channel
         )
         self.shows_soft = spatial
+        self.attentions = Attentions(dict(zip(LEVELS, widths, strict=True)), attention)
         self.global_head = Head(widths[2], branch_size, persons)
 
         self.map_sizes, self.region_sizes = geometry(input_size)
@@ -111,7 +118,7 @@ class HAN(Network):
             signature = pooled(features)
             if level < len(self.hard):
                 centres = self.hard[level](signature)
-                found.regions[f"level{level + 1}"] = self._boxes(level, centres)
+                found.regions[LEVELS[level]] = self._boxes(level, centres)
                 cut = cut_regions(before, centres, self.region_sizes[level])
                 streams = cut if streams is None else streams + cut
             if streams is not None:
@@ -121,6 +128,8 @@ class HAN(Network):
                 features = features * attention
                 if self.shows_soft:
                     found.attention[f"soft{level + 1}"] = attention.mean(1)
+            features = self.attentions.attend(LEVELS[level], features, found)
+            found.features[LEVELS[level]] = features
         found.branches["global"] = self.global_head(pooled(features))
         if streams is not None:
             found.branches["local"] = self.local_head(pooled(streams).view(images.shape[0], -1))

@@ -61,7 +61,7 @@ class Network(nn.Module):
 
     @property
     def picture_size(self) -> tuple[int, int]:
-        """Height and width at which crops are decoded, and what ``embed`` takes; ``forward`` takes input_size."""
+        """Height and width at which crops are decoded and ``embed`` takes them; at least the input size."""
         height, width = self.input_size
         return (height * 9 // 8, width * 9 // 8) if self.views == "ten-crop" else self.input_size
 

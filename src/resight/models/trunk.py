@@ -63,8 +63,8 @@ TrunkPart = Annotated[Mapping[str, Any], BeforeValidator(TRUNKS.complete)]
 
 AttentionPart = Annotated[Mapping[str, Any], BeforeValidator(ATTENTIONS.complete)]
 
-AttentionParts = Mapping[str, Annotated[tuple[AttentionPart, ...], BeforeValidator(_one_or_several)]]
-"""Attention in a recipe: layer -> the module after it, or several, one after the other."""
+AttentionParts = Mapping[str, Annotated[tuple[AttentionPart, ...], BeforeValidator(_one_or_several)]] | None
+"""Attention in a recipe: layer -> the module after it, or several, one after the other; None for none."""
 
 
 class Attentions(nn.Module):
@@ -80,7 +80,7 @@ class Attentions(nn.Module):
 
     def __init__(self, channels: Mapping[str, int], parts: AttentionParts) -> None:
         super().__init__()
-        for layer, chosen in parts.items():
+        for layer, chosen in (parts or {}).items():
             if layer not in channels:
                 raise UserError(
                     f"attention: the network has no layer '{layer}'.{did_you_mean(layer, channels)} "

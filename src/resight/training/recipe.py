@@ -20,6 +20,7 @@ from resight.training.components import (
     Schedules,
     TermFrame,
 )
+from resight.training.fitting import misfits
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 """The recipes that come with Resight: one folder a paper."""
@@ -62,6 +63,8 @@ class Recipe(Settings):
         name: of the recipe; the file's name by default.
         description, source: for people: what it is, and the paper and section that it comes from.
         model: network and settings.
+        pretrained: where the trunk's weights come from before the first stage: ``imagenet``, or the path of a
+            file; or None.
         stages: phases of training, in order; weights pass from one to the next.
         precision: of forward and backward passes; ``auto`` takes bfloat16 where the device computes in it.
         ema: decay of the moving average of the weights, which is then what is evaluated and saved; or None.
@@ -73,6 +76,7 @@ class Recipe(Settings):
     description: str = ""
     source: str = ""
     model: Model
+    pretrained: Annotated[str, Field(min_length=1)] | None = None
     stages: tuple[Stage, ...]
     precision: Precision = "auto"
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -128,11 +132,15 @@ def parse_recipe(content: Mapping[str, Any], title: str) -> Recipe:
         UserError: all mistakes, each with its path.
     """
     try:
-        return Recipe.model_validate(content)
+        recipe = Recipe.model_validate(content)
+        mistakes = misfits(recipe)
     except ValidationError as error:
-        mistakes = [f"  {_path(item['loc'])}: {_explain(item, content)}" for item in error.errors()]
+        mistakes = [(_path(item["loc"]), _explain(item, content)) for item in error.errors()]
+    if mistakes:
         count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        raise UserError(f"The {title} has {count}:\n" + "\n".join(mistakes)) from None
+        lines = [f"  {place}: {sentence}" for place, sentence in mistakes]
+        raise UserError("\n".join([f"The {title} has {count}:", *lines]))
+    return recipe
 
 
 def _check_names(names: Sequence[str], word: str) -> None:
@@ -244,7 +252,8 @@ def _known_keys(location: tuple[int | str, ...], content: Any) -> set[str]:
     if location[0] == "stages" and len(location) == 2:
         return set(Stage.model_fields)
     for key in location:
-        content = content[key]
+        alone = key == 0 and isinstance(content, Mapping)  # one component where a list may stand
+        content = content if alone else content[key]
     kind = next(key for key in reversed(location) if key in REGISTRIES)
     registry = REGISTRIES[str(kind)]
     if kind == "objective":

@@ -17,10 +17,12 @@ from resight.files import whole_file
 from resight.memory import keep_freed_memory
 from resight.models.complexity import measure
 from resight.models.network import Network, build_model
+from resight.models.pretrained import load_pretrained
 from resight.models.weights import save_weights
 from resight.progress import clock, say
 from resight.seeds import derive_seed
 from resight.training.loop import Loop
+from resight.training.fitting import bare_model
 from resight.training.recipe import Recipe, parse_recipe
 from resight.training.run import (
     INFO,
@@ -79,7 +81,7 @@ def train(
     if seed is not None:
         recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}")
     _check_folder(folder, resume)
-    size = build_model(recipe.model.name, 2, **recipe.model.settings).picture_size
+    size = bare_model(recipe.model).picture_size
     cache = PixelCache.open(benchmark.train, size, skip_unreadable=skip_unreadable)
     persons = np.array([crop.person for crop in cache.crops])
     known, classes = np.unique(persons, return_inverse=True)
@@ -90,6 +92,8 @@ def train(
     torch.manual_seed(derive_seed(recipe.seed, "model"))
     model = build_model(recipe.model.name, len(known), **recipe.model.settings)
     model = model.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.pretrained is not None and not resume:
+        load_pretrained(model, recipe.pretrained)
     phases = make_phases(recipe, model, cache.pixels, classes.astype(np.int64), target)
     # a pixel file is named after the contents of its images, in order
     data = {

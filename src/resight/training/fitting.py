@@ -1,0 +1,65 @@
+"""Whether the parts of a recipe fit each other: found when it is read, before any data are."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from resight.data.augment import AUGMENTATIONS
+from resight.errors import UserError
+from resight.losses.objective import Objective
+from resight.losses.term import TERMS
+from resight.models.complexity import example
+from resight.models.network import Network, build_model
+from resight.training.components import Component
+
+if TYPE_CHECKING:
+    from resight.training.recipe import Recipe, Stage
+
+PERSONS = 2
+
+
+def bare_model(model: Component) -> Network:
+    """Build a network without values, on the ``meta`` device: what shapes and sizes are read from.
+
+    Raises:
+        UserError: its settings do not fit each other.
+    """
+    with torch.device("meta"):
+        return build_model(model.name, PERSONS, **model.settings)
+
+
+def misfits(recipe: "Recipe") -> list[tuple[str, str]]:
+    """Return (place in the recipe, sentence) for each part that does not fit the others."""
+    try:
+        model = bare_model(recipe.model)
+        shapes = example(model)
+    except UserError as error:
+        return [("model", str(error))]
+    found: list[tuple[str, str]] = []
+    for number, stage in enumerate(recipe.stages):
+        terms = [
+            (item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in stage.objective
+        ]
+        try:
+            Objective(terms, shapes, PERSONS)
+        except UserError as error:
+            found.append((f"stages.{number}.objective", str(error)))
+        size = _augmented_size(stage, model.picture_size)
+        if size != model.input_size:
+            found.append(
+                (
+                    f"stages.{number}.augment",
+                    f"The model takes {model.input_size[0]} x {model.input_size[1]} pixels; the augmentation "
+                    f"makes {size[0]} x {size[1]} of its pictures of {model.picture_size[0]} x "
+                    f"{model.picture_size[1]}. Add random-resized-crop, or set its size.",
+                )
+            )
+    return found
+
+
+def _augmented_size(stage: "Stage", size: tuple[int, int]) -> tuple[int, int]:
+    images = torch.zeros(2, 3, *size, dtype=torch.uint8)
+    generator = torch.Generator()
+    for item in stage.augment:
+        images = AUGMENTATIONS.build(item.name, **item.settings)(images, generator)
+    return images.shape[2], images.shape[3]
