@@ -1,7 +1,7 @@
 """SAL, self-attention learning (Jiang, Yuan and Wang, BMVC 2018)."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -32,8 +32,9 @@ class SAL(TrunkNetwork):
     The self-attention constraint is a term (``self-attention``), which reads ``features``; this is the
     network. What the paper leaves open, and what was chosen: the last stage is there against gridding, so
     its dilations fall back as in DRN, 2, 1, 1. Without multi-level features the last layer alone is pooled:
-    rows 1 to 3 of Table 1 are ``dilated``, ``stage6`` and ``multi`` all off. The fully-connected layer has
-    neither normalisation nor ReLU. The descriptor is L2-normalised.
+    rows 1 to 3 of Table 1 are ``dilated``, ``stage6`` and ``multi`` all off. The fully-connected layer is
+    followed by batch normalisation and ReLU: without them the paper's learning rate of 0.1 with momentum
+    ends in infinite losses within some steps. The descriptor is L2-normalised.
 
     Representation: branch ``global``; features of every layer, the last stage's as ``layer5``; maps
     ``stage4``, ``stage5`` and, with that stage, ``stage6``: the attention maps of Section 3.2 (Fig. 3), of
@@ -47,6 +48,7 @@ class SAL(TrunkNetwork):
         stage6: have the last stage, three bottlenecks with half the trunk's channels, as ``layer5``.
         last_dilations: of its bottlenecks; 4, 4, 4 would go on as stage 5 does.
         multi: pool the trunk's last two layers and stage 6 together (Multi).
+        head: ``fc``, a fully-connected layer with batch normalisation and ReLU, or ``linear``, it alone.
         feature_size: of the embedding (Sec. 3.1).
         classifier: have an identity classifier; rows 2 and 7 of Table 1 need none.
         attention: more modules after any layer, ``layer5`` too.
@@ -76,6 +78,7 @@ class SAL(TrunkNetwork):
         stage6: bool = True,
         last_dilations: tuple[Dilation, Dilation, Dilation] = (2, 1, 1),
         multi: bool = True,
+        head: Literal["fc", "linear"] = "fc",
         feature_size: Annotated[int, Field(ge=1)] = 1024,
         classifier: bool = True,
         attention: AttentionParts = None,
@@ -101,7 +104,7 @@ class SAL(TrunkNetwork):
             sum(channels[layer] for layer in self.pooled_layers),
             feature_size,
             persons if classifier else None,
-            "linear",
+            head,
         )
 
     def forward(self, images: Tensor) -> Representation:
