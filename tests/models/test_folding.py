@@ -4,41 +4,66 @@ from typing import Any
 
 import pytest
 import torch
+from small import LIGHT, every_variant, pictures, small, trained
 from torch import nn
+from trunk_parts import maps
 
 from resight.models.folding import folded
-from resight.models.network import Network, build_model
+from resight.models.network import build_model
+from resight.models.trunk import TRUNKS
+
+TRUNK_SETTINGS: list[tuple[str, dict[str, Any]]] = [
+    *((name, LIGHT.get(name, {})) for name in TRUNKS.names()),
+    ("resnet", {"depth": 50, "strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)}),
+]
 
 
-def trained(**settings: Any) -> Network:
-    """A network whose batch statistics are not those of the start."""
-    model = build_model("han", 5, widths=(16, 32, 48), input_size=(80, 32), **settings)
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            nn.init.normal_(part.weight, 1, 0.2)
-            nn.init.normal_(part.bias, 0, 0.2)
-            assert part.running_mean is not None
-            assert part.running_var is not None
-            nn.init.normal_(part.running_mean, 0, 0.2)
-            nn.init.uniform_(part.running_var, 0.5, 2)
-    return model
+def norms(model: nn.Module) -> list[str]:
+    return [name for name, part in model.named_modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
 
 
-@pytest.mark.parametrize("unit", ["depthwise", "inception", "residual"])
-def test_the_same_embeddings_to_rounding(unit: str) -> None:
-    model, images = trained(unit=unit), torch.randn(4, 3, 80, 32)
-    ready = folded(model)
+@pytest.mark.parametrize(("name", "variant"), every_variant())
+def test_every_network_says_the_same_to_rounding(name: str, variant: str) -> None:
+    model = small(name, variant).eval()
+    images, ready = pictures(model), folded(model)
     with torch.no_grad():
-        found, expected = ready.embed(images), model.eval().embed(images)
-    assert (found - expected).abs().max() < 1e-5
-    assert not any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in ready.modules())
+        found, expected = ready.embed(images), model.embed(images)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert norms(model)
+    assert not norms(ready)
+
+
+@pytest.mark.parametrize(("name", "settings"), TRUNK_SETTINGS)
+def test_every_trunk_says_the_same_to_rounding(name: str, settings: dict[str, Any]) -> None:
+    trunk = trained(TRUNKS.build(name, **settings)).eval()
+    images, ready = torch.randn(2, 3, 64, 32), folded(trunk)
+    with torch.no_grad():
+        for found, expected in zip(maps(ready, images), maps(trunk, images), strict=True):
+            assert expected.std() > 1e-3
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    assert not norms(ready)
+
+
+@pytest.mark.parametrize("attention", [{"interaction": "concatenate"}, {"upsampling": "transposed"}])
+def test_attention_says_the_same_to_rounding(attention: dict[str, str]) -> None:
+    """What no variant has: another convolution with its normalisation, and one without."""
+    block = {"name": "sharp", **attention}
+    trunk = {"name": "mobilenet", "width": 0.125}
+    model = trained(
+        build_model("pooled", 3, trunk=trunk, attention={"layer2": block}, input_size=(64, 32))
+    ).eval()
+    images, ready = pictures(model), folded(model)
+    with torch.no_grad():
+        torch.testing.assert_close(ready.embed(images), model.embed(images), rtol=1e-4, atol=1e-5)
+    assert not norms(ready)
 
 
 def test_the_model_is_left_as_it_was() -> None:
-    model = trained()
+    model = small("pooled", "resnet-50")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     folded(model)
     assert model.training
+    assert list(model.state_dict()) == list(before)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.requires_grad for parameter in model.parameters())
 
@@ -47,3 +72,20 @@ def test_a_normalisation_without_a_layer_before_it_stays() -> None:
     layers = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)).eval()
     images = torch.randn(2, 3, 4, 4)
     assert torch.equal(folded(layers)(images), layers(images))
+
+
+class Undeclared(nn.Module):
+    """Normalises before it convolves, under names that often mean the other order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.conv1(self.bn1(images))  # type: ignore[no-any-return]
+
+
+def test_names_alone_say_nothing() -> None:
+    module, images = trained(Undeclared()).eval(), torch.randn(2, 3, 4, 4)
+    assert norms(folded(module)) == ["bn1"]
+    assert torch.equal(folded(module)(images), module(images))

@@ -1,6 +1,8 @@
 """A network made ready for use: batch normalisation folded into the layer before it."""
 
 import copy
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import TypeVar
 
 from torch import nn
@@ -12,19 +14,30 @@ M = TypeVar("M", bound=nn.Module)
 def folded(model: M) -> M:
     """Return a copy in evaluation mode whose outputs are the same to rounding, computed in fewer passes.
 
-    In every ``nn.Sequential``, a convolution or linear layer and the batch normalisation after it become one.
+    A convolution or linear layer and the batch normalisation that alone reads it become one. Which those are
+    is plain in an ``nn.Sequential``; any other module says it: ``normalised_by``, name -> name of the two.
     """
     ready = copy.deepcopy(model).eval().requires_grad_(False)
-    for module in ready.modules():
-        if isinstance(module, nn.Sequential):
-            _fold(module)
+    for module in list(ready.modules()):
+        for name, reader in _followed(module):
+            _fold(module, name, reader)
     return ready
 
 
-def _fold(layers: nn.Sequential) -> None:
-    for index in range(len(layers) - 1):
-        layer, norm = layers[index], layers[index + 1]
-        if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            layers[index], layers[index + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
-        elif isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
-            layers[index], layers[index + 1] = fuse_linear_bn_eval(layer, norm), nn.Identity()
+def _followed(module: nn.Module) -> Iterable[tuple[str, str]]:
+    """Return names of sub-modules, each with that of the only one which reads its output."""
+    if isinstance(module, nn.Sequential):
+        return pairwise(module._modules)
+    return getattr(module, "normalised_by", {}).items()
+
+
+def _fold(owner: nn.Module, name: str, reader: str) -> None:
+    layer, norm = owner.get_submodule(name), owner.get_submodule(reader)
+    if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        one: nn.Module = fuse_conv_bn_eval(layer, norm)
+    elif isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+        one = fuse_linear_bn_eval(layer, norm)
+    else:
+        return
+    setattr(owner, name, one)
+    setattr(owner, reader, nn.Identity())

@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 from operator import mul
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -36,6 +36,8 @@ class ResNet(Trunk):
         stem: ``imagenet``, a 7x7 convolution and max pooling, of stride 2 each; or ``cifar``, a 3x3
             convolution of stride 1 for images of 32x32 (SAL, Table 4).
     """
+
+    normalised_by: ClassVar = {"conv1": "bn1"}
 
     def __init__(
         self,
@@ -89,6 +91,8 @@ class BasicBlock(nn.Module):
         dilation: of the second.
     """
 
+    normalised_by: ClassVar = {"conv1": "bn1", "conv2": "bn2"}
+
     def __init__(self, inputs: int, width: int, stride: int, entry: int, dilation: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=entry, dilation=entry, bias=False)
@@ -116,6 +120,7 @@ class Bottleneck(nn.Module):
     """
 
     expansion = 4
+    normalised_by: ClassVar = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3"}
 
     def __init__(self, inputs: int, width: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
