@@ -216,3 +216,20 @@ def test_recipes_are_shown_and_listed(capsys: pytest.CaptureFixture[str]) -> Non
     assert {"han-small", "han-medium", "han-large", "han-small-fast"} <= {entry["name"] for entry in listed}
     call("recipe", "list")
     assert "HAN(Small) as published" in capsys.readouterr().out
+
+
+def test_a_test_part_without_any_match_is_refused_before_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "one-camera", tmp_path / "run"
+    for path in data.glob("*/*_c1s1_*.jpg"):
+        copy = root / path.relative_to(data)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.symlink_to(path)
+    training = ("train", "han-small-fast", "--data", root, "--epochs", 1, "--out", out, *sets())
+    with pytest.raises(UserError, match=r"None of the 3 queries .* own camera only.*--no-cross-camera"):
+        call(*training)
+    assert not out.exists()
+    trained = call_json(capsys, *training, "--no-cross-camera")
+    assert trained["scores"]["queries"] == 3
+    assert call_json(capsys, "evaluate", out)["mAP"] == trained["scores"]["mAP"]

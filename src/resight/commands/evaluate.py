@@ -20,6 +20,7 @@ def evaluate(
     data: Path | None = None,
     holdout: int | None = None,
     pattern: str | None = None,
+    cross_camera: bool = True,
     branches: Literal["global", "local", "both"] = "both",
     metric: Literal["cosine", "euclidean"] = "cosine",
     ap: Literal["mean", "trapezoid"] = "mean",
@@ -35,6 +36,7 @@ def evaluate(
         data: folder of crops; by default what the run was tested on.
         holdout: persons to hold out for testing, where the set has no test part.
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
+        cross_camera: with --no-cross-camera, crops under the query's own camera count too.
         branches: which part of the descriptor to use.
         metric: cosine similarity or Euclidean distance.
         ap: average precision: mean of the precision at each match, or by trapezoids as Market-1501's script.
@@ -43,6 +45,7 @@ def evaluate(
         report: also write the report on this data set to that file.
         json: print one JSON object.
     """
+    from resight.data.check import refuse_without_match
     from resight.data.opening import open_benchmark
     from resight.device import resolve_device
     from resight.evaluation.scores import evaluate as score
@@ -55,13 +58,14 @@ def evaluate(
     if report is not None and opened is None:
         raise UserError("A report tells of a run: name the run's folder instead of the weights file.")
     if data is not None:
-        benchmark = open_benchmark(data, holdout=holdout, pattern=pattern)
+        benchmark = open_benchmark(data, holdout=holdout, pattern=pattern, cross_camera=cross_camera)
         if opened is not None:
             _warn_of_trained(opened, benchmark)
     elif opened is not None:
         benchmark = _own_benchmark(opened)
     else:
         raise UserError("Name the data to score the weights on: --data FOLDER.")
+    refuse_without_match(benchmark)
     for note in benchmark.notes:
         say(f"Note: {note}")
     model = (
@@ -97,7 +101,12 @@ def _own_benchmark(run: "Run") -> "Benchmark":
     from resight.data.opening import open_benchmark
 
     data = run.info["data"]
-    return open_benchmark(Path(data["path"]), holdout=data["holdout"], pattern=data["pattern"])
+    return open_benchmark(
+        Path(data["path"]),
+        holdout=data["holdout"],
+        pattern=data["pattern"],
+        cross_camera=data["cross_camera"],
+    )
 
 
 def _warn_of_trained(run: "Run", benchmark: "Benchmark") -> None:

@@ -23,6 +23,7 @@ def train(
     out: Path | None = None,
     holdout: int | None = None,
     pattern: str | None = None,
+    cross_camera: bool = True,
     overrides: Annotated[Sequence[str], Parameter(name="--set", negative="")] = (),
     epochs: int | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
@@ -39,6 +40,7 @@ def train(
         out: folder of the run; runs/RECIPE by default.
         holdout: persons to hold out for testing (the last ones); 0 trains on all.
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
+        cross_camera: with --no-cross-camera, crops under the query's own camera count too.
         overrides: key.path=value, such as stages.0.optimizer.lr=0.01; may be given several times.
         epochs: instead of the recipe's.
         resume: go on with a run that was stopped or killed.
@@ -47,6 +49,7 @@ def train(
         skip_unreadable: leave unreadable images out, and count them.
         json: print one JSON object.
     """
+    from resight.data.check import refuse_without_match
     from resight.data.opening import open_benchmark
     from resight.evaluation.scores import evaluate
     from resight.report.page import write_report
@@ -63,10 +66,12 @@ def train(
         if data is None:
             opened = earlier.info["data"]
             data, holdout, pattern = Path(opened["path"]), opened["holdout"], opened["pattern"]
+            cross_camera = opened["cross_camera"]
     loaded = _load(source, overrides, epochs)
     if data is None:
         raise UserError("Name the data to train on: --data FOLDER.")
-    benchmark = open_benchmark(data, holdout=holdout, pattern=pattern)
+    benchmark = open_benchmark(data, holdout=holdout, pattern=pattern, cross_camera=cross_camera)
+    refuse_without_match(benchmark)
     for note in benchmark.notes:
         say(f"Note: {note}")
     run = train_recipe(

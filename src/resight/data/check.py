@@ -157,6 +157,28 @@ def check_benchmark(benchmark: Benchmark) -> Check:
     )
 
 
+def refuse_without_match(benchmark: Benchmark) -> None:
+    """Refuse a test part in which nothing can be found, before hours of training or embedding go by.
+
+    Raises:
+        UserError: no query has a match in the gallery; the sentence says which rule removed how many.
+    """
+    if not benchmark.query:
+        return
+    matches = count_matches(benchmark)
+    if not matches.with_match:
+        advice = (
+            " If the camera labels do not tell cameras apart, let crops of the same camera count with "
+            "--no-cross-camera."
+            if matches.same_camera_only
+            else ""
+        )
+        raise UserError(
+            f"None of the {matches.queries} queries in {benchmark.root} has a match in the gallery of "
+            f"{len(benchmark.gallery)} crops: {matches.why_none()}.{advice}"
+        )
+
+
 def count_matches(benchmark: Benchmark) -> Matches:
     """Count which queries have a match in the gallery by the protocol, and why the others have none."""
     of_person = Counter(crop.person for crop in benchmark.gallery)

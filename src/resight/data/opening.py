@@ -1,9 +1,10 @@
 """Opening a data set: find the reader that knows its layout, then hold a test out where none is given."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol as Interface
 
-from resight.data.benchmark import Benchmark
+from resight.data.benchmark import EVERY_OTHER_IMAGE, Benchmark
 from resight.data.splitting import hold_out, only_persons
 from resight.errors import UserError
 from resight.registry import Registry
@@ -28,7 +29,9 @@ class Reader(Interface):
         """
 
 
-def open_benchmark(path: Path | str, *, holdout: int | None = None, pattern: str | None = None) -> Benchmark:
+def open_benchmark(
+    path: Path | str, *, holdout: int | None = None, pattern: str | None = None, cross_camera: bool = True
+) -> Benchmark:
     """Read a data set of crops: Market-1501 layout, or one sub-folder a person.
 
     Args:
@@ -38,6 +41,8 @@ def open_benchmark(path: Path | str, *, holdout: int | None = None, pattern: str
             test. With a number, a test part that the set has is left alone.
         pattern: regular expression with named groups ``person`` and/or ``camera``, searched in each file's
             path relative to the folder; without ``person``, the sub-folder is the person.
+        cross_camera: False lets crops under the query's own camera count too, for sets whose cameras are
+            known but do not tell anything apart.
 
     Raises:
         UserError: the folder is missing or empty, names do not match, or there are fewer persons than are to
@@ -50,9 +55,8 @@ def open_benchmark(path: Path | str, *, holdout: int | None = None, pattern: str
         raise UserError(f"{root} is a file. Name the folder that holds the crops.")
     benchmark = _reader(root, pattern).read(root, pattern)
     has_test = bool(benchmark.query or benchmark.gallery)
-    if has_test and holdout is None:
-        return only_persons(benchmark)
-    return hold_out(benchmark, holdout)
+    benchmark = only_persons(benchmark) if has_test and holdout is None else hold_out(benchmark, holdout)
+    return benchmark if cross_camera else replace(benchmark, protocol=EVERY_OTHER_IMAGE)
 
 
 def _reader(root: Path, pattern: str | None) -> Reader:

@@ -122,6 +122,7 @@ def describe_data(benchmark: Benchmark) -> dict[str, Any]:
         "name": benchmark.name,
         "path": str(benchmark.root.absolute()),
         "protocol": benchmark.protocol.name,
+        "cross_camera": benchmark.protocol.cross_camera,
         "counts": {name: _counts(crops) for name, crops in splits.items()},
         "notes": list(benchmark.notes),
     }

@@ -21,8 +21,8 @@ from resight.models.pretrained import load_pretrained
 from resight.models.weights import save_weights
 from resight.progress import clock, say
 from resight.seeds import derive_seed
-from resight.training.loop import Loop
 from resight.training.fitting import bare_model
+from resight.training.loop import Loop
 from resight.training.recipe import Recipe, parse_recipe
 from resight.training.run import (
     INFO,
