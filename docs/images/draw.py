@@ -1,23 +1,320 @@
-"""Draw the pictures of the README from the demo's run, which shows synthetic people only.
+"""Draw the pictures of the README and of docs/methods, all of synthetic people that no run has trained on.
 
-make demo && python docs/images/draw.py runs/demo
+make demo
+for recipe in sal-fast sona-2-fast sharp-fast sn-fast; do
+    resight train $recipe --data runs/demo/synthetic-people
+done
+python docs/images/draw.py runs/demo/synthetic-people runs/demo/run runs/*-fast
 """
 
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional
+
 import resight
-from resight.commands.demo import PEOPLE, RUN
-from resight.report.lists import ranked_lists, ranked_lists_png
+from resight.data.benchmark import Benchmark
+from resight.data.crop import Crop
+from resight.data.images import read_image
+from resight.losses.mining import squared_distances
+from resight.losses.support_neighbour import SupportNeighbour
+from resight.losses.term import TERMS
+from resight.models.attention.second_order import SecondOrder
+from resight.models.attention.sharp import Sharp, sample, stretched
+from resight.models.network import Network, build_model
+from resight.models.representation import Representation
+from resight.report.lists import INK, RIGHT, WRONG, ranked_lists, ranked_lists_png
+from resight.report.pictures import heat_overlay
+from resight.seeds import derive_seed
+from resight.training.run import Run
+
+FOLDER = Path(__file__).parent
+REGION_COLOURS = ("#e5484d", "#3b82f6", "#22a06b", "#f5a524")
+FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 11)
+CROPS = 6
+
+Pixels = NDArray[np.uint8]
 
 
-def main(demo: Path) -> None:
-    benchmark = resight.open_benchmark(demo / PEOPLE)
-    embedded = resight.embed_benchmark(resight.Run.open(demo / RUN).load_model(), benchmark)
+@dataclass
+class Tile:
+    """One small picture of a sheet: pixels, a note under it, and what is drawn on it."""
+
+    pixels: Pixels
+    note: str = ""
+    frame: str = ""
+    dot: tuple[float, float] | None = None  # (x, y) in fractions
+    boxes: Sequence[Sequence[float]] = ()  # (left, top, right, bottom) in fractions
+
+
+def main(data: Path, folders: Sequence[Path]) -> None:
+    benchmark = resight.open_benchmark(data)
+    for folder in folders:
+        run = Run.open(folder)
+        for draw in FIGURES.get(run.recipe.name, ()):
+            draw(run, benchmark)
+            print(f"{run.recipe.name}: {draw.__name__}")
+
+
+def ranked(run: Run, benchmark: Benchmark) -> None:
+    embedded = resight.embed_benchmark(run.load_model(), benchmark)
     scores = resight.evaluate(embedded.query, embedded.gallery, benchmark.protocol)
     lists = ranked_lists(embedded, scores, benchmark.protocol, count=1, hits=9)
-    ranked_lists_png(lists, Path(__file__).with_name("ranked-lists.png"), width=64, scale=2)
+    path = FOLDER / "ranked-lists.png"
+    ranked_lists_png(lists, path, width=64, scale=2)
+    save(Image.open(path), path.name)
+
+
+def han(run: Run, benchmark: Benchmark) -> None:
+    """HAN's regions and soft maps at its three levels."""
+    model = run.load_model("cpu")
+    pixels = read(some_crops(benchmark, CROPS), model)
+    found = look(model, pixels)
+    rows = {}
+    for level in ("1", "2", "3"):
+        boxes = found.regions[f"level{level}"].clamp(0, 1).tolist()
+        rows[f"regions,\nlevel {level}"] = [
+            Tile(crop, boxes=own) for crop, own in zip(pixels, boxes, strict=True)
+        ]
+    for level in ("1", "2", "3"):
+        rows[f"soft map,\nlevel {level}"] = overlays(pixels, found.attention[f"soft{level}"])
+    sheet(rows, "han.png")
+
+
+def sal(run: Run, benchmark: Benchmark) -> None:
+    """SAL's three maps."""
+    model = run.load_model("cpu")
+    pixels = read(some_crops(benchmark, CROPS), model)
+    found = look(model, pixels)
+    maps = {name: found.attention[name] for name in ("stage4", "stage5", "stage6")}
+    rows = {"crop": [Tile(crop) for crop in pixels]}
+    for name, heat in maps.items():
+        rows[name.replace("stage", "stage ")] = overlays(pixels, heat)
+    apart = sum((maps["stage6"] - maps[name]).square().sum((1, 2)) for name in ("stage4", "stage5"))
+    for tile, distance in zip(rows["stage 6"], apart.tolist(), strict=True):
+        tile.note = f"L_sac {distance:.2f}"
+    sheet(rows, "sal.png")
+
+
+SEEN_FROM = {
+    "the head": (0.12, 0.5),
+    "the chest": (0.35, 0.5),
+    "a knee": (0.7, 0.45),
+    "the ground": (0.95, 0.1),
+}
+"""Row and column of the reference positions, in fractions."""
+
+
+def sona(run: Run, benchmark: Benchmark) -> None:
+    """What a few positions attend to in second-order attention, as multiples of an even spread."""
+    model = run.load_model("cpu")
+    pixels = read(some_crops(benchmark, CROPS), model)
+    module = next(part for part in model.modules() if isinstance(part, SecondOrder))
+    (given,) = inputs_of(module, model, pixels)
+    height, width = given.shape[2:]
+    rows = {"crop": [Tile(crop) for crop in pixels]}
+    for name, (down, right) in SEEN_FROM.items():
+        row, column = int(down * height), int(right * width)
+        with torch.inference_mode():
+            weights = module.seen_from(given, row, column) * height * width
+        tiles = overlays(pixels, weights)
+        for tile, own in zip(tiles, weights, strict=True):
+            tile.dot = (column + 0.5) / width, (row + 0.5) / height
+            tile.note = f"{own.min():.2f}–{own.max():.2f}"
+        rows[f"seen from\n{name}"] = tiles
+    sheet(rows, "sona.png")
+
+
+def sharp(run: Run, benchmark: Benchmark) -> None:
+    """Sharp attention's masks: their mean over channels, block by block."""
+    model = run.load_model("cpu")
+    pixels = read(some_crops(benchmark, CROPS), model)
+    found = look(model, pixels)
+    rows = {"crop": [Tile(crop) for crop in pixels]}
+    for name, mask in found.attention.items():
+        rows[f"mask after\n{name.replace('layer', 'block ')}"] = overlays(pixels, mask.mean(1))
+    sheet(rows, "sharp.png")
+
+
+def sharp_draws(run: Run, benchmark: Benchmark) -> None:
+    """One channel after block 1: what is sampled, some draws, and the soft gate."""
+    model = run.load_model("cpu")
+    pixels = read(some_crops(benchmark, 4), model)
+    module = next(part for part in model.modules() if isinstance(part, Sharp))
+    (given,) = inputs_of(module, model, pixels)
+    with torch.inference_mode():
+        source = module.context(given)
+        share = stretched(source)
+        channel = int(share.var((2, 3)).mean(0).argmax())
+        torch.manual_seed(0)
+        columns = {
+            "crop": None,
+            "π₁ (Eq. 3)": share,
+            "draw, τ = 1": sample(share, torch.tensor(1.0), noisy=True),
+            "draw, τ = 0.5": sample(share, torch.tensor(0.5), noisy=True),
+            "test, τ = 0.5": sample(share, torch.tensor(0.5), noisy=False),
+            "soft gate": torch.sigmoid(source),
+        }
+    rows = {
+        f"crop {index + 1}": [
+            Tile(crop) if values is None else Tile(coloured(values[index, channel].numpy()))
+            for values in columns.values()
+        ]
+        for index, crop in enumerate(pixels)
+    }
+    sheet(rows, "sharp-draws.png", heads=list(columns))
+
+
+def neighbours(run: Run, benchmark: Benchmark) -> None:
+    """The support neighbours of two anchors, before training and after it."""
+    (settings,) = (term for term in run.recipe.stages[0].objective if term.term == "support-neighbour")
+    term = TERMS.build(settings.term, **settings.settings)
+    assert isinstance(term, SupportNeighbour)
+    crops = [crop for crop in benchmark.query if crop.person in people(benchmark)[:8]]
+    after = run.load_model("cpu")
+    torch.manual_seed(derive_seed(run.recipe.seed, "model"))
+    before = build_model(after.name, after.persons, **after.settings).eval()
+    pixels = read(crops, after)
+    persons = torch.tensor([crop.person for crop in crops])
+    rows: dict[str, list[Tile]] = {}
+    for anchor in (0, 13):
+        for when, model in {"before": before, "after": after}.items():
+            embedding = functional.normalize(look(model, pixels).branches["global"].embedding, dim=1)
+            distance = squared_distances(embedding)[anchor]
+            order = [int(place) for place in distance.argsort() if place != anchor][: term.neighbours]
+            anchor_tile = Tile(read_image(crops[anchor].path), "anchor", INK)
+            rows[f"person {len(rows) // 2 + 1},\n{when}"] = [anchor_tile] + [
+                Tile(
+                    read_image(crops[place].path),
+                    f"{distance[place]:.2f}",
+                    RIGHT if persons[place] == persons[anchor] else WRONG,
+                )
+                for place in order
+            ]
+    sheet(rows, "sn.png", size=(124, 62))
+
+
+FIGURES: dict[str, Sequence[Callable[[Run, Benchmark], None]]] = {
+    "han-small-fast": (ranked, han),
+    "sal-fast": (sal,),
+    "sona-2-fast": (sona,),
+    "sharp-fast": (sharp, sharp_draws),
+    "sn-fast": (neighbours,),
+}
+"""Recipe -> the pictures that a run of it is good for."""
+
+
+def people(benchmark: Benchmark) -> list[int]:
+    """Return the test persons in order."""
+    return sorted({crop.person for crop in benchmark.query})
+
+
+def some_crops(benchmark: Benchmark, count: int) -> list[Crop]:
+    """Choose a query of each of some persons, spread over the set, under one camera after the other."""
+    persons = people(benchmark)
+    chosen = [persons[index * len(persons) // count] for index in range(count)]
+    queries = {person: [crop for crop in benchmark.query if crop.person == person] for person in chosen}
+    return [queries[person][index % len(queries[person])] for index, person in enumerate(chosen)]
+
+
+def read(crops: Sequence[Crop], model: Network) -> Pixels:
+    """Return crops as uint8 [N, H, W, 3] at the model's input size."""
+    return np.stack([read_image(crop.path, model.input_size) for crop in crops])
+
+
+def look(model: Network, pixels: Pixels) -> Representation:
+    """Return what the model says of crops."""
+    with torch.inference_mode():
+        found: Representation = model(model.normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2)))
+    return found
+
+
+def inputs_of(module: torch.nn.Module, model: Network, pixels: Pixels) -> tuple[Tensor, ...]:
+    """Return what a module inside the model is given for crops."""
+    seen: list[tuple[Tensor, ...]] = []
+    handle = module.register_forward_pre_hook(lambda _, given: seen.append(given))
+    look(model, pixels)
+    handle.remove()
+    return seen[0]
+
+
+def overlays(pixels: Pixels, maps: Tensor) -> list[Tile]:
+    """Lay maps [N, h, w] over crops; the note says their range."""
+    return [
+        Tile(heat_overlay(enlarged(crop, TILE), heat), f"{heat.min():.2f}–{heat.max():.2f}")
+        for crop, heat in zip(pixels, maps.numpy(), strict=True)
+    ]
+
+
+def coloured(values: NDArray[np.float32]) -> Pixels:
+    """Return values in [0, 1] as colours, blue for 0 and yellow for 1."""
+    return np.asarray(255 * matplotlib.colormaps["plasma"](values)[..., :3]).astype(np.uint8)
+
+
+TILE = (168, 84)
+"""Height and width of a tile in pixels, where nothing else is said."""
+
+
+def enlarged(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    smooth = pixels.shape[0] > 64  # maps have fewer rows, and show their cells
+    how = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), how))
+
+
+def sheet(
+    rows: dict[str, list[Tile]], name: str, *, heads: Sequence[str] = (), size: tuple[int, int] = TILE
+) -> None:
+    """Draw rows of tiles, each with its label at the left."""
+    height, width = size
+    gap, caption, head = 6, 16, 22 if heads else 4
+    left = gap + max(int(FONT.getlength(line)) for label in rows for line in label.split("\n")) + gap
+    tall = {
+        label: height + (caption if any(tile.note for tile in tiles) else gap)
+        for label, tiles in rows.items()
+    }
+    columns = max(map(len, rows.values()))
+    picture = Image.new("RGB", (left + columns * (width + gap), head + sum(tall.values())), "white")
+    draw = ImageDraw.Draw(picture)
+    for place, text in enumerate(heads):
+        draw.text((left + place * (width + gap) + width / 2, head / 2), text, INK, FONT, anchor="mm")
+    top = head
+    for label, tiles in rows.items():
+        draw.text((gap, top + height / 2), label, INK, FONT, anchor="lm")
+        for place, tile in enumerate(tiles):
+            x = left + place * (width + gap)
+            picture.paste(Image.fromarray(enlarged(tile.pixels, size)), (x, top))
+            decorate(draw, tile, x, top, width, height)
+            if tile.note:
+                draw.text((x + width / 2, top + height + 8), tile.note, tile.frame or INK, FONT, anchor="mm")
+        top += tall[label]
+    save(picture, name)
+
+
+def decorate(draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, width: int, height: int) -> None:
+    """Draw a tile's regions, its dot and its frame."""
+    for colour, (left, top, right, bottom) in zip(REGION_COLOURS, tile.boxes, strict=False):
+        edges = (x + left * width, y + top * height, x + right * width - 1, y + bottom * height - 1)
+        draw.rectangle(edges, outline=colour, width=2)
+    if tile.dot:
+        across, down = x + tile.dot[0] * width, y + tile.dot[1] * height
+        draw.ellipse((across - 5, down - 5, across + 5, down + 5), fill="#22d36b", outline="black", width=2)
+    if tile.frame:
+        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=tile.frame, width=3)
+
+
+def save(picture: Image.Image, name: str) -> None:
+    """Write a picture with a palette, which makes the file a third as large."""
+    palette = picture.convert("RGB").quantize(256, kmeans=1, dither=Image.Dither.NONE)
+    palette.save(FOLDER / name, optimize=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), [Path(folder) for folder in sys.argv[2:]])
