@@ -42,7 +42,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def trained(model: M) -> M:
-    """Give batch normalisation statistics and weights that are not those of the start, and attention a say."""
+    """Give batch normalisation weights and statistics unlike those of the start, and attention a say."""
     for part in model.modules():
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(part.running_mean, std=0.1)

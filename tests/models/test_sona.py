@@ -269,9 +269,9 @@ def test_it_can_be_traced_and_exported() -> None:
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"attention": {"layer5": SECOND}}, "no layer 'layer5'"),
-        ({"branch_attention": {"lokal": SECOND}}, "Did you mean 'local'"),
-        ({"branch_attention": {"local": SECOND}, "local": False}, "no layer 'local'"),
+        ({"attention": {"layer5": SECOND}}, "^attention: the network has no layer 'layer5'"),
+        ({"branch_attention": {"lokal": SECOND}}, "no branch 'lokal'. Did you mean 'local'"),
+        ({"branch_attention": {"local": SECOND}, "local": False}, "^branch_attention: .* no branch 'local'"),
     ],
 )
 def test_attention_where_there_is_no_such_place_is_refused(settings: dict[str, Any], complaint: str) -> None:

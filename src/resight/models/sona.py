@@ -91,7 +91,9 @@ class SONA(TrunkNetwork):
         super().__init__(trunk, attention, input_size, views)
         width = self.out_channels
         branches = ("global", "local") if local else ("global",)
-        self.branch_attentions = Attentions(dict.fromkeys(branches, width), branch_attention)
+        self.branch_attentions = Attentions(
+            dict.fromkeys(branches, width), branch_attention, "branch_attention", "branch"
+        )
         self.global_head = Head(width, global_size, persons)
         self.local_head = None
         if local:

@@ -73,18 +73,24 @@ class Attentions(nn.Module):
     Args:
         channels: layer -> channels of its output.
         parts: layer -> the modules after it, as a recipe names them.
+        setting, place: what messages call the parts and a layer.
 
     Raises:
         UserError: there is no such layer.
     """
 
-    def __init__(self, channels: Mapping[str, int], parts: AttentionParts) -> None:
+    def __init__(
+        self,
+        channels: Mapping[str, int],
+        parts: AttentionParts,
+        setting: str = "attention",
+        place: str = "layer",
+    ) -> None:
         super().__init__()
         for layer, chosen in (parts or {}).items():
             if layer not in channels:
                 raise UserError(
-                    f"attention: the network has no layer '{layer}'.{did_you_mean(layer, channels)} "
-                    f"Its layers: {', '.join(channels)}."
+                    f"{setting}: the network has no {place} '{layer}'.{did_you_mean(layer, channels)}"
                 )
             built = [ATTENTIONS.make(part, channels[layer]) for part in _sequence(chosen)]
             self.add_module(layer, nn.ModuleList(built))
@@ -111,6 +117,10 @@ class TrunkNetwork(Network):
     Args:
         trunk, attention: as recipes name them.
         input_size, views: see ``Network``.
+
+    Raises:
+        UserError: the input is smaller than the trunk's stride, or there is no layer that attention is wanted
+            after.
     """
 
     def __init__(
@@ -122,6 +132,13 @@ class TrunkNetwork(Network):
     ) -> None:
         super().__init__(input_size, views=views)
         self.trunk = TRUNKS.make(trunk)
+        least = max(self.trunk.strides.values())
+        if min(input_size) < least:
+            raise UserError(
+                f"input_size: height and width must be at least {least} pixels, which one step of the "
+                f"trunk's coarsest map covers; got {input_size[0]} x {input_size[1]}. Take larger crops, or "
+                "smaller strides."
+            )
         self.attentions = Attentions(self.trunk.channels, attention)
 
     @property

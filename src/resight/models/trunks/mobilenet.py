@@ -23,7 +23,7 @@ class MobileNet(Trunk):
         width: multiplies all channels (Section 3.3, "width multiplier"); the paper has 1, 0.75, 0.5, 0.25.
     """
 
-    def __init__(self, *, width: Annotated[float, Field(ge=0.125, le=4)] = 1.0) -> None:
+    def __init__(self, *, width: Annotated[float, Field(gt=0, le=4, multiple_of=0.125)] = 1.0) -> None:
         super().__init__()
         self.channels = {name: round(channels * width) for name, (channels, _) in LAYERS.items()}
         self.strides = {name: 4 << number for number, name in enumerate(LAYERS)}

@@ -31,7 +31,7 @@ class OSNet(Trunk):
         width: multiplies all channels (the paper's beta: 1, 0.75, 0.5 and 0.25).
     """
 
-    def __init__(self, *, width: Annotated[float, Field(ge=0.125, le=4)] = 1.0) -> None:
+    def __init__(self, *, width: Annotated[float, Field(gt=0, le=4, multiple_of=0.125)] = 1.0) -> None:
         super().__init__()
         first, second, third, fourth = (round(channels * width) for channels in CHANNELS)
         self.first = nn.Sequential(
