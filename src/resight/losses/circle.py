@@ -28,6 +28,8 @@ class Circle(EmbeddingTerm):
         branches: names of the branches to train; every branch by default.
     """
 
+    needs_positives = True
+
     def __init__(
         self,
         *,

@@ -30,6 +30,8 @@ class Quadruplet(EmbeddingTerm):
         branches: names of the branches to train; every branch by default.
     """
 
+    needs_positives = True
+
     def __init__(
         self,
         *,

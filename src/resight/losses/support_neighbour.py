@@ -34,6 +34,8 @@ class SupportNeighbour(EmbeddingTerm):
         branches: names of the branches to train; every branch by default.
     """
 
+    needs_positives = True
+
     def __init__(
         self,
         *,

@@ -1,7 +1,7 @@
 """The contract of a loss term, the registry of terms, and the base of terms on embeddings."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -25,7 +25,12 @@ class Term(nn.Module):
 
     Subclasses are registered as ``@TERMS.register("name")``; what a recipe may set are the keyword-only
     parameters of the constructor, with the paper's values as defaults.
+
+    Attributes:
+        needs_positives: whether it learns only from crops whose person has another crop in the batch.
     """
+
+    needs_positives: ClassVar[bool] = False
 
     def prepare(self, example: Representation, persons: int) -> None:
         """Check that the model feeds this term, and make what it learns whose shape depends on it.

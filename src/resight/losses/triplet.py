@@ -29,6 +29,8 @@ class Triplet(EmbeddingTerm):
         branches: names of the branches to train; every branch by default.
     """
 
+    needs_positives = True
+
     def __init__(
         self,
         *,

@@ -1,5 +1,6 @@
 """Whether the parts of a recipe fit each other: found when it is read, before any data are."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,7 @@ from resight.losses.objective import Objective
 from resight.losses.term import TERMS
 from resight.models.complexity import example
 from resight.models.network import Network, build_model
+from resight.models.representation import Representation
 from resight.training.components import Component
 
 if TYPE_CHECKING:
@@ -35,26 +37,35 @@ def misfits(recipe: "Recipe") -> list[tuple[str, str]]:
         shapes = example(model)
     except UserError as error:
         return [("model", str(error))]
-    found: list[tuple[str, str]] = []
-    for number, stage in enumerate(recipe.stages):
-        terms = [
-            (item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in stage.objective
-        ]
-        try:
-            Objective(terms, shapes, PERSONS)
-        except UserError as error:
-            found.append((f"stages.{number}.objective", str(error)))
-        size = _augmented_size(stage, model.picture_size)
-        if size != model.input_size:
-            found.append(
-                (
-                    f"stages.{number}.augment",
-                    f"The model takes {model.input_size[0]} x {model.input_size[1]} pixels; the augmentation "
-                    f"makes {size[0]} x {size[1]} of its pictures of {model.picture_size[0]} x "
-                    f"{model.picture_size[1]}. Add random-resized-crop, or set its size.",
-                )
-            )
-    return found
+    return [
+        (f"stages.{number}.{place}", sentence)
+        for number, stage in enumerate(recipe.stages)
+        for place, sentence in _misfits_of(stage, model, shapes)
+    ]
+
+
+def _misfits_of(stage: "Stage", model: Network, shapes: Representation) -> Iterator[tuple[str, str]]:
+    """Yield (place in the stage, sentence)."""
+    terms = [(item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in stage.objective]
+    try:
+        Objective(terms, shapes, PERSONS)
+    except UserError as error:
+        yield "objective", str(error)
+    idle = [f"'{name}'" for name, _, term in terms if term.needs_positives]
+    if idle and stage.sampler.name == "pk" and stage.sampler.settings["crops"] == 1:
+        yield (
+            "sampler",
+            "With one crop of each person in a batch, no crop has another of its person beside it, and "
+            f"{' and '.join(idle)} would learn nothing. Set crops to 2 or more.",
+        )
+    size = _augmented_size(stage, model.picture_size)
+    if size != model.input_size:
+        yield (
+            "augment",
+            f"The model takes {model.input_size[0]} x {model.input_size[1]} pixels; the augmentation makes "
+            f"{size[0]} x {size[1]} of its pictures of {model.picture_size[0]} x {model.picture_size[1]}. "
+            "Add random-resized-crop, or set its size.",
+        )
 
 
 def _augmented_size(stage: "Stage", size: tuple[int, int]) -> tuple[int, int]:
