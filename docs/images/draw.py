@@ -194,12 +194,12 @@ def neighbours(run: Run, benchmark: Benchmark) -> None:
             rows[f"person {len(rows) // 2 + 1},\n{when}"] = [anchor_tile] + [
                 Tile(
                     read_image(crops[place].path),
-                    f"{distance[place]:.2f}",
+                    f"{'✓' if persons[place] == persons[anchor] else '✗'} {distance[place]:.2f}",
                     RIGHT if persons[place] == persons[anchor] else WRONG,
                 )
                 for place in order
             ]
-    sheet(rows, "sn.png", size=(124, 62))
+    sheet(rows, "sn.png", size=(112, 56))
 
 
 FIGURES: dict[str, Sequence[Callable[[Run, Benchmark], None]]] = {
