@@ -1,7 +1,9 @@
 """Draw the pictures of the README and of docs/methods, all of synthetic people that no run has trained on.
 
 resight synthesize people --persons 260 --test-persons 60 --cameras 4 --crops 3 --height 128
-for recipe in han-small-fast sal-fast sona-2-fast sharp-fast sn-fast; do resight train $recipe --data people; done
+for recipe in han-small-fast sal-fast sona-2-fast sharp-fast sn-fast; do
+    resight train $recipe --data people
+done
 python docs/images/draw.py people runs/*-fast
 """
 
