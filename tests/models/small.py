@@ -1,9 +1,11 @@
 """Every network that comes with Resight, in every variant that has a name, small enough for quick tests."""
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from resight.models.network import MODELS, Network, build_model
 
@@ -25,30 +27,42 @@ def every_variant() -> list[tuple[str, str]]:
 def small(name: str, variant: str) -> Network:
     """Build a variant with a light trunk, narrow blocks and crops of 64x32, as after some training."""
     settings = MODELS.defaults(name, MODELS.get(name).variants.get(variant, {}))
-    changes: dict[str, Any] = {"input_size": (64, 32)}
+    height, width = settings["input_size"]
+    changes: dict[str, Any] = {"input_size": (min(height, 64), min(width, 32))}
     if "trunk" in settings:
         changes["trunk"] = settings["trunk"] | LIGHT.get(settings["trunk"]["name"], {})
     if "widths" in settings:
         changes["widths"] = (16, 32, 48)
-    return trained(build_model(name, PERSONS, **settings | changes))
-
-
-def pictures(model: Network, batch: int = 2) -> Tensor:
-    """Draw what ``embed`` takes."""
-    return torch.randn(batch, 3, *model.picture_size)
-
-
-M = TypeVar("M", bound=nn.Module)
-
-
-def trained(model: M) -> M:
-    """Give batch normalisation weights and statistics unlike those of the start, and attention a say."""
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            nn.init.normal_(part.running_mean, std=0.1)
-            nn.init.uniform_(part.running_var, 1.0, 3.0)
-            nn.init.uniform_(part.weight, 0.3, 1.0)
-            nn.init.normal_(part.bias, std=0.1)
-        elif isinstance(part, nn.Conv2d) and not part.weight.any():
-            nn.init.normal_(part.weight, std=0.1)
+    model = build_model(name, PERSONS, **settings | changes)
+    settle(model, model, model.input_size)
     return model
+
+
+def settle(model: nn.Module, run: Callable[[Tensor], object], size: tuple[int, int] = (64, 32)) -> None:
+    """Draw the normalisations' weights, wake the attention, and take the statistics of some pictures.
+
+    At the start a normalisation does next to nothing, and with statistics that are merely drawn a deep
+    network says the same of every picture: either would hide mistakes.
+
+    Args:
+        model: what to settle.
+        run: passes pictures through it.
+        size: height and width of the pictures.
+    """
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.normal_(norm.bias, std=0.3)
+        norm.momentum = 1.0
+    for part in model.modules():
+        if isinstance(part, nn.Conv2d) and not part.weight.any():
+            nn.init.normal_(part.weight, std=0.1)
+    with torch.no_grad():
+        run(pictures(size, 8))
+    for norm in norms:
+        norm.momentum = 0.1
+
+
+def pictures(size: tuple[int, int], batch: int = 2) -> Tensor:
+    """Draw smooth pictures [B, 3, *size]: white noise looks the same to a network that pools."""
+    return 2 * functional.interpolate(torch.randn(batch, 3, 4, 2), size, mode="bilinear")

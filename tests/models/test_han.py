@@ -15,7 +15,7 @@ from resight.models.attention.regions import cut_regions
 from resight.models.complexity import measure
 from resight.models.han import HAN, geometry
 from resight.models.heads import Classifier
-from resight.models.network import Network, build_model
+from resight.models.network import build_model
 from resight.models.units import Bottleneck, DepthwiseUnit, InceptionB
 
 TINY: dict[str, Any] = {"widths": (16, 32, 48), "input_size": (80, 32)}
@@ -302,33 +302,11 @@ def test_the_loss_moves_the_regions() -> None:
         assert (hard.place.bias.grad != 0).all()
 
 
-def test_evaluation_is_deterministic_and_does_not_depend_on_the_batch() -> None:
-    model, x = tiny().eval(), images(6)
-    together = model.embed(x)
-    assert torch.equal(together, model.embed(x))
-    torch.testing.assert_close(model.embed(x[2:3]), together[2:3])
-
-
 def test_memory_order_does_not_change_the_result() -> None:
     model, x = tiny().eval(), images()
     plain = model.embed(x)
     last = model.to(memory_format=torch.channels_last).embed(x.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(plain, last)
-
-
-@pytest.mark.parametrize("unit", ["depthwise", "inception", "residual"])
-def test_bfloat16_trains_and_embeds(unit: str) -> None:
-    model, x = tiny(unit=unit), images(8)
-    persons = torch.arange(8) % 5
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = model(x)
-    sum(functional.cross_entropy(b.logits.float(), persons) for b in found.branches.values()).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-    model.eval()
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        low = model.embed(x)
-    assert low.dtype == torch.float32
-    assert functional.cosine_similarity(low, model.embed(x)).min() > 0.99
 
 
 def test_it_learns_to_tell_a_few_pictures_apart() -> None:
@@ -343,21 +321,6 @@ def test_it_learns_to_tell_a_few_pictures_apart() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-
-
-class Embedder(nn.Module):
-    def __init__(self, model: Network) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model.embed(x)
-
-
-def test_it_can_be_exported() -> None:
-    module, other = Embedder(tiny().eval()), images(3)
-    exported = torch.export.export(module, (images(3),))
-    torch.testing.assert_close(exported.module()(other), module(other))
 
 
 def test_classifiers_belong_to_the_persons() -> None:

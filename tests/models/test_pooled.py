@@ -171,30 +171,3 @@ def test_mistakes_are_refused() -> None:
         build_model("pooled", 3, trunk="resnet-50")
     with pytest.raises(ValueError, match="greater than or equal to 32"):
         build_model("pooled", 3, trunk=TINY["trunk"], input_size=(16, 32))
-
-
-def test_evaluation_is_deterministic_and_bfloat16_close() -> None:
-    model = build_model("pooled", 3, **TINY, head="fc", attention={"layer2": "sharp"}).eval()
-    pictures = images()
-    once = model.embed(pictures)
-    assert torch.equal(once, model.embed(pictures))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        low = model.embed(pictures)
-    assert low.dtype == torch.float32
-    assert (low * once).sum(1).min() > 0.98
-
-
-def test_it_is_exported() -> None:
-    model = build_model("pooled", 3, **TINY, head="trinet", attention={"layer1": "sharp"}).eval()
-
-    class Embedder(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, pictures: Tensor) -> Tensor:
-            return self.model.embed(pictures)
-
-    pictures = images()
-    exported = torch.export.export(Embedder(), (pictures,)).module()
-    torch.testing.assert_close(exported(pictures), model.embed(pictures))

@@ -169,35 +169,6 @@ def test_attention_may_follow_the_last_stage_too() -> None:
     assert found.attention["layer5"].shape == found.features["layer5"].shape
 
 
-def test_evaluation_is_deterministic_and_bfloat16_close() -> None:
-    model = build_model("sal", 3, **TINY).eval()
-    pictures = images()
-    once = model.embed(pictures)
-    assert torch.equal(once, model.embed(pictures))
-    torch.testing.assert_close(once.norm(dim=1), torch.ones(2))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        low = model.embed(pictures)
-    assert (low * once).sum(1).min() > 0.98
-
-
-def test_it_is_traced_and_exported() -> None:
-    model = build_model("sal", 3, **TINY).eval()
-
-    class Embedder(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, pictures: Tensor) -> Tensor:
-            return self.model.embed(pictures)
-
-    pictures, embedder = images(), Embedder()
-    expected = embedder(pictures)
-    torch.testing.assert_close(torch.jit.trace(embedder, pictures)(pictures), expected)
-    exported = torch.export.export(embedder, (pictures,)).module()
-    torch.testing.assert_close(exported(pictures), expected)
-
-
 def test_the_papers_rate_of_a_tenth_keeps_the_loss_finite() -> None:
     """What batch normalisation in the head is there for: without it, the loss is in the ten thousands."""
     model = build_model("sal", 8, **TINY)

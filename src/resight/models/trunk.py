@@ -1,5 +1,6 @@
 """The contract of a trunk, the contract of an attention module, and what puts one into the other."""
 
+import keyword
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -93,14 +94,14 @@ class Attentions(nn.Module):
                     f"{setting}: the network has no {place} '{layer}'.{did_you_mean(layer, channels)}"
                 )
             built = [ATTENTIONS.make(part, channels[layer]) for part in _sequence(chosen)]
-            self.add_module(layer, nn.ModuleList(built))
+            self.add_module(_attribute(layer), nn.ModuleList(built))
 
     def attend(self, layer: str, features: Tensor, found: Representation) -> Tensor:
         """Apply the modules after a layer; note in ``found`` what they attended to.
 
         The first module's map or mask is noted under the layer's name, a second one's as ``layer3.2``.
         """
-        modules = self._modules.get(layer)
+        modules = self._modules.get(_attribute(layer))
         if isinstance(modules, nn.ModuleList):
             for number, module in enumerate(modules, 1):
                 features, seen = module(features)
@@ -154,6 +155,11 @@ class TrunkNetwork(Network):
             features = self.attentions.attend(layer, getattr(self.trunk, layer)(features), found)
             found.features[layer] = features
         return features, found
+
+
+def _attribute(layer: str) -> str:
+    """Return the name of a layer's modules: torch.export writes code in which ``global`` cannot stand."""
+    return f"{layer}_" if keyword.iskeyword(layer) else layer
 
 
 def _sequence(parts: Any) -> Sequence[Any]:

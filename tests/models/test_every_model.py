@@ -1,0 +1,94 @@
+"""What holds for every network that comes with Resight, in each of its variants."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from small import PERSONS, every_variant, pictures, small
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resight.models.network import Network
+from resight.models.weights import load_weights, save_weights
+
+VARIANTS = every_variant()
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=[variant for _, variant in VARIANTS])
+def model(request: pytest.FixtureRequest) -> Network:
+    """One network for all tests, in evaluation mode: a test that changes it takes a copy."""
+    torch.manual_seed(0)
+    return small(*request.param).eval()
+
+
+class Embedder(nn.Module):
+    def __init__(self, model: Network) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model.embed(images)
+
+
+def test_evaluation_is_deterministic_and_sees_each_crop_alone(model: Network) -> None:
+    images = pictures(model.picture_size, 3)
+    with torch.inference_mode():
+        together = model.embed(images)
+        assert torch.equal(together, model.embed(images))
+        torch.testing.assert_close(model.embed(images[1:2]), together[1:2], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(together[0], together[1], atol=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_traced_it_embeds_the_same(model: Network) -> None:
+    embedder, other = Embedder(model), pictures(model.picture_size)
+    with torch.no_grad():
+        traced = torch.jit.trace(embedder, pictures(model.picture_size), check_trace=False)
+        torch.testing.assert_close(traced(other), embedder(other), rtol=1e-4, atol=1e-5)
+
+
+def test_exported_it_embeds_the_same(model: Network) -> None:
+    if model.views == "ten-crop":
+        model = copy.deepcopy(model)
+        model.views = "mirror"  # ten passes instead of two take ten seconds to export, and hold nothing new
+    other = pictures(model.picture_size)
+    embedder = Embedder(model)
+    with torch.no_grad():
+        exported = torch.export.export(embedder, (pictures(model.picture_size),)).module()
+        torch.testing.assert_close(exported(other), embedder(other), rtol=1e-4, atol=1e-5)
+
+
+def test_it_trains_and_embeds_in_bfloat16(model: Network) -> None:
+    images = pictures(model.picture_size, 4)
+    with torch.inference_mode():
+        exact = model.embed(images)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            low = model.embed(images)
+    assert low.dtype == torch.float32
+    assert not torch.equal(low, exact)
+    # A network before training grows what bfloat16 rounds off: two pictures are at 0.5 or less.
+    assert functional.cosine_similarity(low, exact).mean() > 0.75
+    training = copy.deepcopy(model).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = training(pictures(model.input_size, 4))
+    losses = []
+    for branch in found.branches.values():
+        assert branch.embedding.isfinite().all()
+        losses.append(branch.embedding.float().square().mean())
+        if branch.logits is not None:
+            losses.append(functional.cross_entropy(branch.logits.float(), torch.arange(4) % PERSONS))
+    torch.stack(losses).sum().backward()
+    for name, parameter in training.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_its_weights_file_alone_rebuilds_it(model: Network, tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (2, 3, *model.picture_size), dtype=torch.uint8)
+    save_weights(model, tmp_path / "weights.safetensors")
+    again = load_weights(tmp_path / "weights.safetensors", torch.device("cpu"))
+    (tmp_path / "weights.safetensors").unlink()
+    assert (again.name, again.settings) == (model.name, model.settings)
+    with torch.inference_mode():
+        assert torch.equal(again.embed(again.normalise(images)), model.embed(model.normalise(images)))
