@@ -19,38 +19,74 @@ def working_dtype(query: Embedded, gallery: Embedded) -> torch.dtype:
     return torch.promote_types(wider, torch.float32)
 
 
-def prepare(
-    embedded: Embedded, rows: Tensor, metric: Metric, dtype: torch.dtype, device: torch.device, side: str
-) -> tuple[Tensor, Tensor]:
-    """Return a copy of some rows, for the cosine scaled to length 1, and the squared lengths that they had.
+class Side:
+    """Some rows of an ``Embedded``: all are checked at once, and copied only where they are asked for.
 
     Args:
-        embedded: N crops.
-        rows: int64 [R].
+        embedded: N crops; their features may lie in a memory-mapped file.
+        rows: int64 [R], which of them.
         metric: what they are compared by.
-        dtype, device: of what is returned.
-        side: ``query`` or ``gallery``, for messages.
+        dtype, device: of the copies.
+        name: ``query`` or ``gallery``, for messages.
 
-    Returns:
-        features [R, D] and squared lengths [R].
+    Attributes:
+        squares: [R], squared lengths of the features.
 
     Raises:
         UserError: a row holds NaN or infinity, or is so long that products of rows leave the range of
             ``dtype``; for the cosine also: a row is zero, or too short to be told from zero. The message
             names the rows.
     """
-    features = torch.empty(len(rows), embedded.features.shape[1], dtype=dtype, device=device)
-    squares = torch.empty(len(rows), dtype=dtype, device=device)
-    step = max(1, CHUNK_ENTRIES // embedded.features.shape[1])
-    for start in range(0, len(rows), step):
-        chunk = slice(start, start + step)
-        part = embedded.features[rows[chunk].to(embedded.features.device)].to(device, dtype)
-        squares[chunk] = (part * part).sum(1)
-        if metric == "cosine":
-            part /= squares[chunk, None].sqrt()
-        features[chunk] = part
-    _check_lengths(squares, rows, metric, side, len(embedded))
-    return features, squares
+
+    def __init__(
+        self,
+        embedded: Embedded,
+        rows: Tensor,
+        metric: Metric,
+        dtype: torch.dtype,
+        device: torch.device,
+        name: str,
+    ) -> None:
+        self.embedded, self.rows = embedded, rows
+        self.dtype, self.device = dtype, device
+        self._unit = metric == "cosine"
+        self.squares = torch.empty(len(rows), dtype=dtype, device=device)
+        for chunk in self._chunks(len(rows)):
+            part = self._read(rows[chunk])
+            self.squares[chunk] = (part * part).sum(1)
+        _check_lengths(self.squares, rows, metric, name, len(embedded))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def width(self) -> int:
+        """Numbers a crop."""
+        return self.embedded.features.shape[1]
+
+    def take(self, places: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return a copy of the features at some places of ``rows``: for the cosine, scaled to length 1.
+
+        Args:
+            places: int64 [P].
+            out: [P, D], where to write them.
+        """
+        features = torch.empty(len(places), self.width, dtype=self.dtype, device=self.device)
+        features = features if out is None else out
+        for chunk in self._chunks(len(places)):
+            part = self._read(self.rows[places[chunk].to(self.rows.device)])
+            if self._unit:
+                part /= self.squares[places[chunk].to(self.device), None].sqrt()
+            features[chunk] = part
+        return features
+
+    def _read(self, rows: Tensor) -> Tensor:
+        features = self.embedded.features
+        return features[rows.to(features.device)].to(self.device, self.dtype)
+
+    def _chunks(self, rows: int) -> list[slice]:
+        step = max(1, CHUNK_ENTRIES // self.width)
+        return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 def _check_lengths(squares: Tensor, rows: Tensor, metric: Metric, side: str, total: int) -> None:

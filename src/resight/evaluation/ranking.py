@@ -11,6 +11,8 @@ rounding of a matrix product may change places with another block size, library 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol as Interface
 from typing import get_args
 
 import torch
@@ -20,8 +22,11 @@ from resight.data.benchmark import Protocol
 from resight.data.crop import JUNK
 from resight.device import resolve_device
 from resight.errors import UserError
+from resight.evaluation.distances import FeatureDistances
 from resight.evaluation.embedded import Embedded
-from resight.evaluation.features import Metric, prepare, working_dtype
+from resight.evaluation.features import Metric, Side, working_dtype
+from resight.evaluation.grouping import Groups
+from resight.evaluation.reranking import Reranked, Reranking
 
 BLOCK_ROWS = 512  # queries whose scores are held at a time: enough for a matrix product at full speed
 
@@ -48,8 +53,18 @@ class Block:
     same_camera: Tensor
 
 
-class Comparison:
-    """Queries and a gallery, ready to compare.
+class Source(Interface):
+    """Where the scores of Q queries against the G columns of a comparison come from."""
+
+    def write(self, rows: Tensor, out: Tensor) -> None:
+        """Write the scores of queries ``rows`` [B], higher is nearer, into ``out`` [B, G]."""
+
+    def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
+        """Return what to show a user for columns [B, k] of rows [B] that have these scores [B, k]."""
+
+
+class Sides:
+    """A query set and a gallery that can be compared: checked, read when asked for.
 
     Args:
         query, gallery: features [Q, D] and [N, D]. Where either is float64 they are compared in float64, else
@@ -61,11 +76,11 @@ class Comparison:
         device: where to compute; by default where the gallery's features are.
 
     Attributes:
-        columns: int64 [G], the rows of the gallery that are not junk.
+        query, gallery: their crops; of the gallery those that are not junk.
 
     Raises:
         UserError: a side is empty or all junk, D differs, the protocol needs cameras that a side lacks, or
-            features cannot be compared (see ``features.prepare``).
+            features cannot be compared (see ``features.Side``).
     """
 
     def __init__(
@@ -77,23 +92,92 @@ class Comparison:
         device: torch.device | str | None = None,
     ) -> None:
         _check(query, gallery, protocol, metric)
-        device = gallery.features.device if device is None else resolve_device(str(device))
-        dtype = working_dtype(query, gallery)
+        self.protocol, self.metric = protocol, metric
+        self.device = gallery.features.device if device is None else resolve_device(str(device))
+        self.dtype = working_dtype(query, gallery)
         kept = (gallery.persons != JUNK).nonzero()[:, 0]
         if not len(kept):
             raise UserError(f"All {len(gallery):,} gallery crops are junk ({JUNK}): none is left to rank.")
-        self._query, _ = prepare(query, torch.arange(len(query)), metric, dtype, device, "query")
-        self._gallery, squares = prepare(gallery, kept, metric, dtype, device, "gallery")
-        self._offsets = -squares if metric == "euclidean" else None
+        everyone = torch.arange(len(query))
+        self.query = Side(query, everyone, metric, self.dtype, self.device, "query")
+        self.gallery = Side(gallery, kept, metric, self.dtype, self.device, "gallery")
+
+    @cached_property
+    def query_features(self) -> Tensor:
+        """A copy of the queries' features [Q, D]."""
+        return self.query.take(torch.arange(len(self.query)))
+
+    def products(self, side: Side, places: Tensor) -> "Products":
+        """Return the products of all queries with a copy of some crops of a side: the gallery, or another."""
+        squares = side.squares[places.to(self.device)] if self.metric == "euclidean" else None
+        return Products(self.query_features, side.take(places), squares)
+
+
+class Products:
+    """Scores by products of features.
+
+    Args:
+        query: [Q, D].
+        gallery: [G, D].
+        squares: the gallery's squared lengths [G] if the metric is Euclidean.
+    """
+
+    def __init__(self, query: Tensor, gallery: Tensor, squares: Tensor | None) -> None:
+        self._query, self._gallery = query, gallery
+        self._offsets = None if squares is None else -squares
+
+    def write(self, rows: Tensor, out: Tensor) -> None:
+        if self._offsets is None:
+            torch.mm(self._query[rows], self._gallery.T, out=out)
+        else:
+            torch.addmm(self._offsets, self._query[rows], self._gallery.T, alpha=2, out=out)
+
+    def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
+        """Return cosines or Euclidean distances."""
+        if self._offsets is None:
+            return scores.clamp(-1, 1)
+        query = self._query[rows]  # distances anew: scores have lost the digits of the small ones
+        distances = [torch.linalg.vector_norm(query - self._gallery[column], dim=1) for column in columns.T]
+        return torch.stack(distances, 1)
+
+
+class Comparison:
+    """Queries and a gallery, compared under a protocol.
+
+    Args:
+        sides: what to compare.
+        reranking: re-rank, with all of the gallery that is not junk.
+        places: int64 [G], which of ``sides.gallery``; by default all.
+
+    Attributes:
+        columns: int64 [G], their rows in the gallery.
+        source: where scores come from.
+
+    Raises:
+        UserError: the gallery is too small to re-rank.
+    """
+
+    def __init__(
+        self, sides: Sides, reranking: Reranking | None = None, places: Tensor | None = None
+    ) -> None:
+        places = torch.arange(len(sides.gallery)) if places is None else places
+        query, gallery, device = sides.query.embedded, sides.gallery.embedded, sides.device
+        kept = sides.gallery.rows[places.to(sides.gallery.rows.device)]
         self.columns = kept.to(device)
+        self.source: Source
+        if reranking is None:
+            self.source = sides.products(sides.gallery, places)
+        else:
+            self.source = Reranked(FeatureDistances(sides.query, sides.gallery), reranking)
+        self._dtype = sides.dtype
         # a query that is junk or a distractor shows no person: its label becomes one that no crop here has
         self._persons = torch.where(query.persons > 0, query.persons, JUNK).to(device)
-        self._by_person = _Groups(gallery.persons[kept].to(device))
+        self._by_person = Groups(gallery.persons[kept].to(device))
         self._cameras = self._items = None
-        if protocol.cross_camera and query.cameras is not None and gallery.cameras is not None:
+        if sides.protocol.cross_camera and query.cameras is not None and gallery.cameras is not None:
             self._cameras = query.cameras.to(device), gallery.cameras[kept].to(device)
         if query.items is not None and gallery.items is not None:
-            self._items = query.items.to(device), _Groups(gallery.items[kept].to(device))
+            self._items = query.items.to(device), Groups(gallery.items[kept].to(device))
 
     def rows_by_matches(self) -> Tensor:
         """Return all queries, those of persons with fewer gallery crops first: int64 [Q]."""
@@ -102,22 +186,12 @@ class Comparison:
 
     def blocks(self, rows: Tensor) -> Iterator[Block]:
         """Yield the queries of ``rows`` [R] block by block, in this order."""
-        buffer = self._gallery.new_empty(min(len(rows), BLOCK_ROWS), len(self._gallery))
+        shape = min(len(rows), BLOCK_ROWS), len(self.columns)
+        buffer = torch.empty(shape, dtype=self._dtype, device=self.columns.device)
         for part in rows.split(BLOCK_ROWS):
             scores = buffer[: len(part)]
-            if self._offsets is None:
-                torch.mm(self._query[part], self._gallery.T, out=scores)
-            else:
-                torch.addmm(self._offsets, self._query[part], self._gallery.T, alpha=2, out=scores)
+            self.source.write(part, scores)
             yield self._under_protocol(part, scores)
-
-    def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
-        """Return cosines or Euclidean distances, [B, k], of columns [B, k] to rows [B] from their scores."""
-        if self._offsets is None:
-            return scores.clamp(-1, 1)
-        query = self._query[rows]  # distances anew: scores have lost the digits of the small ones
-        distances = [torch.linalg.vector_norm(query - self._gallery[column], dim=1) for column in columns.T]
-        return torch.stack(distances, 1)
 
     def _under_protocol(self, rows: Tensor, scores: Tensor) -> Block:
         row, column = self._by_person.pairs(self._persons[rows])
@@ -147,23 +221,26 @@ def nearest(
     k: int,
     *,
     metric: Metric = "cosine",
+    reranking: Reranking | None = None,
     rows: Sequence[int] | Tensor | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return each query's k nearest gallery crops that count, in the order that the scores use.
 
     Args:
-        query, gallery, protocol, metric, device: as in ``Comparison``.
+        query, gallery, protocol, metric, device: as in ``Sides``.
         k: crops a query; at most those of the gallery that are not junk.
+        reranking: order by re-ranked distances.
         rows: the queries to rank; by default all.
 
     Returns:
         indices: int64 [R, k] into the gallery, -1 where fewer than k crops count.
-        scores: [R, k], cosine similarity (falling) or Euclidean distance (rising); NaN where the index is -1.
+        scores: [R, k], cosine similarity (falling), Euclidean or re-ranked distance (rising); NaN where the
+            index is -1.
     """
     if k < 1:
         raise UserError(f"At least one crop a query must be asked for; got k = {k}.")
-    comparison = Comparison(query, gallery, protocol, metric, device)
+    comparison = Comparison(Sides(query, gallery, protocol, metric, device), reranking)
     wanted = range(len(query)) if rows is None else rows
     places = torch.as_tensor(wanted, dtype=torch.int64, device=comparison.columns.device)
     indices, shown = [], []
@@ -172,7 +249,7 @@ def nearest(
         scores = block.scores.gather(1, first)
         counts = scores > -torch.inf
         indices.append(torch.where(counts, comparison.columns[first], -1))
-        shown.append(torch.where(counts, comparison.shown(block.rows, first, scores), torch.nan))
+        shown.append(torch.where(counts, comparison.source.shown(block.rows, first, scores), torch.nan))
     return torch.cat(indices), torch.cat(shown)
 
 
@@ -187,25 +264,6 @@ def _first(block: Block, k: int) -> Tensor:
         columns = columns[is_right[columns].byte().argsort(stable=True)]
         first[place] = columns[scores[columns].argsort(descending=True, stable=True)][:k]
     return first
-
-
-class _Groups:
-    """Where each label stands among labels [N]."""
-
-    def __init__(self, labels: Tensor) -> None:
-        self._labels, self._columns = labels.sort(stable=True)
-
-    def find(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the first place of each label among the sorted ones, and how often it stands there."""
-        start = torch.searchsorted(self._labels, labels)
-        return start, torch.searchsorted(self._labels, labels, right=True) - start
-
-    def pairs(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (row, column) wherever a column has the row's label, row by row."""
-        start, counts = self.find(labels)
-        row = torch.arange(len(labels), device=labels.device).repeat_interleave(counts)
-        nth = torch.arange(len(row), device=labels.device) - (counts.cumsum(0) - counts)[row]
-        return row, self._columns[start[row] + nth]
 
 
 def _check(query: Embedded, gallery: Embedded, protocol: Protocol, metric: str) -> None:

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from resight.data.benchmark import Protocol
 from resight.errors import UserError
-from resight.evaluation.counting import count_at_or_above
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric
-from resight.evaluation.ranking import Block, Comparison
+from resight.evaluation.matches import Matches, find_matches
+from resight.evaluation.ranking import Sides
+from resight.evaluation.reranking import Reranking
 
 AveragePrecision = Literal["mean", "trapezoid"]
 RANKS = (1, 5, 10, 20)
@@ -73,7 +74,7 @@ class Scores:
         total_queries: how many there are.
         removed: what the protocol left out.
         per_query: what each query scored.
-        ranks, ap, metric, protocol: what was asked for.
+        ranks, ap, metric, protocol, reranking: what was asked for.
     """
 
     mAP: float
@@ -87,6 +88,7 @@ class Scores:
     ap: AveragePrecision
     metric: Metric
     protocol: Protocol
+    reranking: Reranking | None = None
 
     def rank(self, k: int) -> float:
         """Return the share of valid queries with a match among the first k crops that count."""
@@ -104,6 +106,7 @@ class Scores:
             "ap": self.ap,
             "metric": self.metric,
             "protocol": self.protocol.name,
+            "reranking": None if self.reranking is None else asdict(self.reranking),
             "removed": asdict(self.removed),
         }
 
@@ -115,6 +118,7 @@ def evaluate(
     protocol: Protocol = Protocol(),  # noqa: B008 (frozen)
     *,
     metric: Metric = "cosine",
+    reranking: Reranking | None = None,
     ap: AveragePrecision = "mean",
     ranks: Sequence[int] = RANKS,
     device: torch.device | str | None = None,
@@ -126,7 +130,9 @@ def evaluate(
     a match that it ties with. Queries without a match are not counted.
 
     Args:
-        query, gallery, protocol, metric, device: as in ``ranking.Comparison``.
+        query, gallery, protocol, metric, device: as in ``ranking.Sides``.
+        reranking: rank by k-reciprocal re-ranked distances; ``reranking.Reranking()`` has the paper's
+            numbers. Junk takes no part in it.
         ap: ``mean``: mean of the precision at each match. ``trapezoid``: as the script that came with
             Market-1501 (Zheng et al. 2015), which takes at each match the mean of the precision there and one
             crop earlier.
@@ -134,24 +140,46 @@ def evaluate(
 
     Raises:
         UserError: no query has a match (the message counts why); an unknown ``ap``; a rank below 1; or what
-            ``Comparison`` refuses.
+            ``ranking.Sides`` or the re-ranking refuses.
     """
+    check_wanted(ap, ranks)
+    sides = Sides(query, gallery, protocol, metric, device)
+    return summarise(find_matches(sides, reranking), sides, reranking, ap, ranks)
+
+
+def check_wanted(ap: str, ranks: Sequence[int]) -> None:
+    """Refuse an unknown average precision, and ranks below 1."""
     if ap not in get_args(AveragePrecision):
         raise UserError(f"Unknown average precision '{ap}'. Known: {', '.join(get_args(AveragePrecision))}.")
     if any(k < 1 for k in ranks):
         raise UserError(f"Ranks count from 1; got {', '.join(map(str, ranks))}.")
-    comparison = Comparison(query, gallery, protocol, metric, device)
-    order = comparison.rows_by_matches()
-    measured = [_measure(block, ap) for block in comparison.blocks(order)]
-    back = order.cpu().argsort()
+
+
+def summarise(
+    found: Sequence[Matches],
+    sides: Sides,
+    reranking: Reranking | None,
+    ap: AveragePrecision,
+    ranks: Sequence[int],
+    step: int = 0,
+) -> Scores:
+    """Return the scores of queries whose matches were found; arguments are those of ``evaluate``.
+
+    Args:
+        found: blocks of all queries.
+        step: how many steps of added wrong crops count.
+    """
+    measured = [_measure(block, ap, step) for block in found]
+    back = torch.cat([block.rows for block in found]).cpu().argsort()
     matches, first, last, precision, of_person, itself, same_camera = (
         torch.cat(column)[back] for column in zip(*measured, strict=True)
     )
+    query, gallery = sides.query.embedded, sides.gallery.embedded
     per_query = PerQuery(matches > 0, matches, first, precision, matches / last.double())
     person = query.persons.cpu() > 0
     lost = ~per_query.valid & (of_person > 0)
     removed = Removed(
-        junk_crops=len(gallery) - len(comparison.columns),
+        junk_crops=len(gallery) - len(sides.gallery),
         itself_pairs=int(itself.sum()),
         same_camera_pairs=int(same_camera.sum()),
         not_a_person_queries=int((~person).sum()),
@@ -160,7 +188,7 @@ def evaluate(
         only_same_camera_queries=int((lost & (same_camera > 0)).sum()),
     )
     if not per_query.valid.any():
-        raise UserError(_no_match_message(removed, len(query), len(gallery), protocol))
+        raise UserError(_no_match_message(removed, len(query), len(gallery), sides.protocol))
     first = first[per_query.valid]
     return Scores(
         mAP=float(per_query.average_precision[per_query.valid].mean()),
@@ -172,42 +200,22 @@ def evaluate(
         per_query=per_query,
         ranks=tuple(ranks),
         ap=ap,
-        metric=metric,
-        protocol=protocol,
+        metric=sides.metric,
+        protocol=sides.protocol,
+        reranking=reranking,
     )
 
 
-def _measure(block: Block, ap: AveragePrecision) -> tuple[Tensor, ...]:
-    """Return, for each query of the block, what ``evaluate`` adds up: each [B], on the CPU.
+def _measure(block: Matches, ap: AveragePrecision, step: int) -> tuple[Tensor, ...]:
+    """Return, for each query of the block, what ``summarise`` adds up: each [B], on the CPU.
 
     Matches, ranks of the first and the last, average precision; gallery crops of the person, crops ignored
     because they are the query, because its camera took them.
     """
-    ranks, matches = (part.cpu() for part in match_ranks(block))
+    ranks, matches = block.ranks(step).cpu(), block.counts.cpu()
     precision = average_precision(ranks, matches, ap)
     ignored = (part.cpu() for part in (block.of_person, block.itself, block.same_camera))
     return matches, ranks[:, 0], ranks.amax(1), precision, *ignored
-
-
-def match_ranks(block: Block) -> tuple[Tensor, Tensor]:
-    """Return each query's ranks of its matches, rising, and how many it has; spoils the block's scores.
-
-    A match ranks behind the better matches, and behind the wrong crops of its own score or higher.
-
-    Returns:
-        ranks: int64 [B, M], from 1; 0 past a query's last match. M is 1 or more.
-        counts: int64 [B].
-    """
-    row, column = block.matches
-    counts = row.bincount(minlength=len(block.rows))
-    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    found = block.scores.new_full((len(counts), max(1, int(counts.max()))), -torch.inf)
-    found[row, place] = block.scores[row, column]
-    found = found.sort(1, descending=True).values
-    block.scores[row, column] = -torch.inf  # only wrong crops are left to count
-    nth = torch.arange(1, found.shape[1] + 1, device=row.device)
-    ranks = nth + count_at_or_above(block.scores, found, counts)
-    return torch.where(nth <= counts[:, None], ranks, 0), counts
 
 
 def average_precision(ranks: Tensor, counts: Tensor, ap: AveragePrecision) -> Tensor:

@@ -1,0 +1,114 @@
+"""Each query's matches, and how many wrong crops come before each: all that the scores need to know.
+
+A gallery crop that shows no query's person is wrong for every query, whatever the protocol. Such crops
+(distractors, for the most part) are only counted: they are read a few thousand at a time, compared with all
+queries and forgotten, so that a gallery may be far larger than the memory.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from resight.evaluation.counting import count_at_or_above
+from resight.evaluation.features import Side
+from resight.evaluation.neighbours import track_long
+from resight.evaluation.ranking import BLOCK_ROWS, Block, Comparison, Sides
+from resight.evaluation.reranking import Reranking
+
+STREAM_ENTRIES = 2**24  # numbers of the features that are read at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The matches of B queries.
+
+    Attributes:
+        rows: int64 [B], the queries.
+        scores: [B, M], falling; -inf past a query's last match. M is 1 or more.
+        counts: int64 [B], matches of each.
+        before: int64 [S, B, M], wrong crops at the match's score or higher that each of S steps added.
+        of_person, itself, same_camera: int64 [B], as in ``ranking.Block``.
+    """
+
+    rows: Tensor
+    scores: Tensor
+    counts: Tensor
+    before: Tensor
+    of_person: Tensor
+    itself: Tensor
+    same_camera: Tensor
+
+    def ranks(self, step: int = 0) -> Tensor:
+        """Return the ranks of the matches, rising, with the wrong crops up to a step: int64 [B, M].
+
+        A match ranks behind the better matches, and behind the wrong crops of its own score or higher; past
+        a query's last match the rank is 0.
+        """
+        nth = torch.arange(1, self.scores.shape[1] + 1, device=self.rows.device)
+        return torch.where(nth <= self.counts[:, None], nth + self.before[: step + 1].sum(0), 0)
+
+
+def find_matches(sides: Sides, reranking: Reranking | None = None, steps: int = 1) -> list[Matches]:
+    """Return the matches of all queries, in blocks; what the gallery holds is in the first of the steps."""
+    candidates, others = _split(sides)
+    if reranking is not None:  # every crop has a part in every distance
+        candidates, others = torch.arange(len(sides.gallery)), others[:0]
+    comparison = Comparison(sides, reranking, candidates)
+    order = comparison.rows_by_matches()
+    blocks = comparison.blocks(order)
+    total, work = -(-len(order) // BLOCK_ROWS), float(len(order)) * len(candidates) * sides.query.width
+    found = [_find(block, steps) for block in track_long(blocks, "Ranking", total, work)]
+    count_wrong(found, sides, sides.gallery, others, torch.zeros_like(others))
+    return found
+
+
+def count_wrong(found: Sequence[Matches], sides: Sides, side: Side, places: Tensor, steps: Tensor) -> None:
+    """Count crops that are wrong for every query.
+
+    Args:
+        found: blocks of queries.
+        sides: what they were found in.
+        side: the gallery, or other crops with features like its.
+        places: int64 [P] of ``side``, rising (a file is read from its start to its end).
+        steps: int64 [P], the step that each is added at.
+    """
+    width = max(1, STREAM_ENTRIES // side.width)
+    buffer = torch.empty(BLOCK_ROWS * min(width, len(places)), dtype=sides.dtype, device=sides.device)
+    work = float(len(sides.query)) * len(places) * side.width
+    chunks = list(zip(places.split(width), steps.split(width), strict=True))
+    for chunk, when in track_long(chunks, "Counting wrong crops", len(chunks), work):
+        order = when.argsort(stable=True)
+        sizes = when.bincount().tolist()
+        products = sides.products(side, chunk[order])
+        for block in found:
+            scores = buffer[: len(block.rows) * len(chunk)].view(len(block.rows), len(chunk))
+            products.write(block.rows, scores)
+            for step, part in enumerate(scores.split(sizes, dim=1)):
+                if part.shape[1]:
+                    block.before[step] += count_at_or_above(part, block.scores, block.counts)
+
+
+def _split(sides: Sides) -> tuple[Tensor, Tensor]:
+    """Return the places in the gallery that may match or be ignored, and those wrong for every query."""
+    query, gallery = sides.query.embedded, sides.gallery.embedded
+    rows, persons = sides.gallery.rows, query.persons.cpu()
+    wanted = torch.isin(gallery.persons[rows].cpu(), persons[persons > 0].unique())
+    if query.items is not None and gallery.items is not None:
+        wanted |= torch.isin(gallery.items[rows].cpu(), query.items.cpu())
+    return wanted.nonzero()[:, 0], (~wanted).nonzero()[:, 0]
+
+
+def _find(block: Block, steps: int) -> Matches:
+    """Return the block's matches; spoils its scores."""
+    row, column = block.matches
+    counts = row.bincount(minlength=len(block.rows))
+    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    found = block.scores.new_full((len(counts), max(1, int(counts.max()))), -torch.inf)
+    found[row, place] = block.scores[row, column]
+    found = found.sort(1, descending=True).values
+    block.scores[row, column] = -torch.inf  # only wrong crops are left to count
+    before = counts.new_zeros(steps, *found.shape)
+    before[0] = count_at_or_above(block.scores, found, counts)
+    return Matches(block.rows, found, counts, before, block.of_person, block.itself, block.same_camera)

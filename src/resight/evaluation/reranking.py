@@ -1,0 +1,269 @@
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017), exact, without an N x N matrix.
+
+Queries and gallery together are N items. An item's *encoding* is a sparse vector over the items: weights at
+its k-reciprocal neighbours, expanded by those of its neighbours (Sec. 3.2-3.3), then averaged over its k2
+nearest items (Sec. 3.4, local query expansion). The new distance of two items mixes the Jaccard distance of
+their encodings with the original one (Sec. 3.5).
+
+As the authors' code does, and where copies of it differ: distances are Euclidean, squared once, divided by
+the largest of their row; k1 + 1 nearest items are looked at, as the item itself is the first; the expansion
+looks at ``round(k1 / 2) + 1`` (half to even) and takes those sets of which more than two thirds are known
+already. Where the authors' sort leaves ties open, the item itself comes first, then the order of the items.
+
+What is held: each item's nearest items and its farthest distance, from one blockwise pass; the distances to
+its expanded neighbours, as sparse dot products; and the encodings, some dozens of numbers an item.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from resight.errors import UserError
+from resight.evaluation.distances import Distances, GivenDistances
+from resight.evaluation.grouping import spread
+from resight.evaluation.neighbours import nearest_columns, split_by_size, track_long
+
+BLOCK_ROWS = 512  # rows of distances held at a time
+TABLE_ENTRIES = 2**24  # of the tables in which repeated columns are found
+PAIRS = 2**21  # weights that are compared at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """How to re-rank.
+
+    Attributes:
+        k1: nearest items among which k-reciprocal neighbours are sought.
+        k2: nearest items over which encodings are averaged, the item itself included; 1 leaves them alone.
+        original: lambda, the share of the original distance in the new one.
+
+    Raises:
+        UserError: a number is out of its range.
+    """
+
+    k1: int = 20
+    k2: int = 6
+    original: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.k1 < 1 or self.k2 < 1 or not 0 <= self.original <= 1:
+            raise UserError(
+                "Re-ranking needs k1 and k2 of 1 or more and lambda from 0 to 1; got "
+                f"k1 = {self.k1}, k2 = {self.k2}, lambda = {self.original}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """A sparse matrix, row by row.
+
+    Attributes:
+        starts: int64 [rows + 1], where each row's entries begin, and how many there are.
+        columns: int64 [P].
+        values: [P].
+    """
+
+    starts: Tensor
+    columns: Tensor
+    values: Tensor
+
+    def rows(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the entries of some rows [B]: int64 [P] from 0 to B - 1, columns [P] and values [P]."""
+        starts = self.starts.index_select(0, rows)
+        owner, index = spread(starts, self.starts.index_select(0, rows + 1) - starts)
+        return owner, self.columns.index_select(0, index), self.values.index_select(0, index)
+
+
+class Reranked:
+    """New distances of queries to the gallery, ready to be read block by block.
+
+    Args:
+        distances: of all items.
+        settings: how to re-rank.
+
+    Raises:
+        UserError: the gallery has fewer than k1 crops, or there are fewer than k2 items.
+    """
+
+    def __init__(self, distances: Distances, settings: Reranking) -> None:
+        gallery = distances.items - distances.queries
+        if gallery < settings.k1 or distances.items < settings.k2:
+            raise UserError(
+                f"Re-ranking looks at k1 = {settings.k1} neighbours in the gallery and averages k2 = "
+                f"{settings.k2}, but the gallery has {gallery:,} crops that are not junk. "
+                "Choose a smaller k1 or k2, or do not re-rank."
+            )
+        self._distances, self._settings = distances, settings
+        neighbours, self._farthest = _neighbours(distances, max(settings.k1 + 1, settings.k2))
+        encodings = _encode(distances, neighbours[:, : settings.k1 + 1], self._farthest, settings.k1)
+        if settings.k2 > 1:
+            encodings = _average(encodings, neighbours[:, : settings.k2])
+        self._queries = encodings
+        self._gallery = _by_column(encodings, distances.queries)
+
+    def write(self, rows: Tensor, out: Tensor) -> None:
+        """Write new distances of queries ``rows`` [B] to the whole gallery into ``out`` [B, G], negated."""
+        share = self._settings.original
+        shared = self._shared_weight(rows, torch.zeros_like(out))
+        jaccard = shared.div_(2 - shared).sub_(1)  # negated: two encodings weigh 2 together, being 1 each
+        self._distances.to_gallery(rows, out)
+        out.mul_((-share / self._farthest[rows])[:, None]).add_(jaccard, alpha=1 - share)
+
+    def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
+        """Return new distances [B, k] from the scores that ``write`` gave."""
+        return -scores
+
+    def _shared_weight(self, rows: Tensor, out: Tensor) -> Tensor:
+        """Add up the smaller of the two weights over all items: [B, G], into ``out``, which is 0."""
+        owner, items, weights = self._queries.rows(rows)
+        starts = self._gallery.starts.index_select(0, items)
+        counts = self._gallery.starts.index_select(0, items + 1) - starts
+        parts = split_by_size(counts, PAIRS)
+        flat = out.view(-1)
+        for first, start, count, weight in zip(
+            (owner * out.shape[1]).split(parts),
+            starts.split(parts),
+            counts.split(parts),
+            weights.split(parts),
+            strict=True,
+        ):
+            entry, index = spread(start, count)
+            least = self._gallery.values.index_select(0, index)
+            torch.minimum(least, weight.index_select(0, entry), out=least)
+            place = self._gallery.columns.index_select(0, index).add_(first.index_select(0, entry))
+            flat.scatter_add_(0, place, least)
+        return out
+
+
+@torch.no_grad()
+def rerank(
+    query_gallery: Tensor, query_query: Tensor, gallery_gallery: Tensor, settings: Reranking = Reranking()
+) -> Tensor:
+    """Return new distances [Q, G] from distances that are all given.
+
+    Args:
+        query_gallery, query_query, gallery_gallery: Euclidean distances, not squared: [Q, G], [Q, Q], [G, G].
+        settings: how to re-rank.
+
+    Raises:
+        UserError: the distances do not fit together, or the gallery has fewer than k1 crops.
+    """
+    distances = GivenDistances(query_gallery, query_query, gallery_gallery)
+    out = query_gallery.new_empty(query_gallery.shape, dtype=distances.dtype)
+    reranked = Reranked(distances, settings)
+    for rows in torch.arange(len(out), device=out.device).split(BLOCK_ROWS):
+        reranked.write(rows, out[rows[0] : rows[-1] + 1])
+    return out.neg_()
+
+
+def _neighbours(distances: Distances, k: int) -> tuple[Tensor, Tensor]:
+    """Return each item's k nearest items, int64 [N, k], and its largest squared distance [N]."""
+    neighbours = torch.empty(distances.items, k, dtype=torch.int64, device=distances.device)
+    farthest = torch.empty(distances.items, dtype=distances.dtype, device=distances.device)
+    buffer = farthest.new_empty(min(BLOCK_ROWS, distances.items), distances.items)
+    blocks = _stretches(distances.items, BLOCK_ROWS)
+    for rows in track_long(blocks, "Finding neighbours", len(blocks), distances.work):
+        block, farthest[rows] = distances.near(rows, buffer[: rows.stop - rows.start])
+        neighbours[rows] = nearest_columns(block, k)
+    return neighbours, torch.where(farthest > 0, farthest, 1)  # where all items are alike, no distance is far
+
+
+def _encode(distances: Distances, neighbours: Tensor, farthest: Tensor, k1: int) -> Sparse:
+    """Return the weights of each item's expanded k-reciprocal neighbours (Eqs. 3-5 and 7)."""
+    items = len(neighbours)
+    few = neighbours[:, : round(k1 / 2) + 1]
+    mutual, mutual_few = _mutual(neighbours), _mutual(few)
+    counts, columns, values = [], [], []
+    table = _Table(items, neighbours.device)
+    for rows in _stretches(items, table.rows):
+        near, sure = neighbours[rows], mutual[rows]
+        candidates = few[near]  # [B, k1 + 1, few]
+        proper = mutual_few[near] & sure[:, :, None]
+        known = table.contains(near, sure, candidates) & proper
+        taken = proper & (3 * known.sum(2) > 2 * proper.sum(2))[:, :, None]
+        owner, place = torch.cat([sure, taken.flatten(1)], 1).nonzero(as_tuple=True)
+        members = torch.cat([near, candidates.flatten(1)], 1)[owner, place]
+        keys = (owner * items + members).unique()
+        owner, members = keys // items, keys % items
+        count = owner.bincount(minlength=len(near))
+        starts = torch.cat([count.new_zeros(1), count.cumsum(0)])
+        weights = (-distances.pairs(rows, starts, members) / farthest[rows][owner]).exp_()
+        total = weights.new_zeros(len(near)).index_add_(0, owner, weights)
+        counts.append(count)
+        columns.append(members)
+        values.append(weights / total[owner])
+    return _stack(counts, columns, values)
+
+
+def _mutual(neighbours: Tensor) -> Tensor:
+    """Tell which of each item's neighbours [N, k] have it among theirs: bool [N, k]."""
+    every = torch.arange(len(neighbours), device=neighbours.device)
+    found = [
+        (neighbours[neighbours[rows]] == every[rows, None, None]).any(2)
+        for rows in _stretches(len(neighbours), 4096)
+    ]
+    return torch.cat(found)
+
+
+def _average(encodings: Sparse, neighbours: Tensor) -> Sparse:
+    """Return the mean encoding of each item's neighbours [N, k2]."""
+    items, k2 = neighbours.shape
+    counts, columns, values = [], [], []
+    table = _Table(items, neighbours.device)
+    for rows in _stretches(items, table.rows):
+        near = neighbours[rows]
+        entry, column, weight = encodings.rows(near.flatten())
+        owner = entry // k2
+        first = table.first(owner, column)
+        total = torch.zeros_like(weight).index_add_(0, first, weight)
+        kept = (first == torch.arange(len(first), device=first.device)).nonzero()[:, 0]
+        counts.append(owner[kept].bincount(minlength=len(near)))
+        columns.append(column[kept])
+        values.append(total[kept] / k2)
+    return _stack(counts, columns, values)
+
+
+def _stack(counts: list[Tensor], columns: list[Tensor], values: list[Tensor]) -> Sparse:
+    count = torch.cat(counts)
+    return Sparse(torch.cat([count.new_zeros(1), count.cumsum(0)]), torch.cat(columns), torch.cat(values))
+
+
+def _by_column(encodings: Sparse, queries: int) -> Sparse:
+    """Return the encodings of the gallery by the items that they weigh; entries are gallery crops, from 0."""
+    items = len(encodings.starts) - 1
+    first = int(encodings.starts[queries])
+    owner = torch.arange(items - queries, device=encodings.starts.device).repeat_interleave(
+        encodings.starts[queries:].diff()
+    )
+    columns, order = encodings.columns[first:].sort(stable=True)
+    starts = torch.searchsorted(columns, torch.arange(items + 1, device=columns.device))
+    return Sparse(starts, owner[order], encodings.values[first:][order])
+
+
+def _stretches(total: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+class _Table:
+    """A row for each of a few items and a column for each of all: finds repeats without sorting."""
+
+    def __init__(self, items: int, device: torch.device) -> None:
+        self.rows = max(1, min(1024, TABLE_ENTRIES // items))
+        self._items = items
+        self._marks = torch.zeros(self.rows, items, dtype=torch.bool, device=device)
+        self._places = torch.empty(self.rows * items, dtype=torch.int32, device=device)  # read where written
+
+    def contains(self, members: Tensor, valid: Tensor, candidates: Tensor) -> Tensor:
+        """Tell which candidates [B, ...] are among their row's valid members [B, M]."""
+        marks = self._marks[: len(members)]
+        marks.scatter_(1, members, valid)
+        found = marks.gather(1, candidates.flatten(1)).view(candidates.shape)
+        marks.scatter_(1, members, False)
+        return found
+
+    def first(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return, for each of P entries, the place of the one that stands for all at its row and column."""
+        keys = rows * self._items + columns
+        self._places.scatter_(0, keys, torch.arange(len(keys), dtype=torch.int32, device=keys.device))
+        return self._places.index_select(0, keys).long()
