@@ -14,7 +14,6 @@ from resight.models.dropblock import BatchFeatureErasing, DropBlock
 from resight.models.network import Network, build_model
 from resight.models.representation import Representation
 from resight.models.sona import SONA
-from resight.training.recipe import load_recipe
 
 TINY: dict[str, Any] = {
     "trunk": {"name": "resnet", "depth": 18, "strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)},
@@ -240,21 +239,3 @@ def test_the_branches_take_the_width_of_any_trunk(trunk: dict[str, Any], width: 
 def test_attention_where_there_is_no_such_place_is_refused(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         full(**settings)
-
-
-@pytest.mark.parametrize(
-    ("recipe", "attended"),
-    [("sona-plain", []), ("sona-2", ["layer2"]), ("sona-3", ["layer3"]), ("sona-23", ["layer2", "layer3"])],
-)
-def test_recipes_are_those_of_section_3(recipe: str, attended: list[str]) -> None:
-    found = load_recipe(recipe)
-    settings, (stage,) = found.model.settings, found.stages
-    assert list(settings["attention"] or ()) == attended
-    assert settings["drop"] == {"name": "dropblock+", "height": 5, "width": 8, "share": 0.1}
-    assert settings["input_size"] == [384, 128]
-    assert found.pretrained == "imagenet"
-    assert (stage.sampler.settings["persons"], stage.sampler.settings["crops"]) == (32, 4)
-    assert stage.epochs == 400
-    assert (stage.optimizer.name, stage.optimizer.settings["lr"]) == ("adam", 1e-3)
-    assert [item.name for item in stage.augment] == ["mirror", "cutout"]
-    assert [item.term for item in stage.objective] == ["triplet", "cross-entropy"]
