@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from resight.data.crop import Crop
+
+Pooling = Literal["average", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +18,67 @@ class Protocol:
         name: the word that reports print, such as ``market-1501``.
         cross_camera: a gallery crop of the query's person *and* camera is ignored (the field's rule). False
             where cameras are not known: every image of the person but the query itself counts.
+        pooling: how the features of a query's person under its camera (``Benchmark.query_pool``) become one;
+            None where the query stands for itself.
     """
 
     name: str = "market-1501"
     cross_camera: bool = True
+    pooling: Pooling | None = None
 
 
 EVERY_OTHER_IMAGE = Protocol(name="every-other-image", cross_camera=False)
 """The protocol for sets without camera labels: all crops are queries against all other crops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One draw of a protocol that is repeated: these queries against this gallery."""
+
+    query: tuple[Crop, ...]
+    gallery: tuple[Crop, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the owners of a data set publish it; nothing here ever downloads one.
+
+    Attributes:
+        name: as its papers write it.
+        address: the owners' page.
+        terms: a sentence on what they allow.
+        note: a sentence that everybody who uses the set should know, or nothing.
+    """
+
+    name: str
+    address: str
+    terms: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Published counts of one part; None where they are not published."""
+
+    crops: int | None = None
+    persons: int | None = None
+    junk: int | None = None
+    distractors: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a data set should hold, to compare with what was read.
+
+    Attributes:
+        source: the set.
+        counts: of ``train``, ``query`` and ``gallery``.
+        mixups: counts of what it may be taken for, and what then is the matter (a sentence).
+    """
+
+    source: Source
+    counts: Mapping[str, Counts]
+    mixups: Mapping[str, Mapping[str, Counts]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +93,12 @@ class Benchmark:
         names: label of a person in the set's own words, where it is not the number itself (folder names).
         notes: sentences that a user should know about how the set was read (a split that was made, files left
             out).
+        query_pool: further images of the queries' persons, which ``protocol.pooling`` pools.
+        draws: of a repeated protocol, whose score is the mean over them; query and gallery hold all crops
+            that may be drawn. Empty: the whole query against the whole gallery, once.
+        published: what the set should hold; None where it is not a known one.
+        unpacked: the folder of the images, where they had to be taken out of an archive and lie elsewhere.
+        opened: the arguments of ``open_benchmark`` as plain data, to open it again.
     """
 
     name: str
@@ -47,3 +109,15 @@ class Benchmark:
     protocol: Protocol = Protocol()
     names: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    query_pool: tuple[Crop, ...] = ()
+    draws: tuple[Draw, ...] = ()
+    published: Published | None = None
+    unpacked: Path | None = None
+    opened: Mapping[str, Any] = field(default_factory=dict)
+
+    def relative(self, path: Path) -> str:
+        """Return a crop's path inside the data set, the same wherever the set lies."""
+        for folder in (self.root, self.unpacked):
+            if folder is not None and path.is_relative_to(folder):
+                return path.relative_to(folder).as_posix()
+        return str(path)

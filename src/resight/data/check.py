@@ -13,6 +13,7 @@ from resight.data.benchmark import Benchmark
 from resight.data.cache import content_digest, workers
 from resight.data.crop import DISTRACTOR, JUNK, Crop
 from resight.data.images import decode
+from resight.data.published import compare, count
 from resight.errors import UserError
 from resight.progress import track
 
@@ -102,6 +103,7 @@ class Check:
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain data: paths relative to the set's folder, persons by their own names."""
         benchmark = self.benchmark
+        draws = [len(draw.query) for draw in benchmark.draws]
         return {
             "name": benchmark.name,
             "path": str(benchmark.root),
@@ -110,19 +112,37 @@ class Check:
             "problems": list(self.problems),
             "warnings": list(self.warnings),
             "notes": list(benchmark.notes),
+            "published": self._published(),
             "parts": {name: asdict(part) for name, part in self.parts.items()},
+            "draws": {"number": len(draws), "queries": draws[0] if draws else 0},
             "matches": None if self.matches is None else asdict(self.matches),
             "persons_in_train_and_test": [_name(benchmark, person) for person in self.in_train_and_test],
             "unreadable": [
-                {"path": _relative(benchmark, path), "reason": reason} for path, reason in self.unreadable
+                {"path": benchmark.relative(path), "reason": reason} for path, reason in self.unreadable
             ],
             "duplicates": [
                 {
-                    "paths": [_relative(benchmark, crop.path) for crop in group],
+                    "paths": [benchmark.relative(crop.path) for crop in group],
                     "persons": sorted({_name(benchmark, crop.person) for crop in group}),
                 }
                 for group in self.duplicates
             ],
+        }
+
+    def _published(self) -> dict[str, Any] | None:
+        published = self.benchmark.published
+        if published is None:
+            return None
+        return {
+            "name": published.source.name,
+            "address": published.source.address,
+            "terms": published.source.terms,
+            "as_published": not compare(self.benchmark),
+            "differences": compare(self.benchmark),
+            "counts": {
+                part: {"published": asdict(wanted), "found": asdict(count(getattr(self.benchmark, part)))}
+                for part, wanted in published.counts.items()
+            },
         }
 
 
@@ -153,7 +173,7 @@ def check_benchmark(benchmark: Benchmark) -> Check:
         duplicates,
         both,
         problems=tuple(_problems(benchmark, parts, matches, unreadable, both)),
-        warnings=tuple(_warnings(benchmark, parts, matches, duplicates)),
+        warnings=(*compare(benchmark), *_warnings(benchmark, parts, matches, duplicates)),
     )
 
 
@@ -262,7 +282,7 @@ def _problems(
         path, reason = unreadable[0]
         more = f" {len(unreadable) - 1} more cannot be read either." if len(unreadable) > 1 else ""
         found.append(
-            f"{_relative(benchmark, path)} {reason}{more} Repair or remove what is damaged, or leave it out "
+            f"{benchmark.relative(path)} {reason}{more} Repair or remove what is damaged, or leave it out "
             "with --skip-unreadable."
         )
     if both:
@@ -311,10 +331,6 @@ def _warnings(
         if mixed:
             found.append(f"{mixed} images are labelled as several persons.")
     return found
-
-
-def _relative(benchmark: Benchmark, path: Path) -> str:
-    return str(path.relative_to(benchmark.root))
 
 
 def _name(benchmark: Benchmark, person: int) -> str:

@@ -56,6 +56,7 @@ def hold_out(benchmark: Benchmark, holdout: int | None) -> Benchmark:
             f"Give a --holdout between 0 (no test) and {len(persons)}."
         )
     held = set(persons[len(persons) - count :])
+    benchmark = replace(benchmark, query_pool=(), draws=(), published=None)  # they are of the set's own test
     others = tuple(crop for crop in benchmark.train if crop.person <= 0)
     kept = tuple(crop for crop in benchmark.train if crop.person > 0 and crop.person not in held)
     test = tuple(crop for crop in benchmark.train if crop.person in held)
@@ -63,7 +64,12 @@ def hold_out(benchmark: Benchmark, holdout: int | None) -> Benchmark:
         return only_persons(replace(benchmark, query=(), gallery=(), notes=tuple(notes)))
     query, gallery, protocol, reason = make_test(test, others)
     return replace(
-        benchmark, train=kept, query=query, gallery=gallery, protocol=protocol, notes=(*notes, *reason)
+        benchmark,
+        train=kept,
+        query=query,
+        gallery=gallery,
+        protocol=protocol,
+        notes=(*notes, *reason),
     )
 
 

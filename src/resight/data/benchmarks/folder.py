@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resight.data.benchmark import EVERY_OTHER_IMAGE, Benchmark, Protocol
-from resight.data.benchmarks.market1501 import NAME as MARKET_NAME
+from resight.data.benchmarks.market_layout import NAME as MARKET_NAME
 from resight.data.crop import DISTRACTOR, JUNK, Crop
 from resight.data.images import IMAGE_SUFFIXES, examples, list_images, natural
 from resight.data.opening import READERS
@@ -33,16 +33,25 @@ class _Labelled:
 
 @READERS.register("folder")
 class Folder:
-    """One sub-folder a person, images anywhere under it; or that in train, query and gallery (or test)."""
+    """One sub-folder a person, images anywhere under it; or that in train, query and gallery (or test).
+
+    Args:
+        pattern: regular expression with named groups person and/or camera, searched in each file's path.
+    """
+
+    source = None
+
+    def __init__(self, *, pattern: str | None = None) -> None:
+        self.pattern = pattern
 
     def recognises(self, root: Path) -> bool:
         """Tell that any folder will do."""
         return True
 
-    def read(self, root: Path, pattern: str | None) -> Benchmark:
+    def read(self, root: Path) -> Benchmark:
         """Return crops with persons numbered from 1 in natural order of their labels (``2`` before ``10``).
 
-        Cameras come from ``pattern``, or from Market-1501 file names where all files have such names. Camera
+        Cameras come from the pattern, or from Market-1501 file names where all files have such names. Camera
         labels that are not numbers are numbered from 1 in natural order. ``-1`` is junk; ``0000`` is a
         distractor where it occurs in the gallery of a given split only.
 
@@ -50,7 +59,7 @@ class Folder:
             UserError: there is no image, the pattern is wrong or does not match every file, there is one
                 person only, or one image a person.
         """
-        folders = _parts(root)
+        pattern, folders = self.pattern, _parts(root)
         files = {part: list_images(folder, deep=True) for part, folder in folders.items()}
         paths = [path for found in files.values() for path in found]
         if not paths:

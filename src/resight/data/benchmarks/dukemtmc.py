@@ -1,0 +1,40 @@
+"""DukeMTMC-reID (Zheng et al., ICCV 2017), for those who hold it."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from resight.data.benchmark import Benchmark, Counts, Published, Source
+from resight.data.benchmarks.market_layout import first_names, read_parts
+from resight.data.opening import READERS
+
+NAME = re.compile(r"(?P<person>\d+)_c(?P<camera>\d+)_f\d+\.(?:jpg|jpeg|png)", re.IGNORECASE)
+
+COUNTS = {"train": Counts(16522, 702), "query": Counts(2228, 702), "gallery": Counts(17661, 1110)}
+
+
+@READERS.register("dukemtmc-reid")
+class DukeMTMC:
+    """DukeMTMC-reID: 1,404 persons and 408 more in the gallery, 8 cameras; withdrawn by its authors."""
+
+    source = Source(
+        "DukeMTMC-reID",
+        "https://exposing.ai/duke_mtmc/ (what it was; it is published no more)",
+        "Withdrawn by its authors in 2019: there are no terms under which it may be had or passed on.",
+        "DukeMTMC was withdrawn by its authors in 2019, as the people in it had not agreed to be recorded. "
+        "Weigh whether to use a copy that you hold, and say so where you report a figure.",
+    )
+
+    def recognises(self, root: Path) -> bool:
+        """Tell whether the parts are there, with its file names."""
+        return any(map(NAME.fullmatch, first_names(root)))
+
+    def read(self, root: Path) -> Benchmark:
+        """Return the parts that are there.
+
+        Raises:
+            UserError: names are of another form.
+        """
+        benchmark = read_parts(root, NAME, "PPPP_cC_fFFFFFFF.jpg (person, camera, frame)")
+        notes = (*benchmark.notes, self.source.note)
+        return replace(benchmark, notes=notes, published=Published(self.source, COUNTS))
