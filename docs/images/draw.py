@@ -96,14 +96,19 @@ def sal(run: Run, benchmark: Benchmark) -> None:
     model = run.load_model("cpu")
     pixels = read(some_crops(benchmark, CROPS), model)
     found = look(model, pixels)
-    maps = {name: found.attention[name] for name in ("stage4", "stage5", "stage6")}
     rows = {"crop": [Tile(crop) for crop in pixels]}
-    for name, heat in maps.items():
+    for name, heat in found.attention.items():
         rows[name.replace("stage", "stage ")] = overlays(pixels, heat)
-    apart = sum((maps["stage6"] - maps[name]).square().sum((1, 2)) for name in ("stage4", "stage5"))
-    for tile, distance in zip(rows["stage 6"], apart.tolist(), strict=True):
-        tile.note = f"L_sac {distance:.2f}"
+    before = apart(look(untrained(run, model), pixels))
+    for tile, *distances in zip(rows["stage 6"], before, apart(found), strict=True):
+        tile.note = "{:.2f} → {:.2f}".format(*distances)
     sheet(rows, "sal.png")
+
+
+def apart(found: Representation) -> list[float]:
+    """Return SAL's Eq. 2 of each crop."""
+    *others, last = (found.attention[name] for name in ("stage4", "stage5", "stage6"))
+    return torch.stack([(last - other).square().sum((1, 2)) for other in others]).sum(0).tolist()
 
 
 SEEN_FROM = {
@@ -182,8 +187,7 @@ def neighbours(run: Run, benchmark: Benchmark) -> None:
     assert isinstance(term, SupportNeighbour)
     crops = [crop for crop in benchmark.query if crop.person in people(benchmark)[:8]]
     after = run.load_model("cpu")
-    torch.manual_seed(derive_seed(run.recipe.seed, "model"))
-    before = build_model(after.name, after.persons, **after.settings).eval()
+    before = untrained(run, after)
     pixels = read(crops, after)
     persons = torch.tensor([crop.person for crop in crops])
     rows: dict[str, list[Tile]] = {}
@@ -230,6 +234,12 @@ def some_crops(benchmark: Benchmark, count: int) -> list[Crop]:
 def read(crops: Sequence[Crop], model: Network) -> Pixels:
     """Return crops as uint8 [N, H, W, 3] at the model's input size."""
     return np.stack([read_image(crop.path, model.input_size) for crop in crops])
+
+
+def untrained(run: Run, model: Network) -> Network:
+    """Return the network as the run's training began with it."""
+    torch.manual_seed(derive_seed(run.recipe.seed, "model"))
+    return build_model(model.name, model.persons, **model.settings).eval()
 
 
 def look(model: Network, pixels: Pixels) -> Representation:
