@@ -185,7 +185,8 @@ def neighbours(run: Run, benchmark: Benchmark) -> None:
     (settings,) = (term for term in run.recipe.stages[0].objective if term.term == "support-neighbour")
     term = TERMS.build(settings.term, **settings.settings)
     assert isinstance(term, SupportNeighbour)
-    crops = [crop for crop in benchmark.query if crop.person in people(benchmark)[:8]]
+    batch = people(benchmark)[:: len(people(benchmark)) // 8][:8]
+    crops = [crop for crop in benchmark.query if crop.person in batch]
     after = run.load_model("cpu")
     before = untrained(run, after)
     pixels = read(crops, after)
@@ -205,7 +206,7 @@ def neighbours(run: Run, benchmark: Benchmark) -> None:
                 )
                 for place in order
             ]
-    sheet(rows, "sn.png", size=(112, 56))
+    sheet(rows, "sn.png", size=(108, 54))
 
 
 FIGURES: dict[str, Sequence[Callable[[Run, Benchmark], None]]] = {
