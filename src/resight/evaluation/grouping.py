@@ -1,5 +1,7 @@
 """Ragged lists in flat tensors: which entries belong to which row."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,11 @@ def spread(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     owner = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
     skipped = starts - (counts.cumsum(0) - counts)  # of each run: its start, less the entries before it
     return owner, torch.arange(len(owner), device=counts.device) + skipped[owner]
+
+
+def even_parts(rows: Tensor, size: int) -> Sequence[Tensor]:
+    """Split into parts of at most ``size``, alike in length: a product of few rows is rounded otherwise."""
+    return rows.tensor_split(max(1, -(-len(rows) // size)))
 
 
 class Groups:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from resight.evaluation.counting import count_at_or_above
 from resight.evaluation.features import Side
+from resight.evaluation.grouping import even_parts
 from resight.evaluation.neighbours import track_long
 from resight.evaluation.ranking import BLOCK_ROWS, Block, Comparison, Sides
 from resight.evaluation.reranking import Reranking
@@ -74,10 +75,12 @@ def count_wrong(found: Sequence[Matches], sides: Sides, side: Side, places: Tens
         places: int64 [P] of ``side``, rising (a file is read from its start to its end).
         steps: int64 [P], the step that each is added at.
     """
+    if not len(places):
+        return
     width = max(1, STREAM_ENTRIES // side.width)
     buffer = torch.empty(BLOCK_ROWS * min(width, len(places)), dtype=sides.dtype, device=sides.device)
     work = float(len(sides.query)) * len(places) * side.width
-    chunks = list(zip(places.split(width), steps.split(width), strict=True))
+    chunks = list(zip(even_parts(places, width), even_parts(steps, width), strict=True))
     for chunk, when in track_long(chunks, "Counting wrong crops", len(chunks), work):
         order = when.argsort(stable=True)
         sizes = when.bincount().tolist()
@@ -91,13 +94,21 @@ def count_wrong(found: Sequence[Matches], sides: Sides, side: Side, places: Tens
 
 
 def _split(sides: Sides) -> tuple[Tensor, Tensor]:
-    """Return the places in the gallery that may match or be ignored, and those wrong for every query."""
+    """Return the places in the gallery to compare at once, and those to count a chunk at a time.
+
+    The first are all that may match or be ignored; the others are wrong for every query.
+    """
     query, gallery = sides.query.embedded, sides.gallery.embedded
     rows, persons = sides.gallery.rows, query.persons.cpu()
     wanted = torch.isin(gallery.persons[rows].cpu(), persons[persons > 0].unique())
     if query.items is not None and gallery.items is not None:
         wanted |= torch.isin(gallery.items[rows].cpu(), query.items.cpu())
-    return wanted.nonzero()[:, 0], (~wanted).nonzero()[:, 0]
+    others = (~wanted).nonzero()[:, 0]
+    width = max(1, STREAM_ENTRIES // sides.gallery.width)
+    # no product has few columns: it would be rounded otherwise, and equal features would not tie
+    at_once = len(others) if len(others) <= 2 * width else max(0, width - int(wanted.sum()))
+    wanted[others[:at_once]] = True
+    return wanted.nonzero()[:, 0], others[at_once:]
 
 
 def _find(block: Block, steps: int) -> Matches:

@@ -25,7 +25,7 @@ from resight.errors import UserError
 from resight.evaluation.distances import FeatureDistances
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric, Side, working_dtype
-from resight.evaluation.grouping import Groups
+from resight.evaluation.grouping import Groups, even_parts
 from resight.evaluation.reranking import Reranked, Reranking
 
 BLOCK_ROWS = 512  # queries whose scores are held at a time: enough for a matrix product at full speed
@@ -188,7 +188,7 @@ class Comparison:
         """Yield the queries of ``rows`` [R] block by block, in this order."""
         shape = min(len(rows), BLOCK_ROWS), len(self.columns)
         buffer = torch.empty(shape, dtype=self._dtype, device=self.columns.device)
-        for part in rows.split(BLOCK_ROWS):
+        for part in even_parts(rows, BLOCK_ROWS):
             scores = buffer[: len(part)]
             self.source.write(part, scores)
             yield self._under_protocol(part, scores)

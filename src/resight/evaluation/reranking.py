@@ -46,6 +46,10 @@ class Reranking:
     k2: int = 6
     original: float = 0.3
 
+    def as_dict(self) -> dict[str, float]:
+        """Return the numbers by the paper's names."""
+        return {"k1": self.k1, "k2": self.k2, "lambda": self.original}
+
     def __post_init__(self) -> None:
         if self.k1 < 1 or self.k2 < 1 or not 0 <= self.original <= 1:
             raise UserError(
@@ -199,9 +203,10 @@ def _encode(distances: Distances, neighbours: Tensor, farthest: Tensor, k1: int)
 def _mutual(neighbours: Tensor) -> Tensor:
     """Tell which of each item's neighbours [N, k] have it among theirs: bool [N, k]."""
     every = torch.arange(len(neighbours), device=neighbours.device)
+    step = max(1, PAIRS // neighbours.shape[1] ** 2)
     found = [
         (neighbours[neighbours[rows]] == every[rows, None, None]).any(2)
-        for rows in _stretches(len(neighbours), 4096)
+        for rows in _stretches(len(neighbours), step)
     ]
     return torch.cat(found)
 

@@ -106,7 +106,7 @@ class Scores:
             "ap": self.ap,
             "metric": self.metric,
             "protocol": self.protocol.name,
-            "reranking": None if self.reranking is None else asdict(self.reranking),
+            "reranking": None if self.reranking is None else self.reranking.as_dict(),
             "removed": asdict(self.removed),
         }
 

@@ -1,0 +1,95 @@
+"""Features averaged with those of their nearest gallery crops, before they are ranked."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from resight.data.benchmark import EVERY_OTHER_IMAGE
+from resight.data.crop import JUNK
+from resight.device import resolve_device
+from resight.errors import UserError
+from resight.evaluation.embedded import Embedded
+from resight.evaluation.features import Metric, Side, working_dtype
+from resight.evaluation.grouping import even_parts
+from resight.evaluation.neighbours import nearest_columns, track_long
+from resight.evaluation.ranking import BLOCK_ROWS, Comparison, Sides
+
+
+@torch.no_grad()
+def expand_queries(
+    query: Embedded,
+    gallery: Embedded,
+    neighbours: int,
+    *,
+    metric: Metric = "cosine",
+    device: torch.device | str | None = None,
+) -> Embedded:
+    """Return the queries, each the mean of its feature and those of its nearest gallery crops.
+
+    Average query expansion (Chum et al. 2007). It looks at no label but ``items``: a query that is itself in
+    the gallery is not its own neighbour. Junk is no neighbour.
+
+    Args:
+        query, gallery, metric, device: as in ``ranking.Sides``. For the cosine, features are first scaled to
+            length 1.
+        neighbours: how many gallery crops go into the mean.
+
+    Returns:
+        Features [Q, D], in the precision that query and gallery are compared in.
+
+    Raises:
+        UserError: there are fewer neighbours in the gallery, or what ``ranking.Sides`` refuses.
+    """
+    sides = Sides(query, gallery, EVERY_OTHER_IMAGE, metric, device)
+    return replace(query, features=_means(sides, neighbours))
+
+
+@torch.no_grad()
+def augment_gallery(
+    gallery: Embedded,
+    neighbours: int,
+    *,
+    metric: Metric = "cosine",
+    device: torch.device | str | None = None,
+) -> Embedded:
+    """Return the gallery, each crop the mean of its feature and those of its nearest other crops.
+
+    Database-side feature augmentation (Arandjelović & Zisserman 2012). Junk is left as it is. Arguments and
+    errors are those of ``expand_queries``; the new features are held in memory.
+    """
+    kept = (gallery.persons != JUNK).nonzero()[:, 0]
+    if not len(kept):
+        raise UserError(f"The gallery has {len(gallery):,} crops, all junk: there is nothing to augment.")
+    device = gallery.features.device if device is None else resolve_device(str(device))
+    Side(gallery, kept, metric, working_dtype(gallery, gallery), device, "gallery")  # names rows as they are
+    crops = Embedded(
+        gallery.features[kept.to(gallery.features.device)],
+        gallery.persons[kept],
+        items=torch.arange(len(kept), device=gallery.persons.device),
+    )
+    means = _means(Sides(crops, crops, EVERY_OTHER_IMAGE, metric, device), neighbours)
+    features = gallery.features.to(device, means.dtype, copy=True)
+    features[kept.to(device)] = means
+    return replace(gallery, features=features)
+
+
+def _means(sides: Sides, neighbours: int) -> Tensor:
+    """Return the mean of each query's feature and its nearest gallery crops' [Q, D]."""
+    shared = sides.query.embedded.items is not None and sides.gallery.embedded.items is not None
+    if not 1 <= neighbours <= len(sides.gallery) - shared:
+        raise UserError(
+            f"From 1 to {len(sides.gallery) - shared:,} neighbours can be averaged, as the gallery has "
+            f"{len(sides.gallery):,} crops that are not junk; got {neighbours}."
+        )
+    comparison = Comparison(sides)
+    means = torch.empty_like(sides.query_features)
+    rows = torch.arange(len(sides.query), device=sides.device)
+    work = float(len(sides.query)) * len(sides.gallery) * sides.query.width
+    total = len(even_parts(rows, BLOCK_ROWS))
+    for block in track_long(comparison.blocks(rows), "Averaging neighbours", total, work):
+        nearest = nearest_columns(block.scores.neg_(), neighbours)
+        means[block.rows] = sides.query_features[block.rows]
+        for places in nearest.T:
+            means[block.rows] += sides.gallery.take(places)
+    return means.div_(neighbours + 1)
