@@ -1,7 +1,7 @@
 """``resight data``: look a data set over before training on it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def check(
     path: Path,
     *,
+    reader: str | None = None,
+    listing: Path | None = None,
     pattern: str | None = None,
     holdout: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -22,17 +24,23 @@ def check(
 
     Every image is read. The exit status is 0 when the set can be used as it is, and 1 when not: unreadable
     images, persons in both training part and test, fewer than two persons to train on, no query with a match.
+    A known data set is compared with the counts that its owners published.
 
     Args:
-        path: folder in Market-1501 layout, or with one sub-folder a person.
+        path: folder of a known data set, in Market-1501's layout, or with one sub-folder a person.
+        reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
+        listing: file of 'resight data split': which crops are in which part, and what is drawn.
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
         holdout: persons to hold out for testing; by default the set's own test part, or else the last fifth.
         json: print one JSON object.
     """
     from resight.data.check import check_benchmark
     from resight.data.opening import open_benchmark
+    from resight.data.published import compare
 
-    found = check_benchmark(open_benchmark(path, holdout=holdout, pattern=pattern))
+    found = check_benchmark(
+        open_benchmark(path, reader=reader, holdout=holdout, pattern=pattern, listing=listing)
+    )
     if json:
         print_json(found.as_dict())
     else:
@@ -41,6 +49,12 @@ def check(
         if found.matches is not None:
             right, total = found.matches.with_match, found.matches.queries
             print(f"{right:,} of {total:,} queries have a match; {found.matches.pairs:,} pairs.")
+        if draws := found.benchmark.draws:
+            print(
+                f"{len(draws)} draws of {len(draws[0].query):,} queries in {len(draws[0].gallery):,} crops."
+            )
+        if (published := found.benchmark.published) is not None and not compare(found.benchmark):
+            print(f"The counts are those published for {published.source.name}.")
         for kind, sentences in (
             ("Note", found.benchmark.notes),
             ("Warning", found.warnings),
@@ -51,6 +65,91 @@ def check(
         print("Not usable as it is." if found.problems else "Usable.")
     if found.problems:
         raise SystemExit(1)
+
+
+def readers(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List the readers of data sets: options, who publishes the set and on which terms.
+
+    Name one with --reader NAME,OPTION=VALUE,... where a folder is not recognised, or to set its options.
+    Nothing is ever downloaded.
+
+    Args:
+        json: print one JSON array.
+    """
+    from dataclasses import asdict
+
+    from resight.data.opening import READERS
+
+    found: list[dict[str, Any]] = []
+    for name in READERS.names():
+        reader = READERS.get(name)
+        source = READERS.build(name).source
+        schema = READERS.settings(name).model_json_schema().get("properties", {})
+        found.append(
+            {
+                "name": name,
+                "about": (reader.__doc__ or "").partition("\n")[0],
+                "options": {
+                    option: {"default": entry.get("default"), "values": _values(entry)}
+                    for option, entry in schema.items()
+                },
+                "source": None if source is None else asdict(source),
+            }
+        )
+    if json:
+        print_json(found)
+        return
+    for entry in found:
+        print(f"{entry['name']}\n    {entry['about']}")
+        for option, about in entry["options"].items():
+            print(f"    {option}={about['default']}  ({about['values']})")
+        if entry["source"] is not None:
+            print(f"    {entry['source']['address']}\n    {entry['source']['terms']}")
+            if entry["source"]["note"]:
+                print(f"    {entry['source']['note']}")
+
+
+def split(
+    path: Path,
+    *,
+    out: Path,
+    reader: str | None = None,
+    pattern: str | None = None,
+    holdout: int | None = None,
+) -> None:
+    """Write which crops are in which part, and what is drawn, as paths inside the data set.
+
+    The file can be edited, and read again with --listing wherever the data set lies.
+
+    Args:
+        path: folder of the data set.
+        out: JSON file to write.
+        reader: reader of the data and its options (see 'resight data readers').
+        pattern: regular expression with named groups person and/or camera, searched in each file's path.
+        holdout: persons to hold out for testing; by default the set's own test part, or else the last fifth.
+    """
+    from resight.data.listing import save_listing
+    from resight.data.opening import open_benchmark
+
+    benchmark = open_benchmark(path, reader=reader, holdout=holdout, pattern=pattern)
+    save_listing(benchmark, out)
+    print(
+        f"{out}: {len(benchmark.train):,} crops to train on, {len(benchmark.query):,} queries, "
+        f"{len(benchmark.gallery):,} gallery crops, {len(benchmark.draws)} draws."
+    )
+
+
+def _values(entry: dict[str, Any]) -> str:
+    """Say what an option may be, from its JSON schema."""
+    if "enum" in entry:
+        return ", ".join(map(str, entry["enum"]))
+    if "anyOf" in entry:
+        return " or ".join(_values(part) for part in entry["anyOf"] if part.get("type") != "null")
+    limits = [f"from {entry['minimum']}"] if "minimum" in entry else []
+    if "exclusiveMaximum" in entry:
+        limits.append(f"to {entry['exclusiveMaximum'] - 1}")
+    words = {"integer": "whole number", "boolean": "true, false", "string": "text"}
+    return " ".join([words.get(entry["type"], entry["type"]), *limits])
 
 
 def _table(parts: "dict[str, Part]") -> tuple[list[str], list[list[str]]]:

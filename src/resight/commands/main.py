@@ -35,6 +35,10 @@ data = App(name="data", help="Look at data sets.", help_format="plaintext")
 data.command(
     "resight.commands.data:check", name="check", help="Count crops and find what is wrong with a data set."
 )
+data.command("resight.commands.data:readers", name="readers", help="List the data sets that are known.")
+data.command(
+    "resight.commands.data:split", name="split", help="Write a data set's split and draws to a file."
+)
 app.command(data)
 
 recipe = App(name="recipe", help="Look at recipes.", help_format="plaintext")

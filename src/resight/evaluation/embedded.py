@@ -43,5 +43,10 @@ class Embedded:
             if labels.dtype != torch.int64:
                 raise UserError(f"The entries of '{name}' must be int64 numbers; got {labels.dtype}.")
 
+    def take(self, rows: Tensor) -> "Embedded":
+        """Return some rows, int64 [R]."""
+        cameras, items = (None if part is None else part[rows] for part in (self.cameras, self.items))
+        return Embedded(self.features[rows], self.persons[rows], cameras, items)
+
     def __len__(self) -> int:
         return len(self.features)

@@ -125,6 +125,7 @@ def describe_data(benchmark: Benchmark) -> dict[str, Any]:
         "cross_camera": benchmark.protocol.cross_camera,
         "counts": {name: _counts(crops) for name, crops in splits.items()},
         "notes": list(benchmark.notes),
+        "opened": dict(benchmark.opened),
     }
 
 

@@ -1,7 +1,7 @@
 """Testing a model on a benchmark: embed query and gallery, score them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,10 @@ from resight.data.crop import Crop
 from resight.device import Precision, resolve_device
 from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
-from resight.evaluation.scores import Scores
+from resight.evaluation.features import Metric
+from resight.evaluation.pooling import pool_queries
+from resight.evaluation.repeated import RepeatedScores, evaluate_draws
+from resight.evaluation.scores import AveragePrecision, Scores, evaluate
 from resight.files import whole_file
 from resight.models.embedding import embed_pixels
 from resight.models.network import Network
@@ -46,7 +49,7 @@ def embed_benchmark(
     branches: Sequence[str] | None = None,
     skip_unreadable: bool = False,
 ) -> EmbeddedBenchmark:
-    """Embed query and gallery; a crop that is in both is embedded once.
+    """Embed query and gallery; a crop that is in both is embedded once, and pooled queries are pooled.
 
     Args:
         model: any network; it is moved to the device.
@@ -65,7 +68,7 @@ def embed_benchmark(
             f"The data set {benchmark.root} has no test part: {len(benchmark.query)} queries, "
             f"{len(benchmark.gallery)} gallery crops. Hold persons out with --holdout N."
         )
-    distinct = list(dict.fromkeys((*benchmark.query, *benchmark.gallery)))
+    distinct = list(dict.fromkeys((*benchmark.query, *benchmark.gallery, *benchmark.query_pool)))
     cache = PixelCache.open(distinct, model.picture_size, skip_unreadable=skip_unreadable)
     target = resolve_device(device)
     features = embed_pixels(
@@ -86,12 +89,44 @@ def embed_benchmark(
             rows if shared else None,
         )
 
-    return EmbeddedBenchmark(
-        embedded(query_crops), embedded(gallery_crops), query_crops, gallery_crops, cache.skipped
+    query = embedded(query_crops)
+    if benchmark.protocol.pooling is not None:
+        images = embedded([crop for crop in benchmark.query_pool if crop in row])
+        query = pool_queries(query, images, benchmark.protocol.pooling)
+    return EmbeddedBenchmark(query, embedded(gallery_crops), query_crops, gallery_crops, cache.skipped)
+
+
+def score_benchmark(
+    embedded: EmbeddedBenchmark,
+    benchmark: Benchmark,
+    *,
+    metric: Metric = "cosine",
+    ap: AveragePrecision = "mean",
+    device: torch.device | str | None = None,
+) -> Scores | RepeatedScores:
+    """Score by the benchmark's protocol: the whole query against the whole gallery, or each of its draws.
+
+    Args:
+        embedded: what ``embed_benchmark`` returned for it; crops that could not be read are not drawn.
+        benchmark: with a test part.
+        metric, ap, device: as in ``evaluation.scores.evaluate``.
+    """
+    protocol = benchmark.protocol
+    if not benchmark.draws:
+        return evaluate(embedded.query, embedded.gallery, protocol, metric=metric, ap=ap, device=device)
+    query_row = {crop: index for index, crop in enumerate(embedded.query_crops)}
+    gallery_row = {crop: index for index, crop in enumerate(embedded.gallery_crops)}
+    draws = [(_rows(draw.query, query_row), _rows(draw.gallery, gallery_row)) for draw in benchmark.draws]
+    return evaluate_draws(
+        embedded.query, embedded.gallery, draws, protocol, metric=metric, ap=ap, device=device
     )
 
 
-def save_scores(scores: Scores, path: Path) -> None:
+def _rows(crops: Sequence[Crop], row: Mapping[Crop, int]) -> torch.Tensor:
+    return torch.tensor([row[crop] for crop in crops if crop in row], dtype=torch.int64)
+
+
+def save_scores(scores: Scores | RepeatedScores, path: Path) -> None:
     """Write the scores as JSON."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(scores.as_dict(), indent=2) + "\n", encoding="utf-8")

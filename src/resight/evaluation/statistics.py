@@ -1,0 +1,58 @@
+"""Mean, standard deviation and 95 % interval of a figure that was measured several times."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A figure over repetitions.
+
+    Attributes:
+        mean: of the values.
+        std: their standard deviation (divided by n - 1); None of a single value.
+        low, high: ends of Student's 95 % interval of the mean; None of a single value. It is of repetitions
+            of the same kind, and says nothing about other persons or data.
+        number: how many values.
+    """
+
+    mean: float
+    std: float | None
+    low: float | None
+    high: float | None
+    number: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return mean, standard deviation and 95 % interval of one value or more."""
+    number = len(values)
+    mean = math.fsum(values) / number
+    if number == 1:
+        return Spread(mean, None, None, None, 1)
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (number - 1))
+    reach = student_quantile(number - 1) * std / math.sqrt(number)
+    return Spread(mean, std, mean - reach, mean + reach, number)
+
+
+def student_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
+    """Return t so that Student's distribution holds that share between -t and t."""
+    low, high = 0.0, 1e6
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_share(middle, freedom) < confidence else (low, middle)
+    return high
+
+
+def _student_share(t: float, freedom: int) -> float:
+    """Return P(|T| <= t), exactly (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    odd = freedom % 2
+    term = total = math.cos(angle) if odd else 1.0
+    for n in range(2 + odd, freedom - 1, 2):
+        term *= (n - 1) / n * math.cos(angle) ** 2
+        total += term
+    total = math.sin(angle) * (total if freedom > 1 else 0.0)
+    return 2 / math.pi * (angle + total) if odd else total
