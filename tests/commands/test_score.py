@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from resight.commands.feature_files import read_arrays
 from resight.commands.score import score
 from resight.data.benchmark import EVERY_OTHER_IMAGE
 from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
+from resight.evaluation.expansion import augment_gallery, expand_queries
+from resight.evaluation.growing import evaluate_growing
+from resight.evaluation.reranking import Reranking
 from resight.evaluation.scores import evaluate
 
 Arrays = dict[str, np.ndarray]
@@ -50,7 +54,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: Path, **options: object)
 def test_json_has_the_scores_as_fractions_and_counts(files, capsys, metric, ap) -> None:
     result, messages = run(capsys, *files, metric=metric, ap=ap)
     expected = evaluate(embedded(draw(1, 20)), embedded(draw(2, 70)), metric=metric, ap=ap)
-    assert result == expected.as_dict() | {"query": str(files[0]), "gallery": str(files[1])}
+    named = {"query": str(files[0]), "gallery": str(files[1]), "augment_gallery": 0, "expand_queries": 0}
+    assert result == expected.as_dict() | named
     assert {"mAP", "rank1", "rank5", "rank10", "rank20", "mINP", "queries"} <= set(result)
     assert 0 < result["mAP"] < 1
     assert messages == ""
@@ -181,7 +186,7 @@ def test_files_that_are_no_archives_are_named(files, tmp_path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=message):
             score(files[0], tmp_path / name, device="cpu")
-    with pytest.raises(UserError, match="There is no file"):
+    with pytest.raises(UserError, match=r"There is no features\.npy"):
         score(files[0], tmp_path, device="cpu")
 
 
@@ -191,3 +196,110 @@ def test_files_that_are_no_archives_are_named(files, tmp_path) -> None:
 def test_wrong_ranks_are_refused(files, ranks, message) -> None:
     with pytest.raises(UserError, match=message):
         score(*files, device="cpu", ranks=ranks)
+
+
+def save_folder(folder: Path, arrays: Arrays) -> Path:
+    folder.mkdir()
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", ">f4", "uint8"])
+def test_folders_score_as_archives(tmp_path, capsys, kind) -> None:
+    sides = {name: draw(seed, crops) for name, seed, crops in (("q", 1, 20), ("g", 2, 70))}
+    for name, arrays in sides.items():
+        arrays["features"] = (np.abs(arrays["features"]) * 40 + 1).astype(kind)
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+        save_folder(tmp_path / name, arrays)
+    archives, _ = run(capsys, tmp_path / "q.npz", tmp_path / "g.npz")
+    folders, _ = run(capsys, tmp_path / "q", tmp_path / "g" / "features.npy")
+    names = ("query", "gallery")
+    assert {k: v for k, v in folders.items() if k not in names} == {
+        k: v for k, v in archives.items() if k not in names
+    }
+
+
+def test_features_in_a_folder_stay_on_disk_and_as_they_are(tmp_path) -> None:
+    folder = save_folder(tmp_path / "q", draw(1, 20))
+    arrays = read_arrays(folder)
+    assert isinstance(arrays["features"], np.memmap) or isinstance(arrays["features"].base, np.memmap)
+    before = (folder / "features.npy").read_bytes()
+    score(folder, folder, device="cpu", augment_gallery=2, expand_queries=2)
+    assert (folder / "features.npy").read_bytes() == before
+
+
+def test_one_folder_as_both_does_not_find_a_query_itself(tmp_path, capsys) -> None:
+    folder = save_folder(tmp_path / "all", draw(2, 70))
+    result, _ = run(capsys, folder, folder / "features.npy", cross_camera=False)
+    assert result["removed"]["itself_pairs"] == 70
+
+
+def test_broken_folders_are_named(files, tmp_path) -> None:
+    arrays = draw(1, 20)
+    cases = {
+        "nothing": ({}, "There is no features.npy in .*nothing"),
+        "alone": ({"features": arrays["features"]}, "There is no persons.npy in .*alone"),
+        "short": (arrays | {"persons": np.ones(19, int)}, r"'persons' in .*short must be \[N\]"),
+        "bomb": (arrays | {"persons": np.array([Bomb()] * 20)}, "'persons' in .*bomb .* Python objects"),
+    }
+    for name, (content, message) in cases.items():
+        with pytest.raises(UserError, match=message):
+            score(save_folder(tmp_path / name, content), files[1], device="cpu")
+    cut = save_folder(tmp_path / "cut", arrays) / "features.npy"
+    cut.write_bytes(cut.read_bytes()[:300])
+    with pytest.raises(UserError, match=r"'features' in .*cut is damaged"):
+        score(cut, files[1], device="cpu")
+
+
+def test_reranking_and_its_numbers(files, capsys) -> None:
+    sides = embedded(draw(1, 20)), embedded(draw(2, 70))
+    result, _ = run(capsys, *files, rerank=True)
+    assert result["mAP"] == evaluate(*sides, reranking=Reranking()).mAP != evaluate(*sides).mAP
+    result, _ = run(capsys, *files, rerank=True, k1=9, k2=3, original=0.5)
+    assert result["mAP"] == evaluate(*sides, reranking=Reranking(9, 3, 0.5)).mAP
+    assert result["reranking"] == {"k1": 9, "k2": 3, "lambda": 0.5}
+    with pytest.raises(UserError, match="use them with --rerank"):
+        score(*files, device="cpu", original=0.5)
+    with pytest.raises(UserError, match=r"k1 = 99 neighbours .* the gallery has 70 crops"):
+        score(*files, device="cpu", rerank=True, k1=99)
+
+
+def test_the_command_line_knows_lambda(files) -> None:
+    command = [sys.executable, "-m", "resight.commands.main", "score", *files, "--json", "--rerank"]
+    done = subprocess.run([*command, "--k1", "9", "--lambda", "0.5"], capture_output=True, text=True)
+    assert json.loads(done.stdout)["reranking"] == {"k1": 9, "k2": 6, "lambda": 0.5}, done.stderr
+
+
+def test_gallery_and_queries_are_averaged_in_this_order(files, capsys) -> None:
+    query, gallery = embedded(draw(1, 20)), embedded(draw(2, 70))
+    augmented = augment_gallery(gallery, 2)
+    result, _ = run(capsys, *files, augment_gallery=2, expand_queries=3)
+    assert result["mAP"] == evaluate(expand_queries(query, augmented, 3), augmented).mAP
+    assert (result["augment_gallery"], result["expand_queries"]) == (2, 3)
+    with pytest.raises(UserError, match="From 1 to 70 neighbours"):
+        score(*files, device="cpu", expand_queries=71)
+    score(*files, device="cpu", rerank=True, expand_queries=3)
+    assert "cosine, re-ranked, expand_queries: 3, market-1501" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_distractors_give_a_curve(files, tmp_path, capsys) -> None:
+    features = draw(3, 50)["features"]
+    np.save(tmp_path / "more.npy", features)
+    result, _ = run(capsys, *files, distractors=tmp_path / "more.npy", step=20)
+    sides = embedded(draw(1, 20)), embedded(draw(2, 70))
+    expected = evaluate_growing(*sides, torch.from_numpy(features), (0, 20, 40, 50))
+    assert [step["count"] for step in result["distractors"]] == [0, 20, 40, 50]
+    assert [step["mAP"] for step in result["distractors"]] == [scores.mAP for scores in expected]
+    assert [step["rank1"] for step in result["distractors"]] == [scores.rank(1) for scores in expected]
+    assert result["mAP"] == expected[0].mAP
+    score(*files, device="cpu", distractors=tmp_path / "more.npy")
+    lines = capsys.readouterr().out.splitlines()
+    assert any(f"{100 * expected[3].mAP:.1f}" in line and " 50 " in line for line in lines)
+    for options, message in (
+        ({"rerank": True}, "Use --distractors without these"),
+        ({"step": 0}, "got --step 0"),
+        ({"distractors": tmp_path}, "There is no file .*features.npy"),
+    ):
+        with pytest.raises(UserError, match=message):
+            score(*files, device="cpu", **({"distractors": tmp_path / "more.npy"} | options))

@@ -1,23 +1,21 @@
 """``resight score``: score features from any toolkit."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import Parameter
-from numpy.typing import NDArray
 
-from resight.commands.output import print_json, print_scores
+from resight.commands.feature_files import embed, folder_of, read_arrays, read_features
+from resight.commands.output import print_json, print_scores, print_table
 from resight.errors import UserError
 from resight.progress import say
 
 if TYPE_CHECKING:
+    from resight.data.benchmark import Protocol
     from resight.evaluation.embedded import Embedded
-
-LABELS = ("persons", "cameras", "items")
-HELP = "Each file holds the arrays features [N, D] and persons [N], and may hold cameras [N] and items [N]."
+    from resight.evaluation.reranking import Reranking
+    from resight.evaluation.scores import Scores
 
 
 def score(
@@ -25,6 +23,15 @@ def score(
     gallery: Path,
     *,
     metric: Literal["cosine", "euclidean"] = "cosine",
+    rerank: Annotated[bool, Parameter(negative="")] = False,
+    k1: int | None = None,
+    k2: int | None = None,
+    original: Annotated[float | None, Parameter(name="--lambda")] = None,
+    augment_gallery: int = 0,
+    expand_queries: int = 0,
+    distractors: Path | None = None,
+    step: int = 100_000,
+    seed: int = 0,
     ap: Literal["mean", "trapezoid"] = "mean",
     ranks: str = "1,5,10,20",
     cross_camera: bool = True,
@@ -33,30 +40,83 @@ def score(
 ) -> None:
     """Score query features against gallery features: mAP, rank-k and mINP.
 
-    Each file is a NumPy .npz archive with the arrays features [N, D] and persons [N] (-1 is junk, 0 a
-    distractor), and, if known, cameras [N]. Gallery crops of the query's person under its own camera are
-    ignored; without cameras every image of the person but the query itself counts. Where both files name one
-    file, each query is the gallery crop of its row; crops that two files share can be told by an array items
-    [N] in each.
+    Each side is a NumPy .npz archive with the arrays features [N, D] and persons [N] (-1 is junk, 0 a
+    distractor), and, if known, cameras [N]; or a folder with features.npy, persons.npy, cameras.npy, whose
+    features stay on disk. Gallery crops of the query's person under its own camera are ignored; without
+    cameras every image of the person but the query itself counts. Where both sides are one file, each query
+    is the gallery crop of its row; crops that two files share can be told by an array items [N] in each.
 
     Args:
-        query: .npz file with the arrays features [N, D], persons [N] and, if known, cameras [N].
+        query: .npz archive or folder of the queries.
         gallery: the same of the gallery.
         metric: cosine similarity or Euclidean distance.
+        rerank: re-rank by k-reciprocal neighbours (Zhong et al. 2017).
+        k1: with --rerank, neighbours to look at (20).
+        k2: with --rerank, neighbours to average over (6).
+        original: with --rerank, the share of the original distance (0.3).
+        augment_gallery: first average each gallery crop with that many nearest ones.
+        expand_queries: average each query with that many nearest gallery crops, before ranking.
+        distractors: .npy file of features, or folder of features.npy: score as these are added to the gallery
+            in random order.
+        step: distractors to add at a time.
+        seed: of their order.
         ap: average precision: mean of the precision at each match, or by trapezoids as Market-1501's script.
         ranks: which rank-k to print, with commas between.
         cross_camera: with --no-cross-camera, crops under the query's own camera count too.
         device: auto, cpu or cuda.
         json: print one JSON object.
     """
-    from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
+    import torch
+
     from resight.device import resolve_device
+    from resight.evaluation import expansion
+    from resight.evaluation.growing import evaluate_growing
     from resight.evaluation.scores import evaluate
 
-    chosen_ranks = _parse_ranks(ranks)
-    chosen_device = resolve_device(device)
+    options: dict[str, Any] = {"metric": metric, "ap": ap, "ranks": _parse_ranks(ranks)}
+    place: dict[str, Any] = {"metric": metric, "device": resolve_device(device)}
+    reranking = _reranking(rerank, k1, k2, original)
+    if distractors is not None and (reranking or augment_gallery or expand_queries):
+        raise UserError(
+            "Distractors are counted and forgotten, so a gallery that they are added to cannot be re-ranked, "
+            "augmented or expand queries. Use --distractors without these."
+        )
+    protocol, queries, crops = _read(query, gallery, cross_camera)
+    if augment_gallery:
+        crops = expansion.augment_gallery(crops, augment_gallery, **place)
+    if expand_queries:
+        queries = expansion.expand_queries(queries, crops, expand_queries, **place)
+    options |= place
+    if distractors is None:
+        scores = evaluate(queries, crops, protocol, reranking=reranking, **options)
+        curve = []
+    else:
+        features = torch.from_numpy(read_features(distractors))
+        sizes = _sizes(len(features), step)
+        grown = evaluate_growing(queries, crops, features, sizes, protocol, seed=seed, **options)
+        scores, curve = grown[0], list(zip(sizes, grown, strict=True))
+    done = {"augment_gallery": augment_gallery, "expand_queries": expand_queries}
+    if json:
+        print_json(_as_dict(scores, curve) | done | {"query": str(query), "gallery": str(gallery)})
+        return
+    changes = ["re-ranked"] * rerank + [f"{name}: {count}" for name, count in done.items() if count]
+    told = ", ".join([metric, *changes, protocol.name, f"average precision by {ap}"])
+    print_scores(scores, f"{query} in {gallery}: {told}")
+    if curve:
+        shown = [f"Rank-{k}" for k in scores.ranks]
+        rows = [
+            [f"{size:,}", *(f"{100 * value:.1f}" for value in (one.mAP, *map(one.rank, one.ranks)))]
+            for size, one in curve
+        ]
+        print_table(["Distractors", "mAP", *shown], rows)
+
+
+def _read(query: Path, gallery: Path, cross_camera: bool) -> "tuple[Protocol, Embedded, Embedded]":
+    """Return the protocol that fits what is known of the crops, and the two sides."""
+    from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
+
     arrays = read_arrays(query), read_arrays(gallery)
-    if query.samefile(gallery):
+    if folder_of(query).samefile(folder_of(gallery)):
         for side in arrays:
             side["items"] = np.arange(len(side["features"]))
     with_cameras = ["cameras" in side for side in arrays]
@@ -71,79 +131,34 @@ def score(
         say(f"Note: {why}: every image of the query's person counts, but the query itself.")
         if not all("items" in side for side in arrays):
             say("Note: query and gallery are taken to share no crop (no array 'items' says otherwise).")
-    scores = evaluate(
-        _embed(arrays[0]),
-        _embed(arrays[1]),
-        protocol,
-        metric=metric,
-        ap=ap,
-        ranks=chosen_ranks,
-        device=chosen_device,
-    )
-    if json:
-        print_json(scores.as_dict() | {"query": str(query), "gallery": str(gallery)})
-    else:
-        print_scores(scores, f"{query} in {gallery}: {metric}, {protocol.name}, average precision by {ap}")
+    return protocol, embed(arrays[0]), embed(arrays[1])
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file of features: features as floats [N, D], labels as int64 [N].
+def _reranking(rerank: bool, k1: int | None, k2: int | None, original: float | None) -> "Reranking | None":
+    from resight.evaluation.reranking import Reranking
 
-    Nothing in the file is ever executed: arrays of Python objects are refused.
-
-    Raises:
-        UserError: there is no such file, it is no .npz archive or damaged, an array is missing, or has the
-            wrong type or shape.
-    """
-    if not path.is_file():
-        raise UserError(f"There is no file {path}. {HELP}")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is not an .npz archive, or it is cut short. {HELP}")
-    arrays = {}
-    with np.load(path, allow_pickle=False) as archive:
-        for name in ("features", *LABELS):
-            if name in archive:
-                try:
-                    arrays[name] = archive[name]
-                except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                    raise UserError(
-                        f"'{name}' in {path} is damaged, or holds Python objects and not numbers. {HELP}"
-                    ) from error
-            elif name in ("features", "persons"):
-                there = ", ".join(f"'{name}'" for name in archive.files) or "none"
-                raise UserError(f"{path} has no array '{name}'; there are: {there}. {HELP}")
-    features = _features(path, arrays.pop("features"))
-    labels = {name: _labels(path, name, array, len(features)) for name, array in arrays.items()}
-    return {"features": features, **labels}
+    given = {"k1": k1, "k2": k2, "original": original}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if chosen and not rerank:
+        raise UserError("--k1, --k2 and --lambda say how to re-rank: use them with --rerank.")
+    return Reranking(**chosen) if rerank else None
 
 
-def _features(path: Path, array: NDArray[Any]) -> NDArray[Any]:
-    if array.ndim != 2:
-        raise UserError(f"'features' in {path} must be [N, D], one row a crop; got the shape {array.shape}.")
-    # small integers (quantised features) fit a float of their own; what is left of other types is refused
-    kind = np.result_type(array.dtype, np.float16) if array.dtype.kind in "iuf" else array.dtype
-    if kind not in (np.float16, np.float32, np.float64):
-        raise UserError(f"'features' in {path} must be numbers of up to 64 bits; got the type {array.dtype}.")
-    return np.ascontiguousarray(array, kind)
+def _sizes(distractors: int, step: int) -> list[int]:
+    """Return 0, each step, and all of them."""
+    if step < 1:
+        raise UserError(f"At least one distractor must be added at a time; got --step {step}.")
+    return [*range(0, distractors, step), distractors]
 
 
-def _labels(path: Path, name: str, array: NDArray[Any], crops: int) -> NDArray[np.int64]:
-    if array.shape != (crops,):
-        raise UserError(
-            f"'{name}' in {path} must be [N], one entry for each of the {crops:,} features; "
-            f"got the shape {array.shape}."
-        )
-    if array.dtype.kind not in "iu" or not np.can_cast(array.dtype, np.int64):
-        raise UserError(f"'{name}' in {path} must be whole numbers (int64); got the type {array.dtype}.")
-    return array.astype(np.int64)
-
-
-def _embed(arrays: dict[str, NDArray[Any]]) -> "Embedded":
-    import torch
-
-    from resight.evaluation.embedded import Embedded
-
-    return Embedded(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+def _as_dict(scores: "Scores", curve: "list[tuple[int, Scores]]") -> dict[str, Any]:
+    """Return the scores without distractors, and of each step mAP, rank-k and mINP."""
+    result = scores.as_dict()
+    if curve:
+        keys = ["mAP", *(f"rank{k}" for k in scores.ranks), "mINP"]
+        steps = [(size, one.as_dict()) for size, one in curve]
+        result["distractors"] = [{"count": size} | {key: one[key] for key in keys} for size, one in steps]
+    return result
 
 
 def _parse_ranks(text: str) -> tuple[int, ...]:
