@@ -207,15 +207,16 @@ def test_listings_hold_wherever_the_set_lies(write_images: WriteImages, tmp_path
 
 def test_merging_keeps_persons_and_cameras_apart(write_images: WriteImages, tmp_path: Path) -> None:
     write_images(f"a/{p:04}_c{c}s1_000001_00.png" for p in (1, 5, 6, 7) for c in (1, 6))
-    write_images(f"b/{p:04}_c{c}s1_000001_00.png" for p in (1, 2) for c in (1, 2))
+    write_images(f"b/{p:04}_c{c}s1_000001_00.png" for p in (1, 2, 3, 4) for c in (1, 2))
     root = write_images([f"c/{p}/{i}.png" for p in ("ann", "bob") for i in (1, 2)])
     found = open_benchmark([root / "a", root / "b"])
     assert found.name == "a+b"
-    # set a: the last two persons are its test; set b: its four persons are too few, all train
+    # set a: the last two persons are its test; set b: all persons train
     assert [(crop.person, crop.camera) for crop in found.train] == [
         *((1, 1), (1, 6), (5, 1), (5, 6)),
-        *((8, 8), (8, 9), (9, 8), (9, 9)),
+        *((8, 8), (8, 9), (9, 8), (9, 9), (10, 8), (10, 9), (11, 8), (11, 9)),
     ]
+    assert len(open_benchmark([root / "a", root / "b"], holdout=1).train) == 14
     assert {crop.person for crop in found.query} == {6, 7}
     assert (found.names[5], found.names[8]) == ("a/5", "b/1")
     assert "The test is that of a." in found.notes

@@ -62,7 +62,8 @@ def open_benchmark(
             path, or one for all. None: the reader that recognises the folder.
         holdout: how many of the last training persons become query and gallery. None: a set with a test part
             keeps it, any other holds out its last fifth of persons (2 or more). 0: train on everybody, no
-            test. With a number, a test part that the set has is left alone.
+            test. With a number, a test part that the set has is left alone. Of several sets it is said of the
+            first; of the others all training persons train.
         pattern: regular expression with named groups ``person`` and/or ``camera``, searched in each file's
             path relative to the folder; without ``person``, the sub-folder is the person.
         cross_camera: False lets crops under the query's own camera count too, for sets whose cameras are
@@ -85,13 +86,15 @@ def open_benchmark(
     if listing is not None and len(paths) > 1:
         raise UserError("A --listing is of one data set: name only that one.")
     named = readers * len(paths) if len(readers) == 1 else readers or [None] * len(paths)
-    opened = []
+    opened: list[Benchmark] = []
     for one, name in zip(paths, named, strict=True):
         benchmark = _read(Path(one).expanduser(), name, pattern)
         if listing is not None:
             benchmark = apply_listing(benchmark, Path(listing))
-        keeps_test = holdout is None and (benchmark.query or benchmark.gallery)
-        opened.append(only_persons(benchmark) if keeps_test else hold_out(benchmark, holdout))
+        has_test, wanted = bool(benchmark.query or benchmark.gallery), holdout
+        if opened:  # only the first set is tested on
+            wanted = None if has_test else 0
+        opened.append(only_persons(benchmark) if has_test and wanted is None else hold_out(benchmark, wanted))
     benchmark = opened[0] if len(opened) == 1 else merge(opened)
     if not cross_camera:
         protocol = replace(benchmark.protocol, name="every-other-image", cross_camera=False)
