@@ -129,6 +129,15 @@ def test_the_wrong_level_of_an_archive_is_told(write_images: WriteImages, tmp_pa
         open_benchmark(inner / "bounding_box_test", reader="market-1501")
 
 
+def test_a_known_set_without_its_test_is_told(write_images: WriteImages) -> None:
+    root = make(write_images)
+    for folder in ("query", "bounding_box_test"):
+        (root / folder).rename(root / f"no_{folder}")
+    assert open_benchmark(root).notes[0].startswith("No test part")
+    found = open_benchmark(root, reader="market-1501")
+    assert found.notes[0] == "Market-1501 has a test part, which is missing here."
+
+
 def test_duke_names_and_its_note(write_images: WriteImages) -> None:
     root = write_images(
         [f"bounding_box_train/{p:04}_c{c}_f{1000 * c:07}.png" for p in (1, 2) for c in (1, 8)]

@@ -148,9 +148,14 @@ def test_viper(write_images: WriteImages) -> None:
     assert {crop.person for crop in (*found.train, *found.query)} == {1, 5, 8, 10, 873}
     turned = open_benchmark(root, reader="viper,test_persons=2,swap=true")
     assert (turned.query, turned.gallery) == (found.gallery, found.query)
+    with pytest.raises(UserError, match=r"not laid out as viper, but .*set is"):
+        open_benchmark(root / "cam_a", reader="viper,split=1")
     write_images(["cam_a/odd.bmp"])
     with pytest.raises(UserError, match=r"1 of 6 images .* PPP_AA.bmp"):
         open_benchmark(root)
+    (root / "cam_b").rename(root / "other")
+    with pytest.raises(UserError, match=r"has the folders cam_a and cam_b; .* has no cam_b\."):
+        open_benchmark(root, reader="viper")
 
 
 def crop(person: int, camera: int, name: str) -> Crop:

@@ -42,6 +42,8 @@ def hold_out(benchmark: Benchmark, holdout: int | None) -> Benchmark:
             "The set's own test part is left alone, because a number of persons to hold out was given."
         )
     count = holdout
+    if count is None and benchmark.published is not None:
+        notes.append(f"{benchmark.published.source.name} has a test part, which is missing here.")
     if count is None:
         count = max(2, len(persons) // 5) if len(persons) >= FEWEST_TO_SPLIT else 0
         notes.append(

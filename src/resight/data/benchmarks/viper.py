@@ -58,8 +58,13 @@ class VIPeR:
         """Return half of the persons to train on, the other half as queries and gallery.
 
         Raises:
-            UserError: names are of another form, or too few persons are in both cameras.
+            UserError: a folder is missing, names are of another form, or too few persons are in both cameras.
         """
+        missing = [folder for folder in CAMERAS.values() if not (root / folder).is_dir()]
+        if missing:
+            raise UserError(
+                f"VIPeR has the folders cam_a and cam_b; {root} has no {' and no '.join(missing)}."
+            )
         views = {camera: _read(root / folder, camera) for camera, folder in CAMERAS.items()}
         both = set(views[1]) & set(views[2])
         test = draw_persons(both, self.test_persons, "viper", self.split)
