@@ -187,9 +187,9 @@ class Centre(Term):
 def _terms() -> Any:
     TERMS.names()
     TERMS.register("explosive")(Explosive)
-    TERMS.register("centre")(Centre)
+    TERMS.register("one-centre")(Centre)
     yield
-    del TERMS._components["explosive"], TERMS._components["centre"]
+    del TERMS._components["explosive"], TERMS._components["one-centre"]
 
 
 @pytest.mark.usefixtures("_terms")
@@ -218,18 +218,17 @@ def test_a_loss_that_is_not_finite_names_the_crops_of_its_batch(tiny_data: Path,
 @pytest.mark.usefixtures("_terms")
 def test_parameters_of_a_term_are_trained_and_resumed(tiny_data: Path, tmp_path: Path) -> None:
     done = run(
-        tiny_data, tmp_path / "run", plain_recipe(objective=[{"term": "cross-entropy"}, {"term": "centre"}])
+        tiny_data,
+        tmp_path / "run",
+        plain_recipe(objective=[{"term": "cross-entropy"}, {"term": "one-centre"}]),
     )
     state = torch.load(done.folder / "checkpoint.pt", weights_only=True)
     assert state["objective"]["terms.1.centre"].abs().sum() > 0
 
 
 def test_what_does_not_fit_is_found_before_anything_is_written(tiny_data: Path, tmp_path: Path) -> None:
-    wrong = plain_recipe(objective=[{"term": "cross-entropy", "branches": ["local"]}])
-    with pytest.raises(
-        UserError, match="Term 'cross-entropy' does not fit the model: The model has no branch 'local'"
-    ):
-        run(tiny_data, tmp_path / "run", wrong)
+    with pytest.raises(UserError, match="Term 'cross-entropy' does not fit the model: .* no branch 'local'"):
+        plain_recipe(objective=[{"term": "cross-entropy", "branches": ["local"]}])
     with pytest.raises(UserError, match="8 persons is larger than the training set allows"):
         run(tiny_data, tmp_path / "run", plain_recipe(sampler={"name": "pk", "persons": 8}))
     with pytest.raises(UserError, match="seed: Input should be greater than or equal to 0; got -1"):
