@@ -1,12 +1,14 @@
-"""Time and memory of scoring, beside the bare product of the features and a plain NumPy implementation.
+"""Time and memory of scoring and re-ranking, beside bare products of the features and plain NumPy.
 
-    python benchmarks/evaluation.py [--scale 0.2] [--rounds 5] [--write]
+    python benchmarks/evaluation.py [--cases scores re-ranking ...] [--scale 0.2] [--rounds 5] [--write]
 
-Features are drawn, clustered by person, at the size of Market-1501: 3,368 queries, 15,913 gallery crops,
-2,048 numbers each; 750 persons, 6 cameras. Each measurement has a process of its own; the methods take turns,
-so that what else the machine does falls on all of them. Where it does much, set OMP_NUM_THREADS=1 and read
-the CPU seconds. Memory is the process's peak above what it held with the features loaded (Linux). The bounds
-that the project keeps at full size: at most 1.4 times the product's time, and 300 MB.
+Features are drawn, clustered by person: at the sizes of Market-1501 (scores, re-ranking) and of MSMT17
+(msmt17), and with 500,000 distractors in a memory-mapped file (distractors). Each measurement has a process
+of its own, in which the bare product is timed right before the method, so that what else the machine does
+falls on both: read the ratios. The product is of queries and gallery; for re-ranking, of all crops with all.
+``--scale`` multiplies the numbers of queries and crops; the bounds are those of full size. Memory is the
+process's peak above what it held with the features loaded, and in all (Linux); a mapped file does not count.
+Draws up to 2.2 GB into --folder. Plain NumPy is left out where it needs more than ``PLAIN_BYTES``.
 """
 
 import argparse
@@ -16,193 +18,357 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-QUERIES, GALLERY, SIZE, PERSONS, CAMERAS = 3368, 15913, 2048, 750, 6
+import numpy as np
+
+PERSONS_EACH = 4.5  # queries a person
+CAMERAS = 6
 SPREAD = 3.6  # of a person's crops about their mean, the means' being 1
-TIMES_BOUND, MEGABYTES_BOUND = 1.4, 300
+STEPS = 10  # of added distractors
+PLAIN_BYTES = 12e9
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"
-PRODUCT, RESIGHT = "product of the features", "resight"
+README = Path(__file__).parent / "README.md"
+START, END = "<!-- evaluation.py --write: from here -->", "<!-- to here -->"
 
 
-def main() -> None:
-    """Measure every method in turn, and print the table."""
+@dataclass(frozen=True)
+class Case:
+    """Sizes at scale 1, what is measured, and the bounds that the project keeps.
+
+    Attributes:
+        whole: methods whose bare product is of all crops with all, N x N x d; the others' is Q x G x d.
+        times, megabytes, in_all: bounds by method: times the product, MB above the features, MB in all.
+    """
+
+    queries: int
+    gallery: int
+    size: int
+    methods: tuple[str, ...]
+    distractors: int = 0
+    whole: tuple[str, ...] = ()
+    times: dict[str, float] = field(default_factory=dict)
+    megabytes: dict[str, float] = field(default_factory=dict)
+    in_all: dict[str, float] = field(default_factory=dict)
+
+    def scaled(self, scale: float) -> tuple[int, int, int]:
+        """Return queries, gallery crops, distractors."""
+        return round(self.queries * scale), round(self.gallery * scale), round(self.distractors * scale)
+
+
+SCORES, EUCLIDEAN, RERANKED, CURVE, PLAIN, PLAIN_RERANKED = (
+    "resight",
+    "resight, euclidean",
+    "resight, re-ranked",
+    f"resight, curve of {STEPS + 1} sizes",
+    "plain NumPy",
+    "plain NumPy, re-ranked",
+)
+CASES = {
+    "scores": Case(
+        3368, 15913, 2048, (SCORES, EUCLIDEAN, PLAIN), times={SCORES: 1.4}, megabytes={SCORES: 300}
+    ),
+    "re-ranking": Case(
+        3368,
+        15913,
+        2048,
+        (RERANKED, PLAIN_RERANKED),
+        whole=(RERANKED, PLAIN_RERANKED),
+        times={RERANKED: 2.0},
+        megabytes={RERANKED: 1500},
+    ),
+    "msmt17": Case(
+        11659,
+        82161,
+        2048,
+        (SCORES, RERANKED, PLAIN, PLAIN_RERANKED),
+        whole=(RERANKED, PLAIN_RERANKED),
+        in_all={SCORES: 6000, RERANKED: 6000},
+    ),
+    "distractors": Case(
+        3368, 15913, 1024, (SCORES, CURVE, PLAIN), distractors=500_000, in_all={SCORES: 2000, CURVE: 2000}
+    ),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure every method of every case in turn, and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--scale", type=float, default=1.0, help="of the numbers of queries and gallery crops"
-    )
+    parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=tuple(CASES))
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of queries and crops")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--write", action="store_true", help=f"keep the figures in {RESULTS.name} under results/"
-    )
+    parser.add_argument("--skip-plain", action="store_true", help="leave plain NumPy out")
+    parser.add_argument("--folder", type=Path, help="where to draw features; by default a temporary one")
+    parser.add_argument("--write", action="store_true", help="keep the figures in README.md and results/")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    parser.add_argument("--one", nargs=2, metavar=("CASE", "METHOD"), help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
     if options.one:
-        print(json.dumps(measure(options.one, options.scale)))
+        print(json.dumps(measure(*options.one, options.folder)))
         return
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in METHODS}
-    for turn in range(options.rounds):
-        for name in METHODS:
-            print(f"round {turn + 1} of {options.rounds}: {name}", file=sys.stderr)
-            command = [sys.executable, __file__, "--scale", str(options.scale), "--one", name]
-            found[name].append(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
-    result = summarise(found, options.scale)
+    results = {}
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        for name in options.cases:
+            case = CASES[name]
+            draw(case, options.scale, Path(folder))
+            methods = [method for method in case.methods if fits(case, method, options.scale)]
+            if options.skip_plain:
+                methods = [method for method in methods if method not in (PLAIN, PLAIN_RERANKED)]
+            found: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
+            for turn in range(options.rounds):
+                for method in methods:
+                    print(f"{name}, round {turn + 1} of {options.rounds}: {method}", file=sys.stderr)
+                    command = [sys.executable, __file__, "--folder", folder, "--one", name, method]
+                    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+                    found[method].append(json.loads(done.stdout))
+            results[name] = summarise(case, found, options.scale)
     if options.write:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        print_table(result)
+        write(results)
+    print(json.dumps(results, indent=2) if options.json else "\n\n".join(map(table, results.values())))
 
 
-def summarise(found: dict[str, list[dict[str, float]]], scale: float) -> dict[str, Any]:
+def fits(case: Case, method: str, scale: float) -> bool:
+    """Tell whether a method can run: plain NumPy's matrices must not be too large."""
+    queries, gallery, distractors = case.scaled(scale)
+    if method == PLAIN_RERANKED:
+        return 5 * 4 * (queries + gallery) ** 2 < PLAIN_BYTES
+    crops = gallery + distractors
+    return method != PLAIN or 4 * (queries * crops + 2 * crops * case.size) < PLAIN_BYTES
+
+
+def draw(case: Case, scale: float, folder: Path) -> None:
+    """Write query and gallery, clustered by person, as folders of .npy files; distractors are person 0."""
+    generator = np.random.default_rng(0)
+    queries, gallery, distractors = case.scaled(scale)
+    persons = max(2, round(queries / PERSONS_EACH))
+    centres = generator.standard_normal((persons + 1, case.size), np.float32)
+    for name, crops, others in (("query", queries, 0), ("gallery", gallery, distractors)):
+        side = folder / name
+        side.mkdir(exist_ok=True)
+        labels = np.zeros(crops + others, np.int64)
+        labels[:crops] = generator.integers(1, persons + 1, crops)
+        np.save(side / "persons.npy", labels)
+        np.save(side / "cameras.npy", generator.integers(0, CAMERAS, crops + others))
+        shape = (crops + others, case.size)
+        features = np.lib.format.open_memmap(side / "features.npy", "w+", np.float32, shape)
+        for start in range(0, len(labels), 4096):
+            part = slice(start, start + 4096)
+            noise = generator.standard_normal((len(labels[part]), case.size), np.float32)
+            features[part] = SPREAD * noise + centres[labels[part]]
+        features.flush()
+
+
+def measure(name: str, method: str, folder: Path) -> dict[str, float]:
+    """Run the bare product and then a method, once; return seconds, megabytes, rank-1 and mAP."""
+    import torch
+
+    case, mapped = CASES[name], CASES[name].distractors > 0
+    sides = [load(folder / side, mapped) for side in ("query", "gallery")]
+    whole = method in case.whole
+    RUNS[method](*map(first_crops, sides))  # loads the libraries
+    result: dict[str, float] = {}
+    factors = [side.features for side in sides]
+    if whole:
+        factors = [torch.cat(factors)] * 2
+    timed(result, "product_", lambda: product(*factors))
+    factors.clear()
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = memory("RssAnon" if mapped else "VmRSS")
+    with Sampled("RssAnon") as sampled:
+        scores = timed(result, "", lambda: RUNS[method](*sides))
+    peak = sampled.peak if mapped else memory("VmHWM")  # no peak is kept of memory that no file backs
+    return result | {"megabytes": peak - before, "in_all": peak, **scores}
+
+
+def timed(into: dict[str, float], prefix: str, run: Callable[[], Any]) -> Any:
+    """Run, and note the seconds."""
+    start, cpu_start = time.perf_counter(), time.process_time()
+    value = run()
+    into[f"{prefix}seconds"] = time.perf_counter() - start
+    into[f"{prefix}cpu_seconds"] = time.process_time() - cpu_start
+    return value
+
+
+def product(left: Any, right: Any) -> None:
+    """Multiply the features: at once if the result fits well, else tile by tile."""
+    import torch
+
+    if len(left) * len(right) <= 2**29:
+        torch.mm(left, right.T)
+        return
+    buffer = torch.empty(4096 * 16384)
+    for rows in left.split(4096):
+        for columns in right.split(16384):
+            torch.mm(rows, columns.T, out=buffer[: len(rows) * len(columns)].view(len(rows), len(columns)))
+
+
+class Sampled:
+    """The largest value of a field of /proc/self/status while it is open, looked at every 2 ms."""
+
+    def __init__(self, field: str) -> None:
+        self.field, self.peak = field, 0.0
+
+    def __enter__(self) -> "Sampled":
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._done.wait(0.002):
+            self.peak = max(self.peak, memory(self.field))
+
+
+def memory(name: str) -> float:
+    """Return a field of /proc/self/status in MB."""
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
+
+
+def load(folder: Path, mapped: bool) -> Any:
+    """Return a side as ``Embedded``; its features are read, or mapped."""
+    import torch
+
+    from resight.evaluation.embedded import Embedded
+
+    features = np.load(folder / "features.npy", mmap_mode="c" if mapped else None)
+    labels = (np.load(folder / f"{name}.npy") for name in ("persons", "cameras"))
+    return Embedded(torch.from_numpy(features), *map(torch.from_numpy, labels))
+
+
+def first_crops(side: Any) -> Any:
+    """Return a few crops of a side."""
+    from dataclasses import replace
+
+    return replace(
+        side, features=side.features[:200], persons=side.persons[:200] % 5 + 1, cameras=side.cameras[:200]
+    )
+
+
+def resight(query: Any, gallery: Any, **options: Any) -> dict[str, float]:
+    """Score with this package."""
+    from resight.evaluation.scores import evaluate
+
+    scores = evaluate(query, gallery, **options)
+    return {"rank1": scores.rank(1), "mAP": scores.mAP}
+
+
+def reranked(query: Any, gallery: Any) -> dict[str, float]:
+    """Re-rank and score with this package."""
+    from resight.evaluation.reranking import Reranking
+
+    return resight(query, gallery, reranking=Reranking())
+
+
+def curve(query: Any, gallery: Any) -> dict[str, float]:
+    """Score as distractors are added; return the figures with all of them."""
+    from resight.evaluation.embedded import Embedded
+    from resight.evaluation.growing import evaluate_growing
+
+    known = int((gallery.persons > 0).sum())  # the distractors come last
+    base = Embedded(gallery.features[:known], gallery.persons[:known], gallery.cameras[:known])
+    distractors = gallery.features[known:]
+    sizes = sorted({len(distractors) * step // STEPS for step in range(STEPS + 1)})
+    scores = evaluate_growing(query, base, distractors, sizes)[-1]
+    return {"rank1": scores.rank(1), "mAP": scores.mAP}
+
+
+def plainly(query: Any, gallery: Any, *, rerank: bool = False) -> dict[str, float]:
+    """Score with plain NumPy."""
+    import plain
+
+    sides = [plain.unit(side.features.numpy()) for side in (query, gallery)]
+    distances = plain.rerank(np.concatenate(sides), len(query)) if rerank else -sides[0] @ sides[1].T
+    labels = [[getattr(side, name).numpy() for side in (query, gallery)] for name in ("persons", "cameras")]
+    return plain.score(distances, *labels)
+
+
+RUNS: dict[str, Callable[[Any, Any], dict[str, float]]] = {
+    SCORES: resight,
+    EUCLIDEAN: lambda query, gallery: resight(query, gallery, metric="euclidean"),
+    RERANKED: reranked,
+    CURVE: curve,
+    PLAIN: plainly,
+    PLAIN_RERANKED: lambda query, gallery: plainly(query, gallery, rerank=True),
+}
+
+
+def summarise(case: Case, found: dict[str, list[dict[str, float]]], scale: float) -> dict[str, Any]:
     """Return medians by method; what each takes of the product is compared round by round."""
-    methods = {}
+    methods: dict[str, dict[str, Any]] = {}
     for name, rounds in found.items():
         methods[name] = {key: median(one[key] for one in rounds) for key in rounds[0]}
-        for key, ratio in (("seconds", "times_product"), ("cpu_seconds", "times_product_cpu")):
-            pairs = zip(rounds, found[PRODUCT], strict=True)
-            methods[name][ratio] = median(one[key] / product[key] for one, product in pairs)
+        for key in ("seconds", "cpu_seconds"):
+            methods[name][f"times_{key}"] = median(one[key] / one[f"product_{key}"] for one in rounds)
+        if scale == 1:
+            methods[name]["bounds"] = [
+                f"{told} {bound:,.4g}: {'kept' if methods[name][key] <= bound else 'MISSED'}"
+                for told, bounds, key in (
+                    ("times the product", case.times, "times_seconds"),
+                    ("MB above the features", case.megabytes, "megabytes"),
+                    ("MB in all", case.in_all, "in_all"),
+                )
+                if (bound := bounds.get(name)) is not None
+            ]
+    queries, gallery, distractors = case.scaled(scale)
     return {
-        "queries": round(QUERIES * scale),
-        "gallery": round(GALLERY * scale),
-        "size": SIZE,
-        "rounds": len(found[PRODUCT]),
+        "queries": queries,
+        "gallery": gallery,
+        "distractors": distractors,
+        "size": case.size,
+        "rounds": len(next(iter(found.values()))),
         "cores": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-        "load": os.getloadavg()[0],
+        "load": round(os.getloadavg()[0], 1),
         "machine": platform.machine(),
         "methods": methods,
     }
 
 
-def print_table(result: dict[str, Any]) -> None:
-    """Print one line a method, and whether the bounds are kept."""
-    print(
-        f"{result['queries']:,} x {result['gallery']:,} x {result['size']:,}; {result['cores']} cores, "
-        f"threads: {result['threads']}; medians of {result['rounds']}; load {result['load']:.1f}"
-    )
-    columns = {
-        "s": ("seconds", 2),
-        "x product": ("times_product", 2),
-        "CPU s": ("cpu_seconds", 2),
-        "x product, CPU": ("times_product_cpu", 2),
-        "MB": ("megabytes", 0),
-        "rank-1": ("rank1", 4),
-        "mAP": ("mAP", 4),
-    }
-    print(f"{'':24}" + "".join(f"{title:>{len(title) + 4}}" for title in columns))
-    for name, method in result["methods"].items():
-        cells = [
-            f"{method[key]:{len(title) + 4}.{digits}f}"
-            for title, (key, digits) in columns.items()
-            if key in method
-        ]
-        print(f"{name:24}" + "".join(cells))
-    if (result["queries"], result["gallery"]) == (QUERIES, GALLERY):
-        ours = result["methods"][RESIGHT]
-        kept = ours["times_product"] <= TIMES_BOUND and ours["megabytes"] <= MEGABYTES_BOUND
-        bounds = f"{TIMES_BOUND} x the product, {MEGABYTES_BOUND} MB"
-        print(f"Bounds ({bounds}): {'kept' if kept else 'MISSED'}", file=sys.stderr)
+def table(result: dict[str, Any]) -> str:
+    """Return a case as a table in Markdown."""
+    crops = f"({result['gallery']:,} + {result['distractors']:,})" if result["distractors"] else ""
+    lines = [
+        f"{result['queries']:,} x {crops or format(result['gallery'], ',')} x {result['size']:,}"
+        f"{', gallery memory-mapped' if crops else ''}; {result['cores']} cores, threads: "
+        f"{result['threads']}, load {result['load']}; medians of {result['rounds']}",
+        "",
+        "| | s | product, s | x product | x product, CPU | MB above features | MB in all | rank-1 | mAP | "
+        "bounds |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, one in result["methods"].items():
+        lines.append(
+            f"| {name} | {one['seconds']:.2f} | {one['product_seconds']:.2f} | {one['times_seconds']:.2f} | "
+            f"{one['times_cpu_seconds']:.2f} | {one['megabytes']:.0f} | {one['in_all']:.0f} | "
+            f"{one['rank1']:.4f} | {one['mAP']:.4f} | {'; '.join(one.get('bounds', []))} |"
+        )
+    return "\n".join(lines)
 
 
-def measure(name: str, scale: float) -> dict[str, float]:
-    """Run one method once on drawn features; return seconds, megabytes and, if it scores, rank-1 and mAP."""
-    method = METHODS[name]
-    method(*draw(0.01))  # loads the libraries
-    sides = draw(scale)
-    forget_peak()
-    before = memory("VmRSS")
-    start, cpu_start = time.perf_counter(), time.process_time()
-    scores = method(*sides)
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    megabytes = memory("VmHWM") - before
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "megabytes": megabytes, **scores}
-
-
-def draw(scale: float) -> tuple[Any, Any]:
-    """Return query and gallery, clustered by person."""
-    import torch
-
-    from resight.evaluation.embedded import Embedded
-
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(PERSONS, SIZE, generator=generator)
-
-    def side(crops: int) -> Embedded:
-        persons = torch.randint(1, PERSONS + 1, (crops,), generator=generator)
-        features = torch.randn(crops, SIZE, generator=generator)
-        for start in range(0, crops, 256):  # so that no copy of them all raises the peak
-            part = slice(start, start + 256)
-            features[part].mul_(SPREAD).add_(centres[persons[part] - 1])
-        return Embedded(features, persons, torch.randint(0, CAMERAS, (crops,), generator=generator))
-
-    return side(round(QUERIES * scale)), side(round(GALLERY * scale))
-
-
-def forget_peak() -> None:
-    """Let the peak start anew from what is held now."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def memory(field: str) -> float:
-    """Return a field of /proc/self/status in MB."""
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024 / 1e6
-
-
-def product(query: Any, gallery: Any) -> dict[str, float]:
-    """Multiply the features, once."""
-    import torch
-
-    torch.mm(query.features, gallery.features.T)
-    return {}
-
-
-def resight(query: Any, gallery: Any, metric: Any = "cosine") -> dict[str, float]:
-    """Score with this package."""
-    from resight.evaluation.scores import evaluate
-
-    scores = evaluate(query, gallery, metric=metric)
-    return {"rank1": scores.rank(1), "mAP": scores.mAP}
-
-
-def plain_numpy(query: Any, gallery: Any) -> dict[str, float]:
-    """Score as one would write it down: the full matrix, and a sort of each row."""
-    import numpy as np
-
-    def unit(features: Any) -> Any:
-        return features / np.linalg.norm(features, axis=1, keepdims=True)
-
-    similarity = unit(query.features.numpy()) @ unit(gallery.features.numpy()).T
-    persons, cameras = gallery.persons.numpy(), gallery.cameras.numpy()
-    hits, precisions = [], []
-    for row, person, camera in zip(similarity, query.persons.numpy(), query.cameras.numpy(), strict=True):
-        order = np.argsort(-row)
-        right = persons[order] == person
-        right = right[~(right & (cameras[order] == camera))]
-        if right.any():
-            ranks = np.flatnonzero(right) + 1
-            hits.append(ranks[0] == 1)
-            precisions.append((np.arange(1, len(ranks) + 1) / ranks).mean())
-    return {"rank1": float(np.mean(hits)), "mAP": float(np.mean(precisions))}
-
-
-METHODS: dict[str, Callable[[Any, Any], dict[str, float]]] = {
-    PRODUCT: product,
-    RESIGHT: resight,
-    "resight, euclidean": lambda query, gallery: resight(query, gallery, "euclidean"),
-    "plain NumPy": plain_numpy,
-}
+def write(results: dict[str, Any]) -> None:
+    """Keep the figures, those of cases that were not run included."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept = {name: found for name in CASES if (found := (known | results).get(name))}
+    RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
+    text = README.read_text()
+    before, after = text[: text.index(START)], text[text.index(END) :]
+    tables = "\n\n".join(f"**{name}**: {table(found)}" for name, found in kept.items())
+    README.write_text(f"{before}{START}\n\n{tables}\n\n{after}")
 
 
 if __name__ == "__main__":

@@ -227,7 +227,7 @@ def test_parameters_of_a_term_are_trained_and_resumed(tiny_data: Path, tmp_path:
 
 
 def test_what_does_not_fit_is_found_before_anything_is_written(tiny_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Term 'cross-entropy' does not fit the model: .* no branch 'local'"):
+    with pytest.raises(UserError, match=r"Term 'cross-entropy' does not fit the model: .* no branch 'local'"):
         plain_recipe(objective=[{"term": "cross-entropy", "branches": ["local"]}])
     with pytest.raises(UserError, match="8 persons is larger than the training set allows"):
         run(tiny_data, tmp_path / "run", plain_recipe(sampler={"name": "pk", "persons": 8}))
