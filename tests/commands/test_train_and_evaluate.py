@@ -233,3 +233,21 @@ def test_a_test_part_without_any_match_is_refused_before_training(
     trained = call_json(capsys, *training, "--no-cross-camera")
     assert trained["scores"]["queries"] == 3
     assert call_json(capsys, "evaluate", out)["mAP"] == trained["scores"]["mAP"]
+
+
+def test_two_sets_are_trained_on_and_the_first_is_tested(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = tmp_path / "more"
+    for path in data.glob("bounding_box_train/*"):
+        copy = more / "bounding_box_train" / path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.symlink_to(path)
+    out = tmp_path / "run"
+    sets_of = ("--data", data, "--data", more)
+    both = call_json(capsys, "train", "han-small-fast", *sets_of, "--epochs", 1, "--out", out, *sets())
+    counts = json.loads((out / "run.json").read_text())["data"]["counts"]
+    assert (counts["train"]["persons"], counts["query"]["persons"]) == (12, 3)
+    assert call_json(capsys, "evaluate", out)["mAP"] == both["scores"]["mAP"]
+    call("train", out, "--resume")
+    assert "is complete" in capsys.readouterr().err

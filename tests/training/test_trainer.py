@@ -96,7 +96,7 @@ def test_another_seed_gives_other_weights_and_the_same_seed_the_same(tiny_data: 
 
 def test_the_folder_tells_what_was_run(tiny_data: Path, tmp_path: Path) -> None:
     recipe = plain_recipe()
-    done = Run.open(run(tiny_data, tmp_path / "run", recipe, holdout=None, pattern=None).folder)
+    done = Run.open(run(tiny_data, tmp_path / "run", recipe).folder)
     assert done.recipe == recipe
     assert done.complete
     info = done.info

@@ -176,23 +176,15 @@ def _print_verification(found: dict[str, Any]) -> None:
 
 def _own_benchmark(run: "Run") -> "Benchmark":
     """Open the data that the run was trained on, split as it was then."""
-    from resight.data.opening import open_benchmark, reopen
+    from resight.data.opening import reopen
 
-    data = run.info["data"]
-    if data.get("opened"):
-        return reopen(data["opened"])
-    return open_benchmark(  # a run of an earlier version
-        Path(data["path"]),
-        holdout=data["holdout"],
-        pattern=data["pattern"],
-        cross_camera=data["cross_camera"],
-    )
+    return reopen(run.info["data"]["opened"])
 
 
 def _warn_of_trained(run: "Run", benchmark: "Benchmark") -> None:
     """Say so where crops to test on are crops that the run was trained on."""
     data = run.info["data"]
-    paths: Sequence[str] = data.get("opened", {}).get("paths", [data["path"]])
+    paths: Sequence[str] = data["opened"]["paths"]
     if str(benchmark.root.absolute()) not in paths:
         return
     trained = {crop.path for crop in _own_benchmark(run).train}

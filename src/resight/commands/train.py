@@ -11,6 +11,7 @@ from resight.errors import UserError
 from resight.progress import say
 
 if TYPE_CHECKING:
+    from resight.data.benchmark import Benchmark
     from resight.training.recipe import Recipe
 
 COLUMNS = {"mAP": "mAP", "rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "mINP": "mINP"}
@@ -19,7 +20,9 @@ COLUMNS = {"mAP": "mAP", "rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-1
 def train(
     recipe: str,
     *,
-    data: Path | None = None,
+    data: Annotated[Sequence[Path], Parameter(negative="")] = (),
+    reader: Annotated[Sequence[str], Parameter(negative="")] = (),
+    listing: Path | None = None,
     out: Path | None = None,
     holdout: int | None = None,
     pattern: str | None = None,
@@ -36,7 +39,10 @@ def train(
 
     Args:
         recipe: name of a recipe (see 'resight recipe list'), a YAML file, or with --resume a run's folder.
-        data: folder in Market-1501 layout, or with one sub-folder a person.
+        data: folder in Market-1501 layout, with one sub-folder a person, or as a published set comes. Given
+            several times, the run trains on all of them and is tested on the first.
+        reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
+        listing: file of 'resight data split': which crops are in which part.
         out: folder of the run; runs/RECIPE by default.
         holdout: persons to hold out for testing (the last ones); 0 trains on all.
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
@@ -50,27 +56,28 @@ def train(
         json: print one JSON object.
     """
     from resight.data.check import refuse_without_match
-    from resight.data.opening import open_benchmark
-    from resight.evaluation.scores import evaluate
+    from resight.data.opening import open_benchmark, reopen
     from resight.report.page import write_report
     from resight.training.run import INFO, RECIPE, Run
-    from resight.training.testing import embed_benchmark, save_scores
+    from resight.training.testing import embed_benchmark, save_scores, score_benchmark
     from resight.training.trainer import train as train_recipe
 
     source: str | Path = recipe
+    benchmark: Benchmark | None = None
     if (Path(recipe) / INFO).exists():
         if not resume:
             raise UserError(f"{recipe} is a run's folder. Add --resume to go on with it.")
         earlier = Run.open(recipe)
         source, out = earlier.folder / RECIPE, out or earlier.folder
-        if data is None:
-            opened = earlier.info["data"]
-            data, holdout, pattern = Path(opened["path"]), opened["holdout"], opened["pattern"]
-            cross_camera = opened["cross_camera"]
+        if not data:
+            benchmark = reopen(earlier.info["data"]["opened"])
     loaded = _load(source, overrides, epochs)
-    if data is None:
+    if data:
+        benchmark = open_benchmark(
+            data, reader=reader, holdout=holdout, pattern=pattern, cross_camera=cross_camera, listing=listing
+        )
+    elif benchmark is None:
         raise UserError("Name the data to train on: --data FOLDER.")
-    benchmark = open_benchmark(data, holdout=holdout, pattern=pattern, cross_camera=cross_camera)
     refuse_without_match(benchmark)
     for note in benchmark.notes:
         say(f"Note: {note}")
@@ -81,8 +88,6 @@ def train(
         device=device,
         seed=seed,
         resume=resume,
-        holdout=holdout,
-        pattern=pattern,
         skip_unreadable=skip_unreadable,
     )
     embedded = scores = None
@@ -94,7 +99,7 @@ def train(
             precision=run.recipe.precision,
             skip_unreadable=skip_unreadable,
         )
-        scores = evaluate(embedded.query, embedded.gallery, benchmark.protocol)
+        scores = score_benchmark(embedded, benchmark)
         save_scores(scores, run.folder / "scores.json")
     report = write_report(run, benchmark, device=device, embedded=embedded, skip_unreadable=skip_unreadable)
     result = None if scores is None else scores.as_dict()

@@ -26,7 +26,7 @@ from resight.report.facts import facts_of
 from resight.report.lists import KINDS, RankedList, ranked_lists
 from resight.report.pictures import thumbnail
 from resight.training.run import Run
-from resight.training.testing import EmbeddedBenchmark, embed_benchmark
+from resight.training.testing import EmbeddedBenchmark, embed_benchmark, first_draw
 
 BOX_COLOURS = ("#e5322d", "#2f7bff", "#1fae54", "#9b51e0")
 """Red, blue, green and violet, from head to feet, as in HAN's Fig. 7."""
@@ -102,6 +102,7 @@ def write_report(
     if benchmark.query and benchmark.gallery:
         if embedded is None:
             embedded = embed_benchmark(model, benchmark, device=device, skip_unreadable=skip_unreadable)
+        embedded = first_draw(embedded, benchmark)
         scores = evaluate(embedded.query, embedded.gallery, benchmark.protocol, metric=metric, ap=ap)
         crops = list(dict.fromkeys((*embedded.query_crops, *embedded.gallery_crops)))
         pixels = PixelCache.open(crops, model.input_size).pixels
@@ -124,6 +125,11 @@ def write_report(
         page["lists"] = _lists_part(lists, benchmark)
         page["looks"] = _looks_part(model, embedded.query_crops, pixels, query_rows)
     curves = training_charts(run.metrics())
+    of_draws = (
+        [f"What is shown is the first of {len(benchmark.draws)} draws; 'resight evaluate' gives their mean."]
+        if benchmark.draws
+        else []
+    )
     page |= {
         "title": f"{run.recipe.name} on {benchmark.name}",
         "recipe": run.recipe,
@@ -131,7 +137,7 @@ def write_report(
         "columns": COLUMNS,
         "curves": curves,
         "facts": facts_of(run, benchmark),
-        "notes": list(dict.fromkeys([*run.info["data"]["notes"], *benchmark.notes])),
+        "notes": list(dict.fromkeys([*run.info["data"]["notes"], *benchmark.notes, *of_draws])),
         "recipe_yaml": run.recipe.to_yaml(),
         "input_size": model.input_size,
         "box_colours": BOX_COLOURS,

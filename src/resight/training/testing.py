@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -119,6 +119,22 @@ def score_benchmark(
     draws = [(_rows(draw.query, query_row), _rows(draw.gallery, gallery_row)) for draw in benchmark.draws]
     return evaluate_draws(
         embedded.query, embedded.gallery, draws, protocol, metric=metric, ap=ap, device=device
+    )
+
+
+def first_draw(embedded: EmbeddedBenchmark, benchmark: Benchmark) -> EmbeddedBenchmark:
+    """Return the part that the benchmark's first draw tests on; all of it where nothing is drawn."""
+    if not benchmark.draws:
+        return embedded
+    draw = benchmark.draws[0]
+    query_row = {crop: index for index, crop in enumerate(embedded.query_crops)}
+    gallery_row = {crop: index for index, crop in enumerate(embedded.gallery_crops)}
+    return replace(
+        embedded,
+        query=embedded.query.take(_rows(draw.query, query_row)),
+        gallery=embedded.gallery.take(_rows(draw.gallery, gallery_row)),
+        query_crops=tuple(crop for crop in draw.query if crop in query_row),
+        gallery_crops=tuple(crop for crop in draw.gallery if crop in gallery_row),
     )
 
 

@@ -12,7 +12,6 @@ from resight.data.benchmark import Benchmark
 from resight.data.cache import PixelCache
 from resight.device import computes_bfloat16, resolve_device
 from resight.errors import UserError
-from resight.evaluation.scores import evaluate
 from resight.files import whole_file
 from resight.memory import keep_freed_memory
 from resight.models.complexity import measure
@@ -37,7 +36,7 @@ from resight.training.run import (
     versions,
 )
 from resight.training.stages import make_phases
-from resight.training.testing import embed_benchmark
+from resight.training.testing import embed_benchmark, score_benchmark
 
 
 def train(
@@ -48,8 +47,6 @@ def train(
     device: str = "auto",
     seed: int | None = None,
     resume: bool = False,
-    holdout: int | None = None,
-    pattern: str | None = None,
     skip_unreadable: bool = False,
     log_steps: int = 10,
     checkpoint_seconds: float = 300.0,
@@ -66,7 +63,6 @@ def train(
         device: name, or ``auto``.
         seed: instead of the recipe's.
         resume: go on from the last checkpoint, or begin where there is none yet.
-        holdout, pattern: how the benchmark was opened; kept with the run, so that it can be opened again.
         skip_unreadable: leave unreadable images out.
         log_steps: steps between two lines of the log; the loss is looked at as often.
         checkpoint_seconds: longest time between two checkpoints; there is one after each epoch in any case.
@@ -116,7 +112,6 @@ def train(
     for path, reason in cache.skipped:
         say(f"Left out: {path} {reason}")
     bfloat16 = recipe.precision == "bfloat16" or (recipe.precision == "auto" and computes_bfloat16(target))
-    opened = {"holdout": holdout, "pattern": pattern, "left_out": len(cache.skipped)}
     info |= {
         "recipe": recipe.name,
         "finished": None,
@@ -125,7 +120,7 @@ def train(
         "precision": "bfloat16" if bfloat16 else "float32",
         "versions": versions(),
         "machine": machine(target),
-        "data": describe_data(benchmark) | opened,
+        "data": describe_data(benchmark) | {"left_out": len(cache.skipped)},
         "model": {"name": recipe.model.name, **asdict(measure(model))},
         "epochs": recipe.epochs,
         "steps": loop.steps,
@@ -138,7 +133,7 @@ def train(
         embedded = embed_benchmark(
             network, benchmark, device=device, precision=recipe.precision, skip_unreadable=skip_unreadable
         )
-        return evaluate(embedded.query, embedded.gallery, benchmark.protocol, device=target).as_dict()
+        return score_benchmark(embedded, benchmark, device=target).as_dict()
 
     loop.run(evaluation if benchmark.query and benchmark.gallery else None)
     save_weights(loop.best, folder / WEIGHTS)
