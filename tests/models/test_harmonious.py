@@ -99,3 +99,19 @@ def test_places_are_found_in_float32_under_autocast() -> None:
 
 def test_a_region_that_covers_the_image_is_at_its_middle() -> None:
     assert torch.equal(tiling(3, 1.0), torch.zeros(3, 2))
+
+
+def test_a_smaller_rate_moves_the_regions_less_from_where_they_start() -> None:
+    torch.manual_seed(0)
+    whole, slow = HardAttention(16, 4, 0.3), HardAttention(16, 4, 0.3, rate=0.1)
+    signature = torch.randn(5, 16)
+    torch.testing.assert_close(whole(signature), slow(signature))
+    with torch.no_grad():
+        for module in (whole, slow):
+            module.place.weight.copy_(torch.linspace(-0.2, 0.2, 128).view(8, 16))
+            module.place.bias.add_(0.3)
+    start = whole.start.view(1, 4, 2)
+    assert (whole(signature).atanh() - start).abs().mean() > 0.1
+    torch.testing.assert_close(
+        slow(signature).atanh() - start, 0.1 * (whole(signature).atanh() - start), rtol=1e-3, atol=1e-4
+    )

@@ -51,6 +51,8 @@ class HAN(Network):
             branch the global one has all of it.
         spatial, channel: soft attention over positions and over channels (SSA and SCA in Table 9).
         regions: learned places of the regions (HRA in Table 9); else they stay where they tile the body.
+        region_rate: how far the regions follow what places them; 1 in the paper, less for Adam (see
+            ``HardAttention``).
         interaction: levels 2 and 3 add regions of the global branch to the local one (CAIL in Table 10).
         local: have a local branch at all.
         attention: more modules after the soft attention of ``level1`` to ``level3``.
@@ -77,6 +79,7 @@ class HAN(Network):
         spatial: bool = True,
         channel: bool = True,
         regions: bool = True,
+        region_rate: Annotated[float, Field(gt=0)] = 1.0,
         interaction: bool = True,
         local: bool = True,
         attention: AttentionParts = None,
@@ -104,7 +107,9 @@ class HAN(Network):
             for level in range(3 if interaction else 1):
                 share = self.region_sizes[level][0] / self.map_sizes[level][0]
                 self.hard.append(
-                    HardAttention(widths[level], REGIONS, share) if regions else FixedRegions(REGIONS, share)
+                    HardAttention(widths[level], REGIONS, share, region_rate)
+                    if regions
+                    else FixedRegions(REGIONS, share)
                 )
             self.local_head = Head(REGIONS * widths[2], branch_size, persons)
 

@@ -111,14 +111,21 @@ class HardAttention(nn.Module):
         channels: c of the channel signature.
         regions: T.
         share: the share of the image's height that a region covers.
+        rate: how far the regions follow the layer away from where they start: 1 in the paper. With Adam,
+            whose steps are as long for a small gradient as for a large one, regions at 1 soon lie at the
+            edges of the image and stay there.
     """
 
-    def __init__(self, channels: int, regions: int, share: float) -> None:
+    start: Tensor
+
+    def __init__(self, channels: int, regions: int, share: float, rate: float = 1.0) -> None:
         super().__init__()
+        self.rate = rate
         self.place = nn.Linear(channels, 2 * regions)
+        self.register_buffer("start", torch.atanh(tiling(regions, share)).flatten(), persistent=False)
         nn.init.zeros_(self.place.weight)
         with torch.no_grad():
-            self.place.bias.copy_(torch.atanh(tiling(regions, share)).flatten())
+            self.place.bias.copy_(self.start)
 
     def forward(self, signature: Tensor) -> Tensor:
         """Return the centres (x, y) [B, T, 2] in [-1, 1] for the mean over positions [B, c].
@@ -126,9 +133,8 @@ class HardAttention(nn.Module):
         Always in float32: bfloat16 would place a region to a tenth of a pixel only.
         """
         with full_precision(signature.device):
-            return torch.tanh(self.place(signature.to(self.place.weight.dtype))).view(
-                signature.shape[0], -1, 2
-            )
+            moved = self.place(signature.to(self.place.weight.dtype)) - self.start
+            return torch.tanh(self.start + self.rate * moved).view(signature.shape[0], -1, 2)
 
 
 class FixedRegions(nn.Module):
