@@ -72,12 +72,12 @@ def sets(settings: tuple[str, ...] = SETTINGS) -> list[str]:
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("work")
     done = resight(
-        *("train", "han-small-fast", "--data", data, "--epochs", 2, "--device", "cpu", "--seed", 3),
+        *("train", "han-small", "--data", data, "--epochs", 2, "--device", "cpu", "--seed", 3),
         *sets(),
         folder=folder,
         cache=tmp_path_factory.getbasetemp() / "cache",
     )
-    return Trained(folder / "runs" / "han-small-fast", done)
+    return Trained(folder / "runs" / "han-small", done)
 
 
 def call(*arguments: object) -> None:
@@ -96,8 +96,8 @@ def test_train_prints_scores_and_leaves_a_run(trained: Trained) -> None:
     assert trained.done.returncode == 0, trained.done.stderr
     assert "Rank-1" in trained.done.stdout
     assert "Stripe histogram" in trained.done.stdout
-    assert "Report: runs/han-small-fast/report.html" in trained.done.stdout
-    assert "Training han-small-fast: 6/6" in trained.done.stderr
+    assert "Report: runs/han-small/report.html" in trained.done.stdout
+    assert "Training han-small: 6/6" in trained.done.stderr
     files = {path.name for path in trained.folder.iterdir()}
     assert files >= {
         *("recipe.yaml", "run.json", "metrics.jsonl", "checkpoint.pt", "weights.safetensors"),
@@ -226,7 +226,7 @@ def test_a_test_part_without_any_match_is_refused_before_training(
         copy = root / path.relative_to(data)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.symlink_to(path)
-    training = ("train", "han-small-fast", "--data", root, "--epochs", 1, "--out", out, *sets())
+    training = ("train", "han-small", "--data", root, "--epochs", 1, "--out", out, *sets())
     with pytest.raises(UserError, match=r"None of the 3 queries .* own camera only.*--no-cross-camera"):
         call(*training)
     assert not out.exists()
@@ -245,7 +245,7 @@ def test_two_sets_are_trained_on_and_the_first_is_tested(
         copy.symlink_to(path)
     out = tmp_path / "run"
     sets_of = ("--data", data, "--data", more)
-    both = call_json(capsys, "train", "han-small-fast", *sets_of, "--epochs", 1, "--out", out, *sets())
+    both = call_json(capsys, "train", "han-small", *sets_of, "--epochs", 1, "--out", out, *sets())
     counts = json.loads((out / "run.json").read_text())["data"]["counts"]
     assert (counts["train"]["persons"], counts["query"]["persons"]) == (12, 3)
     assert call_json(capsys, "evaluate", out)["mAP"] == both["scores"]["mAP"]

@@ -29,7 +29,7 @@ def test_every_network_says_the_same_to_rounding(name: str, variant: str) -> Non
     with torch.no_grad():
         found, expected = ready.embed(images), model.embed(images)
     assert not torch.allclose(expected[0], expected[1], atol=0.01)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
     assert norms(model)
     assert not norms(ready)
 
@@ -55,7 +55,7 @@ def test_attention_says_the_same_to_rounding(attention: dict[str, str]) -> None:
     settle(model, model)
     images, ready = pictures((64, 32)), folded(model.eval())
     with torch.no_grad():
-        torch.testing.assert_close(ready.embed(images), model.embed(images), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ready.embed(images), model.embed(images), rtol=1e-3, atol=1e-4)
     assert not norms(ready)
 
 

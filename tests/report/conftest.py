@@ -49,7 +49,7 @@ def trained(people: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> Trai
     def run(*overrides: str) -> Run:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-            recipe = load_recipe("han-small-fast", [*TINY, *overrides])
+            recipe = load_recipe("han-small", [*TINY, *overrides])
             return train(recipe, people, tmp_path_factory.mktemp("runs") / "run", device="cpu")
 
     return run

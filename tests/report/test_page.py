@@ -114,7 +114,7 @@ def test_the_scores_stand_beside_the_baselines(page: Page, report: Report) -> No
     assert report.scores is not None
     for value in (report.scores.mAP, report.scores.rank(1), report.baselines[1].scores["mAP"]):
         assert f"{100 * value:.1f}" in page.text
-    for name in ("han-small-fast", "Chance", "Stripe histogram", "Histogram, camera mean removed"):
+    for name in ("han-small", "Chance", "Stripe histogram", "Histogram, camera mean removed"):
         assert name in page.text
     assert f"of {report.scores.queries} queries" in page.text
 

@@ -14,7 +14,7 @@ from resight.errors import UserError
 from resight.files import whole_file
 from resight.progress import clock, say
 
-RECIPE, EPOCHS = "han-small-fast", 12
+RECIPE, EPOCHS = "han-small-fast", (7, 4)
 TRAIN_PERSONS, TEST_PERSONS = 200, 60
 CAMERAS, CROPS, HEIGHT = 4, 3, 128
 MINUTES = "four to eight"
@@ -48,7 +48,7 @@ def demo(
     """
     if persons < 10 or persons % 5:
         raise UserError(f"--persons must be a multiple of 5, and 10 or more; got {persons}.")
-    settings = {"persons": persons, "seed": seed, "epochs": EPOCHS, "cameras": CAMERAS, "crops": CROPS}
+    settings = {"persons": persons, "seed": seed, "epochs": sum(EPOCHS), "cameras": CAMERAS, "crops": CROPS}
     if continues(out, settings):
         say(f"Going on with the demo in {out}.")
     else:
@@ -137,7 +137,7 @@ def _run(out: Path, persons: int, seed: int, device: str) -> dict[str, Any]:
     from resight.training.trainer import train
 
     benchmark = open_benchmark(drawn.folder)
-    recipe = load_recipe(RECIPE, [f"stages.0.epochs={EPOCHS}"])
+    recipe = load_recipe(RECIPE, [f"stages.{stage}.epochs={count}" for stage, count in enumerate(EPOCHS)])
     folder = out / RUN
     run = train(recipe, benchmark, folder, device=device, seed=seed, resume=(folder / INFO).exists())
     report = write_report(run, benchmark, out / REPORT, device=device)

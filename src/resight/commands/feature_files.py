@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
     with np.load(path, allow_pickle=False) as archive:
         for name in ("features", *LABELS):
             if name in archive:
-                arrays[name] = _guarded(lambda name=name: archive[name], name, path)
+                arrays[name] = _guarded(partial(archive.__getitem__, name), name, path)
             elif name in ("features", "persons"):
                 there = ", ".join(f"'{name}'" for name in archive.files) or "none"
                 raise UserError(f"{path} has no array '{name}'; there are: {there}. {HELP}")

@@ -48,7 +48,7 @@ def train(
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
         cross_camera: with --no-cross-camera, crops under the query's own camera count too.
         overrides: key.path=value, such as stages.0.optimizer.lr=0.01; may be given several times.
-        epochs: instead of the recipe's.
+        epochs: instead of the recipe's; several stages share them as in the recipe.
         resume: go on with a run that was stopped or killed.
         device: auto, cpu or cuda.
         seed: instead of the recipe's.
@@ -124,12 +124,21 @@ def train(
 def _load(source: "str | Path", overrides: Sequence[str], epochs: int | None) -> "Recipe":
     from resight.training.recipe import load_recipe
 
+    loaded = load_recipe(source, overrides)
     if epochs is None:
-        return load_recipe(source, overrides)
-    loaded = load_recipe(source, [*overrides, f"stages.0.epochs={epochs}"])
-    if len(loaded.stages) > 1:
+        return loaded
+    stages = loaded.stages
+    if epochs < len(stages):
         raise UserError(
-            f"The recipe {loaded.name} has {len(loaded.stages)} stages, so --epochs does not say which. "
-            "Write --set stages.0.epochs=N, and so on."
+            f"The recipe {loaded.name} has {len(stages)} stages, and each needs an epoch or more; got "
+            f"--epochs {epochs}."
         )
-    return loaded
+    ends = [
+        round(epochs * sum(stage.epochs for stage in stages[: i + 1]) / loaded.epochs)
+        for i in range(len(stages))
+    ]
+    ends = [min(max(end, i + 1), epochs - len(stages) + i + 1) for i, end in enumerate(ends)]
+    shares = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+    return load_recipe(
+        source, [*overrides, *(f"stages.{i}.epochs={share}" for i, share in enumerate(shares))]
+    )
