@@ -88,6 +88,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     recipe = load_recipe(options.recipe, ["stages.0.epochs=1"])
+    recipe = recipe.model_copy(update={"stages": recipe.stages[:1]})
     batch_size = recipe.stages[0].sampler.settings["batch_size"]
     device = resolve_device(options.device)
     spent: dict[str, list[tuple[float, float]]] = {"bare": [], "trainer": []}
