@@ -1,23 +1,17 @@
 """``resight data`` on known sets, and ``resight evaluate`` by their protocols, with an untrained network."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from calling import call, call_json
 from PIL import Image
 
-from resight.commands.main import app
 from resight.errors import UserError
 from resight.models.network import build_model
 from resight.models.weights import save_weights
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +39,6 @@ def draw(root: Path, names: dict[str, int]) -> Path:
 def cuhk01(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = {f"campus/{person:04}{image:03}.png": person for person in range(1, 31) for image in range(1, 5)}
     return draw(tmp_path_factory.mktemp("sets") / "cuhk01", names)
-
-
-def call(*arguments: object) -> None:
-    app([str(argument) for argument in arguments], result_action="return_value")
-
-
-def call_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
-    capsys.readouterr()
-    call(*arguments, "--json")
-    return json.loads(capsys.readouterr().out)
 
 
 def test_draws_are_scored_and_their_mean_reported(

@@ -5,14 +5,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from calling import call, call_json
 from PIL import Image
 
-from resight.commands.main import app
 from resight.errors import UserError
 
 SETTINGS = (
@@ -39,11 +38,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pixels = np.clip(colour + generator.normal(0, 20, (40, 20, 3)), 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(root / part / f"{person:04d}_c{camera}s1_{crop:06d}_00.jpg")
     return root
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @dataclass
@@ -78,18 +72,6 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         cache=tmp_path_factory.getbasetemp() / "cache",
     )
     return Trained(folder / "runs" / "han-small", done)
-
-
-def call(*arguments: object) -> None:
-    """Run a command in this process."""
-    app([str(argument) for argument in arguments], result_action="return_value")
-
-
-def call_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
-    """Run a command and return the one JSON value on its standard output."""
-    capsys.readouterr()
-    call(*arguments, "--json")
-    return json.loads(capsys.readouterr().out)
 
 
 def test_train_prints_scores_and_leaves_a_run(trained: Trained) -> None:

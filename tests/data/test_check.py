@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from resight.commands.data import check as command
-from resight.data.check import check_benchmark, count_matches
+from resight.data.check import check_benchmark
+from resight.data.matching import count_matches
 from resight.data.opening import open_benchmark
 from resight.errors import UserError
 

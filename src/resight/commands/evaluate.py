@@ -58,7 +58,7 @@ def evaluate(
         report: also write the report on this data set to that file.
         json: print one JSON object.
     """
-    from resight.data.check import refuse_without_match
+    from resight.data.matching import refuse_without_match
     from resight.data.opening import open_benchmark
     from resight.device import resolve_device
     from resight.evaluation.repeated import RepeatedScores

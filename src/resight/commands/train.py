@@ -55,7 +55,7 @@ def train(
         skip_unreadable: leave unreadable images out, and count them.
         json: print one JSON object.
     """
-    from resight.data.check import refuse_without_match
+    from resight.data.matching import refuse_without_match
     from resight.data.opening import open_benchmark, reopen
     from resight.report.page import write_report
     from resight.training.run import INFO, RECIPE, Run
