@@ -1,0 +1,1 @@
+"""A gallery that lasts: crops of many cameras, found again by picture."""

@@ -1,0 +1,158 @@
+"""What a gallery says about itself: its model, its calibration, how long it keeps crops."""
+
+import json
+from datetime import UTC, datetime
+
+import pydantic
+
+from resight import __version__
+from resight.errors import UserError
+from resight.gallery.store import Storage
+from resight.registry import Settings
+
+FORMAT = 1
+"""Raised when galleries come to be kept in another way."""
+
+
+class ModelName(Settings):
+    """Which model a gallery's vectors are of.
+
+    Attributes:
+        fingerprint: of the model (``models.fingerprint``).
+        name: what people call it.
+        width: numbers a vector.
+        weights: run or file that it was loaded from, where known.
+    """
+
+    fingerprint: str
+    name: str
+    width: int
+    weights: str | None = None
+
+
+class Rate(Settings):
+    """A threshold: pairs of crops at this distance (1 - cosine) or nearer are called likely matches.
+
+    Attributes:
+        threshold: the distance.
+        false_match_rate: share of the pairs of two persons that are called so.
+        matches_found: share of the pairs of one person that are.
+    """
+
+    threshold: float
+    false_match_rate: float
+    matches_found: float
+
+
+class Calibration(Settings):
+    """Thresholds measured on labelled crops.
+
+    Attributes:
+        rates: from the strictest to the loosest.
+        wished: the false-match rate of the check.
+        checked: a threshold that was chosen for it on half of the persons, with its rates on the other half.
+        crops, persons: that it was measured on.
+        origin: where these came from.
+        made: when.
+    """
+
+    rates: tuple[Rate, ...]
+    wished: float
+    checked: Rate
+    crops: int
+    persons: int
+    origin: str
+    made: datetime
+
+    def at(self, false_match_rate: float) -> Rate:
+        """Return the loosest measured threshold whose false-match rate is not above the wished one.
+
+        Raises:
+            UserError: the rate is stricter than what the calibration could measure.
+        """
+        fitting = [rate for rate in self.rates if rate.false_match_rate <= false_match_rate]
+        if not fitting:
+            raise UserError(
+                f"A false-match rate of {false_match_rate:g} is stricter than what {self.crops:,} labelled "
+                f"crops could tell: {self.rates[0].false_match_rate:.2g} at best. Wish for a higher one, or "
+                "calibrate with more crops."
+            )
+        return fitting[-1]
+
+
+class Reembedding(Settings):
+    """A re-embedding under way.
+
+    Attributes:
+        model: the new one.
+        store: name of the store that is being filled.
+    """
+
+    model: ModelName
+    store: str
+
+
+class About(Settings):
+    """Everything that is said about a gallery.
+
+    Attributes:
+        format: how galleries were kept by the version that made it.
+        version: of Resight.
+        created: when.
+        model: of the vectors.
+        storage: type that vectors are kept in.
+        shards, replicas: of a cluster.
+        store: name of the store of the crops.
+        forget_after_days: crops older than this are forgotten; None keeps them.
+        calibration: None before the first one.
+        usual_nearest: distance within which nearly every crop has another one; None before it was measured.
+        reembedding: None while none is under way.
+    """
+
+    format: int = FORMAT
+    version: str = __version__
+    created: datetime
+    model: ModelName
+    storage: Storage = "float32"
+    shards: int = 1
+    replicas: int = 1
+    store: str = "crops-1"
+    forget_after_days: float | None = None
+    calibration: Calibration | None = None
+    usual_nearest: float | None = None
+    reembedding: Reembedding | None = None
+
+
+def parse_about(text: str, place: str) -> About:
+    """Read what ``About.model_dump_json`` wrote.
+
+    Raises:
+        UserError: it is of a newer version of Resight, or damaged.
+    """
+    try:
+        content = json.loads(text)
+        written, version = int(content["format"]), content.get("version", "?")
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"The gallery {place} is damaged: what it says about itself cannot be read ({error}). "
+            "Restore it from a copy."
+        ) from error
+    if written > FORMAT:
+        raise UserError(
+            f"The gallery {place} was written by Resight {version} in format {written}; this is Resight "
+            f"{__version__}, which reads formats up to {FORMAT}. Update Resight."
+        )
+    try:
+        return About.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"The gallery {place}, written by Resight {version}, is damaged: {where}: {first['msg']}. "
+            "Restore it from a copy."
+        ) from error
+
+
+def now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)

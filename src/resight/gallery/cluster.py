@@ -1,0 +1,309 @@
+"""The engine on other machines: a Qdrant cluster, through its client."""
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
+
+from resight.errors import UserError
+from resight.gallery.crops import Filter
+from resight.gallery.store import (
+    EXACT_UP_TO,
+    GRAPH_EDGES,
+    GRAPH_EFFORT,
+    KEYWORDS,
+    NUMBERS,
+    PICTURE,
+    SEARCH_EFFORT,
+    Layout,
+    Part,
+    Record,
+    Storage,
+    Store,
+    Vectors,
+    conditions,
+)
+
+TYPES: dict[Storage, models.Datatype] = {
+    "float32": models.Datatype.FLOAT32,
+    "float16": models.Datatype.FLOAT16,
+    "int8": models.Datatype.TURBO8,
+}
+ABOUT = "resight-galleries"
+"""Collection of what is said about each gallery: a point a gallery, as collections cannot be renamed."""
+
+USUAL_NAME = "people"
+API_KEY = "QDRANT_API_KEY"
+PAGE = 4096  # values of a word asked for at first
+TIMEOUT = 60
+"""Seconds after which an answer is no longer waited for."""
+SLOW = 3600
+"""The same, of what may take long: deleting many crops."""
+
+
+class ClusterStore:
+    """Records in a collection; see ``Store``.
+
+    Args:
+        client: of the cluster.
+        name: of the collection.
+    """
+
+    def __init__(self, client: QdrantClient, name: str) -> None:
+        self._client, self._name = client, name
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Add or replace records; when it returns, the cluster has them in its log."""
+        points = []
+        for record in records:
+            assert record.vector is not None
+            points.append(
+                models.PointStruct(id=record.id, vector=record.vector.tolist(), payload=record.payload)
+            )
+        if points:
+            self._client.upsert(self._name, points, wait=True)
+
+    def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
+        """Return those records that are there."""
+        with_payload, with_vectors = _wanted(parts)
+        found = self._client.retrieve(self._name, list(ids), with_payload, with_vectors) if ids else []
+        return {str(point.id): _record(point) for point in found}
+
+    def search(
+        self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool | None = None
+    ) -> list[list[Record]]:
+        """Return the nearest records of each vector."""
+        if exact is None:
+            exact = self._client.count(self._name, exact=False).count <= EXACT_UP_TO
+        with_payload, with_vector = _wanted(parts)
+        requests = [
+            models.QueryRequest(
+                query=vector.tolist(),
+                limit=limit,
+                filter=_filter(where),
+                params=models.SearchParams(exact=exact, hnsw_ef=max(SEARCH_EFFORT, limit)),
+                with_payload=with_payload,
+                with_vector=with_vector,
+            )
+            for vector in vectors
+        ]
+        found = self._client.query_batch_points(self._name, requests)
+        return [[_record(point, point.score) for point in response.points] for response in found]
+
+    def scan(self, where: Filter, *parts: Part, batch: int = 256) -> Iterator[list[Record]]:
+        """Yield all records that fit, by id."""
+        after: str | None = None
+        while True:
+            records, after = self._scroll(where, batch, after, parts)
+            if records:
+                yield records
+            if after is None:
+                return
+
+    def page(self, where: Filter, limit: int, after: str | None = None) -> tuple[list[Record], str | None]:
+        """Return a page of records by id."""
+        return self._scroll(where, limit, after, ())
+
+    def ends(self, where: Filter, field: str) -> tuple[float, float] | None:
+        """Return the lowest and highest value of a number."""
+        found: list[float] = []
+        for direction in (models.Direction.ASC, models.Direction.DESC):
+            points, _ = self._client.scroll(
+                self._name,
+                _filter(where),
+                limit=1,
+                order_by=models.OrderBy(key=field, direction=direction),
+                with_payload=[field],
+            )
+            found += [float((point.payload or {})[field]) for point in points]
+        return (found[0], found[1]) if found else None
+
+    def count(self, where: Filter) -> int:
+        """Return how many records fit."""
+        return self._client.count(self._name, _filter(where), exact=True).count
+
+    def values(self, field: str, where: Filter) -> dict[str, int]:
+        """Return how many records have each value of a word."""
+        limit = PAGE
+        while True:
+            hits = self._client.facet(self._name, field, _filter(where), limit, exact=True).hits
+            if len(hits) < limit:
+                return {str(hit.value): hit.count for hit in hits if hit.count}
+            limit *= 16
+
+    def change(self, ids: Sequence[str], fields: Mapping[str, Any]) -> None:
+        """Set or remove fields of some records."""
+        kept = {field: value for field, value in fields.items() if value is not None}
+        removed = [field for field, value in fields.items() if value is None]
+        if kept:
+            self._client.set_payload(self._name, kept, list(ids), wait=True)
+        if removed:
+            self._client.delete_payload(self._name, removed, list(ids), wait=True)
+
+    def delete(self, where: Filter) -> None:
+        """Delete the records that fit."""
+        selector = models.FilterSelector(filter=_filter(where) or models.Filter())
+        self._client.delete(self._name, selector, wait=True, timeout=SLOW)
+
+    def compact(self) -> None:
+        """Do nothing: a cluster does it by itself."""
+
+    def facts(self) -> dict[str, int]:
+        """Return the records under a graph, and segments."""
+        info = self._client.get_collection(self._name)
+        return {"indexed": info.indexed_vectors_count or 0, "segments": info.segments_count}
+
+    def close(self) -> None:
+        """Do nothing: the home has the connection."""
+
+    def _scroll(
+        self, where: Filter, limit: int, after: str | None, parts: Sequence[Part]
+    ) -> tuple[list[Record], str | None]:
+        with_payload, with_vectors = _wanted(parts)
+        points, following = self._client.scroll(
+            self._name,
+            _filter(where),
+            limit,
+            offset=after,
+            with_payload=with_payload,
+            with_vectors=with_vectors,
+        )
+        return [_record(point) for point in points], None if following is None else str(following)
+
+
+class Cluster:
+    """A gallery on a cluster; see ``Home``. Several processes may use it at a time.
+
+    Args:
+        client: of the cluster.
+        name: of the gallery.
+        place: address, for messages.
+    """
+
+    def __init__(self, client: QdrantClient, name: str, place: str) -> None:
+        self._client, self._name, self.place = client, name, place
+        self._point = str(uuid.uuid5(uuid.NAMESPACE_URL, f"resight:{name}"))
+
+    def read(self) -> str | None:
+        """Return what is said about the gallery."""
+        if not self._client.collection_exists(ABOUT):
+            return None
+        found = self._client.retrieve(ABOUT, [self._point])
+        return str((found[0].payload or {})["about"]) if found else None
+
+    def write(self, about: str) -> None:
+        """Say it, in a point of its own."""
+        if not self._client.collection_exists(ABOUT):
+            self._client.create_collection(ABOUT, models.VectorParams(size=1, distance=models.Distance.DOT))
+        point = models.PointStruct(id=self._point, vector=[0.0], payload={"name": self._name, "about": about})
+        self._client.upsert(ABOUT, [point], wait=True)
+
+    def make_store(self, name: str, layout: Layout) -> Store:
+        """Make a collection, with its indexes."""
+        collection = self._collection(name)
+        self.drop_store(name)
+        self._client.create_collection(
+            collection,
+            models.VectorParams(
+                size=layout.width, distance=models.Distance.DOT, datatype=TYPES[layout.storage]
+            ),
+            shard_number=layout.shards,
+            replication_factor=layout.replicas,
+            write_consistency_factor=layout.replicas // 2 + 1,
+            on_disk_payload=True,
+            hnsw_config=models.HnswConfigDiff(m=GRAPH_EDGES, ef_construct=GRAPH_EFFORT),
+            optimizers_config=models.OptimizersConfigDiff(
+                indexing_threshold=EXACT_UP_TO * layout.width * 4 // 1024
+            ),
+        )
+        for field in KEYWORDS:
+            self._client.create_payload_index(collection, field, models.PayloadSchemaType.KEYWORD)
+        for field in NUMBERS:
+            self._client.create_payload_index(collection, field, models.PayloadSchemaType.FLOAT)
+        return ClusterStore(self._client, collection)
+
+    def open_store(self, name: str) -> Store:
+        """Open a collection."""
+        collection = self._collection(name)
+        if not self._client.collection_exists(collection):
+            raise UserError(
+                f"The gallery {self.place} is damaged: the cluster has no collection {collection}. "
+                "Restore it from a snapshot."
+            )
+        return ClusterStore(self._client, collection)
+
+    def drop_store(self, name: str) -> None:
+        """Delete a collection."""
+        if self._client.collection_exists(self._collection(name)):
+            self._client.delete_collection(self._collection(name))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _collection(self, store: str) -> str:
+        return f"{self._name}.{store}"
+
+
+def connect(address: str) -> Cluster:
+    """Connect to the cluster at ``http://host:6333/NAME``; its key is in the variable ``QDRANT_API_KEY``.
+
+    Raises:
+        UserError: the address is wrong, or nobody answers there.
+    """
+    parts = urlsplit(address)
+    name = parts.path.strip("/") or USUAL_NAME
+    if not parts.hostname or "/" in name or parts.query or parts.fragment or parts.username:
+        raise UserError(
+            f"A gallery on a cluster is named http://HOST:6333/NAME; got {address}. A key is given in the "
+            f"environment variable {API_KEY}."
+        )
+    port = parts.port or (443 if parts.scheme == "https" else 6333)
+    client = QdrantClient(
+        url=f"{parts.scheme}://{parts.hostname}:{port}",
+        api_key=os.environ.get(API_KEY),
+        timeout=TIMEOUT,
+        check_compatibility=False,
+    )
+    try:
+        client.get_collections()
+    except (ResponseHandlingException, UnexpectedResponse, ApiException) as error:
+        client.close()
+        refused = isinstance(error, UnexpectedResponse) and error.status_code in (401, 403)
+        reason = f"it wants another key than {API_KEY} holds" if refused else str(error).splitlines()[0]
+        raise UserError(
+            f"The Qdrant cluster at {parts.scheme}://{parts.hostname}:{port} does not answer: {reason}. "
+            "Check the address, and that it runs."
+        ) from error
+    return Cluster(client, name, address)
+
+
+def _wanted(parts: Sequence[Part]) -> tuple[Any, bool]:
+    return "picture" in parts or models.PayloadSelectorExclude(exclude=[PICTURE]), "vector" in parts
+
+
+def _record(point: Any, score: float = 0.0) -> Record:
+    vector = None if point.vector is None else np.array(point.vector, np.float32)
+    return Record(str(point.id), point.payload or {}, vector, score)
+
+
+def _filter(where: Filter) -> models.Filter | None:
+    must, must_not = ([_condition(*one) for one in some] for some in conditions(where))
+    return models.Filter(must=must, must_not=must_not) if must or must_not else None
+
+
+def _condition(kind: str, *rest: Any) -> Any:
+    if kind == "any":
+        field, values = rest
+        return models.FieldCondition(key=field, match=models.MatchAny(any=values))
+    if kind == "range":
+        field, least, below = rest
+        return models.FieldCondition(key=field, range=models.Range(gte=least, lt=below))
+    if kind == "empty":
+        return models.IsEmptyCondition(is_empty=models.PayloadField(key=rest[0]))
+    return models.HasIdCondition(has_id=rest[0])

@@ -1,0 +1,182 @@
+"""Crops on their way into a gallery, and crops that are in it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.errors import UserError
+
+Pixels = NDArray[np.uint8]
+Picture = bytes | Path | Pixels
+"""A picture to read: the bytes of an image file, the file, or pixels uint8 [H, W, 3] (RGB)."""
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class NewCrop:
+    """A crop to add.
+
+    Attributes:
+        picture: of one person.
+        camera: what the camera is called, or None where it is not known.
+        time: when the picture was taken, with its time zone.
+        source: what it was cut out of: a video, a stream, a folder. ``forget`` can name it.
+        name: of the crop within its source, such as ``0001_c1.jpg`` or ``frame 120``.
+        person: who it is, where somebody said so.
+        tags: words to filter by.
+        box: left, top, width and height in the source's frame, in pixels.
+
+    Raises:
+        UserError: the time has no time zone, or lies before 1970; or the box has no area.
+    """
+
+    picture: Picture
+    camera: str | None = None
+    time: datetime | None = None
+    source: str = ""
+    name: str = ""
+    person: str | None = None
+    tags: tuple[str, ...] = ()
+    box: Box | None = None
+
+    def __post_init__(self) -> None:
+        if self.time is not None:
+            stamp(self.time)
+        if self.box is not None and (len(self.box) != 4 or self.box[2] <= 0 or self.box[3] <= 0):
+            raise UserError(f"A box is left, top, width and height in pixels; got {self.box}.")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCrop:
+    """A crop in a gallery; see ``NewCrop`` for what both have.
+
+    Attributes:
+        id: of the crop: a UUID made of the contents of its picture.
+        added: when it was added.
+        size: height and width of the picture as it came, in pixels.
+    """
+
+    id: str
+    camera: str | None
+    time: datetime | None
+    source: str
+    name: str
+    person: str | None
+    tags: tuple[str, ...]
+    box: Box | None
+    added: datetime
+    size: tuple[int, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, times in ISO 8601."""
+        return {
+            "id": self.id,
+            "camera": self.camera,
+            "time": None if self.time is None else self.time.isoformat(),
+            "source": self.source,
+            "name": self.name,
+            "person": self.person,
+            "tags": list(self.tags),
+            "box": None if self.box is None else list(self.box),
+            "added": self.added.isoformat(),
+            "size": list(self.size),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which crops to look at: those that fit everything said here. Nothing said: all.
+
+    Attributes:
+        cameras: taken by one of these.
+        not_cameras: not taken by any of these.
+        after, before: taken at or after, and before, these times; crops without a time fit neither.
+        tags: having all of these.
+        persons: said to be one of these.
+        sources: cut out of one of these.
+        ids: only these crops.
+        not_ids: none of these crops.
+        labelled: True for crops that somebody said the person of.
+
+    Raises:
+        UserError: a time has no time zone, or nothing lies between the two.
+    """
+
+    cameras: tuple[str, ...] = ()
+    not_cameras: tuple[str, ...] = ()
+    after: datetime | None = None
+    before: datetime | None = None
+    tags: tuple[str, ...] = ()
+    persons: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    not_ids: tuple[str, ...] = ()
+    labelled: bool = False
+    kept_since: float | None = field(default=None, repr=False)  # of ``Gallery.forget_expired`` alone
+
+    def __post_init__(self) -> None:
+        times = [stamp(time) for time in (self.after, self.before) if time is not None]
+        if len(times) == 2 and times[0] >= times[1]:
+            raise UserError(
+                f"No time lies at or after {self.after} and before {self.before}. Exchange the two."
+            )
+
+
+def stamp(time: datetime) -> float:
+    """Return a time as seconds since 1970, in UTC.
+
+    Raises:
+        UserError: it has no time zone, or lies before 1970.
+    """
+    if time.tzinfo is None:
+        raise UserError(f"The time {time.isoformat()} has no time zone. Add one, such as +00:00.")
+    seconds = time.timestamp()
+    if seconds < 0:
+        raise UserError(f"The time {time.isoformat()} lies before 1970: the camera's clock is not set.")
+    return seconds
+
+
+def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str, Any]:
+    """Return what is stored with a crop's vector, but for its picture; what is not known is left out.
+
+    ``since`` is what retention counts from: when the picture was taken, or was added where that is not known
+    or lies in the future.
+    """
+    taken = None if crop.time is None else stamp(crop.time)
+    added = now.timestamp()
+    known = {
+        "camera": crop.camera,
+        "time": taken,
+        "since": added if taken is None else min(taken, added),
+        "added": added,
+        "source": crop.source,
+        "name": crop.name,
+        "person": crop.person,
+        "tags": list(dict.fromkeys(crop.tags)),
+        "box": None if crop.box is None else list(crop.box),
+        "size": list(size),
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def from_payload(identity: str, payload: dict[str, Any]) -> StoredCrop:
+    """Return the crop that ``to_payload`` described."""
+    time, box = payload.get("time"), payload.get("box")
+    height, width = payload["size"]
+    return StoredCrop(
+        identity,
+        payload.get("camera"),
+        None if time is None else datetime.fromtimestamp(time, UTC),
+        payload["source"],
+        payload["name"],
+        payload.get("person"),
+        tuple(payload["tags"]),
+        None if box is None else (box[0], box[1], box[2], box[3]),
+        datetime.fromtimestamp(payload["added"], UTC),
+        (height, width),
+    )

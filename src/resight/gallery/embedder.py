@@ -1,0 +1,111 @@
+"""From pictures to unit vectors: what a gallery asks of a model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from resight.data.images import resize
+from resight.errors import UserError
+from resight.gallery.crops import Pixels
+from resight.gallery.store import Vectors
+
+if TYPE_CHECKING:
+    from resight.device import Precision
+    from resight.models.network import Network
+
+
+class Embedder(Protocol):
+    """Describes pictures.
+
+    Attributes:
+        fingerprint: the same for models that describe every picture alike.
+        name: what people call the model.
+        width: numbers a picture.
+        weights: run or file that it was loaded from, where known.
+    """
+
+    fingerprint: str
+    name: str
+    width: int
+    weights: str | None
+
+    def ready(self, picture: Pixels) -> Pixels:
+        """Return the picture [h, w, 3] at the size that the model takes."""
+
+    def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
+        """Describe pictures that are ready: float32 [N, D], of any length but zero."""
+
+
+class NetworkEmbedder:
+    """A trained network; may be called from several threads.
+
+    Args:
+        network: it stays as it is; a folded copy does the work.
+        weights: run or file that it was loaded from.
+        device, precision: of the forward passes.
+        batch_size: pictures described at once, at most.
+    """
+
+    def __init__(
+        self,
+        network: "Network",
+        *,
+        weights: Path | str | None = None,
+        device: str = "auto",
+        precision: "Precision" = "auto",
+        batch_size: int = 64,
+    ) -> None:
+        import torch
+
+        from resight.device import resolve_device
+        from resight.memory import keep_freed_memory
+        from resight.models.fingerprint import fingerprint
+        from resight.models.folding import folded
+
+        keep_freed_memory()
+        self.fingerprint = fingerprint(network)
+        self.name = network.name
+        self.weights = None if weights is None else str(Path(weights).absolute())
+        self._size = network.picture_size
+        self._device, self._precision, self._batch_size = resolve_device(device), precision, batch_size
+        self._network: Network = (
+            folded(network).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        )
+        self._lock = Lock()
+        self.width = self([np.zeros((*self._size, 3), np.uint8)]).shape[1]
+
+    def ready(self, picture: Pixels) -> Pixels:
+        """Resize a picture to the network's size."""
+        return np.ascontiguousarray(resize(picture, self._size))
+
+    def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
+        """Describe pictures at the network's size."""
+        import torch
+
+        from resight.device import autocast
+
+        found = []
+        with self._lock, torch.inference_mode(), autocast(self._device, self._precision):
+            for start in range(0, len(pictures), self._batch_size):
+                batch = torch.from_numpy(np.stack(pictures[start : start + self._batch_size]))
+                images = self._network.normalise(batch.permute(0, 3, 1, 2).to(self._device))
+                found.append(self._network.embed(images).float().cpu().numpy())
+        return np.concatenate(found)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Return vectors [N, D] scaled to length 1.
+
+    Raises:
+        UserError: one is zero, or holds NaN or infinity.
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not lengths.all():
+        raise UserError(
+            "The model describes a picture by zeros, NaN or infinity. Look at how it was trained: such a "
+            "model cannot be searched with."
+        )
+    return np.asarray(vectors / lengths, np.float32)

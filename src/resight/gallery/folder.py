@@ -1,0 +1,109 @@
+"""A gallery in a folder: ``gallery.json``, a lock, and one sub-folder a store."""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.gallery.edge import EdgeStore
+from resight.gallery.store import Layout, Store
+
+ABOUT = "gallery.json"
+LOCK = "lock"
+
+
+class Folder:
+    """A folder that this process alone may use until it is closed; see ``Home``.
+
+    Args:
+        path: of the folder.
+        create: make it if it is not there.
+
+    Raises:
+        UserError: another process uses it, it holds other things, or it cannot be written.
+    """
+
+    def __init__(self, path: Path, create: bool = False) -> None:
+        self.path, self.place = path, str(path)
+        if path.is_file():
+            raise UserError(f"{path} is a file. A gallery is a folder.")
+        if not (path / ABOUT).exists():
+            if not create:
+                raise UserError(
+                    f"There is no gallery in {path} (no {ABOUT}). Make one: resight gallery add CROPS "
+                    f"--gallery {path} --model RUN"
+                )
+            foreign = [child.name for child in path.iterdir()] if path.is_dir() else []
+            if set(foreign) - {LOCK} and not any(name.startswith("crops-") for name in foreign):
+                raise UserError(
+                    f"{path} is no gallery, and holds other things ({', '.join(sorted(foreign)[:3])}). "
+                    "Name a new folder for the gallery."
+                )
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold pictures of people
+            self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise UserError(
+                f"The gallery {path} cannot be written: {error.strerror}. Give it a folder of your own."
+            ) from error
+        self._take_lock()
+
+    def read(self) -> str | None:
+        """Return the contents of ``gallery.json``."""
+        file = self.path / ABOUT
+        return file.read_text(encoding="utf-8") if file.exists() else None
+
+    def write(self, about: str) -> None:
+        """Write ``gallery.json``."""
+        with whole_file(self.path / ABOUT) as temporary:
+            temporary.write_text(about + "\n", encoding="utf-8")
+
+    def make_store(self, name: str, layout: Layout) -> Store:
+        """Make a sub-folder."""
+        self.drop_store(name)
+        return EdgeStore(self.path / name, layout)
+
+    def open_store(self, name: str) -> Store:
+        """Open a sub-folder."""
+        if not (self.path / name).is_dir():
+            raise UserError(
+                f"The gallery {self.path} is damaged: its folder {name} is missing. Restore it from a copy."
+            )
+        return EdgeStore(self.path / name)
+
+    def drop_store(self, name: str) -> None:
+        """Delete a sub-folder."""
+        shutil.rmtree(self.path / name, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        os.close(self._lock)
+
+    def _take_lock(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(self._lock)
+            os.close(self._lock)
+            raise UserError(
+                f"The gallery {self.path} is in use by {holder}. One process at a time can use it: wait "
+                "until that one has finished, search on its page if it is 'resight serve', or keep the "
+                "gallery in a Qdrant cluster."
+            ) from None
+        told = {"pid": os.getpid(), "command": " ".join(sys.argv)[:200], "since": time.strftime("%H:%M:%S")}
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, json.dumps(told).encode(), 0)
+
+
+def _holder(lock: int) -> str:
+    """Describe the process that has the lock, in words."""
+    try:
+        told = json.loads(os.pread(lock, 4096, 0))
+        return f"process {told['pid']} ({told['command']}) since {told['since']}"
+    except (ValueError, KeyError):
+        return "another process"

@@ -1,0 +1,35 @@
+"""From the place that a user names to where the gallery lies."""
+
+from pathlib import Path
+
+from resight.errors import UserError
+from resight.gallery.store import Home
+
+
+def is_address(place: Path | str) -> bool:
+    """Tell whether a place is a cluster's address rather than a folder."""
+    return isinstance(place, str) and place.startswith(("http://", "https://"))
+
+
+def open_home(place: Path | str, create: bool) -> Home:
+    """Return the folder or the part of a cluster that a user names.
+
+    Raises:
+        UserError: what it takes is not installed, there is no gallery, or another process uses it.
+    """
+    if is_address(place):
+        try:
+            from resight.gallery.cluster import connect
+        except ModuleNotFoundError as error:
+            raise UserError(
+                "A gallery on a Qdrant cluster needs its client. Install it: pip install 'resight[cluster]'"
+            ) from error
+        return connect(str(place))
+    try:
+        from resight.gallery.folder import Folder
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "A gallery in a folder needs Qdrant Edge. Install it, where your system has it: "
+            "pip install qdrant-edge-py==0.9.0"
+        ) from error
+    return Folder(Path(place).expanduser(), create)

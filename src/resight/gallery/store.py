@@ -1,0 +1,173 @@
+"""The interface to an engine: what a gallery asks of whatever keeps its vectors."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.gallery.crops import Filter
+
+Storage = Literal["float32", "float16", "int8"]
+Vectors = NDArray[np.float32]
+Part = Literal["picture", "vector"]
+
+KEYWORDS = ("camera", "source", "person", "tags")
+"""Fields that are indexed for look-up."""
+
+NUMBERS = ("time", "since")
+"""Fields that are indexed for ranges."""
+
+PICTURE = "picture"
+"""Field of the JPEG file, in base64: read only where it is asked for."""
+
+EXACT_UP_TO = 100_000
+"""Crops that are compared one by one; a larger gallery is searched by its HNSW graph."""
+
+GRAPH_EDGES, GRAPH_EFFORT, SEARCH_EFFORT = 16, 128, 128
+"""HNSW's m, ef_construct and ef."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A crop as an engine keeps it.
+
+    Attributes:
+        id: a UUID in its usual writing.
+        payload: fields, of plain data.
+        vector: float32 [D], of unit length; None where it was not asked for.
+        score: of a search: the cosine of the angle to the query.
+    """
+
+    id: str
+    payload: dict[str, Any]
+    vector: Vectors | None = None
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a store is made.
+
+    Attributes:
+        width: numbers a vector.
+        storage: type that they are kept in.
+        shards, replicas: of a cluster: machines that share the crops, and copies of each.
+    """
+
+    width: int
+    storage: Storage = "float32"
+    shards: int = 1
+    replicas: int = 1
+
+
+class Store(Protocol):
+    """Keeps records of unit vectors; every method may raise ``UserError`` for what a user can mend."""
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Add records, or replace those of the same ids; when it returns, they survive a crash."""
+
+    def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
+        """Return those records that are there, by id, with the parts asked for."""
+
+    def search(
+        self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool | None = None
+    ) -> list[list[Record]]:
+        """Return, for each of the vectors [Q, D], the nearest records, nearest first.
+
+        Args:
+            vectors: of unit length.
+            where: which records to look at.
+            limit: how many to return.
+            parts: to return with each.
+            exact: compare with every record; False: use the graph where there is one; None: as the size of
+                the store suggests.
+        """
+
+    def scan(self, where: Filter, *parts: Part, batch: int = 256) -> Iterator[list[Record]]:
+        """Yield all records that fit, in the order of their ids."""
+
+    def page(self, where: Filter, limit: int, after: str | None = None) -> tuple[list[Record], str | None]:
+        """Return records in the order of their ids, from ``after`` on, and where the next page begins."""
+
+    def ends(self, where: Filter, field: str) -> tuple[float, float] | None:
+        """Return the lowest and the highest value of an indexed number; None where no record has one."""
+
+    def count(self, where: Filter) -> int:
+        """Return how many records fit."""
+
+    def values(self, field: str, where: Filter) -> dict[str, int]:
+        """Return how many of the records that fit have each value of an indexed word."""
+
+    def change(self, ids: Sequence[str], fields: Mapping[str, Any]) -> None:
+        """Set fields of some records; None removes one."""
+
+    def delete(self, where: Filter) -> None:
+        """Delete the records that fit."""
+
+    def compact(self) -> None:
+        """Build graphs, give room of deleted records back; on a cluster this goes on by itself."""
+
+    def facts(self) -> dict[str, int]:
+        """Return how many records a graph covers (``indexed``), and in how many ``segments`` they lie."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+class Home(Protocol):
+    """Where a gallery lies: what is said about it, and its stores. A re-embedding has two for a while."""
+
+    place: str
+
+    def read(self) -> str | None:
+        """Return what ``write`` wrote, or None where there is no gallery."""
+
+    def write(self, about: str) -> None:
+        """Replace what is said about the gallery, all of it or nothing."""
+
+    def make_store(self, name: str, layout: Layout) -> Store:
+        """Make a store; what a killed attempt left of the same name is removed first."""
+
+    def open_store(self, name: str) -> Store:
+        """Open a store that is there."""
+
+    def drop_store(self, name: str) -> None:
+        """Delete a store, if it is there."""
+
+    def close(self) -> None:
+        """Let others at the gallery."""
+
+
+def conditions(where: Filter) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Return what must hold and what must not, in the words that both engines have.
+
+    Each is ``("any", field, values)``, ``("range", field, from, below)``, ``("empty", field)`` or
+    ``("ids", ids)``.
+    """
+    must: list[tuple[Any, ...]] = [
+        ("any", field, list(values))
+        for field, values in (
+            ("camera", where.cameras),
+            ("person", where.persons),
+            ("source", where.sources),
+        )
+        if values
+    ]
+    must += [("any", "tags", [tag]) for tag in where.tags]
+    if where.after is not None or where.before is not None:
+        limits = (None if time is None else time.timestamp() for time in (where.after, where.before))
+        must.append(("range", "time", *limits))
+    if where.kept_since is not None:
+        must.append(("range", "since", None, where.kept_since))
+    if where.ids:
+        must.append(("ids", list(where.ids)))
+    must_not: list[tuple[Any, ...]] = []
+    if where.not_cameras:
+        must_not.append(("any", "camera", list(where.not_cameras)))
+    if where.labelled:
+        must_not.append(("empty", "person"))
+    if where.not_ids:
+        must_not.append(("ids", list(where.not_ids)))
+    return must, must_not
