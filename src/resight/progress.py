@@ -30,10 +30,10 @@ class Bar:
     """A progress bar as a context manager: ``with Bar("Training", steps) as bar: bar.advance()``.
 
     Where standard error is no terminal, it prints a line at the start, every ``quiet_seconds`` and at the
-    end, with the time left.
+    end, with the time left. A total of None is one that nobody knows.
     """
 
-    def __init__(self, title: str, total: int, done: int = 0, quiet_seconds: float = 20.0) -> None:
+    def __init__(self, title: str, total: int | None, done: int = 0, quiet_seconds: float = 20.0) -> None:
         self.title, self.total, self.done, self.started_at = title, total, done, done
         self.note = ""
         self.quiet_seconds = quiet_seconds
@@ -75,9 +75,13 @@ class Bar:
     def _line(self) -> None:
         self.last = time.monotonic()
         spent = self.last - self.start
-        left = spent * (self.total - self.done) / max(1, self.done - self.started_at)
+        if self.total is None:
+            far = f"{self.done}, {clock(spent)} spent"
+        else:
+            left = spent * (self.total - self.done) / max(1, self.done - self.started_at)
+            far = f"{self.done}/{self.total}, {clock(spent)} spent, {clock(left)} left"
         print(
-            f"{self.title}: {self.done}/{self.total}, {clock(spent)} spent, {clock(left)} left",
+            f"{self.title}: {far}",
             self.note,
             file=sys.stderr,
             flush=True,

@@ -1,0 +1,238 @@
+"""``resight ingest``: put the people of a video, a folder of frames or a camera into a gallery."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from resight.commands.output import print_json, print_table
+from resight.errors import UserError
+from resight.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resight.gallery.gallery import Gallery
+    from resight.ingest.boxes import Boxes
+    from resight.ingest.frames import Frame, Source
+    from resight.ingest.ingestion import Ingestion, Outcome
+    from resight.ingest.tracking import Tracker
+
+
+def ingest(
+    source: str,
+    *,
+    camera: str,
+    gallery: str,
+    model: Path,
+    detector: Path | None = None,
+    boxes: Path | None = None,
+    start: str | None = None,
+    fps: float | None = None,
+    every: int = 1,
+    min_height: float = 64.0,
+    min_sightings: int = 3,
+    crops_per_track: int = 4,
+    tag: list[str] | None = None,
+    duration: float | None = None,
+    timeout: float = 10.0,
+    patience: float = 300.0,
+    device: str = "auto",
+    again: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Find the people in a video, follow them, and put the best crops of each into a gallery.
+
+    Killed or interrupted, the same command goes on where it was.
+
+    Args:
+        source: a video file, a folder of frames, or an address: rtsp://user:password@camera/stream, http://...
+        camera: what the gallery calls the camera.
+        gallery: folder of the gallery, or http://host:6333/NAME; it is made if it is not there.
+        model: folder of a run, or a weights.safetensors file: describes the crops.
+        detector: ONNX file of a YOLOX network that finds persons.
+        boxes: MOTChallenge file (det.txt, gt.txt) of a video's boxes, in place of a detector.
+        start: when the video begins, such as 2024-05-31T14:30:00; by default what the file's name, the
+            metadata or the file's time of change say.
+        fps: frames a second of a folder of frames (25).
+        every: look at every so many frames only.
+        min_height: pixels; smaller persons are followed but not cut out.
+        min_sightings: frames that a person is seen in at least.
+        crops_per_track: crops kept of each passage of a person, at most.
+        tag: word to give to all crops; may be repeated.
+        duration: seconds after which to stop reading a camera; by default at Ctrl-C.
+        timeout: seconds to wait for a server's answer.
+        patience: seconds without a frame after which a camera is given up.
+        device: auto, cpu or cuda, for the model.
+        again: forget what was ingested of this source and camera, and begin anew.
+        json: print one JSON object.
+    """
+    from resight.gallery.crops import Filter
+    from resight.gallery.gallery import Gallery
+    from resight.ingest.ingestion import Choices, Ingestion
+    from resight.ingest.journal import Journal
+    from resight.ingest.opening import open_source
+    from resight.ingest.times import parse_time
+
+    if (detector is None) == (boxes is None):
+        raise UserError(
+            "Persons are found by --detector FILE.onnx or given by --boxes det.txt: name one of the two."
+        )
+    _refuse_below(
+        1, every=every, crops_per_track=crops_per_track, min_sightings=min_sightings, min_height=min_height
+    )
+    _refuse_below(0.001, fps=fps, duration=duration, timeout=timeout, patience=patience)
+    choices = Choices(
+        every=every,
+        min_height=min_height,
+        crops_per_track=crops_per_track,
+        min_sightings=min_sightings,
+        tags=tuple(tag or ()),
+    )
+    frames = open_source(
+        source,
+        start=None if start is None else parse_time(start),
+        rate=fps,
+        limit=duration,
+        timeout=timeout,
+        patience=patience,
+    )
+    find, tracker, made_by = _finder(detector, boxes, frames)
+    say(f"{frames.name} {frames.start}.")
+    with Gallery.open(gallery, _load(model, device), create=True, device=device) as opened:
+        journal = Journal(_journals(opened), frames.name, camera)
+        if again:
+            journal.remove()
+            forgotten = opened.forget(Filter(cameras=(camera,), sources=(frames.name,)))
+            say(f"Forgot {forgotten:,} crops of an earlier ingestion.")
+        ingestion = Ingestion(
+            frames,
+            camera,
+            find=find,
+            tracker=tracker,
+            add=opened.add,
+            journal=journal,
+            choices=choices,
+            made_by=made_by,
+        )
+        with _stopped_by_signals(ingestion):
+            outcome = ingestion.run()
+    for note in frames.notes:
+        say(f"Note: {note}")
+    _print(frames, camera, gallery, outcome, json)
+
+
+def _finder(
+    detector: Path | None, boxes: Path | None, source: "Source"
+) -> tuple["Callable[[Frame], Boxes]", "Tracker", dict[str, Any]]:
+    """Return what finds the persons of a frame, what follows them, and what tells both from others."""
+    from hashlib import blake2b
+
+    from resight.ingest.boxes import Boxes
+    from resight.ingest.detector import Detector
+    from resight.ingest.mot import read_boxes
+    from resight.ingest.tracking import UNSURE, GivenTracks, OverlapTracker
+
+    if boxes is not None:
+        if source.live:
+            raise UserError("A camera has no file of boxes: give a --detector.")
+        file = read_boxes(boxes)
+        if file.note:
+            say(f"Note: {file.note}")
+        if source.total is not None and max(file.frames) >= source.total:
+            say(
+                f"Note: {boxes} has boxes up to frame {max(file.frames) + 1}; {source.name} has "
+                f"{source.total} frames. Do they belong together?"
+            )
+        tracker: Tracker = GivenTracks(file.last) if file.tracked else OverlapTracker()
+        digest = blake2b(boxes.read_bytes(), digest_size=8).hexdigest()
+        return lambda frame: file.find(frame.index), tracker, {"boxes": digest}
+    assert detector is not None
+    network = Detector.open(detector, threshold=UNSURE)
+    digest = blake2b(detector.read_bytes(), digest_size=8).hexdigest()
+    return lambda frame: Boxes(*network.detect(frame.pixels)), OverlapTracker(), {"detector": digest}
+
+
+@contextmanager
+def _stopped_by_signals(ingestion: "Ingestion") -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end an ingestion at a frame's end; the second Ctrl-C ends it at once."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.default_int_handler)
+        ingestion.stop()
+
+    former = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("Stopped. Run the same command again to go on from here.")
+        raise
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
+
+
+def _load(model: Path, device: str) -> Any:
+    from resight.device import resolve_device
+    from resight.models.weights import load_weights
+    from resight.training.run import Run
+
+    where = resolve_device(device)
+    return load_weights(model, where) if model.is_file() else Run.open(model).load_model(where)
+
+
+def _journals(gallery: "Gallery") -> Path:
+    """Return the folder of a gallery's journals: inside of it, or beside the caches if it is on a cluster."""
+    from hashlib import blake2b
+
+    from resight.files import cache_folder
+    from resight.gallery.homes import is_address
+
+    if not is_address(gallery.place):
+        return Path(gallery.place) / "ingest"
+    which = f"{gallery.place} {gallery.about.created.isoformat()}"
+    return cache_folder() / "ingest" / blake2b(which.encode(), digest_size=8).hexdigest()
+
+
+def _refuse_below(least: float, **given: float | None) -> None:
+    for name, value in given.items():
+        if value is not None and not least <= value < float("inf"):
+            raise UserError(f"--{name.replace('_', '-')} must be {least:g} or more; got {value:g}.")
+
+
+def _print(source: "Source", camera: str, gallery: str, outcome: "Outcome", json: bool) -> None:
+    from datetime import datetime
+
+    counts = outcome.counts
+    if outcome.already:
+        say(f"{source.name} is in the gallery already. --again forgets its crops and ingests it anew.")
+    elif counts.boxes == 0:
+        say("Nobody was found in it.")
+    first, last = (
+        None if time is None else datetime.fromtimestamp(time).astimezone().isoformat(timespec="seconds")
+        for time in (counts.first, counts.last)
+    )
+    if json:
+        known = asdict(counts) | {"first": first, "last": last, "already": outcome.already}
+        place = {"source": source.name, "camera": camera, "gallery": gallery, "notes": source.notes}
+        print_json(place | known | {"frames_per_second": round(outcome.frames_per_second, 2)})
+        return
+    print_table(
+        ["Camera", "Frames", "Boxes", "Tracks", "Crops", "From", "To", "Frames/s"],
+        [
+            [
+                camera,
+                f"{counts.frames:,}",
+                f"{counts.boxes:,}",
+                f"{counts.tracks:,}",
+                f"{counts.crops:,}",
+                first or "-",
+                last or "-",
+                f"{outcome.frames_per_second:.1f}",
+            ]
+        ],
+    )

@@ -1,0 +1,214 @@
+"""Persons in a picture: a YOLOX network in an ONNX file, run by ONNX Runtime.
+
+Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021" (arXiv 2107.08430); the files are those that its
+``tools/export_onnx.py`` writes, with or without ``--decode_in_inference``.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resight.errors import UserError
+from resight.ingest.boxes import Floats, suppress
+
+PADDING = 114
+"""Grey that fills what the picture leaves of the network's input (YOLOX, ``preproc``)."""
+
+STRIDES = ((8, 16, 32), (8, 16, 32, 64))
+"""Pixels between cells, level by level; the second are those of the P6 networks."""
+
+USUAL_SIZE = 640
+"""Input height and width where the file leaves them open."""
+
+INSTALL = "pip install 'resight[video]'"
+
+
+class Session(Protocol):
+    """What is used of ``onnxruntime.InferenceSession``."""
+
+    def get_inputs(self) -> Sequence[Any]:
+        """Return the inputs: ``name``, ``shape``, ``type``."""
+
+    def get_outputs(self) -> Sequence[Any]:
+        """Return the outputs: ``name``, ``shape``, ``type``."""
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any]) -> Sequence[Any]:
+        """Return the outputs for one feed."""
+
+
+class Detector:
+    """A person detector; ``detect`` may be called from several threads.
+
+    Args:
+        session: the network.
+        name: what messages call it.
+        threshold: least score of a box.
+        overlap: boxes that overlap a surer one by more (intersection over union) are left out.
+        category: number of the class that means a person (0 in COCO).
+
+    Raises:
+        UserError: inputs or outputs are not those of a YOLOX network.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        name: str,
+        *,
+        threshold: float = 0.3,
+        overlap: float = 0.65,
+        category: int = 0,
+    ) -> None:
+        self.name, self.threshold, self.overlap, self.category = name, threshold, overlap, category
+        self._session = session
+        self._input, self.size = self._read_input()
+        rows = self._probe()
+        self._cells = next((grid for grid in map(self._grid, STRIDES) if len(grid) == len(rows)), None)
+        if self._cells is None or not np.all((rows[:, 4:] >= 0) & (rows[:, 4:] <= 1)):
+            raise self._unlike_yolox()
+        self._decoded = _is_decoded(rows, self._cells)
+
+    @classmethod
+    def open(
+        cls, path: Path, *, threshold: float = 0.3, overlap: float = 0.65, category: int = 0, threads: int = 0
+    ) -> "Detector":
+        """Read a detector from its ONNX file.
+
+        Args:
+            path: the file. threads: processor cores to use, 0 for all. The others: see the class.
+
+        Raises:
+            UserError: ONNX Runtime is not installed, or the file cannot be read or holds no YOLOX network.
+        """
+        try:
+            import onnxruntime
+        except ImportError:
+            raise UserError(f"A detector needs ONNX Runtime, which is not installed: {INSTALL}") from None
+        if not path.is_file():
+            raise UserError(f"There is no detector file {path}; an ONNX file of a YOLOX network is expected.")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        providers = [each for each in wanted if each in onnxruntime.get_available_providers()]
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # ONNX Runtime's own exceptions have no common base
+            reason = str(error).splitlines()[0].rpartition(" : ")[2].rstrip(".")
+            raise UserError(
+                f"{path} is no ONNX file that can be run: {reason}. One of a YOLOX network is expected."
+            ) from error
+        return cls(session, str(path), threshold=threshold, overlap=overlap, category=category)
+
+    def detect(self, image: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Return the persons in a picture, surest first.
+
+        Args:
+            image: RGB uint8 [H, W, 3].
+
+        Returns:
+            boxes [N, 4] (left, top, right, bottom, inside the picture) and scores [N].
+        """
+        assert self._cells is not None
+        height, width = image.shape[:2]
+        canvas, scale = letterbox(image, self.size)
+        rows = self._forward(canvas)
+        scores = rows[:, 4] * rows[:, 5 + self.category]
+        sure = scores >= self.threshold
+        edges = _edges(rows[sure, :4], self._cells[sure], self._decoded) / scale
+        edges = np.clip(edges, 0, [width, height, width, height])
+        scores = scores[sure]
+        whole = np.all(edges[:, 2:] - edges[:, :2] >= 1, axis=1)
+        edges, scores = edges[whole], scores[whole]
+        kept = suppress(edges, scores, self.overlap)
+        return edges[kept], scores[kept]
+
+    def _forward(self, canvas: NDArray[np.uint8]) -> Floats:
+        blue_first = np.ascontiguousarray(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
+        return np.asarray(self._session.run(None, {self._input: blue_first})[0][0], np.float64)
+
+    def _read_input(self) -> tuple[str, tuple[int, int]]:
+        inputs = self._session.get_inputs()
+        shape = list(inputs[0].shape)
+        size = tuple(side if isinstance(side, int) else USUAL_SIZE for side in shape[2:])
+        fits = len(inputs) == 1 and len(size) == 2 and inputs[0].type == "tensor(float)"
+        if not fits or shape[1] != 3 or (isinstance(shape[0], int) and shape[0] != 1):
+            raise UserError(
+                f"{self.name} is not a YOLOX detector that can be used: its inputs are {_named(inputs)}; "
+                "one float32 input [1, 3, height, width] is expected."
+            )
+        return inputs[0].name, (size[0], size[1])
+
+    def _probe(self) -> Floats:
+        """Return the rows that the network gives for a picture of nothing."""
+        blank = np.full((*self.size, 3), PADDING, np.uint8)
+        try:
+            rows = self._forward(blank)
+        except Exception as error:
+            raise self._unlike_yolox() from error
+        if len(self._session.get_outputs()) != 1 or rows.ndim != 2 or rows.shape[1] < 6 + self.category:
+            raise self._unlike_yolox()
+        return rows
+
+    def _grid(self, strides: Sequence[int]) -> Floats:
+        """Return the cells [A, 3] = x, y (in cells), stride, row by row, level by level."""
+        levels = []
+        for stride in strides:
+            y, x = np.mgrid[: self.size[0] // stride, : self.size[1] // stride].reshape(2, -1)
+            levels.append(np.stack([x, y, np.full_like(x, stride)], 1))
+        return np.concatenate(levels).astype(np.float64)
+
+    def _unlike_yolox(self) -> UserError:
+        height, width = self.size
+        cells = " or ".join(str(len(self._grid(strides))) for strides in STRIDES)
+        return UserError(
+            f"{self.name} is not a YOLOX detector: its outputs are {_named(self._session.get_outputs())}. "
+            f"For its input of {height} x {width} pixels one output [1, {cells}, 5 + classes] is expected: "
+            "box, objectness and the classes' probabilities (YOLOX's tools/export_onnx.py writes such files)."
+        )
+
+
+def letterbox(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], float]:
+    """Scale a picture [H, W, 3] to fit ``size`` (height, width), at the top left; grey fills the rest.
+
+    Returns:
+        the network's input uint8 [height, width, 3], and what lengths in the picture were multiplied by.
+    """
+    scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
+    height, width = max(1, int(image.shape[0] * scale)), max(1, int(image.shape[1] * scale))
+    canvas = np.full((*size, 3), PADDING, np.uint8)
+    scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    canvas[:height, :width] = np.asarray(scaled)
+    return canvas, scale
+
+
+def _edges(rows: Floats, cells: Floats, decoded: bool) -> Floats:
+    """Return the boxes [N, 4] in the network's input of its rows [N, 4] (x, y, width, height).
+
+    Without ``decoded``, x and y are cells from the row's own cell, width and height are logarithms.
+    """
+    centres, sides = rows[:, :2], rows[:, 2:4]
+    if not decoded:
+        stride = cells[:, 2:]
+        centres = (centres + cells[:, :2]) * stride
+        sides = np.exp(np.minimum(sides, 20)) * stride  # a bound that no picture reaches and no float exceeds
+    return np.concatenate([centres - sides / 2, centres + sides / 2], 1)
+
+
+def _is_decoded(rows: Floats, cells: Floats) -> bool:
+    """Tell whether the network itself makes boxes of its rows: which reading puts them nearer their cells."""
+    as_pixels = np.abs(rows[:, :2] / cells[:, 2:] - cells[:, :2])
+    return bool(np.median(as_pixels) < np.median(np.abs(rows[:, :2])))
+
+
+def _named(tensors: Sequence[Any]) -> str:
+    return ", ".join(
+        f"'{each.name}' {each.type.removeprefix('tensor(').rstrip(')')} "
+        f"[{', '.join('?' if side is None else str(side) for side in each.shape)}]"
+        for each in tensors
+    )

@@ -1,0 +1,124 @@
+"""Where frames come from: one interface to recorded videos, folders of frames and cameras."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.data.images import list_images, natural, read_image
+from resight.errors import UserError
+from resight.ingest.times import Start, start_of, time_in_name
+
+USUAL_RATE = 25.0
+"""Frames a second of a folder of frames, where nobody says otherwise."""
+
+Position = dict[str, Any]
+"""Where a frame lies in its source, fit for JSON."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame.
+
+    Attributes:
+        index: its number in the source, from 0.
+        time: when it was taken, in seconds since 1970.
+        pixels: RGB uint8 [H, W, 3].
+        stamp: presentation time in the units of its video stream, where it has one.
+    """
+
+    index: int
+    time: float
+    pixels: NDArray[np.uint8]
+    stamp: int | None = None
+
+    def position(self) -> Position:
+        """Return what finds the frame again, and makes sure that it is the same."""
+        return {"index": self.index, "stamp": self.stamp, "sum": zlib.adler32(self.pixels.tobytes())}
+
+
+class Source(Protocol):
+    """Something that gives frames.
+
+    Attributes:
+        name: what stands in the gallery as the crops' source.
+        total: how many frames there are, as far as is known.
+        start: when the first was taken.
+        live: frames come as they are taken, and never again.
+        identity: what changes when the source holds other frames than before.
+        notes: what went wrong so far without ending it.
+    """
+
+    name: str
+    total: int | None
+    start: Start
+    live: bool
+    identity: dict[str, Any]
+    notes: list[str]
+
+    def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
+        """Yield each ``every``-th frame, those behind a position if one is given; None while none comes.
+
+        Raises:
+            UserError: there is no frame, or the source cannot be read any further.
+        """
+
+
+class FrameFolder:
+    """A folder of images, in the natural order of their names.
+
+    Args:
+        folder: where they lie.
+        start: seconds since 1970 of the first; by default every name's own time, else the folder's name.
+        rate: frames a second, where the names hold no times.
+
+    Raises:
+        UserError: there are none.
+    """
+
+    live = False
+
+    def __init__(self, folder: Path, start: float | None = None, rate: float | None = None) -> None:
+        self._paths = sorted(list_images(folder), key=lambda path: natural(path.name))
+        if not self._paths:
+            raise UserError(f"{folder} holds no frames: image files are expected directly in it.")
+        self.name = str(folder.resolve())
+        self.total: int | None = len(self._paths)
+        self.notes: list[str] = []
+        self._rate = rate or USUAL_RATE
+        named = [time_in_name(path.name) for path in self._paths]
+        self._times: list[float] | None = None
+        if start is None and rate is None and None not in named:
+            self._times = [time for time in named if time is not None]
+            self.start = Start(self._times[0], "the frames' names")
+        elif start is None and (told := time_in_name(folder.resolve().name)) is not None:
+            self.start = Start(told, "the folder's name")
+        else:
+            self.start = start_of(self._paths[0], start, None, None)
+        names = "\n".join(path.name for path in self._paths)
+        self.identity = {"frames": len(self._paths), "names": zlib.adler32(names.encode())}
+
+    def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
+        """See ``Source``."""
+        first = 0 if after is None else after["index"] + every
+        unreadable = 0
+        for index in range(first, len(self._paths), every):
+            try:
+                pixels = read_image(self._paths[index])
+            except UserError as error:
+                unreadable += 1
+                if unreadable == 1:
+                    self.notes.append(f"Left out: {error}")
+                continue
+            yield Frame(index, self._time(index), pixels)
+        if unreadable:
+            self.notes.append(f"{unreadable} of {len(self._paths)} frames could not be read.")
+            if unreadable == len(range(0, len(self._paths), every)):
+                raise UserError(f"No frame in {self.name} can be read. {self.notes[0]}")
+
+    def _time(self, index: int) -> float:
+        return self.start.seconds + index / self._rate if self._times is None else self._times[index]

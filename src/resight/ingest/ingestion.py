@@ -1,0 +1,212 @@
+"""Frames -> boxes -> tracks -> best crops -> gallery, in stretches that survive a kill."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from resight.errors import UserError
+from resight.gallery.crops import NewCrop
+from resight.ingest.boxes import Boxes
+from resight.ingest.frames import Frame, Position, Source
+from resight.ingest.journal import Counts, Entry, Journal
+from resight.ingest.selection import Candidate, Selection
+from resight.ingest.tracking import Tracker
+from resight.progress import Bar
+from resight.registry import Settings
+
+STRETCH = 20.0
+"""Seconds of work that a kill may cost, about."""
+
+FULL = 64
+"""Crops that are added at once, at least, where a stretch has so many."""
+
+
+class Choices(Settings):
+    """What a user chooses about an ingestion.
+
+    Attributes:
+        every: look at each frame whose number this divides.
+        min_height: pixels; smaller persons are followed, but not cut out.
+        crops_per_track: at most.
+        min_sightings: boxes that a track has at least.
+        tags: of every crop.
+    """
+
+    every: int = 1
+    min_height: float = 64.0
+    crops_per_track: int = 4
+    min_sightings: int = 3
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an ingestion did.
+
+    Attributes:
+        counts: of the whole, earlier attempts included.
+        already: nothing was left to do.
+        frames_per_second: looked at, of this attempt.
+    """
+
+    counts: Counts
+    already: bool
+    frames_per_second: float
+
+
+class Ingestion:
+    """One source on its way into a gallery.
+
+    Args:
+        source: of frames. camera: what it is called.
+        find: a frame's persons. tracker: follows them.
+        add: puts crops into the gallery and returns when they are safe; adding one again changes nothing.
+        journal: where to note how far it is.
+        choices: see there.
+        made_by: what else the result depends on: detector or file of boxes.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        camera: str,
+        *,
+        find: Callable[[Frame], Boxes],
+        tracker: Tracker,
+        add: Callable[[Sequence[NewCrop]], object],
+        journal: Journal,
+        choices: Choices,
+        made_by: dict[str, Any],
+    ) -> None:
+        self.source, self.camera, self.choices = source, camera, choices
+        self._find, self._tracker, self._add, self._journal = find, tracker, add, journal
+        self._selection = Selection(choices.crops_per_track, choices.min_height, choices.min_sightings)
+        start = {} if source.live else {"start": source.start.seconds}
+        self._settings = choices.model_dump(mode="json") | made_by | source.identity | start
+        self._counts = Counts()
+        self._outbox: list[NewCrop] = []
+        self._position: Position | None = None
+        self._last: Frame | None = None
+        self._begin = self._spent = 0.0
+        self._began_at = 0
+        self._stopped = False
+
+    def run(self) -> Outcome:
+        """Ingest all of it, or what an earlier attempt left.
+
+        Raises:
+            UserError: it was begun with other choices, or source, journal or gallery fail.
+            KeyboardInterrupt: it was stopped before its end.
+        """
+        entry = self._journal.read()
+        if entry is not None:
+            self._restore(entry)
+            if entry.done and not self.source.live:
+                return Outcome(self._counts, True, 0.0)
+        self._began_at, self._begin = self._counts.frames, time.monotonic()
+        self._spent = self._counts.seconds
+        self._read_on()
+        if self._stopped and not self.source.live:  # a camera is read until somebody stops it
+            self._commit()
+            raise KeyboardInterrupt
+        for track in self._selection.open_tracks():
+            self._finish(track)
+        self._commit()
+        self._commit(done=True)
+        spent = max(time.monotonic() - self._begin, 1e-9)
+        return Outcome(self._counts, False, (self._counts.frames - self._began_at) / spent)
+
+    def stop(self) -> None:
+        """End after the present frame: a camera's ingestion is whole then, others can go on later."""
+        self._stopped = True
+
+    def _restore(self, entry: Entry) -> None:
+        now, then = self._settings, entry.settings
+        if now != then and not self.source.live:
+            changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
+            what = "; ".join(f"{key}: {then.get(key)}, now {now.get(key)}" for key in changed)
+            state = "ingested" if entry.done else "begun"
+            raise UserError(
+                f"{self.source.name} was {state} differently ({what}). Give --again to forget its crops and "
+                "to begin anew, or give the same options as then."
+            )
+        self._counts, self._position = entry.counts, entry.position
+        if entry.tracker is not None:
+            self._tracker.restore(entry.tracker)
+        self._selection.restore(entry.passages, entry.pictures)
+        if entry.outbox:
+            self._add(entry.outbox)  # a kill came before it was noted that they are in the gallery
+
+    def _read_on(self) -> None:
+        committed = time.monotonic()
+        done = 0 if self._position is None else self._position["index"] + 1
+        total = self.source.total
+        with Bar("Ingesting", total, done) as bar:
+            for frame in self.source.frames(self.choices.every, self._position):
+                if self._stopped:
+                    return
+                if frame is not None:
+                    self._look(frame)
+                rate = (self._counts.frames - self._began_at) / max(time.monotonic() - self._begin, 1e-9)
+                bar.advance(
+                    0 if frame is None else frame.index + 1 - bar.done,
+                    f"{self._counts.tracks} tracks, {self._counts.crops} crops, {rate:.1f} frames/s",
+                )
+                if len(self._outbox) >= FULL or time.monotonic() - committed > STRETCH:
+                    self._commit()
+                    committed = time.monotonic()
+
+    def _look(self, frame: Frame) -> None:
+        boxes = self._find(frame)
+        step = self._tracker.update(frame.index, frame.time, boxes)
+        self._selection.see(frame, boxes, step.seen)
+        for track in step.ended:
+            self._finish(track)
+        counts = self._counts
+        counts.frames += 1
+        counts.boxes += len(boxes)
+        counts.first = frame.time if counts.first is None else counts.first
+        counts.last = frame.time
+        self._last = frame
+
+    def _finish(self, track: int) -> None:
+        chosen = self._selection.finish(track)
+        self._outbox += [self._crop(track, each) for each in chosen]
+        self._counts.crops += len(chosen)
+        self._counts.tracks += bool(chosen)
+
+    def _crop(self, track: int, chosen: Candidate) -> NewCrop:
+        left, top, right, bottom = (round(edge) for edge in chosen.box)
+        return NewCrop(
+            chosen.pixels,
+            camera=self.camera,
+            time=datetime.fromtimestamp(chosen.time, UTC),
+            source=self.source.name,
+            name=f"track {track}, frame {chosen.index}",
+            tags=(*self.choices.tags, f"track-{track}"),
+            box=(left, top, right - left, bottom - top),
+        )
+
+    def _commit(self, done: bool = False) -> None:
+        """Note where it is and what is to be added, then add: killed between the two, it adds once more."""
+        if self._last is not None:
+            self._position = self._last.position()
+        self._counts.seconds = self._spent + time.monotonic() - self._begin
+        passages, pictures = self._selection.state()
+        self._journal.write(
+            Entry(
+                self._settings,
+                done,
+                self._position,
+                self._tracker.state(),
+                passages,
+                pictures,
+                self._outbox,
+                self._counts,
+            )
+        )
+        if self._outbox:
+            self._add(self._outbox)
+            self._outbox = []

@@ -1,0 +1,129 @@
+"""How far an ingestion has come: one file, replaced whole, from which it goes on after a kill."""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.gallery.crops import NewCrop
+
+FORMAT = 1
+
+
+@dataclass
+class Counts:
+    """What came of an ingestion so far.
+
+    Attributes:
+        frames: looked at. boxes: found in them. tracks: kept. crops: of these tracks.
+        first, last: seconds since 1970 of the frames looked at.
+        seconds: spent.
+    """
+
+    frames: int = 0
+    boxes: int = 0
+    tracks: int = 0
+    crops: int = 0
+    first: float | None = None
+    last: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class Entry:
+    """The state at the end of a stretch.
+
+    Attributes:
+        settings: what must be the same to go on.
+        done: all of the source was read, and all crops were added.
+        position: of the last frame that was looked at.
+        tracker: its state. passages: of ``Selection``. pictures: that these number.
+        outbox: crops that are to be added before anything else happens; some may be in the gallery already.
+        counts: so far.
+    """
+
+    settings: dict[str, Any]
+    done: bool = False
+    position: dict[str, Any] | None = None
+    tracker: dict[str, Any] | None = None
+    passages: list[dict[str, Any]] = field(default_factory=list)
+    pictures: list[NDArray[np.uint8]] = field(default_factory=list)
+    outbox: list[NewCrop] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+
+
+class Journal:
+    """The file of one source under one camera.
+
+    Args:
+        folder: of the journals of a gallery.
+        source, camera: what is ingested.
+    """
+
+    def __init__(self, folder: Path, source: str, camera: str) -> None:
+        digest = blake2b(f"{source}\0{camera}".encode(), digest_size=8).hexdigest()
+        self.path = folder / f"{digest}.npz"
+
+    def read(self) -> Entry | None:
+        """Return the last entry, or None if there is none.
+
+        Raises:
+            UserError: the file is damaged, or another version wrote it.
+        """
+        try:
+            with np.load(self.path, allow_pickle=False) as arrays:
+                head = json.loads(arrays["head"].tobytes())
+                if head.pop("format") != FORMAT:
+                    raise ValueError("another version of Resight wrote it")
+                pictures = [arrays[f"picture{number}"] for number in range(head.pop("number"))]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{self.path}, which says how far this was ingested, cannot be read: {error}. "
+                "Give --again to begin anew."
+            ) from error
+        outbox = head.pop("outbox")
+        split = len(pictures) - len(outbox)
+        crops = [_crop(each, pixels) for each, pixels in zip(outbox, pictures[split:], strict=True)]
+        return Entry(
+            **head | {"pictures": pictures[:split], "outbox": crops, "counts": Counts(**head["counts"])}
+        )
+
+    def write(self, entry: Entry) -> None:
+        """Replace the entry; when it returns, it is on the disk."""
+        pictures: Sequence[Any] = [*entry.pictures, *(crop.picture for crop in entry.outbox)]
+        known = vars(entry) | {
+            "counts": vars(entry.counts),
+            "outbox": [_plain(crop) for crop in entry.outbox],
+        }
+        del known["pictures"]
+        head = json.dumps({"format": FORMAT, "number": len(pictures), **known}).encode()
+        arrays = {f"picture{number}": each for number, each in enumerate(pictures)}
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds pictures of people
+        with whole_file(self.path) as temporary:
+            np.savez(temporary, head=np.frombuffer(head, np.uint8), **arrays)
+
+    def remove(self) -> None:
+        """Forget what was ingested."""
+        self.path.unlink(missing_ok=True)
+
+
+def _plain(crop: NewCrop) -> list[Any]:
+    assert crop.time is not None
+    return [crop.camera, crop.time.timestamp(), crop.source, crop.name, crop.tags, crop.box]
+
+
+def _crop(plain: list[Any], pixels: NDArray[np.uint8]) -> NewCrop:
+    camera, time, source, name, tags, box = plain
+    moment = datetime.fromtimestamp(time, UTC)
+    return NewCrop(pixels, camera, moment, source, name, tags=tuple(tags), box=tuple(box))

@@ -1,0 +1,58 @@
+"""From what a user names to a source of frames."""
+
+from pathlib import Path
+
+from resight.data.images import IMAGE_SUFFIXES
+from resight.errors import UserError
+from resight.ingest.frames import FrameFolder, Source
+from resight.ingest.stream import PATIENCE, Stream
+from resight.ingest.video import TIMEOUT, Video, is_address, without_password
+
+
+def open_source(
+    place: str,
+    *,
+    start: float | None = None,
+    rate: float | None = None,
+    limit: float | None = None,
+    timeout: float = TIMEOUT,
+    patience: float = PATIENCE,
+) -> Source:
+    """Open a video file, a folder of frames, or an address.
+
+    An address that tells how long it is (a file on a web server, a recording of an NVR) is a video; one that
+    does not is a camera.
+
+    Args:
+        place: path or address.
+        start: seconds since 1970 of the first frame, for what is recorded.
+        rate: frames a second of a folder of frames.
+        limit, timeout, patience: of a camera, see ``Stream``.
+
+    Raises:
+        UserError: there is nothing of that name, or nothing in it, or an option does not go with it.
+    """
+    if is_address(place):
+        name = without_password(place)
+        video = Video(place, name, start, timeout)
+        if video.duration is not None:
+            return video
+        if start is not None:
+            raise UserError(
+                f"{name} is live: its frames have the time of this machine's clock. Leave --start out."
+            )
+        return Stream(place, name, limit=limit, timeout=timeout, patience=patience)
+    path = Path(place).expanduser()
+    if path.is_dir():
+        return FrameFolder(path, start, rate)
+    if not path.exists():
+        raise UserError(
+            f"There is no {place}. A video, a folder of frames, or an address (rtsp://...) is expected."
+        )
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise UserError(
+            f"{place} is a picture. 'resight gallery add' adds pictures; a folder of frames works here."
+        )
+    if path.stat().st_size == 0:
+        raise UserError(f"{place} is empty (0 bytes).")
+    return Video(str(path), str(path.resolve()), start, timeout)

@@ -1,0 +1,195 @@
+"""Which few crops stand for a track: sharp, large, upright, whole, nobody in front, spread in time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resight.ingest.boxes import Boxes, Floats, areas, shared
+from resight.ingest.frames import Frame
+from resight.ingest.tracking import SURE
+
+SLOTS = 16
+"""Stretches of time of a track of which the best crop is kept at hand."""
+
+FIRST_SLOT = 0.25
+"""Seconds of a stretch at first; it doubles when a track outgrows its slots."""
+
+UPRIGHT = 0.41
+"""Width over height of a standing person's box."""
+
+SHARP = 60.0
+"""Mean squared gradient at which a crop counts as half sharp."""
+
+TALL = 128.0
+"""Height in pixels at which a crop counts as half large."""
+
+BORDER = 2.0
+"""Pixels from the frame's border within which a box counts as cut off."""
+
+CUT = 0.2
+"""What is left of the quality of a crop that is cut off."""
+
+GOOD_ENOUGH = 0.5
+"""Crops worse than this share of the track's best are left out, however spread in time."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A crop that may come to stand for its track.
+
+    Attributes:
+        index, time: of its frame. box: [4]. score: the detector's.
+        quality: 0 to 1. pixels: RGB uint8 [h, w, 3].
+    """
+
+    index: int
+    time: float
+    box: tuple[float, float, float, float]
+    score: float
+    quality: float
+    pixels: NDArray[np.uint8]
+
+
+@dataclass
+class Passage:
+    """What is known of a track so far.
+
+    Attributes:
+        first, last: seconds since 1970. sightings: boxes in all, small ones too.
+        slot: seconds of a stretch. best: stretch -> its best crop.
+    """
+
+    first: float
+    last: float
+    sightings: int = 0
+    slot: float = FIRST_SLOT
+    best: dict[int, Candidate] = field(default_factory=dict)
+
+    def offer(self, candidate: Candidate) -> None:
+        """Keep the candidate if it is the best of its stretch; double the stretches if they are too many."""
+        self._keep(int((candidate.time - self.first) / self.slot), candidate)
+        while len(self.best) > SLOTS:
+            self.slot *= 2
+            former, self.best = self.best, {}
+            for slot, each in former.items():
+                self._keep(slot // 2, each)
+
+    def _keep(self, slot: int, candidate: Candidate) -> None:
+        if slot not in self.best or candidate.quality > self.best[slot].quality:
+            self.best[slot] = candidate
+
+    def choose(self, number: int) -> list[Candidate]:
+        """Return up to that many crops in the order of time: the best of each equal part of the passage."""
+        if not self.best:
+            return []
+        candidates = sorted(self.best.values(), key=lambda each: each.time)
+        first, last = candidates[0].time, candidates[-1].time
+        part = (last - first) / number or 1.0
+        chosen: dict[int, Candidate] = {}
+        for each in candidates:
+            place = min(int((each.time - first) / part), number - 1)
+            if place not in chosen or each.quality > chosen[place].quality:
+                chosen[place] = each
+        least = GOOD_ENOUGH * max(each.quality for each in candidates)
+        return [each for each in chosen.values() if each.quality >= least]
+
+
+class Selection:
+    """Collects the best crops of the tracks that are open.
+
+    Args:
+        crops: of a track, at most.
+        min_height: pixels; smaller boxes are not cut out.
+        min_sightings: tracks with fewer boxes are taken for the detector's mistakes.
+    """
+
+    def __init__(self, crops: int, min_height: float, min_sightings: int) -> None:
+        self._crops, self._min_height, self._min_sightings = crops, min_height, min_sightings
+        self._open: dict[int, Passage] = {}
+
+    def see(self, frame: Frame, boxes: Boxes, seen: Sequence[tuple[int, int]]) -> None:
+        """Take the boxes (track, row) of a frame."""
+        clear = unhidden(boxes.edges, boxes.scores >= SURE)
+        for track, row in seen:
+            passage = self._open.setdefault(track, Passage(frame.time, frame.time))
+            passage.sightings += 1
+            passage.last = frame.time
+            pixels = cut(frame.pixels, boxes.edges[row])
+            if pixels is None or pixels.shape[0] < self._min_height:
+                continue
+            left, top, right, bottom = boxes.edges[row].tolist()
+            score = float(boxes.scores[row])
+            quality = score * float(clear[row]) * rate(pixels, boxes.edges[row], frame.pixels.shape[:2])
+            passage.offer(
+                Candidate(frame.index, frame.time, (left, top, right, bottom), score, quality, pixels)
+            )
+
+    def finish(self, track: int) -> list[Candidate]:
+        """Return the crops that stand for a track that has ended; none if it is too short or too small."""
+        passage = self._open.pop(track)
+        return passage.choose(self._crops) if passage.sightings >= self._min_sightings else []
+
+    def open_tracks(self) -> list[int]:
+        """Return the tracks that have not ended."""
+        return sorted(self._open)
+
+    def state(self) -> tuple[list[dict[str, Any]], list[NDArray[np.uint8]]]:
+        """Return all that it remembers: plain data, fit for JSON, and the pictures that these number."""
+        pictures: list[NDArray[np.uint8]] = []
+        passages = []
+        for track, passage in self._open.items():
+            best = []
+            for slot, each in passage.best.items():
+                best.append([slot, each.index, each.time, each.box, each.score, each.quality])
+                pictures.append(each.pixels)
+            known = [passage.first, passage.last, passage.sightings, passage.slot]
+            passages.append({"track": track, "known": known, "best": best})
+        return passages, pictures
+
+    def restore(self, passages: Sequence[Mapping[str, Any]], pictures: Sequence[NDArray[np.uint8]]) -> None:
+        """Remember again what ``state`` gave."""
+        left = iter(pictures)
+        self._open = {}
+        for each in passages:
+            best = {
+                slot: Candidate(index, time, (box[0], box[1], box[2], box[3]), score, quality, next(left))
+                for slot, index, time, box, score, quality in each["best"]
+            }
+            first, last, sightings, slot_length = each["known"]
+            self._open[each["track"]] = Passage(first, last, sightings, slot_length, best)
+
+
+def cut(pixels: NDArray[np.uint8], edges: Floats) -> NDArray[np.uint8] | None:
+    """Return a copy of what a box holds of a frame, or None where it lies outside."""
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = np.rint(np.clip(edges, 0, [width, height, width, height])).astype(int)
+    return pixels[top:bottom, left:right].copy() if right > left and bottom > top else None
+
+
+def unhidden(edges: Floats, sure: NDArray[np.bool_]) -> Floats:
+    """Return the share [N] of each box that no sure box of someone nearer covers (whose feet are lower)."""
+    covered = shared(edges, edges) * (edges[None, :, 3] > edges[:, None, 3]) * sure[None]
+    size = areas(edges)
+    return np.asarray(1 - covered.max(axis=1, initial=0) / np.maximum(size, 1e-9))
+
+
+def rate(pixels: NDArray[np.uint8], edges: Floats, frame: tuple[int, ...]) -> float:
+    """Return how good a crop is, 0 to 1, by its size, sharpness, shape, and whether the frame cuts it off."""
+    left, top, right, bottom = edges
+    height, width = bottom - top, right - left
+    large = height / (height + TALL)
+    gradient = sharpness(pixels)
+    sharp = gradient / (gradient + SHARP)
+    upright = np.exp(-((np.log(width / height / UPRIGHT) / 0.5) ** 2) / 2)
+    inside = min(left, top, frame[1] - right, frame[0] - bottom) > BORDER
+    return float(large * sharp * upright * (1.0 if inside else CUT))
+
+
+def sharpness(pixels: NDArray[np.uint8]) -> float:
+    """Return the mean squared gradient of a crop's grey, at one size for all crops."""
+    grey = np.asarray(Image.fromarray(pixels).convert("L").resize((64, 128)), np.float32)
+    return float(np.mean(np.diff(grey, axis=0) ** 2) + np.mean(np.diff(grey, axis=1) ** 2))

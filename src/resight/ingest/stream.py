@@ -1,0 +1,132 @@
+"""Cameras: streams without an end, which break off, come back, and do not wait for who reads them."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from resight.errors import UserError
+from resight.ingest.frames import Frame, Position
+from resight.ingest.times import Start
+from resight.ingest.video import INSTALL, TIMEOUT, reason, to_pixels, unreachable
+from resight.progress import say
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+PATIENCE = 300.0
+"""Seconds without a frame after which a stream counts as gone."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two attempts to connect, at most; the first pause is one second, each next one doubles."""
+
+
+class Stream:
+    """A camera's stream. A thread keeps its newest frame only: what nobody fetches in time is dropped.
+
+    Args:
+        address: such as ``rtsp://user:password@camera:554/stream``. name: the same without the password.
+        limit: seconds after which to end; None: never.
+        timeout: seconds until a server that does not answer counts as lost.
+        patience: seconds without a frame after which to give up.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        *,
+        limit: float | None = None,
+        timeout: float = TIMEOUT,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.name, self._address = name, address
+        self._limit, self._timeout, self._patience = limit, timeout, patience
+        self.total: int | None = None
+        self.start = Start(time.time(), "the clock of this machine")
+        self.identity: dict[str, Any] = {"live": True}
+        self.notes: list[str] = []
+        self._changed = threading.Condition()
+        self._newest: tuple[int, float, VideoFrame] | None = None
+        self._failure: Exception | None = None
+        self._stop = threading.Event()
+        self._received = 0
+        self._connected = False
+        try:
+            import av  # noqa: F401
+        except ImportError:
+            raise UserError(f"Videos need PyAV, which is not installed: {INSTALL}") from None
+
+    def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
+        """See ``Source``. Numbers go on behind ``after``; dropped frames are counted, so they leave gaps.
+
+        Raises:
+            UserError: the first connection fails.
+        """
+        self._received = 0 if after is None else after["index"] + 1
+        reader = threading.Thread(target=self._read, args=(every,), name="stream", daemon=True)
+        reader.start()
+        begin = last = time.monotonic()
+        try:
+            while self._limit is None or time.monotonic() - begin < self._limit:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._newest is not None or self._failure, timeout=0.5)
+                    newest, self._newest = self._newest, None
+                    failure = self._failure
+                if newest is not None:
+                    last = time.monotonic()
+                    index, taken, picture = newest
+                    yield Frame(index, taken, to_pixels(picture), None)
+                elif failure is not None and not self._connected:
+                    raise UserError(unreachable(self.name, failure)) from failure
+                elif time.monotonic() - last > self._patience:
+                    self.notes.append(
+                        f"{self.name} gave no frame for {self._patience:.0f} s and was given up."
+                    )
+                    return
+                else:
+                    yield None
+        finally:
+            self._stop.set()
+            reader.join(self._timeout + 1)
+
+    def _read(self, every: int) -> None:
+        pause = 1.0
+        while not self._stop.is_set():
+            before = self._received
+            try:
+                self._read_connection(every)
+                lost: Exception = EOFError("the stream ended")
+            except Exception as error:  # handed to the thread that waits for frames
+                lost = error
+            with self._changed:
+                self._failure = lost
+                self._changed.notify()
+            if self._stop.is_set() or not self._connected:
+                return
+            pause = 1.0 if self._received > before else min(2 * pause, LONGEST_PAUSE)
+            if self._received > before:
+                say(f"{self.name} broke off: {reason(lost)}. Connecting again.")
+            self._stop.wait(pause)
+
+    def _read_connection(self, every: int) -> None:
+        import av
+
+        options = {"rtsp_transport": "tcp", "fflags": "nobuffer"}  # over UDP, lost packets smear the picture
+        with av.open(self._address, options=options, timeout=self._timeout) as container:
+            if not container.streams.video:
+                raise EOFError("it has no video, only sound or text")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for picture in container.decode(stream):
+                if self._stop.is_set():
+                    return
+                with self._changed:
+                    if self._received % every == 0:
+                        self._newest = (self._received, time.time(), picture)
+                    self._received += 1
+                    self._connected = True
+                    self._failure = None
+                    self._changed.notify()

@@ -1,0 +1,184 @@
+"""Which box continues which track: constant velocity, and overlap in two rounds.
+
+Source: Zhang et al., "ByteTrack" (arXiv 2110.06864), Algorithm 1: sure boxes are matched with all tracks,
+then unsure ones with the tracks that are left. So a person who is half hidden keeps his track, and nobody is
+born of a doubtful box. Here matching is greedy, best overlap first, and motion is a smoothed velocity in
+place of a Kalman filter, in pixels a second, so that frames may be left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from resight.ingest.boxes import Boxes, Floats, overlaps
+
+SURE = 0.5
+"""Least score of a box of the first round."""
+
+NEW = 0.6
+"""Least score of a box that begins a track."""
+
+UNSURE = 0.1
+"""Least score of a box of the second round."""
+
+NEAR = 0.2
+"""Least overlap in the first round, of a box and where its track is expected."""
+
+NEAR_UNSURE = 0.5
+"""Least overlap in the second round."""
+
+PATIENCE = 1.0
+"""Seconds after which a track that is not seen any more ends."""
+
+SMOOTHING = 0.5
+"""Weight of the newest velocity."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a frame did to the tracks.
+
+    Attributes:
+        seen: (track, row of the frame's boxes).
+        ended: tracks that will not be seen again.
+    """
+
+    seen: list[tuple[int, int]]
+    ended: list[int]
+
+
+class Tracker(Protocol):
+    """Follows persons from frame to frame; its state is plain data, so that it can go on later."""
+
+    def update(self, index: int, time: float, boxes: Boxes) -> Step:
+        """Take the boxes of the next frame: its number in the video and its time in seconds."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it remembers, fit for JSON."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember again what ``state`` gave."""
+
+
+@dataclass
+class _Track:
+    number: int
+    edges: list[float]
+    seen: float
+    velocity: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    sightings: int = 1
+    missed: bool = False
+
+    def expected(self, time: float) -> Floats:
+        moved = np.array(self.velocity) * (time - self.seen)
+        return np.asarray(np.array(self.edges) + np.concatenate([moved, moved]))
+
+    def take(self, edges: Floats, time: float) -> None:
+        passed = time - self.seen
+        if passed > 0:
+            moved = (edges[:2] + edges[2:] - np.array(self.edges[:2]) - np.array(self.edges[2:])) / (
+                2 * passed
+            )
+            weight = SMOOTHING if self.sightings > 1 else 1.0
+            self.velocity = (weight * moved + (1 - weight) * np.array(self.velocity)).tolist()
+        self.edges, self.seen, self.missed = edges.tolist(), time, False
+        self.sightings += 1
+
+
+class OverlapTracker:
+    """Follows persons by where they are, not by how they look."""
+
+    def __init__(self) -> None:
+        self._tracks: list[_Track] = []
+        self._next = 1
+
+    def update(self, index: int, time: float, boxes: Boxes) -> Step:
+        """See ``Tracker``."""
+        sure = np.flatnonzero(boxes.scores >= SURE)
+        unsure = np.flatnonzero((boxes.scores >= UNSURE) & (boxes.scores < SURE))
+        established = [track for track in self._tracks if track.sightings > 1]
+        newborn = [track for track in self._tracks if track.sightings == 1]
+        seen: list[tuple[int, int]] = []
+        free = set(sure.tolist())
+        for tracks, rows, least in (
+            (established, sure, NEAR),
+            ([track for track in established if not track.missed], unsure, NEAR_UNSURE),
+            (newborn, sure, NEAR),
+        ):
+            waiting = [track for track in tracks if track.number not in {number for number, _ in seen}]
+            open_rows = [row for row in rows.tolist() if row in free or rows is unsure]
+            expected = np.array([track.expected(time) for track in waiting]).reshape(-1, 4)
+            for which, row in match(overlaps(expected, boxes.edges[open_rows]), least):
+                waiting[which].take(boxes.edges[open_rows[row]], time)
+                seen.append((waiting[which].number, open_rows[row]))
+                free.discard(open_rows[row])
+        found = {number for number, _ in seen}
+        ended = []
+        for track in list(self._tracks):
+            if track.number in found:
+                continue
+            track.missed = True
+            if track.sightings == 1 or time - track.seen > PATIENCE:
+                self._tracks.remove(track)
+                ended.append(track.number)
+        for row in sorted(free):
+            if boxes.scores[row] >= NEW:
+                self._tracks.append(_Track(self._next, boxes.edges[row].tolist(), time))
+                seen.append((self._next, row))
+                self._next += 1
+        return Step(seen, ended)
+
+    def state(self) -> dict[str, Any]:
+        """See ``Tracker``."""
+        return {"next": self._next, "tracks": [asdict(track) for track in self._tracks]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See ``Tracker``."""
+        self._next = state["next"]
+        self._tracks = [_Track(**track) for track in state["tracks"]]
+
+
+class GivenTracks:
+    """Follows persons by the numbers that their boxes already have.
+
+    Args:
+        last: track -> number of the last frame that shows it.
+    """
+
+    def __init__(self, last: Mapping[int, int]) -> None:
+        self._last = dict(last)
+        self._open: set[int] = set()
+
+    def update(self, index: int, time: float, boxes: Boxes) -> Step:
+        """See ``Tracker``."""
+        assert boxes.tracks is not None or not len(boxes)
+        numbers = [] if boxes.tracks is None else boxes.tracks.tolist()
+        self._open |= set(numbers)
+        ended = sorted(number for number in self._open if self._last[number] <= index)
+        self._open -= set(ended)
+        return Step([(number, row) for row, number in enumerate(numbers)], ended)
+
+    def state(self) -> dict[str, Any]:
+        """See ``Tracker``."""
+        return {"open": sorted(self._open)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See ``Tracker``."""
+        self._open = set(state["open"])
+
+
+def match(overlap: Floats, least: float) -> list[tuple[int, int]]:
+    """Return pairs (row, column) of a matrix, largest entry first, each row and column once at most."""
+    pairs = []
+    rows, columns = np.nonzero(overlap >= least)
+    taken_rows: set[int] = set()
+    taken_columns: set[int] = set()
+    for place in np.argsort(-overlap[rows, columns], kind="stable"):
+        row, column = int(rows[place]), int(columns[place])
+        if row not in taken_rows and column not in taken_columns:
+            pairs.append((row, column))
+            taken_rows.add(row)
+            taken_columns.add(column)
+    return pairs

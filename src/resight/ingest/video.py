@@ -1,0 +1,195 @@
+"""Recorded videos, decoded by PyAV: files, and files behind a web address."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.errors import UserError
+from resight.ingest.frames import Frame, Position
+from resight.ingest.times import start_of
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+INSTALL = "pip install 'resight[video]'"
+TIMEOUT = 10.0
+"""Seconds until a server that does not answer counts as lost."""
+
+RECONNECT = {"reconnect": "1", "reconnect_streamed": "1", "reconnect_delay_max": "30"}
+"""What FFmpeg does when a download breaks off."""
+
+
+class Video:
+    """A video of a known length.
+
+    Args:
+        place: path or web address. name: what the gallery calls it.
+        start: seconds since 1970 of its first frame; by default what name, metadata or file system say.
+
+    Raises:
+        UserError: PyAV is not installed, or there is no video that can be read.
+    """
+
+    live = False
+
+    def __init__(self, place: str, name: str, start: float | None = None, timeout: float = TIMEOUT) -> None:
+        self.name, self._place, self._timeout = name, place, timeout
+        self.notes: list[str] = []
+        self._remote = is_address(place)
+        with self._opened() as (container, stream):
+            self.duration = None if container.duration is None else container.duration / 1e6
+            rate = stream.average_rate or stream.guessed_rate
+            self._rate = float(rate) if rate else 25.0
+            estimate = None if self.duration is None else round(self.duration * self._rate)
+            self.total = stream.frames or estimate or None
+            metadata = container.metadata.get("creation_time") or stream.metadata.get("creation_time")
+        self.identity: dict[str, Any] = {"frames": self.total}
+        path = Path(PurePosixPath(urlsplit(place).path).name if self._remote else place)
+        if not self._remote:
+            facts = path.stat()
+            self.identity = {"bytes": facts.st_size, "changed": facts.st_mtime_ns}
+        self.start = start_of(path, start, metadata, self.duration)
+
+    def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
+        """See ``Source``; a video that breaks off ends there, with a note."""
+        given = after is not None
+        for frame in self._decoded(every, after):
+            given = True
+            yield frame
+        if not given:
+            raise UserError(
+                f"{self.name} has a video stream, but no frame that can be decoded. {' '.join(self.notes)}"
+            )
+
+    def _decoded(self, every: int, after: Position | None) -> Iterator[Frame]:
+        with self._opened() as (container, stream):
+            index = self._seek(container, stream, after)
+            if after is not None and index == 0:
+                container.seek(0)
+            damaged, seconds = 0, 0.0
+            origin = float((stream.start_time or 0) * (stream.time_base or 0))
+            for picture in self._pictures(container, stream):
+                if picture is None:
+                    damaged += 1
+                    continue
+                seconds = index / self._rate if picture.time is None else max(0.0, picture.time - origin)
+                if index % every == 0 and (after is None or index > after["index"]):
+                    yield Frame(index, self.start.seconds + seconds, to_pixels(picture), picture.pts)
+                index += 1
+        self._tell(damaged, seconds)
+
+    def _pictures(self, container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame | None"]:
+        """Yield the frames in order; None for a piece that cannot be decoded."""
+        import av
+
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.error.FFmpegError, OSError) as error:
+                if self._remote:
+                    raise UserError(
+                        f"{self.name} broke off: {reason(error)}. Run the command again to go on from there."
+                    ) from error
+                self.notes.append(f"It cannot be read any further: {reason(error)}.")
+                return
+            try:
+                yield from packet.decode()
+            except (av.error.FFmpegError, OSError):
+                yield None
+
+    def _seek(self, container: "InputContainer", stream: "VideoStream", after: Position | None) -> int:
+        """Go behind a position by the container's index, and return the number of the next frame.
+
+        Containers lie about where they went: it counts only if the frame found there is, to the pixel, the
+        one that was seen; else the caller begins at frame 0.
+        """
+        import av
+
+        if after is None or after["stamp"] is None:
+            return 0
+        try:
+            container.seek(after["stamp"], stream=stream)
+            for picture in container.decode(stream):
+                if picture.pts is None or picture.pts > after["stamp"]:
+                    break
+                if picture.pts == after["stamp"]:
+                    found = Frame(after["index"], 0.0, to_pixels(picture), picture.pts)
+                    if found.position() == after:
+                        return int(after["index"]) + 1
+        except (av.error.FFmpegError, OSError):
+            pass  # not every container can; going through it from the start always works
+        return 0
+
+    def _tell(self, damaged: int, seconds: float) -> None:
+        if damaged:
+            self.notes.append(f"{damaged} damaged pieces could not be decoded and were left out.")
+        if self.duration is not None and seconds < 0.95 * self.duration - 2:
+            self.notes.append(
+                f"It ends after {seconds:.0f} s, but says that it is {self.duration:.0f} s long: it was cut."
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+        try:
+            import av
+        except ImportError:
+            raise UserError(f"Videos need PyAV, which is not installed: {INSTALL}") from None
+        av.logging.set_level(av.logging.PANIC)
+        options = RECONNECT if self._remote else {}
+        try:
+            container = av.open(self._place, options=options, timeout=self._timeout)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            if self._remote:
+                raise UserError(unreachable(self.name, error)) from error
+            raise UserError(
+                f"{self.name} is no video that can be read: {reason(error)}. If it was one, it may have been "
+                "cut off: the index of an MP4 file stands at its end."
+            ) from error
+        with container:
+            if not container.streams.video:
+                raise UserError(f"{self.name} has no video stream, only sound or text.")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            yield container, stream
+
+
+def to_pixels(picture: "VideoFrame") -> NDArray[np.uint8]:
+    """Return a frame upright: RGB uint8 [H, W, 3]."""
+    pixels = picture.to_ndarray(format="rgb24")
+    turns = round(picture.rotation / 90) % 4  # counter-clockwise, as NumPy counts
+    return np.ascontiguousarray(np.rot90(pixels, turns))
+
+
+def is_address(place: str) -> bool:
+    """Tell an address such as ``rtsp://camera/stream`` from a path."""
+    return "://" in place
+
+
+def without_password(address: str) -> str:
+    """Return an address without user and password: it goes into messages and galleries."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def reason(error: Exception) -> str:
+    """Return why FFmpeg failed, without the address (which may hold a password)."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return "no answer in time" if "exit requested" in text.lower() else text.rstrip(".")
+
+
+def unreachable(name: str, error: Exception) -> str:
+    """Return the sentence about an address that cannot be opened."""
+    return (
+        f"{name} cannot be opened: {reason(error)}. Check address, port, user and password, and that the "
+        "camera or server is on and can be reached from this machine."
+    )
