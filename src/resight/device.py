@@ -47,3 +47,10 @@ def computes_bfloat16(device: torch.device) -> bool:
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Return the context in which a part of a forward pass stays out of autocast (``meta`` has none)."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
+def seed_draws(device: torch.device, seed: int) -> None:
+    """Seed the CPU's and the device's generators; ``torch.manual_seed`` takes 1 ms to look for others."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

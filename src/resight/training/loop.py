@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from resight.data.crop import Crop
+from resight.data.examples import Examples
 from resight.data.loader import Batch
-from resight.device import autocast
+from resight.device import autocast, seed_draws
 from resight.errors import UserError
 from resight.models.network import Network
 from resight.progress import Bar, say
 from resight.seeds import derive_seed
 from resight.training.averaging import Average
 from resight.training.checkpoint import FORMAT, State, load_checkpoint, save_checkpoint
+from resight.training.comparing import differences, what_counts
 from resight.training.metrics import MetricsLog
 from resight.training.recipe import Recipe
 from resight.training.run import how_to_resume
@@ -37,8 +38,8 @@ class Loop:
         recipe: of the run.
         phases: its stages, put together.
         model: on the device.
-        crops: the training crops, by which batches are named.
-        data: what identifies the training data, kept in checkpoints.
+        examples: the training data; they name batches in messages, and what identifies them is kept in
+            checkpoints.
         folder: of the run.
         device: where the model is.
         log_steps: steps between two looks at the loss; looking waits for a GPU, so it is not done each step.
@@ -50,14 +51,13 @@ class Loop:
         recipe: Recipe,
         phases: Sequence[Phase],
         model: Network,
-        crops: Sequence[Crop],
-        data: dict[str, Any],
+        examples: Examples,
         folder: Path,
         device: torch.device,
         log_steps: int,
         checkpoint_seconds: float,
     ) -> None:
-        self.recipe, self.phases, self.model, self.crops, self.data = recipe, phases, model, crops, data
+        self.recipe, self.phases, self.model, self.examples = recipe, phases, model, examples
         self.folder, self.device, self.log_steps, self.checkpoint_seconds = (
             folder,
             device,
@@ -154,7 +154,7 @@ class Loop:
 
     def _train(self, batch: Batch) -> Tensor:
         """Do one step; return the loss and each term, float32 [1 + terms] on the device."""
-        torch.manual_seed(derive_seed(self.recipe.seed, "step", self.step))
+        seed_draws(self.device, derive_seed(self.recipe.seed, "step", self.step))
         rate = self.phase.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -219,7 +219,7 @@ class Loop:
         step = self.step - len(values) + bad
         names = ("loss", *self.phase.objective.names)
         losses = {name: f"{value:g}" for name, value in zip(names, values[bad].tolist(), strict=True)}
-        paths = [str(self.crops[item].path) for item in self._window[bad][0].tolist()]
+        paths = [self.examples.names[item] for item in self._window[bad][0].tolist()]
         self.log.write(
             "stopped", self.step, epoch=self._epoch_number(), bad_step=step + 1, losses=losses, crops=paths
         )
@@ -246,7 +246,7 @@ class Loop:
             format=FORMAT,
             step=self.step,
             recipe=self.recipe.as_dict(),
-            data=self.data,
+            data=self.examples.identity,
             model=self.model.state_dict(),
             average=None if self.average is None else self.average.model.state_dict(),
             objective=self.phase.objective.state_dict(),
@@ -258,33 +258,16 @@ class Loop:
         self._mark = self._saved = time.monotonic()
 
     def _refuse_changes(self, state: State) -> None:
-        changed = _differences(_what_counts(state["recipe"]), _what_counts(self.recipe.as_dict()), "")
-        changed += _differences(state["data"], self.data, "data.")
+        changed = differences(what_counts(state["recipe"]), what_counts(self.recipe.as_dict()))
+        changed |= differences(state["data"], self.examples.identity, "data.")
         if changed:
             raise UserError(
                 f"The run {self.folder} cannot be resumed, because these differ:\n"
-                + "\n".join(f"  {line}" for line in changed)
+                + "\n".join(
+                    f"  {place}: {old!r} in the run, {new!r} now" for place, (old, new) in changed.items()
+                )
                 + "\nResume with what it was begun with, or begin a new run in another folder."
             )
-
-
-def _what_counts(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what has no influence on the weights."""
-    return {
-        key: value
-        for key, value in recipe.items()
-        if key not in ("name", "description", "source", "evaluate_every")
-    }
-
-
-def _differences(old: Any, new: Any, path: str) -> list[str]:
-    """Return a line for each value that differs between two trees of plain data."""
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        old, new = dict(enumerate(old)), dict(enumerate(new))
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [line for key in keys for line in _differences(old.get(key), new.get(key), f"{path}{key}.")]
-    return [] if old == new else [f"{path.rstrip('.')}: {old!r} in the run, {new!r} now"]
 
 
 @contextmanager
