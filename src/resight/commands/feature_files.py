@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from resight.evaluation.embedded import Embedded
 
 LABELS = ("persons", "cameras", "items")
+FINGERPRINT = "fingerprint"
+WHY = {
+    "features": "there is nothing to compare",
+    "persons": "nobody says whom its crops show, and there is nothing to score them by",
+}
 HELP = (
     "Give an .npz archive of the arrays features [N, D] and persons [N], and if known cameras [N] and items "
     "[N]; or a folder of features.npy, persons.npy and so on."
@@ -52,6 +57,48 @@ def read_features(path: Path) -> NDArray[Any]:
     return _features(file, _load(file, "features", file))
 
 
+def read_fingerprint(path: Path) -> str | None:
+    """Return the fingerprint of the model that made the features; None where the file does not say.
+
+    ``info.json`` of a folder that ``resight embed`` wrote has it; an archive may have it as ``fingerprint``.
+
+    Raises:
+        UserError: ``resight embed`` has not finished the folder; or what the archive has is no string.
+    """
+    from resight.gallery.feature_folder import read_info
+
+    folder = folder_of(path)
+    if folder.is_dir():
+        info = read_info(folder)
+        return None if info is None else str(info["fingerprint"])
+    if not zipfile.is_zipfile(path):
+        return None
+    with np.load(path, allow_pickle=False) as archive:
+        if FINGERPRINT not in archive:
+            return None
+        found = _guarded(partial(archive.__getitem__, FINGERPRINT), FINGERPRINT, path)
+    if found.size != 1 or found.dtype.kind not in "US":
+        raise UserError(f"'{FINGERPRINT}' in {path} must be one string; got {found.dtype} {found.shape}.")
+    return str(found.astype(str).item())
+
+
+def refuse_mixed(*paths: Path) -> None:
+    """Refuse files of features that say that they are of different models.
+
+    Raises:
+        UserError: two fingerprints differ; or ``resight embed`` has not finished a folder.
+    """
+    known = {path: name for path in paths if (name := read_fingerprint(path)) is not None}
+    for path, name in known.items():
+        first, expected = next(iter(known.items()))
+        if name != expected:
+            raise UserError(
+                f"{first} and {path} are of different models (fingerprints {expected[:8]} and {name[:8]}), "
+                "so distances between them mean nothing. Embed both with the same run, views and branches: "
+                "resight embed RUN --data DATA --out DIR"
+            )
+
+
 def folder_of(path: Path) -> Path:
     """Return the folder in place of the features.npy in it, and other paths as they are."""
     return path.parent if path.name == "features.npy" else path
@@ -70,7 +117,7 @@ def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
     files = {name: folder / f"{name}.npy" for name in ("features", *LABELS)}
     for name in ("features", "persons"):
         if not files[name].is_file():
-            raise UserError(f"There is no {name}.npy in {folder}. {HELP}")
+            raise UserError(f"There is no {name}.npy in {folder}, so {WHY[name]}. {HELP}")
     return {name: _load(file, name, folder) for name, file in files.items() if file.is_file()}
 
 

@@ -19,6 +19,10 @@ app = App(
 )
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
 app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a trained run on a data set.")
+app.command(
+    "resight.commands.summarize:summarize", name="summarize", help="Mean and spread of runs' scores."
+)
+app.command("resight.commands.embed:embed", name="embed", help="Embed crops into a folder of features.")
 app.command("resight.commands.score:score", name="score", help="Score features from any toolkit.")
 app.command(
     "resight.commands.models:models", name="models", help="List the networks: parameters, FLOPs, sizes."
@@ -29,6 +33,9 @@ app.command(
 )
 app.command(
     "resight.commands.download:download", name="download", help="Download ImageNet weights of a trunk."
+)
+app.command(
+    "resight.commands.ingest:ingest", name="ingest", help="Put the people of a video into a gallery."
 )
 
 data = App(name="data", help="Look at data sets.", help_format="plaintext")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from resight.commands.feature_files import embed, folder_of, read_arrays, read_features
+from resight.commands.feature_files import embed, folder_of, read_arrays, read_features, refuse_mixed
 from resight.commands.output import print_json, print_scores, print_table
 from resight.errors import UserError
 from resight.progress import say
@@ -41,10 +41,12 @@ def score(
     """Score query features against gallery features: mAP, rank-k and mINP.
 
     Each side is a NumPy .npz archive with the arrays features [N, D] and persons [N] (-1 is junk, 0 a
-    distractor), and, if known, cameras [N]; or a folder with features.npy, persons.npy, cameras.npy, whose
-    features stay on disk. Gallery crops of the query's person under its own camera are ignored; without
-    cameras every image of the person but the query itself counts. Where both sides are one file, each query
-    is the gallery crop of its row; crops that two files share can be told by an array items [N] in each.
+    distractor), and, if known, cameras [N]; or a folder with features.npy, persons.npy, cameras.npy, such as
+    'resight embed' writes, whose features stay on disk. Gallery crops of the query's person under its own
+    camera are ignored; without cameras every image of the person but the query itself counts. Where both
+    sides are one file, each query is the gallery crop of its row; crops that two files share can be told by
+    an array items [N] in each. Features that say which model they are of (folders of 'resight embed', or a
+    string called fingerprint in an archive) are compared with features of that model only.
 
     Args:
         query: .npz archive or folder of the queries.
@@ -73,6 +75,7 @@ def score(
     from resight.evaluation.growing import evaluate_growing
     from resight.evaluation.scores import evaluate
 
+    refuse_mixed(query, gallery, *([] if distractors is None else [distractors]))
     options: dict[str, Any] = {"metric": metric, "ap": ap, "ranks": _parse_ranks(ranks)}
     place: dict[str, Any] = {"metric": metric, "device": resolve_device(device)}
     reranking = _reranking(rerank, k1, k2, original)

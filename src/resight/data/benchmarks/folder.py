@@ -37,12 +37,13 @@ class Folder:
 
     Args:
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
+        pairs: refuse a set with nothing to learn or to score: one person only, or one image a person.
     """
 
     source = None
 
-    def __init__(self, *, pattern: str | None = None) -> None:
-        self.pattern = pattern
+    def __init__(self, *, pattern: str | None = None, pairs: bool = True) -> None:
+        self.pattern, self.pairs = pattern, pairs
 
     def recognises(self, root: Path) -> bool:
         """Tell that any folder will do."""
@@ -89,6 +90,9 @@ class Folder:
             )
         if expression is MARKET_NAME:
             notes.append("Cameras are read from the file names, which have Market-1501 form.")
+        if self.pairs:
+            everyone = [item for items in read.values() for item in items]
+            _refuse_hopeless(root, everyone, given_split=len(read) > 1)
         return _benchmark(root, read, notes)
 
 
@@ -139,7 +143,6 @@ def _label(path: Path, root: Path, folder: Path, expression: re.Pattern[str] | N
 def _benchmark(root: Path, parts: dict[str, list[_Labelled]], notes: list[str]) -> Benchmark:
     everyone = [item for items in parts.values() for item in items]
     persons = _number_persons(parts)
-    _refuse_hopeless(root, everyone, given_split=len(parts) > 1)
     cameras = _number_cameras(everyone, notes)
     crops = {
         part: tuple(

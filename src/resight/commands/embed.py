@@ -1,0 +1,116 @@
+"""``resight embed``: embed any number of crops into a folder of features."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from resight.commands.output import print_json
+from resight.progress import say
+
+
+def embed(
+    run: Path,
+    *,
+    data: Path,
+    out: Path,
+    part: Literal["train", "query", "gallery", "all"] = "all",
+    unlabelled: Annotated[bool, Parameter(negative="")] = False,
+    reader: str | None = None,
+    listing: Path | None = None,
+    split: int | None = None,
+    holdout: int | None = None,
+    pattern: str | None = None,
+    views: Literal["one", "mirror", "ten-crop"] | None = None,
+    branches: Literal["global", "local", "both"] = "both",
+    dtype: Literal["float32", "float16"] = "float32",
+    batch: int = 64,
+    device: str = "auto",
+    skip_unreadable: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Embed crops with a trained run into a folder of features, which 'resight score' reads.
+
+    Killed at any time, the same command goes on where it was. Started by torchrun, all processes share the
+    work: torchrun --nproc-per-node 2 -m resight.commands.main embed ...
+
+    The folder holds features.npy [N, D], paths.jsonl (a line a row), items.npy, persons.npy and cameras.npy
+    where these are known, and info.json, which names the model by its fingerprint.
+
+    Args:
+        run: folder of a run, or a weights.safetensors file.
+        data: folder of crops in any layout; or a text file of paths, one a line, relative to its own folder.
+            Images that lie in no sub-folders, and paths in a list, get no person labels.
+        out: folder to write, or to go on with.
+        part: of the data set; all is every crop of it.
+        unlabelled: take every image under the folder, whatever its layout, without labels.
+        reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
+        listing: file of 'resight data split': which crops are in which part.
+        split: which split of a set that has several.
+        holdout: persons to hold out as query and gallery, where the set has no test part.
+        pattern: regular expression with named groups person and/or camera, searched in each file's path.
+        views: of a crop, whose features are averaged; by default as the run was made.
+        branches: which part of the descriptor to use.
+        dtype: to store features in.
+        batch: crops embedded at once.
+        device: auto, cpu or cuda.
+        skip_unreadable: leave unreadable images out, and count them.
+        json: print one JSON object.
+    """
+    from resight.device import resolve_device
+    from resight.gallery.embedding import embed_crops
+    from resight.gallery.sources import crops_to_embed
+    from resight.models.weights import load_weights
+    from resight.training.run import Run
+
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    crops = crops_to_embed(
+        data,
+        part=part,
+        unlabelled=unlabelled,
+        reader=reader,
+        listing=listing,
+        pattern=pattern,
+        split=split,
+        holdout=holdout,
+    )
+    for note in crops.notes if first else ():
+        say(f"Note: {note}")
+    opened = None if run.is_file() else Run.open(run)
+    cpu = resolve_device("cpu")
+    network = load_weights(run, cpu) if opened is None else opened.load_model(cpu)
+    if views is not None:
+        network.views = views
+    info = embed_crops(
+        network,
+        crops,
+        out,
+        dtype=dtype,
+        branches=None if branches == "both" else [branches],
+        batch_size=batch,
+        device=device,
+        precision="auto" if opened is None else opened.recipe.precision,
+        skip_unreadable=skip_unreadable,
+        weights=run,
+    )
+    if not first:
+        return
+    for reason in info["unreadable"]:
+        say(f"Left out: {reason}")
+    if json:
+        print_json(info | {"folder": str(out)})
+    else:
+        print(_summary(info, out))
+
+
+def _summary(info: dict[str, Any], out: Path) -> str:
+    counts = info["counts"]
+    known = ", ".join(f"{counts[name]:,} {name}" for name in ("persons", "cameras") if name in counts)
+    rows, width = info["rows"], info["width"]
+    size = rows * width * (2 if info["dtype"] == "float16" else 4) / 1e6
+    return (
+        f"{out}: {rows:,} crops{f' ({known})' if known else ', without labels'}, {width} numbers each, "
+        f"{info['dtype']}, {size:,.1f} MB.\n"
+        f"Model {info['model']}, views {info['views']}, fingerprint {info['fingerprint']}."
+    )

@@ -1,0 +1,133 @@
+"""A folder of embeddings: what it holds, and what it says of itself.
+
+Whole, it holds ``features.npy`` [N, D], ``items.npy`` and, where known, ``persons.npy`` and ``cameras.npy``
+[N], ``paths.jsonl`` (a JSON string a row), ``names.json`` (person -> label, where that is no number) and
+``info.json``, which is written last. Under way, everything lies in its sub-folder ``unfinished``; see
+``gallery.folder_in_progress``.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from resight.errors import UserError
+from resight.registry import Settings
+
+FORMAT = 1
+INFO, UNFINISHED, PLAN = "info.json", "unfinished", "plan.json"
+FEATURES, PATHS, NAMES = "features.npy", "paths.jsonl", "names.json"
+
+Storage = Literal["float32", "float16"]
+
+
+class Plan(Settings):
+    """What decides the numbers of a folder and which rows it has: a folder is of one plan.
+
+    Attributes:
+        model, fingerprint: name and fingerprint of the network.
+        views, branches: of a crop, and of the network; part of the fingerprint, named here for messages.
+        dtype: that features are stored in.
+        precision: of the forward passes.
+        batch: crops embedded at once.
+        chunk: crops a chunk, a multiple of the batch.
+        width: numbers a crop, D.
+        crops: how many there are, the unreadable among them.
+        data: digest of their paths and labels.
+        source, part: where they were read from.
+    """
+
+    model: str
+    fingerprint: str
+    views: str
+    branches: tuple[str, ...] | None
+    dtype: Storage
+    precision: str
+    batch: int
+    chunk: int
+    width: int
+    crops: int
+    data: str
+    source: str
+    part: str
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return -(-self.crops // self.chunk)
+
+    def rows(self, chunk: int) -> range:
+        """Return the crops of a chunk."""
+        return range(chunk * self.chunk, min((chunk + 1) * self.chunk, self.crops))
+
+    def differences(self, other: "Plan") -> list[str]:
+        """Name what differs in another plan, as ``dtype (float32, not float16)``."""
+        pairs = {
+            name: (getattr(self, name), getattr(other, name))
+            for name in ("views", "branches", "dtype", "precision", "batch", "chunk")
+        }
+        found = [
+            f"{name} ({_word(own)}, not {_word(theirs)})"
+            for name, (own, theirs) in pairs.items()
+            if own != theirs
+        ]
+        same_use = (self.views, self.branches) == (other.views, other.branches)
+        if self.model != other.model or (same_use and self.fingerprint != other.fingerprint):
+            told = [f"{plan.model} {plan.fingerprint[:8]}" for plan in (self, other)]
+            found.insert(0, f"model ({told[0]}, not {told[1]})")
+        if self.data != other.data:
+            told = [f"{plan.crops:,} crops of {plan.source}, part {plan.part}" for plan in (self, other)]
+            found.append(f"data ({told[0]}, not {told[1]})" if told[0] != told[1] else f"data ({told[0]})")
+        return found
+
+
+def read_info(folder: Path, *, whole: bool = True) -> dict[str, Any] | None:
+    """Return what ``info.json`` says; None where the folder was not written by ``resight embed``.
+
+    Args:
+        folder: of embeddings, whoever wrote them.
+        whole: refuse a folder that is under way.
+
+    Raises:
+        UserError: it is not finished, or of a newer version.
+    """
+    try:
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        info = None
+    except ValueError as error:
+        raise UserError(f"{folder / INFO} is damaged: {error}. Embed the crops again.") from error
+    if not isinstance(info, dict) or not {"format", "fingerprint"} <= info.keys():
+        if whole and (folder / UNFINISHED / PLAN).exists():
+            raise UserError(f"{folder} is not finished: {_progress(folder)}. Run its 'resight embed' again.")
+        return None
+    if info["format"] > FORMAT:
+        raise UserError(f"{folder} was written by a newer version of Resight, in format {info['format']}.")
+    return info
+
+
+def plan_of(content: Mapping[str, Any], folder: Path) -> Plan:
+    """Read the plan in what ``plan.json`` or ``info.json`` says.
+
+    Raises:
+        UserError: it is of another version of Resight, or damaged.
+    """
+    try:
+        return Plan.model_validate({name: content[name] for name in Plan.model_fields if name in content})
+    except pydantic.ValidationError as error:
+        raise UserError(
+            f"{folder} was begun by another version of Resight, or is damaged: {error}\nChoose another --out."
+        ) from error
+
+
+def _progress(folder: Path) -> str:
+    plan = plan_of(json.loads((folder / UNFINISHED / PLAN).read_text(encoding="utf-8")), folder)
+    done = sum(name[:-5].isdecimal() for name in os.listdir(folder / UNFINISHED) if name.endswith(".json"))
+    return f"{done:,} of {plan.chunks:,} chunks are embedded"
+
+
+def _word(value: object) -> str:
+    return "all" if value is None else ", ".join(value) if isinstance(value, tuple) else str(value)

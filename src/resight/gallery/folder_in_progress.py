@@ -1,0 +1,267 @@
+"""Writing a folder of embeddings in chunks that outlive the process.
+
+The folder's sub-folder ``unfinished`` holds the plan, a lock that the kernel drops with the process, and of
+each finished chunk its features and, written after them, its mark. At the end the chunks are moved one after
+the other into one file (a chunk that is gone has arrived there), and all files to their places, the one that
+marks the folder whole last.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.gallery.feature_folder import (
+    FEATURES,
+    FORMAT,
+    INFO,
+    NAMES,
+    PATHS,
+    PLAN,
+    UNFINISHED,
+    Plan,
+    plan_of,
+    read_info,
+)
+from resight.registry import Settings
+
+
+class Mark(Settings):
+    """A finished chunk: how many rows it has, and why others of its crops have none (crop -> sentence)."""
+
+    rows: int
+    unreadable: Mapping[int, str] = {}
+
+
+class FolderInProgress:
+    """Writes a folder of embeddings. Process 0 begins it, all write chunks, process 0 finishes it.
+
+    Args:
+        folder: to write, or to go on with.
+        plan: of it.
+    """
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder, self.plan, self.work = folder, plan, folder / UNFINISHED
+        self._lock: TextIO | None = None
+
+    def begin(self, *, skip_unreadable: bool) -> list[int] | None:
+        """Make the folder, or find out where it was left; return the chunks to do, None where it is whole.
+
+        The folder is this process's own until it ends. Chunks with unreadable crops are done again unless
+        these are to be left out: they may have been repaired.
+
+        Raises:
+            UserError: another process writes there; it holds other things, or embeddings of another model,
+                data or type, which are named; or the disk has no room.
+        """
+        whole = read_info(self.folder, whole=False) is not None
+        if not whole and not self.work.is_dir() and not _is_free(self.folder):
+            raise UserError(
+                f"{self.folder} is there already and is no folder of embeddings. Choose another --out."
+            )
+        if not whole or self.work.is_dir():
+            self._take_lock()
+        info = read_info(self.folder, whole=False)  # nobody else writes any more
+        if info is not None:
+            self._refuse_another(plan_of(info, self.folder), "holds embeddings of another")
+            shutil.rmtree(self.work, ignore_errors=True)  # where a process was killed while it cleared up
+            return None
+        planned = self.work / PLAN
+        if planned.exists():
+            self._refuse_another(
+                plan_of(json.loads(planned.read_text(encoding="utf-8")), self.folder),
+                "was begun with another",
+            )
+        else:
+            _write_json(planned, self.plan.model_dump(mode="json"))
+        # names, and not a look at each: a file system on the network may remember that a file was not there
+        names = set(os.listdir(self.work))
+        for name in names:
+            if name.startswith("."):  # half-written by a process that was killed
+                (self.work / name).unlink(missing_ok=True)
+        if FEATURES in names or (self.folder / FEATURES).exists():
+            return []  # all chunks were done
+        todo = [
+            chunk
+            for chunk in range(self.plan.chunks)
+            if not {_mark_file(chunk), _data_file(chunk)} <= names
+            or (not skip_unreadable and self._mark(chunk).unreadable)
+        ]
+        for chunk in todo:  # a mark must not outlive the features that it is of
+            (self.work / _mark_file(chunk)).unlink(missing_ok=True)
+        self._refuse_small_disk(todo)
+        return todo
+
+    def close(self) -> None:
+        """Let others write there."""
+        if self._lock is not None:
+            self._lock.close()
+
+    def keep(self, chunk: int, features: NDArray[Any], unreadable: Mapping[int, str]) -> None:
+        """Write a chunk; when this returns, it is finished.
+
+        Args:
+            chunk: its number.
+            features: of the crops that could be read, in the type of the plan.
+            unreadable: crop -> why it has no features.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        _write_array(self.work / _data_file(chunk), features)
+        mark = Mark(rows=len(features), unreadable=unreadable)
+        _write_json(self.work / _mark_file(chunk), mark.model_dump(mode="json"))
+
+    def finish(
+        self,
+        columns: Mapping[str, NDArray[Any] | None],
+        paths: Sequence[Path],
+        names: Mapping[int, str],
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Put the chunks together, add what is known of the rows, and mark the folder whole.
+
+        Args:
+            columns: name -> labels of all crops, or None.
+            paths, names: of all crops, and of the persons.
+            facts: more for ``info.json``.
+
+        Raises:
+            UserError: no crop could be read, or the disk is full; what is done is left for another try.
+        """
+        marks = [self._mark(chunk) for chunk in range(self.plan.chunks)]
+        unreadable = {crop: reason for mark in marks for crop, reason in mark.unreadable.items()}
+        kept = np.ones(self.plan.crops, dtype=bool)
+        kept[list(unreadable)] = False
+        if not kept.any():
+            raise UserError(
+                f"None of the {self.plan.crops:,} crops can be read. The first: "
+                f"{next(iter(unreadable.values()))}"
+            )
+        if not (self.folder / FEATURES).exists():
+            self._join(marks)
+        known = {name: labels[kept] for name, labels in columns.items() if labels is not None}
+        for name, labels in known.items():
+            _write_array(self.work / f"{name}.npy", labels)
+        with whole_file(self.work / PATHS) as temporary, temporary.open("w") as stream:
+            stream.writelines(
+                json.dumps(str(path)) + "\n" for path, read in zip(paths, kept, strict=True) if read
+            )
+        if names:
+            _write_json(self.work / NAMES, {str(person): name for person, name in names.items()})
+        info = {
+            "format": FORMAT,
+            **self.plan.model_dump(mode="json"),
+            "rows": int(kept.sum()),
+            "counts": {
+                name: len(np.unique(labels[labels > 0] if name == "persons" else labels))
+                for name, labels in known.items()
+                if name != "items"
+            },
+            "unreadable": list(unreadable.values()),
+            **facts,
+        }
+        _write_json(self.work / INFO, info)
+        for name in (FEATURES, *(f"{name}.npy" for name in known), PATHS, NAMES, INFO):
+            if (self.work / name).exists():
+                (self.work / name).replace(self.folder / name)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _join(self, marks: Sequence[Mark]) -> None:
+        """Move the chunks into one file, each to its own place; a chunk that is gone is there already."""
+        joined = self.work / FEATURES
+        rows = sum(mark.rows for mark in marks)
+        shape = (rows, self.plan.width)
+        try:
+            if not joined.exists():
+                with whole_file(joined) as temporary:
+                    np.lib.format.open_memmap(temporary, "w+", self.plan.dtype, shape)
+            array = np.load(joined, mmap_mode="r")
+            begin, each = array.offset, self.plan.width * array.itemsize
+            with joined.open("r+b") as stream:
+                for chunk, mark in enumerate(marks):
+                    part = self.work / _data_file(chunk)
+                    if part.exists():
+                        stream.seek(begin)
+                        stream.write(np.load(part).data)
+                        stream.flush()
+                        os.fsync(stream.fileno())
+                        part.unlink()
+                    begin += mark.rows * each
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {joined}: {error.strerror or error}. All chunks are done and stay: free some "
+                "space and run the command again."
+            ) from error
+
+    def _mark(self, chunk: int) -> Mark:
+        return Mark.model_validate_json((self.work / _mark_file(chunk)).read_bytes())
+
+    def _take_lock(self) -> None:
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.work / "lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"Another process embeds into {self.folder}. Wait for it, or choose another --out. To share "
+                "the work among processes, start them together with torchrun."
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to {self.folder}: {error.strerror}. Choose another --out."
+            ) from error
+
+    def _refuse_another(self, earlier: Plan, what: str) -> None:
+        if found := earlier.differences(self.plan):
+            raise UserError(
+                f"{self.folder} {what} {', and another '.join(found)}. Run with what it was begun with, or "
+                "choose another --out."
+            )
+
+    def _refuse_small_disk(self, todo: Sequence[int]) -> None:
+        crops = sum(len(self.plan.rows(chunk)) for chunk in todo)
+        need = crops * self.plan.width * np.dtype(self.plan.dtype).itemsize
+        free = shutil.disk_usage(self.folder).free
+        if free < need:
+            smaller = (
+                " Store half as much with --dtype float16, free" if self.plan.dtype == "float32" else " Free"
+            )
+            raise UserError(
+                f"{self.folder} has {free / 1e9:.2f} GB free, and the features of {crops:,} crops take "
+                f"{need / 1e9:.2f} GB.{smaller} some space, or choose another --out."
+            )
+
+
+def _is_free(folder: Path) -> bool:
+    return not folder.exists() or (folder.is_dir() and next(folder.iterdir(), None) is None)
+
+
+def _data_file(chunk: int) -> str:
+    return f"{chunk:06}.npy"
+
+
+def _mark_file(chunk: int) -> str:
+    return f"{chunk:06}.json"
+
+
+def _write_json(path: Path, content: object) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_array(path: Path, array: NDArray[Any]) -> None:
+    # not np.save, which says of a full disk only how many numbers it wrote
+    array = np.ascontiguousarray(array)
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        stream.write(array.data)

@@ -1,0 +1,96 @@
+"""Processes that embed together: torchrun starts them, on one machine or on several."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import distributed
+from torch.distributed.rendezvous import rendezvous
+
+from resight.errors import UserError
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
+
+T = TypeVar("T")
+
+
+class Processes:
+    """This process among those that work together.
+
+    Args:
+        rank: its number, from 0.
+        count: of all.
+        store: what they count in; None for a process alone.
+    """
+
+    def __init__(self, rank: int, count: int, store: "Store | None" = None) -> None:
+        self.rank, self.count, self._store = rank, count, store
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str, amount: int) -> int:
+        """Add to a counter that all processes share, and return its value; it begins at 0."""
+        if self._store is not None:
+            return int(self._store.add(f"resight/{name}", amount))
+        self._counts[name] += amount
+        return self._counts[name]
+
+    def told(self, value: T) -> T:
+        """Return the value of process 0, plain data, in all of them.
+
+        Raises:
+            UserError: another process has stopped.
+        """
+        if self._store is None:
+            return value
+        values = [value]
+        with _sentences():
+            distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def wait(self) -> None:
+        """Wait until all have come here.
+
+        Raises:
+            UserError: another process has stopped.
+        """
+        if self._store is not None:
+            with _sentences():
+                distributed.barrier()
+
+
+@contextmanager
+def together() -> Iterator[Processes]:
+    """Join the processes that torchrun started with this one; without torchrun, work alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Processes(0, 1)
+        return
+    store, rank, count = next(rendezvous("env://"))
+    # they send each other no tensors, so gloo serves on GPUs too
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=count)
+    try:
+        yield Processes(rank, count, store)
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"Another process has stopped, and said why; this one stops too. ({reason})"
+        ) from error
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Return the GPU that is this process's own, where torchrun started one process for each."""
+    local = os.environ.get("LOCAL_RANK")
+    if device.type != "cuda" or device.index is not None or local is None:
+        return device
+    return torch.device("cuda", int(local))
