@@ -8,7 +8,9 @@ from cyclopts import Parameter
 from resight.commands.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from resight.data.check import Part
+    from resight.data.check import Check, Part
+    from resight.data.check_classification import ClassPart
+    from resight.registry import Registry
 
 
 def check(
@@ -16,6 +18,7 @@ def check(
     *,
     reader: str | None = None,
     listing: Path | None = None,
+    split: int | None = None,
     pattern: str | None = None,
     holdout: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -23,45 +26,39 @@ def check(
     """Count the crops of a data set, and find what would spoil a run or a score.
 
     Every image is read. The exit status is 0 when the set can be used as it is, and 1 when not: unreadable
-    images, persons in both training part and test, fewer than two persons to train on, no query with a match.
-    A known data set is compared with the counts that its owners published.
+    images, persons in both training part and test, fewer than two persons to train on, no query with a match;
+    of a classification, a class without a picture to train on. A known data set is compared with the counts
+    that its owners published.
 
     Args:
         path: folder of a known data set, in Market-1501's layout, or with one sub-folder a person.
         reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
         listing: file of 'resight data split': which crops are in which part, and what is drawn.
+        split: which split of a set that has several.
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
         holdout: persons to hold out for testing; by default the set's own test part, or else the last fifth.
         json: print one JSON object.
     """
-    from resight.data.check import check_benchmark
-    from resight.data.opening import open_benchmark
-    from resight.data.published import compare
+    from resight.data.check import Check, check_benchmark
+    from resight.data.check_classification import check_classification
+    from resight.data.classification import Classification
+    from resight.data.opening import open_data
 
-    found = check_benchmark(
-        open_benchmark(path, reader=reader, holdout=holdout, pattern=pattern, listing=listing)
-    )
+    opened = open_data(path, reader=reader, split=split, holdout=holdout, pattern=pattern, listing=listing)
+    found = check_classification(opened) if isinstance(opened, Classification) else check_benchmark(opened)
+    content = found.as_dict()
     if json:
-        print_json(found.as_dict())
+        print_json(content)
     else:
-        title = f"{found.benchmark.name}, protocol {found.benchmark.protocol.name}"
-        print_table(*_table(found.parts), title=title)
-        if found.matches is not None:
-            right, total = found.matches.with_match, found.matches.queries
-            print(f"{right:,} of {total:,} queries have a match; {found.matches.pairs:,} pairs.")
-        if draws := found.benchmark.draws:
-            print(
-                f"{len(draws)} draws of {len(draws[0].query):,} queries in {len(draws[0].gallery):,} crops."
-            )
-        if (published := found.benchmark.published) is not None and not compare(found.benchmark):
-            print(f"The counts are those published for {published.source.name}.")
-        for kind, sentences in (
-            ("Note", found.benchmark.notes),
-            ("Warning", found.warnings),
-            ("Problem", found.problems),
-        ):
-            for sentence in sentences:
-                print(f"{kind}: {sentence}")
+        table = _table(found.parts) if isinstance(found, Check) else _class_table(found.parts)
+        print_table(*table, title=f"{content['name']}, protocol {content['protocol']}")
+        if isinstance(found, Check):
+            _print_matches(found)
+        if content["published"] is not None and content["published"]["as_published"]:
+            print(f"The counts are those published for {content['published']['name']}.")
+        for kind in ("notes", "warnings", "problems"):
+            for sentence in content[kind]:
+                print(f"{kind.removesuffix('s').capitalize()}: {sentence}")
         print("Not usable as it is." if found.problems else "Usable.")
     if found.problems:
         raise SystemExit(1)
@@ -78,13 +75,15 @@ def readers(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     """
     from dataclasses import asdict
 
+    from resight.data.classification import CLASSIFICATIONS
     from resight.data.opening import READERS
 
     found: list[dict[str, Any]] = []
-    for name in READERS.names():
-        reader = READERS.get(name)
-        source = READERS.build(name).source
-        schema = READERS.settings(name).model_json_schema().get("properties", {})
+    for name in sorted([*READERS.names(), *CLASSIFICATIONS.names()]):
+        registry: Registry[Any] = READERS if name in READERS.names() else CLASSIFICATIONS
+        reader = registry.get(name)
+        source = registry.build(name).source
+        schema = registry.settings(name).model_json_schema().get("properties", {})
         found.append(
             {
                 "name": name,
@@ -150,6 +149,28 @@ def _values(entry: dict[str, Any]) -> str:
         limits.append(f"to {entry['exclusiveMaximum'] - 1}")
     words = {"integer": "whole number", "boolean": "true, false", "string": "text"}
     return " ".join([words.get(entry["type"], entry["type"]), *limits])
+
+
+def _print_matches(found: "Check") -> None:
+    if found.matches is not None:
+        right, total = found.matches.with_match, found.matches.queries
+        print(f"{right:,} of {total:,} queries have a match; {found.matches.pairs:,} pairs.")
+    if draws := found.benchmark.draws:
+        print(f"{len(draws)} draws of {len(draws[0].query):,} queries in {len(draws[0].gallery):,} crops.")
+
+
+def _class_table(parts: "dict[str, ClassPart]") -> tuple[list[str], list[list[str]]]:
+    rows = [
+        ["Pictures", *(f"{part.pictures:,}" for part in parts.values())],
+        ["Classes", *(f"{part.classes:,}" for part in parts.values())],
+        ["Pictures of a class", *(_from_to(part.fewest, part.most) for part in parts.values())],
+        ["Height x width", *(f"{part.height} x {part.width}" for part in parts.values())],
+    ]
+    return ["", *parts], rows
+
+
+def _from_to(least: int, most: int) -> str:
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _table(parts: "dict[str, Part]") -> tuple[list[str], list[list[str]]]:

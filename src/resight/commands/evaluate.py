@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from resight.commands.output import print_json, print_scores, print_table
+from resight.commands.output import (
+    print_classified,
+    print_json,
+    print_scores,
+    print_spreads,
+    print_table,
+)
 from resight.errors import UserError
 from resight.progress import say
 
 if TYPE_CHECKING:
     from resight.data.benchmark import Benchmark
-    from resight.evaluation.repeated import RepeatedScores
+    from resight.data.classification import Classification
     from resight.training.run import Run
     from resight.training.testing import EmbeddedBenchmark
 
@@ -23,6 +29,7 @@ def evaluate(
     data: Path | None = None,
     reader: str | None = None,
     listing: Path | None = None,
+    split: int | None = None,
     holdout: int | None = None,
     pattern: str | None = None,
     cross_camera: bool = True,
@@ -36,7 +43,7 @@ def evaluate(
     report: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Score a trained run on a data set's query and gallery.
+    """Score a trained run on a data set's query and gallery, or on its pictures and classes.
 
     Args:
         run: folder of a run, or a weights.safetensors file.
@@ -44,6 +51,7 @@ def evaluate(
             shows how well it does elsewhere.
         reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
         listing: file of 'resight data split': which crops are in which part, and what is drawn.
+        split: which split of a set that has several; by default the one that the run was trained on.
         holdout: persons to hold out for testing, where the set has no test part.
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
         cross_camera: with --no-cross-camera, crops under the query's own camera count too.
@@ -58,8 +66,9 @@ def evaluate(
         report: also write the report on this data set to that file.
         json: print one JSON object.
     """
+    from resight.data.classification import Classification
     from resight.data.matching import refuse_without_match
-    from resight.data.opening import open_benchmark
+    from resight.data.opening import open_data, reopen
     from resight.device import resolve_device
     from resight.evaluation.repeated import RepeatedScores
     from resight.models.weights import load_weights
@@ -71,23 +80,31 @@ def evaluate(
     if report is not None and opened is None:
         raise UserError("A report tells of a run: name the run's folder instead of the weights file.")
     if data is not None:
-        benchmark = open_benchmark(
-            data, reader=reader, holdout=holdout, pattern=pattern, cross_camera=cross_camera, listing=listing
+        benchmark = open_data(
+            data,
+            reader=reader,
+            split=split,
+            holdout=holdout,
+            pattern=pattern,
+            cross_camera=cross_camera,
+            listing=listing,
         )
-        if opened is not None:
-            _warn_of_trained(opened, benchmark)
-    elif opened is not None:
-        benchmark = _own_benchmark(opened)
-    else:
+    elif opened is None:
         raise UserError("Name the data to score the weights on: --data FOLDER.")
-    refuse_without_match(benchmark)
+    elif split is not None:
+        raise UserError("A --split is of --data: name the data set too.")
+    else:
+        benchmark = reopen(opened.info["data"]["opened"])
     for note in benchmark.notes:
         say(f"Note: {note}")
-    model = (
-        load_weights(run, resolve_device(device))
-        if opened is None
-        else opened.load_model(resolve_device(device))
-    )
+    if isinstance(benchmark, Classification):
+        _refuse_for_classes(threshold, report, branches, metric, ap)
+        _classify(run, opened, benchmark, device, json)
+        return
+    if opened is not None and data is not None:
+        _warn_of_trained(opened, benchmark)
+    refuse_without_match(benchmark)
+    model = load_weights(run, resolve_device(device)) if opened is None else opened.load_model(device)
     embedded = embed_benchmark(
         model,
         benchmark,
@@ -112,7 +129,9 @@ def evaluate(
         return
     title = f"{run} on {benchmark.name}, {benchmark.protocol.name}"
     if isinstance(scores, RepeatedScores):
-        _print_repeated(scores, title)
+        print_spreads(scores.spreads(), title)
+        draws, first = len(scores.draws), scores.draws[0]
+        print(f"{draws} draws; in the first, {first.queries:,} of {first.total_queries:,} have a match.")
     else:
         print_scores(scores, title)
     if threshold:
@@ -134,21 +153,32 @@ def _verify(
     return whole.as_dict() | asdict(calibrate(*sides, false_match_rate, metric=metric))
 
 
-def _print_repeated(scores: "RepeatedScores", title: str) -> None:
-    print(title)
-    rows = [
-        [name.replace("rank", "Rank-"), *map(_per_cent, (figure.mean, figure.std, figure.low, figure.high))]
-        for name, figure in scores.spreads().items()
-    ]
-    print_table(["Score", "Mean %", "Std", "95 % from", "to"], rows)
-    first = scores.draws[0]
-    print(
-        f"{len(scores.draws)} draws; in the first, {first.queries:,} of {first.total_queries:,} have a match."
-    )
+def _refuse_for_classes(threshold: bool, report: Path | None, branches: str, metric: str, ap: str) -> None:
+    given = {"--threshold": threshold, "--report": report, "--branches": branches != "both"}
+    given |= {"--metric": metric != "cosine", "--ap": ap != "mean"}
+    if wrong := [option for option, value in given.items() if value]:
+        raise UserError(
+            "The score of a classification is how often the right class is named: nothing is ranked. Leave "
+            f"{' and '.join(wrong)} out."
+        )
 
 
-def _per_cent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+def _classify(path: Path, run: "Run | None", data: "Classification", device: str, json: bool) -> None:
+    from resight.device import resolve_device
+    from resight.models.weights import load_weights
+    from resight.training.classifying import classify
+
+    if run is not None and run.info["data"].get("classes") != list(data.classes):
+        raise UserError(
+            f"{path} was trained on {run.info['data']['name']}, whose classes are not those of {data.root}. "
+            "Name a run that was trained on these classes."
+        )
+    model = load_weights(path, resolve_device(device)) if run is None else run.load_model(device)
+    scores = classify(model, data, device=device)
+    if json:
+        print_json(scores.as_dict() | {"run": str(path), "data": str(data.root)})
+    else:
+        print_classified(scores, f"{path} on {data.name}")
 
 
 def _print_verification(found: dict[str, Any]) -> None:
@@ -174,20 +204,17 @@ def _print_verification(found: dict[str, Any]) -> None:
     )
 
 
-def _own_benchmark(run: "Run") -> "Benchmark":
-    """Open the data that the run was trained on, split as it was then."""
-    from resight.data.opening import reopen
-
-    return reopen(run.info["data"]["opened"])
-
-
 def _warn_of_trained(run: "Run", benchmark: "Benchmark") -> None:
     """Say so where crops to test on are crops that the run was trained on."""
+    from resight.data.benchmark import Benchmark
+    from resight.data.opening import reopen
+
     data = run.info["data"]
     paths: Sequence[str] = data["opened"]["paths"]
     if str(benchmark.root.absolute()) not in paths:
         return
-    trained = {crop.path for crop in _own_benchmark(run).train}
+    own = reopen(data["opened"])
+    trained = {crop.path for crop in own.train} if isinstance(own, Benchmark) else set()
     tested = {crop.path for crop in (*benchmark.query, *benchmark.gallery)}
     if both := len(trained & tested):
         say(

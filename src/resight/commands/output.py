@@ -2,14 +2,16 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from resight.evaluation.classification import ClassificationScores
     from resight.evaluation.scores import Scores
+    from resight.evaluation.statistics import Spread
 
 
 def print_json(value: Any) -> None:
@@ -42,3 +44,35 @@ def print_scores(scores: "Scores", title: str) -> None:
     }
     if any(ignored.values()):
         print("Ignored: " + ", ".join(f"{count:,} {what}" for what, count in ignored.items() if count) + ".")
+
+
+def print_spreads(spreads: "Mapping[str, Spread]", title: str) -> None:
+    """Print mean, standard deviation and 95 % interval of each figure, in per cent."""
+    print(title)
+    rows = [
+        [figure_name(name), *map(_per_cent, (figure.mean, figure.std, figure.low, figure.high))]
+        for name, figure in spreads.items()
+    ]
+    print_table(["Score", "Mean %", "Std", "95 % from", "to"], rows)
+
+
+def print_classified(scores: "ClassificationScores", title: str) -> None:
+    """Print how often the right class is among the first and the first five, in per cent."""
+    print(title)
+    rows = [[f"Top-{k}", _two(scores.accuracy(k)), _two(1 - scores.accuracy(k))] for k in scores.tops]
+    print_table(["", "Right %", "Error %"], rows)
+    print(f"{len(scores.ranks):,} pictures of {scores.classes:,} classes.")
+
+
+def figure_name(key: str) -> str:
+    """Return what tables call a figure: ``Rank-1`` for ``rank1``, ``Top-1 error`` for ``top1_error``."""
+    words = key.replace("rank", "Rank-").replace("top", "Top-").split("_")
+    return " ".join(words)
+
+
+def _per_cent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _two(share: float) -> str:
+    return f"{100 * share:.2f}"

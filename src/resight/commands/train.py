@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from resight.commands.output import print_json, print_table
+from resight.commands.output import print_classified, print_json, print_table
 from resight.errors import UserError
 from resight.progress import say
 
 if TYPE_CHECKING:
-    from resight.data.benchmark import Benchmark
+    from resight.data.classification import Classification
     from resight.training.recipe import Recipe
+    from resight.training.run import Run
 
 COLUMNS = {"mAP": "mAP", "rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "mINP": "mINP"}
 
@@ -23,6 +24,7 @@ def train(
     data: Annotated[Sequence[Path], Parameter(negative="")] = (),
     reader: Annotated[Sequence[str], Parameter(negative="")] = (),
     listing: Path | None = None,
+    split: int | None = None,
     out: Path | None = None,
     holdout: int | None = None,
     pattern: str | None = None,
@@ -35,14 +37,15 @@ def train(
     skip_unreadable: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Train a recipe on a folder of crops; then score it on the test part and write a report.
+    """Train a recipe on a data set; then score it on the test part and write a report.
 
     Args:
         recipe: name of a recipe (see 'resight recipe list'), a YAML file, or with --resume a run's folder.
-        data: folder in Market-1501 layout, with one sub-folder a person, or as a published set comes. Given
-            several times, the run trains on all of them and is tested on the first.
+        data: folder in Market-1501 layout, with one sub-folder a person, or as a published set comes
+            (CIFAR-100's too). Given several times, the run trains on all and is tested on the first.
         reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
         listing: file of 'resight data split': which crops are in which part.
+        split: which split of a set that has several, such as 0 to 19 of CUHK03's old protocol.
         out: folder of the run; runs/RECIPE by default.
         holdout: persons to hold out for testing (the last ones); 0 trains on all.
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
@@ -55,15 +58,17 @@ def train(
         skip_unreadable: leave unreadable images out, and count them.
         json: print one JSON object.
     """
+    from resight.data.benchmark import Benchmark
+    from resight.data.classification import Classification
     from resight.data.matching import refuse_without_match
-    from resight.data.opening import open_benchmark, reopen
+    from resight.data.opening import open_data, reopen
     from resight.report.page import write_report
-    from resight.training.run import INFO, RECIPE, Run
+    from resight.training.run import INFO, RECIPE, SCORES, Run
     from resight.training.testing import embed_benchmark, save_scores, score_benchmark
     from resight.training.trainer import train as train_recipe
 
     source: str | Path = recipe
-    benchmark: Benchmark | None = None
+    benchmark: Benchmark | Classification | None = None
     if (Path(recipe) / INFO).exists():
         if not resume:
             raise UserError(f"{recipe} is a run's folder. Add --resume to go on with it.")
@@ -73,12 +78,19 @@ def train(
             benchmark = reopen(earlier.info["data"]["opened"])
     loaded = _load(source, overrides, epochs)
     if data:
-        benchmark = open_benchmark(
-            data, reader=reader, holdout=holdout, pattern=pattern, cross_camera=cross_camera, listing=listing
+        benchmark = open_data(
+            data,
+            reader=reader,
+            split=split,
+            holdout=holdout,
+            pattern=pattern,
+            cross_camera=cross_camera,
+            listing=listing,
         )
     elif benchmark is None:
         raise UserError("Name the data to train on: --data FOLDER.")
-    refuse_without_match(benchmark)
+    if isinstance(benchmark, Benchmark):
+        refuse_without_match(benchmark)
     for note in benchmark.notes:
         say(f"Note: {note}")
     run = train_recipe(
@@ -90,6 +102,9 @@ def train(
         resume=resume,
         skip_unreadable=skip_unreadable,
     )
+    if isinstance(benchmark, Classification):
+        _test_classes(run, benchmark, device, json)
+        return
     embedded = scores = None
     if benchmark.query and benchmark.gallery:
         embedded = embed_benchmark(
@@ -100,14 +115,11 @@ def train(
             skip_unreadable=skip_unreadable,
         )
         scores = score_benchmark(embedded, benchmark)
-        save_scores(scores, run.folder / "scores.json")
+        save_scores(scores, run.folder / SCORES)
     report = write_report(run, benchmark, device=device, embedded=embedded, skip_unreadable=skip_unreadable)
     result = None if scores is None else scores.as_dict()
     if json:
-        weights = run.folder / "weights.safetensors"
-        print_json(
-            {"run": str(run.folder), "weights": str(weights), "report": str(report.path), "scores": result}
-        )
+        print_json(_result(run, report.path, result))
         return
     if result is not None:
         rows: list[tuple[str, Mapping[str, float]]] = [(run.recipe.name, result)]
@@ -119,6 +131,30 @@ def train(
         )
     print(f"Run: {run.folder}")
     print(f"Report: {report.path}")
+
+
+def _test_classes(run: "Run", data: "Classification", device: str, json: bool) -> None:
+    """Score a run on pictures and classes; there is no report, as there is nothing to rank."""
+    from resight.training.classifying import classify
+    from resight.training.run import SCORES
+    from resight.training.testing import save_scores
+
+    scores = classify(run.load_model(device), data, device=device)
+    save_scores(scores, run.folder / SCORES)
+    if json:
+        print_json(_result(run, None, scores.as_dict()))
+        return
+    print_classified(scores, f"{run.recipe.name} on {data.name}")
+    print(f"Run: {run.folder}")
+
+
+def _result(run: "Run", report: Path | None, scores: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "run": str(run.folder),
+        "weights": str(run.folder / "weights.safetensors"),
+        "report": None if report is None else str(report),
+        "scores": scores,
+    }
 
 
 def _load(source: "str | Path", overrides: Sequence[str], epochs: int | None) -> "Recipe":

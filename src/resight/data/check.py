@@ -14,7 +14,7 @@ from resight.data.cache import content_digest, workers
 from resight.data.crop import DISTRACTOR, JUNK, Crop
 from resight.data.images import decode
 from resight.data.matching import Matches, count_matches
-from resight.data.published import compare, count
+from resight.data.published import compare, counts, describe
 from resight.errors import UserError
 from resight.progress import track
 
@@ -83,7 +83,9 @@ class Check:
             "problems": list(self.problems),
             "warnings": list(self.warnings),
             "notes": list(benchmark.notes),
-            "published": self._published(),
+            "published": (
+                describe(benchmark.published, counts(benchmark)) if benchmark.published is not None else None
+            ),
             "parts": {name: asdict(part) for name, part in self.parts.items()},
             "draws": {"number": len(draws), "queries": draws[0] if draws else 0},
             "matches": None if self.matches is None else asdict(self.matches),
@@ -98,22 +100,6 @@ class Check:
                 }
                 for group in self.duplicates
             ],
-        }
-
-    def _published(self) -> dict[str, Any] | None:
-        published = self.benchmark.published
-        if published is None:
-            return None
-        return {
-            "name": published.source.name,
-            "address": published.source.address,
-            "terms": published.source.terms,
-            "as_published": not compare(self.benchmark),
-            "differences": compare(self.benchmark),
-            "counts": {
-                part: {"published": asdict(wanted), "found": asdict(count(getattr(self.benchmark, part)))}
-                for part, wanted in published.counts.items()
-            },
         }
 
 

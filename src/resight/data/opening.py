@@ -10,6 +10,7 @@ from typing import Protocol as Interface
 from pydantic import ValidationError
 
 from resight.data.benchmark import Benchmark, Source
+from resight.data.classification import CLASSIFICATIONS, Classification
 from resight.data.listing import apply_listing
 from resight.data.merging import merge
 from resight.data.splitting import hold_out, only_persons
@@ -20,8 +21,6 @@ READERS: Registry["Reader"] = Registry("reader", "resight.data.benchmarks")
 
 FALLBACK = "folder"
 """Name of the reader that takes any folder that no other reader recognises, and every pattern."""
-
-OPENING = ("paths", "readers", "holdout", "pattern", "cross_camera", "listing")
 
 
 class Reader(Interface):
@@ -45,10 +44,48 @@ class Reader(Interface):
         """
 
 
+def open_data(
+    path: Path | str | Sequence[Path | str],
+    *,
+    reader: str | Sequence[str] | None = None,
+    split: int | None = None,
+    holdout: int | None = None,
+    pattern: str | None = None,
+    cross_camera: bool = True,
+    listing: Path | str | None = None,
+) -> Benchmark | Classification:
+    """Read a data set of either kind: crops of people, or pictures to classify; see ``open_benchmark``.
+
+    Raises:
+        UserError: what ``open_benchmark`` refuses; an option that has no meaning for a classification.
+    """
+    paths = [path] if isinstance(path, Path | str) else list(path)
+    readers = [reader] if isinstance(reader, str) else list(reader or ())
+    root = Path(paths[0]).expanduser() if len(paths) == 1 else None
+    if root is None or pattern is not None or (name := _classification_at(root, readers)) is None:
+        return open_benchmark(
+            path,
+            reader=reader,
+            split=split,
+            holdout=holdout,
+            pattern=pattern,
+            cross_camera=cross_camera,
+            listing=listing,
+        )
+    if split is not None or holdout is not None or listing is not None or not cross_camera:
+        raise UserError(
+            f"{root} is {name}, a classification: it has its own training and test part, and no cameras. "
+            "Leave --split, --holdout, --listing and --no-cross-camera out."
+        )
+    opened = {"paths": [str(root.absolute())], "readers": readers}
+    return replace(CLASSIFICATIONS.build(name).read(root), opened=opened)
+
+
 def open_benchmark(
     path: Path | str | Sequence[Path | str],
     *,
     reader: str | Sequence[str] | None = None,
+    split: int | None = None,
     holdout: int | None = None,
     pattern: str | None = None,
     cross_camera: bool = True,
@@ -60,6 +97,8 @@ def open_benchmark(
         path: the folder; or several, to train on all of them and to test on the first one's test part.
         reader: name of a reader and its options, such as ``cuhk03,boxes=labelled,protocol=old``; one for each
             path, or one for all. None: the reader that recognises the folder.
+        split: the reader's option of that name, for sets that have several splits; of several sets it is said
+            of the first.
         holdout: how many of the last training persons become query and gallery. None: a set with a test part
             keeps it, any other holds out its last fifth of persons (2 or more). 0: train on everybody, no
             test. With a number, a test part that the set has is left alone. Of several sets it is said of the
@@ -85,10 +124,12 @@ def open_benchmark(
         raise UserError("Give a --pattern, or name a --reader, not both: a pattern is read by 'folder'.")
     if listing is not None and len(paths) > 1:
         raise UserError("A --listing is of one data set: name only that one.")
+    if pattern is not None and split is not None:
+        raise UserError("Give a --pattern or a --split, not both: what a pattern reads has no splits.")
     named = readers * len(paths) if len(readers) == 1 else readers or [None] * len(paths)
     opened: list[Benchmark] = []
     for one, name in zip(paths, named, strict=True):
-        benchmark = _read(Path(one).expanduser(), name, pattern)
+        benchmark = read_benchmark(Path(one).expanduser(), name, pattern, None if opened else split)
         if listing is not None:
             benchmark = apply_listing(benchmark, Path(listing))
         has_test, wanted = bool(benchmark.query or benchmark.gallery), holdout
@@ -102,6 +143,7 @@ def open_benchmark(
     arguments = {
         "paths": [str(Path(one).expanduser().absolute()) for one in paths],
         "readers": readers,
+        "split": split,
         "holdout": holdout,
         "pattern": pattern,
         "cross_camera": cross_camera,
@@ -110,10 +152,53 @@ def open_benchmark(
     return replace(benchmark, opened=arguments)
 
 
-def reopen(opened: Mapping[str, Any]) -> Benchmark:
-    """Open again what ``Benchmark.opened`` describes."""
-    paths, readers, *others = (opened[name] for name in OPENING)
-    return open_benchmark(paths, reader=readers, **dict(zip(OPENING[2:], others, strict=True)))
+def read_benchmark(
+    root: Path,
+    named: str | None = None,
+    pattern: str | None = None,
+    split: int | None = None,
+    *,
+    pairs: bool = True,
+) -> Benchmark:
+    """Return what lies in a folder, split as it is there: nothing is held out or left out.
+
+    Args:
+        root: the folder.
+        named: name of a reader and its options; None: the reader that recognises the folder.
+        pattern, split: as in ``open_benchmark``.
+        pairs: refuse a plain folder of one person, or of one image a person.
+
+    Raises:
+        UserError: as ``open_benchmark``.
+    """
+    _refuse_no_folder(root)
+    if pattern is not None:
+        return READERS.build(FALLBACK, pattern=pattern, pairs=pairs).read(root)
+    if (classification := _classification_at(root, [] if named is None else [named])) is not None:
+        raise UserError(
+            f"{root} is {classification}, a classification: it has no query and no gallery of people. "
+            "'resight train', 'evaluate' and 'data check' take it, alone."
+        )
+    option = "" if split is None else f",split={split}"
+    if named is not None:
+        name, reader = named.partition(",")[0], make_reader(named + option)
+        if name != FALLBACK and not reader.recognises(root):
+            _refuse_other_level([name], root)
+        return reader.read(root)
+    published = [name for name in READERS.names() if READERS.build(name).source is not None]
+    for name in (*published, *READERS.names()):  # layouts that any set may have come last
+        if name != FALLBACK and READERS.build(name).recognises(root):
+            return make_reader(name + option).read(root)
+    _refuse_other_level([*published, *CLASSIFICATIONS.names()], root)
+    if option:
+        make_reader(FALLBACK + option)  # which says that there is no such option
+    return READERS.build(FALLBACK, pairs=pairs).read(root)
+
+
+def reopen(opened: Mapping[str, Any]) -> Benchmark | Classification:
+    """Open again what ``opened`` of a data set describes."""
+    others = {name: value for name, value in opened.items() if name not in ("paths", "readers")}
+    return open_data(opened["paths"], reader=opened["readers"], **others)
 
 
 def make_reader(text: str) -> Reader:
@@ -130,8 +215,14 @@ def make_reader(text: str) -> Reader:
                 f"Options of a reader are written NAME=VALUE with commas between, such as "
                 f"--reader cuhk03,boxes=labelled,protocol=old; got '{option}'."
             )
+    if name not in READERS.names():
+        everyone = [*READERS.names(), *CLASSIFICATIONS.names()]
+        raise UserError(f"Unknown reader '{name}'.{did_you_mean(name, everyone)}")
     known = READERS.settings(name).model_fields
-    for option, _, _ in words:
+    given = [option for option, _, _ in words]
+    for option in given:
+        if given.count(option) > 1:
+            raise UserError(f"The option '{option}' of the reader '{name}' is given twice.")
         if option not in known:
             there = did_you_mean(option, known) if known else " It has none."
             raise UserError(f"The reader '{name}' has no option '{option}'.{there}")
@@ -150,25 +241,27 @@ def is_named(root: Path, name: str) -> bool:
     return any(name in re.sub(r"[\W_]", "", part.name.lower()) for part in (resolved, resolved.parent))
 
 
-def _read(root: Path, named: str | None, pattern: str | None) -> Benchmark:
+def _classification_at(root: Path, readers: Sequence[str | None]) -> str | None:
+    """Return the reader of classifications that is named, or else the one that recognises the folder."""
+    names = CLASSIFICATIONS.names()
+    if not readers:
+        return next((name for name in names if CLASSIFICATIONS.build(name).recognises(root)), None)
+    name, _, options = (readers[0] or "").partition(",")
+    if name not in names:
+        return None
+    if options:
+        raise UserError(f"The reader '{name}' has no options; got '{options}'.")
+    _refuse_no_folder(root)
+    if not CLASSIFICATIONS.build(name).recognises(root):
+        _refuse_other_level([name], root)
+    return name
+
+
+def _refuse_no_folder(root: Path) -> None:
     if not root.exists():
-        raise UserError(f"There is no folder {root}. Name the folder that holds the crops.")
+        raise UserError(f"There is no folder {root}. Name the folder that holds the data set.")
     if not root.is_dir():
-        raise UserError(f"{root} is a file. Name the folder that holds the crops (or the .mat).")
-    if pattern is not None:
-        return READERS.build(FALLBACK, pattern=pattern).read(root)
-    if named is not None:
-        name, reader = named.partition(",")[0], make_reader(named)
-        if name != FALLBACK and not reader.recognises(root):
-            _refuse_other_level([name], root)
-        return reader.read(root)
-    published = [name for name in READERS.names() if READERS.build(name).source is not None]
-    for name in (*published, *READERS.names()):  # layouts that any set may have come last
-        reader = READERS.build(name)
-        if name != FALLBACK and reader.recognises(root):
-            return reader.read(root)
-    _refuse_other_level(published, root)
-    return READERS.build(FALLBACK).read(root)
+        raise UserError(f"{root} is a file. Name the folder that holds it; unpack an archive first.")
 
 
 def _refuse_other_level(names: Sequence[str], root: Path) -> None:
@@ -177,7 +270,8 @@ def _refuse_other_level(names: Sequence[str], root: Path) -> None:
     around = [root.resolve().parent] if len(names) == 1 else []  # any set may lie beside a plain folder
     for folder in (*inner, *around):
         for name in names:
-            if READERS.build(name).recognises(folder):
+            registry = CLASSIFICATIONS if name in CLASSIFICATIONS.names() else READERS
+            if registry.build(name).recognises(folder):
                 raise UserError(
                     f"{root} is not laid out as {name}, but {folder} is: this is the wrong level of the "
                     "archive. Name that folder."

@@ -1,9 +1,10 @@
 """A data set against the counts that its owners published: what is missing, what is extra, what it may be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
+from typing import Any
 
-from resight.data.benchmark import Benchmark, Counts
+from resight.data.benchmark import Benchmark, Counts, Published
 from resight.data.crop import DISTRACTOR, JUNK, Crop
 
 WORDS = {"crops": "crops", "persons": "persons", "junk": "junk crops", "distractors": "distractors"}
@@ -14,14 +15,23 @@ def compare(benchmark: Benchmark) -> list[str]:
 
     Empty where all is as published, or the set is not a known one.
     """
-    published = benchmark.published
-    if published is None:
-        return []
-    found = {part: count(getattr(benchmark, part)) for part in ("train", "query", "gallery")}
+    return [] if benchmark.published is None else differences(benchmark.published, counts(benchmark))
+
+
+def differences(
+    published: Published, found: Mapping[str, Counts], words: Mapping[str, str] = WORDS
+) -> list[str]:
+    """Return what ``compare`` says, of the counts of each part.
+
+    Args:
+        published: what the set should hold.
+        found: part -> what it holds.
+        words: what the set calls what is counted.
+    """
     wrong = [
         sentence
         for part, wanted in published.counts.items()
-        for sentence in _differences(part, found[part], wanted)
+        for sentence in _differences(part, found[part], wanted, words)
     ]
     if not wrong:
         return []
@@ -29,8 +39,31 @@ def compare(benchmark: Benchmark) -> list[str]:
         f"Not as {published.source.name} was published, so its scores are not comparable with published "
         f"ones: {'; '.join(wrong)}."
     ]
-    sentences += (sentence for sentence, counts in published.mixups.items() if _equal(found, counts))
+    sentences += (sentence for sentence, wanted in published.mixups.items() if _equal(found, wanted, words))
     return sentences
+
+
+def describe(
+    published: Published, found: Mapping[str, Counts], words: Mapping[str, str] = WORDS
+) -> dict[str, Any]:
+    """Return source, counts and differences as plain data; arguments are those of ``differences``."""
+    wrong = differences(published, found, words)
+    return {
+        "name": published.source.name,
+        "address": published.source.address,
+        "terms": published.source.terms,
+        "as_published": not wrong,
+        "differences": wrong,
+        "counts": {
+            part: {"published": asdict(wanted), "found": asdict(found[part])}
+            for part, wanted in published.counts.items()
+        },
+    }
+
+
+def counts(benchmark: Benchmark) -> dict[str, Counts]:
+    """Count every part."""
+    return {part: count(getattr(benchmark, part)) for part in ("train", "query", "gallery")}
 
 
 def count(crops: Sequence[Crop]) -> Counts:
@@ -43,7 +76,7 @@ def count(crops: Sequence[Crop]) -> Counts:
     )
 
 
-def _differences(part: str, found: Counts, wanted: Counts) -> list[str]:
+def _differences(part: str, found: Counts, wanted: Counts, words: Mapping[str, str]) -> list[str]:
     if not found.crops:
         return [f"there is no {part} part"]
     sentences = []
@@ -51,9 +84,9 @@ def _differences(part: str, found: Counts, wanted: Counts) -> list[str]:
         here, there = getattr(found, field.name), getattr(wanted, field.name)
         if there is not None and here != there:
             gap = f"{there - here:,} missing" if here < there else f"{here - there:,} too many"
-            sentences.append(f"{part}: {here:,} of {there:,} {WORDS[field.name]}, {gap}")
+            sentences.append(f"{part}: {here:,} of {there:,} {words[field.name]}, {gap}")
     return sentences
 
 
-def _equal(found: Mapping[str, Counts], counts: Mapping[str, Counts]) -> bool:
-    return all(not _differences(part, found[part], wanted) for part, wanted in counts.items())
+def _equal(found: Mapping[str, Counts], wanted: Mapping[str, Counts], words: Mapping[str, str]) -> bool:
+    return all(not _differences(part, found[part], counts, words) for part, counts in wanted.items())

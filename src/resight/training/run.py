@@ -14,6 +14,7 @@ import torch
 
 import resight
 from resight.data.benchmark import Benchmark
+from resight.data.classification import Classification, Pictures
 from resight.data.crop import Crop
 from resight.device import resolve_device
 from resight.errors import UserError
@@ -26,6 +27,7 @@ from resight.training.recipe import Recipe, load_recipe
 RECIPE = "recipe.yaml"
 INFO = "run.json"
 WEIGHTS = "weights.safetensors"
+SCORES = "scores.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +117,25 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def describe_data(benchmark: Benchmark) -> dict[str, Any]:
-    """Return name, protocol, notes and the counts of each split."""
-    splits = {"train": benchmark.train, "query": benchmark.query, "gallery": benchmark.gallery}
-    return {
-        "name": benchmark.name,
-        "path": str(benchmark.root.absolute()),
-        "protocol": benchmark.protocol.name,
-        "cross_camera": benchmark.protocol.cross_camera,
+def describe_data(data: Benchmark | Classification) -> dict[str, Any]:
+    """Return name, protocol, notes and the counts of each part; the names of classes, where it has them."""
+    described = {
+        "name": data.name,
+        "path": str(data.root.absolute()),
+        "notes": list(data.notes),
+        "opened": dict(data.opened),
+    }
+    if isinstance(data, Classification):
+        return described | {
+            "protocol": "classification",
+            "classes": list(data.classes),
+            "counts": {"train": _pictures(data.train), "test": _pictures(data.test)},
+        }
+    splits = {"train": data.train, "query": data.query, "gallery": data.gallery}
+    return described | {
+        "protocol": data.protocol.name,
+        "cross_camera": data.protocol.cross_camera,
         "counts": {name: _counts(crops) for name, crops in splits.items()},
-        "notes": list(benchmark.notes),
-        "opened": dict(benchmark.opened),
     }
 
 
@@ -135,6 +145,10 @@ def _counts(crops: Sequence[Crop]) -> dict[str, int]:
         "persons": len({crop.person for crop in crops if crop.person > 0}),
         "cameras": len({crop.camera for crop in crops if crop.camera is not None}),
     }
+
+
+def _pictures(pictures: Pictures) -> dict[str, int]:
+    return {"pictures": len(pictures), "classes": len(set(pictures.classes.tolist()))}
 
 
 def _cpu_name() -> str:

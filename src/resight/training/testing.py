@@ -12,6 +12,7 @@ from resight.data.cache import PixelCache
 from resight.data.crop import Crop
 from resight.device import Precision, resolve_device
 from resight.errors import UserError
+from resight.evaluation.classification import ClassificationScores
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric
 from resight.evaluation.pooling import pool_queries
@@ -142,7 +143,7 @@ def _rows(crops: Sequence[Crop], row: Mapping[Crop, int]) -> torch.Tensor:
     return torch.tensor([row[crop] for crop in crops if crop in row], dtype=torch.int64)
 
 
-def save_scores(scores: Scores | RepeatedScores, path: Path) -> None:
+def save_scores(scores: Scores | RepeatedScores | ClassificationScores, path: Path) -> None:
     """Write the scores as JSON."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(scores.as_dict(), indent=2) + "\n", encoding="utf-8")

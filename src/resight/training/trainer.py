@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from resight.data.benchmark import Benchmark
-from resight.data.cache import PixelCache
+from resight.data.classification import Classification
+from resight.data.examples import examples_of
 from resight.device import computes_bfloat16, resolve_device
 from resight.errors import UserError
 from resight.files import whole_file
@@ -20,6 +20,7 @@ from resight.models.pretrained import load_pretrained
 from resight.models.weights import save_weights
 from resight.progress import clock, say
 from resight.seeds import derive_seed
+from resight.training.classifying import classify
 from resight.training.fitting import bare_model
 from resight.training.loop import Loop
 from resight.training.recipe import Recipe, parse_recipe
@@ -41,7 +42,7 @@ from resight.training.testing import embed_benchmark, score_benchmark
 
 def train(
     recipe: Recipe,
-    benchmark: Benchmark,
+    benchmark: Benchmark | Classification,
     folder: Path | str,
     *,
     device: str = "auto",
@@ -58,7 +59,7 @@ def train(
 
     Args:
         recipe: what to do.
-        benchmark: the data; query and gallery are used only where the recipe evaluates during training.
+        benchmark: the data; the test part is used only where the recipe evaluates during training.
         folder: of the run; new or empty, or with ``resume`` that of the run to go on with.
         device: name, or ``auto``.
         seed: instead of the recipe's.
@@ -78,27 +79,14 @@ def train(
         recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}")
     _check_folder(folder, resume)
     size = bare_model(recipe.model).picture_size
-    cache = PixelCache.open(benchmark.train, size, skip_unreadable=skip_unreadable)
-    persons = np.array([crop.person for crop in cache.crops])
-    known, classes = np.unique(persons, return_inverse=True)
-    if len(known) < 2:
-        raise UserError(
-            f"Training needs two persons or more to tell apart; {benchmark.root} has {len(known)}."
-        )
+    examples = examples_of(benchmark, size, skip_unreadable=skip_unreadable)
     torch.manual_seed(derive_seed(recipe.seed, "model"))
-    model = build_model(recipe.model.name, len(known), **recipe.model.settings)
+    model = build_model(recipe.model.name, examples.number, **recipe.model.settings)
     model = model.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.pretrained is not None and not resume:
         load_pretrained(model, recipe.pretrained)
-    phases = make_phases(recipe, model, cache.pixels, classes.astype(np.int64), target)
-    # a pixel file is named after the contents of its images, in order
-    data = {
-        "crops": len(persons),
-        "persons": len(known),
-        "images": Path(str(cache.pixels.filename)).stem,
-        "labels": f"{derive_seed(*persons.tolist()):x}",
-    }
-    loop = Loop(recipe, phases, model, cache.crops, data, folder, target, log_steps, checkpoint_seconds)
+    phases = make_phases(recipe, model, examples.pixels, examples.classes, target)
+    loop = Loop(recipe, phases, model, examples, folder, target, log_steps, checkpoint_seconds)
 
     info = _earlier_info(folder)
     if resume:
@@ -109,7 +97,7 @@ def train(
             return Run.open(folder)
         info["resumed"].append({"at": now(), "step": loop.step})
         say(f"Resuming {folder} at step {loop.step} of {loop.steps}.")
-    for path, reason in cache.skipped:
+    for path, reason in examples.left_out:
         say(f"Left out: {path} {reason}")
     bfloat16 = recipe.precision == "bfloat16" or (recipe.precision == "auto" and computes_bfloat16(target))
     info |= {
@@ -120,7 +108,8 @@ def train(
         "precision": "bfloat16" if bfloat16 else "float32",
         "versions": versions(),
         "machine": machine(target),
-        "data": describe_data(benchmark) | {"left_out": len(cache.skipped)},
+        "data": describe_data(benchmark)
+        | {"left_out": len(examples.left_out), "identity": examples.identity},
         "model": {"name": recipe.model.name, **asdict(measure(model))},
         "epochs": recipe.epochs,
         "steps": loop.steps,
@@ -130,12 +119,15 @@ def train(
     save_info(folder, info)
 
     def evaluation(network: Network) -> dict[str, Any]:
+        if isinstance(benchmark, Classification):
+            return classify(network, benchmark, device=device).as_dict()
         embedded = embed_benchmark(
             network, benchmark, device=device, precision=recipe.precision, skip_unreadable=skip_unreadable
         )
         return score_benchmark(embedded, benchmark, device=target).as_dict()
 
-    loop.run(evaluation if benchmark.query and benchmark.gallery else None)
+    tested = isinstance(benchmark, Classification) or (benchmark.query and benchmark.gallery)
+    loop.run(evaluation if tested else None)
     save_weights(loop.best, folder / WEIGHTS)
     info |= {"finished": now(), "seconds": round(loop.seconds, 3)}
     save_info(folder, info)

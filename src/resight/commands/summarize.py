@@ -1,0 +1,49 @@
+"""``resight summarize``: mean and spread of several runs' scores."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from resight.commands.output import figure_name, print_json, print_spreads, print_table
+
+if TYPE_CHECKING:
+    from resight.training.summary import Summary
+
+SHOWN = 2
+"""Figures of each run that the table has room for: the first ones."""
+
+
+def summarize(*runs: Path, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Print mean, standard deviation and 95 % interval over runs of several splits or seeds.
+
+    The runs are of one recipe on one data set and differ in seed or split only: what else differs is named,
+    and refused. Summarised are the scores that 'resight train' left in each run's folder.
+
+    Args:
+        runs: folders of two runs or more.
+        json: print one JSON object.
+    """
+    from resight.training.summary import summarise
+
+    found = summarise(runs)
+    if json:
+        print_json(found.as_dict())
+        return
+    first = found.runs[0]
+    recipe, data = first.run.recipe.name, first.run.info["data"]["name"]
+    print_spreads(found.spreads, f"{recipe} on {data}: {_which(found)}")
+    names = [*first.figures][:SHOWN]
+    rows = [
+        [one.run.folder, one.seed, one.split or "-", *(f"{100 * one.figures[name]:.1f}" for name in names)]
+        for one in found.runs
+    ]
+    print_table(["Run", "Seed", "Split", *map(figure_name, names)], rows)
+
+
+def _which(found: "Summary") -> str:
+    """Say how many runs there are, and what they differ in."""
+    differ = found.differ
+    same = [kind for kind in ("seed", "split") if kind not in differ]
+    words = [f"{kind}s differ" for kind in differ] + [f"the {kind} is the same" for kind in same]
+    return f"{len(found.runs)} runs; {', '.join(words)}"

@@ -1,0 +1,90 @@
+"""Pictures to tell into classes: the contract beside ``Benchmark``, for SAL's Table 4.
+
+A classification has no query and no gallery, no person and no camera: the test shows other pictures of the
+classes that were trained, and its score is how often the right one is named. In training, classes stand where
+persons stand elsewhere: a network has as many logits, terms take them as ``persons``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from typing import Protocol as Interface
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.data.benchmark import Published, Source
+from resight.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Pictures of one size, each of a class.
+
+    Attributes:
+        file: the file that they are from, for messages.
+        pixels: uint8 [N, H, W, 3], RGB.
+        classes: int64 [N], from 0.
+    """
+
+    file: Path
+    pixels: NDArray[np.uint8]
+    classes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classification:
+    """A data set of pictures and classes.
+
+    Attributes:
+        name, root, notes, published, opened: as in ``Benchmark``; published counts are of ``train`` and
+            ``test``, with classes in the place of persons.
+        classes: the name of each class.
+        train, test: pictures of these classes.
+    """
+
+    name: str
+    root: Path
+    classes: tuple[str, ...]
+    train: Pictures
+    test: Pictures
+    notes: tuple[str, ...] = ()
+    published: Published | None = None
+    opened: Mapping[str, Any] = field(default_factory=dict)
+
+
+def untrained(found: Classification) -> list[str]:
+    """Return a sentence where a class has no picture to train on: a network could never name it."""
+    names = [name for number, name in enumerate(found.classes) if not (found.train.classes == number).any()]
+    if not names:
+        return []
+    return [
+        f"{len(names)} of {len(found.classes)} classes have no picture to train on, such as "
+        f"{', '.join(names[:3])}: the set is not whole."
+    ]
+
+
+class ClassificationReader(Interface):
+    """Knows one data set on disk; registered as ``@CLASSIFICATIONS.register("name")``."""
+
+    @property
+    def source(self) -> Source:
+        """Say where the set is published."""
+
+    def recognises(self, root: Path) -> bool:
+        """Tell whether the folder has this layout."""
+
+    def read(self, root: Path) -> Classification:
+        """Return what lies there.
+
+        Raises:
+            UserError: a file is missing, damaged or another one.
+        """
+
+
+CLASSIFICATIONS: Registry[ClassificationReader] = Registry("reader", "resight.data.classifications")

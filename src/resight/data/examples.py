@@ -1,0 +1,81 @@
+"""What training takes from a data set of either kind: pixels, a class for each, names for messages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.data.benchmark import Benchmark
+from resight.data.cache import PixelCache, content_digest
+from resight.data.classification import Classification, untrained
+from resight.data.images import resize
+from resight.errors import UserError
+from resight.progress import track
+from resight.seeds import derive_seed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Pictures to train on.
+
+    Attributes:
+        pixels: uint8 [N, H, W, 3], RGB.
+        classes: int64 [N], 0 to number - 1.
+        number: how many classes, or persons, there are.
+        names: what messages call each of the N.
+        identity: what tells these data from others, as plain data: counts, digests of pictures and labels.
+        left_out: path and reason of each that could not be read.
+    """
+
+    pixels: NDArray[np.uint8]
+    classes: NDArray[np.int64]
+    number: int
+    names: Sequence[str]
+    identity: dict[str, int | str]
+    left_out: tuple[tuple[Path, str], ...] = ()
+
+
+def examples_of(
+    data: Benchmark | Classification, size: tuple[int, int], *, skip_unreadable: bool = False
+) -> Examples:
+    """Return the training part at height and width ``size``.
+
+    Raises:
+        UserError: there are fewer than two persons or classes, or a class has no picture; an image is
+            unreadable (see ``PixelCache.open``).
+    """
+    if isinstance(data, Classification):
+        if sentences := untrained(data):
+            raise UserError(f"{data.root}: {' '.join(sentences)}")
+        classes, number = data.train.classes, len(data.classes)
+        identity = _identity(classes, number, content_digest(data.train.pixels.tobytes()))
+        names = [f"{data.train.file}, picture {row}" for row in range(len(classes))]
+        return Examples(resized(data.train.pixels, size), classes, number, names, identity)
+    cache = PixelCache.open(data.train, size, skip_unreadable=skip_unreadable)
+    persons = np.array([crop.person for crop in cache.crops])
+    known, classes = np.unique(persons, return_inverse=True)
+    if len(known) < 2:
+        raise UserError(f"Training needs two persons or more to tell apart; {data.root} has {len(known)}.")
+    # a pixel file is named after the contents of its images, in order
+    identity = _identity(persons, len(known), Path(str(cache.pixels.filename)).stem)
+    names = [str(crop.path) for crop in cache.crops]
+    return Examples(cache.pixels, classes.astype(np.int64), len(known), names, identity, cache.skipped)
+
+
+def resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return pictures [N, h, w, 3] at another height and width, in memory."""
+    if pixels.shape[1:3] == size:
+        return pixels
+    title = f"Resizing to {size[0]} x {size[1]}"
+    return np.stack([resize(picture, size) for picture in track(pixels, title, len(pixels))])
+
+
+def _identity(labels: NDArray[np.int64], number: int, images: str) -> dict[str, int | str]:
+    return {
+        "crops": len(labels),
+        "persons": number,
+        "images": images,
+        "labels": f"{derive_seed(*labels.tolist()):x}",
+    }

@@ -1,0 +1,145 @@
+"""Several runs of one recipe, of other seeds or of other splits, as mean and spread of their scores."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from resight.errors import UserError
+from resight.evaluation.statistics import Spread, spread
+from resight.training.comparing import differences, what_counts
+from resight.training.run import SCORES, Run, how_to_resume
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRun:
+    """A run and its stored scores.
+
+    Attributes:
+        run: the run.
+        scores: what ``scores.json`` holds.
+        seed: of the run.
+        split: its number, the name of its listing, or None where neither was asked for.
+    """
+
+    run: Run
+    scores: Mapping[str, Any]
+    seed: int
+    split: str | None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The scores that are shares, by name; of a run with draws, their means."""
+        return {name: value for name, value in self.scores.items() if isinstance(value, float)}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Scores over runs.
+
+    Attributes:
+        runs: in the order given.
+        spreads: of each figure over the runs; the interval is of runs like these.
+    """
+
+    runs: tuple[ScoredRun, ...]
+    spreads: dict[str, Spread]
+
+    @property
+    def differ(self) -> list[str]:
+        """Which of ``seed`` and ``split`` are not the same in all runs."""
+        found = ["seed"] if len({one.seed for one in self.runs}) > 1 else []
+        return [*found, "split"] if len({one.split for one in self.runs}) > 1 else found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, scores as fractions."""
+        first = self.runs[0]
+        return {
+            "recipe": first.run.recipe.name,
+            "data": first.run.info["data"]["name"],
+            "protocol": first.scores["protocol"],
+            "differ": self.differ,
+            "number": len(self.runs),
+            "spread": {name: asdict(figure) for name, figure in self.spreads.items()},
+            "runs": [
+                {"run": str(one.run.folder), "seed": one.seed, "split": one.split, **one.figures}
+                for one in self.runs
+            ],
+        }
+
+
+def summarise(folders: Sequence[Path]) -> Summary:
+    """Put the stored scores of runs together.
+
+    Args:
+        folders: of two runs or more, which ``resight train`` scored on their own test parts.
+
+    Raises:
+        UserError: a run is missing, not complete or without scores; runs differ in more than seed and split
+            (each difference is named), or two do not differ at all.
+    """
+    if len(folders) < 2:
+        raise UserError(f"Spread is of two runs or more; {len(folders)} was named.")
+    runs = tuple(_scored(Run.open(folder)) for folder in folders)
+    first = runs[0]
+    known = {_identity(first): first}
+    for other in runs[1:]:
+        if found := differences(_setting(first), _setting(other)):
+            lines = (f"  {place}: {one!r} and {two!r}" for place, (one, two) in found.items())
+            raise UserError(
+                f"{first.run.folder} and {other.run.folder} differ in more than seed and split:\n"
+                + "\n".join(lines)
+                + "\nSummarise runs of one recipe, on one data set, scored alike."
+            )
+        twin = known.setdefault(_identity(other), other)
+        if twin is not other:
+            raise UserError(
+                f"{twin.run.folder} and {other.run.folder} have the same recipe, seed and training data: the "
+                "second says nothing new, and would make the interval too narrow. Name one of them."
+            )
+    spreads = {name: spread([one.figures[name] for one in runs]) for name in first.figures}
+    return Summary(runs, spreads)
+
+
+def _scored(run: Run) -> ScoredRun:
+    if not run.complete:
+        raise UserError(f"The run {run.folder} is not complete. {how_to_resume(run.folder)}")
+    path = run.folder / SCORES
+    if not path.is_file():
+        raise UserError(
+            f"The run {run.folder} has no {SCORES}: it was trained on data without a test part. Train with "
+            "one, such as --holdout N."
+        )
+    opened = run.info["data"]["opened"]
+    return ScoredRun(run, json.loads(path.read_text(encoding="utf-8")), run.recipe.seed, _split(opened))
+
+
+def _split(opened: Mapping[str, Any]) -> str | None:
+    """Return which split was asked for, however it was."""
+    if opened.get("listing") is not None:
+        return Path(opened["listing"]).name
+    if opened.get("split") is not None:
+        return str(opened["split"])
+    given = [option for reader in opened["readers"][:1] for option in reader.split(",")]
+    return next((option.removeprefix("split=") for option in given if option.startswith("split=")), None)
+
+
+def _setting(one: ScoredRun) -> dict[str, Any]:
+    """Return all that should be the same in runs that are put together, as plain data."""
+    data = one.run.info["data"]
+    opened = {name: value for name, value in data["opened"].items() if name not in ("split", "listing")}
+    opened["paths"] = [Path(path).name for path in opened["paths"]]  # a set may lie elsewhere
+    opened["readers"] = [_without_split(reader) for reader in opened["readers"]]
+    scored = {name: one.scores.get(name) for name in ("protocol", "metric", "ap", "reranking")}
+    recipe = {name: value for name, value in what_counts(one.run.recipe.as_dict()).items() if name != "seed"}
+    return {**recipe, "data": opened, "scores": scored | {"figures": sorted(one.figures)}}
+
+
+def _without_split(reader: str) -> str:
+    return ",".join(option for option in reader.split(",") if not option.startswith("split="))
+
+
+def _identity(one: ScoredRun) -> str:
+    """Return what makes a run the repetition of another: its seed and its training data."""
+    return json.dumps([one.seed, one.run.info["data"].get("identity", one.split)], sort_keys=True)
