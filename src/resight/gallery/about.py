@@ -7,7 +7,7 @@ import pydantic
 
 from resight import __version__
 from resight.errors import UserError
-from resight.gallery.store import Storage
+from resight.gallery.store import Layout, Storage
 from resight.registry import Settings
 
 FORMAT = 1
@@ -28,6 +28,11 @@ class ModelName(Settings):
     name: str
     width: int
     weights: str | None = None
+
+    def told(self) -> str:
+        """Return it in words."""
+        where = "" if self.weights is None else f", loaded from {self.weights}"
+        return f"{self.name} with the fingerprint {self.fingerprint[:12]}{where}"
 
 
 class Rate(Settings):
@@ -101,6 +106,7 @@ class About(Settings):
         created: when.
         model: of the vectors.
         storage: type that vectors are kept in.
+        graph_from: crops from which on the store has a graph; None: as their numbers suggest.
         shards, replicas: of a cluster.
         store: name of the store of the crops.
         forget_after_days: crops older than this are forgotten; None keeps them.
@@ -114,6 +120,7 @@ class About(Settings):
     created: datetime
     model: ModelName
     storage: Storage = "float32"
+    graph_from: int | None = None
     shards: int = 1
     replicas: int = 1
     store: str = "crops-1"
@@ -121,6 +128,11 @@ class About(Settings):
     calibration: Calibration | None = None
     usual_nearest: float | None = None
     reembedding: Reembedding | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """How its store is made."""
+        return Layout(self.model.width, self.storage, self.graph_from, self.shards, self.replicas)
 
 
 def parse_about(text: str, place: str) -> About:

@@ -11,9 +11,8 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from resight.errors import UserError
-from resight.gallery.crops import Filter
+from resight.gallery.crops import KEY, Filter
 from resight.gallery.store import (
-    EXACT_UP_TO,
     GRAPH_EDGES,
     GRAPH_EFFORT,
     KEYWORDS,
@@ -75,11 +74,9 @@ class ClusterStore:
         return {str(point.id): _record(point) for point in found}
 
     def search(
-        self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool | None = None
+        self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool = True
     ) -> list[list[Record]]:
         """Return the nearest records of each vector."""
-        if exact is None:
-            exact = self._client.count(self._name, exact=False).count <= EXACT_UP_TO
         with_payload, with_vector = _wanted(parts)
         requests = [
             models.QueryRequest(
@@ -150,6 +147,9 @@ class ClusterStore:
         selector = models.FilterSelector(filter=_filter(where) or models.Filter())
         self._client.delete(self._name, selector, wait=True, timeout=SLOW)
 
+    def flush(self) -> None:
+        """Do nothing: a cluster does it by itself."""
+
     def compact(self) -> None:
         """Do nothing: a cluster does it by itself."""
 
@@ -218,13 +218,14 @@ class Cluster:
             on_disk_payload=True,
             hnsw_config=models.HnswConfigDiff(m=GRAPH_EDGES, ef_construct=GRAPH_EFFORT),
             optimizers_config=models.OptimizersConfigDiff(
-                indexing_threshold=EXACT_UP_TO * layout.width * 4 // 1024
+                indexing_threshold=layout.exact_up_to * layout.width * 4 // 1024
             ),
         )
         for field in KEYWORDS:
             self._client.create_payload_index(collection, field, models.PayloadSchemaType.KEYWORD)
         for field in NUMBERS:
             self._client.create_payload_index(collection, field, models.PayloadSchemaType.FLOAT)
+        self._client.create_payload_index(collection, KEY, models.PayloadSchemaType.INTEGER)
         return ClusterStore(self._client, collection)
 
     def open_store(self, name: str) -> Store:
@@ -236,6 +237,12 @@ class Cluster:
                 "Restore it from a snapshot."
             )
         return ClusterStore(self._client, collection)
+
+    def stores(self) -> set[str]:
+        """Return the names of the gallery's collections."""
+        begin = self._collection("")
+        names = (one.name for one in self._client.get_collections().collections)
+        return {name.removeprefix(begin) for name in names if name.startswith(begin)}
 
     def drop_store(self, name: str) -> None:
         """Delete a collection."""

@@ -1,5 +1,6 @@
 """Crops on their way into a gallery, and crops that are in it."""
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,9 @@ Picture = bytes | Path | Pixels
 """A picture to read: the bytes of an image file, the file, or pixels uint8 [H, W, 3] (RGB)."""
 
 Box = tuple[int, int, int, int]
+
+KEY = "camera_key"
+"""Field of a number for each camera, by which engines filter a third faster than by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,11 @@ class Filter:
             )
 
 
+def camera_key(camera: str) -> int:
+    """Return the number that stands for a camera: 63 bits of a digest of its name."""
+    return int.from_bytes(hashlib.blake2b(camera.encode(), digest_size=8).digest(), "big") >> 1
+
+
 def stamp(time: datetime) -> float:
     """Return a time as seconds since 1970, in UTC.
 
@@ -151,6 +160,7 @@ def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str,
     added = now.timestamp()
     known = {
         "camera": crop.camera,
+        KEY: None if crop.camera is None else camera_key(crop.camera),
         "time": taken,
         "since": added if taken is None else min(taken, added),
         "added": added,

@@ -9,6 +9,7 @@ import numpy as np
 
 from resight.data.images import resize
 from resight.errors import UserError
+from resight.gallery.about import ModelName
 from resight.gallery.crops import Pixels
 from resight.gallery.store import Vectors
 
@@ -109,3 +110,24 @@ def unit(vectors: Vectors) -> Vectors:
             "model cannot be searched with."
         )
     return np.asarray(vectors / lengths, np.float32)
+
+
+def model_name(embedder: Embedder) -> ModelName:
+    """Return what a gallery keeps of a model."""
+    return ModelName(
+        fingerprint=embedder.fingerprint, name=embedder.name, width=embedder.width, weights=embedder.weights
+    )
+
+
+def refuse_other_model(place: str, needed: ModelName, given: Embedder) -> None:
+    """Refuse a model that a gallery's vectors are not of.
+
+    Raises:
+        UserError: it says which model the gallery needs.
+    """
+    if given.fingerprint != needed.fingerprint:
+        raise UserError(
+            f"The gallery {place} holds vectors of another model, which cannot be compared. It needs "
+            f"{needed.told()}; got {model_name(given).told()}. Give that model, or change the gallery to "
+            f"this one: resight gallery reembed --gallery {place} --model RUN"
+        )

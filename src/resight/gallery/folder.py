@@ -15,6 +15,7 @@ from resight.gallery.store import Layout, Store
 
 ABOUT = "gallery.json"
 LOCK = "lock"
+STORE, UNFINISHED = "crops-", ".unfinished"
 
 
 class Folder:
@@ -39,7 +40,7 @@ class Folder:
                     f"--gallery {path} --model RUN"
                 )
             foreign = [child.name for child in path.iterdir()] if path.is_dir() else []
-            if set(foreign) - {LOCK} and not any(name.startswith("crops-") for name in foreign):
+            if set(foreign) - {LOCK} and not any(name.startswith(STORE) for name in foreign):
                 raise UserError(
                     f"{path} is no gallery, and holds other things ({', '.join(sorted(foreign)[:3])}). "
                     "Name a new folder for the gallery."
@@ -65,8 +66,12 @@ class Folder:
 
     def make_store(self, name: str, layout: Layout) -> Store:
         """Make a sub-folder."""
-        self.drop_store(name)
-        return EdgeStore(self.path / name, layout)
+        making = self.path / f"{name}{UNFINISHED}"
+        for left in (making, self.path / name):
+            shutil.rmtree(left, ignore_errors=True)
+        EdgeStore(making, layout).close()
+        making.rename(self.path / name)
+        return EdgeStore(self.path / name)
 
     def open_store(self, name: str) -> Store:
         """Open a sub-folder."""
@@ -75,6 +80,10 @@ class Folder:
                 f"The gallery {self.path} is damaged: its folder {name} is missing. Restore it from a copy."
             )
         return EdgeStore(self.path / name)
+
+    def stores(self) -> set[str]:
+        """Return the names of the sub-folders that are stores."""
+        return {path.name for path in self.path.glob(f"{STORE}*") if path.suffix != UNFINISHED}
 
     def drop_store(self, name: str) -> None:
         """Delete a sub-folder."""

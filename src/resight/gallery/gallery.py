@@ -2,42 +2,37 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from resight.errors import UserError
-from resight.gallery.about import About, ModelName, Rate, now, parse_about
+from resight.gallery.about import About, Rate, Reembedding, now, parse_about
 from resight.gallery.adding import Added, add_crops
-from resight.gallery.crops import Filter, NewCrop, Picture, StoredCrop, from_payload
-from resight.gallery.embedder import Embedder, NetworkEmbedder, unit
-from resight.gallery.pictures import from_text, read_pixels
+from resight.gallery.crops import Filter, NewCrop, Picture, from_payload
+from resight.gallery.embedder import Embedder, NetworkEmbedder, model_name, refuse_other_model, unit
+from resight.gallery.pictures import read_pixels
 from resight.gallery.searching import Combine, Found, Match, nearest, refuse_unknown
-from resight.gallery.store import EXACT_UP_TO, PICTURE, Home, Layout, Storage, Store, Vectors
+from resight.gallery.stock import EVERYTHING, Stock
+from resight.gallery.store import Home, Storage, Vectors
 
 if TYPE_CHECKING:
+    from resight.evaluation.embedded import Embedded
     from resight.models.network import Network
 
-DAY = 86400.0
-EVERYTHING = Filter()
 USUAL_FALSE_MATCH_RATE = 0.001
 
 
-class Gallery:
+class Gallery(Stock):
     """Crops with their vectors; a context manager. Made by ``Gallery.open``.
 
-    Searching and adding may go on in several threads of one process.
-
-    Attributes:
-        about: what the gallery says about itself.
+    Searching and adding may go on in several threads of one process. A gallery in a folder is used by one
+    process at a time.
     """
 
-    def __init__(self, home: Home, about: About, store: Store, embedder: Embedder | None) -> None:
-        self.about = about
-        self._home, self._store, self._embedder = home, store, embedder
+    _embedder: Embedder | None = None
 
     @classmethod
     def open(
@@ -48,6 +43,7 @@ class Gallery:
         create: bool = False,
         storage: Storage = "float32",
         forget_after_days: float | None = None,
+        graph_from: int | None = None,
         shards: int = 1,
         replicas: int = 1,
         device: str = "auto",
@@ -59,7 +55,7 @@ class Gallery:
             model: whose vectors these are. None: pictures can be neither added nor searched for, but stored
                 crops can, and all else works.
             create: make a gallery where there is none.
-            storage, forget_after_days, shards, replicas: of a new gallery; see ``About``.
+            storage, forget_after_days, graph_from, shards, replicas: of a new gallery; see ``About``.
             device: that a network computes on.
 
         Raises:
@@ -73,34 +69,46 @@ class Gallery:
             embedder = _embedder(model, device)
             written = home.read()
             if written is None:
-                if embedder is None:
-                    raise UserError(f"There is no gallery at {home.place}, and a new one needs a model.")
+                if embedder is None or not create:
+                    raise UserError(f"There is no gallery at {home.place}. Make one with a model.")
                 about = About(
                     created=now(),
-                    model=_name(embedder),
+                    model=model_name(embedder),
                     storage=storage,
+                    graph_from=graph_from,
                     shards=shards,
                     replicas=replicas,
                     forget_after_days=forget_after_days,
                 )
-                store = home.make_store(about.store, _layout(about))
+                store, pending = home.make_store(about.store, about.layout), None
                 home.write(about.model_dump_json(indent=2))
             else:
                 about = parse_about(written, home.place)
                 if embedder is not None:
-                    _refuse_other_model(home.place, about.model, embedder)
+                    refuse_other_model(home.place, about.model, embedder)
+                filled = None if about.reembedding is None else about.reembedding.store
+                for left in home.stores() - {about.store, filled}:  # by a re-embedding that was killed
+                    home.drop_store(left)
                 store = home.open_store(about.store)
+                pending = home.open_store(filled) if filled in home.stores() else None
         except BaseException:
             home.close()
             raise
-        gallery = cls(home, about, store, embedder)
+        gallery = cls(home, about, store, pending)
+        gallery._embedder = embedder
         gallery.forget_expired()
         return gallery
 
-    @property
-    def place(self) -> str:
-        """Folder or address."""
-        return self._home.place
+    def use(self, model: "Network | Embedder", device: str = "auto") -> None:
+        """Read pictures with this model from now on.
+
+        Raises:
+            UserError: the gallery's vectors are of another one.
+        """
+        embedder = _embedder(model, device)
+        assert embedder is not None
+        refuse_other_model(self.place, self.about.model, embedder)
+        self._embedder = embedder
 
     def add(self, crops: Iterable[NewCrop], stored: Callable[[Added], None] = lambda batch: None) -> Added:
         """Add crops; those whose very picture is in the gallery already are left as they are.
@@ -109,7 +117,8 @@ class Gallery:
 
         Args:
             crops: to add; read a batch at a time.
-            stored: is told of each batch when it is on the disk.
+            stored: is told of each batch when it is stored: from then on the death of the process cannot
+                harm it.
 
         Raises:
             UserError: there is no model, or the disk is full; what was added before stays.
@@ -154,7 +163,8 @@ class Gallery:
             cameras: of the pictures and vectors given; those of stored crops are known.
             false_match_rate: of a likely match; by default 0.001, or the strictest that was measured.
             rerank: how many of the first to re-rank by k-reciprocal neighbours.
-            exact: compare with every crop; False: use the graph; None: as the gallery's size suggests.
+            exact: compare with every crop; False: only with those that the graph leads to; None: as the
+                gallery's size suggests.
 
         Raises:
             UserError: nothing is given to search for, a crop or a camera is not in the gallery, a picture
@@ -165,8 +175,9 @@ class Gallery:
                 f"A search returns 1 match or more, skips 0 or more and re-ranks 0 or more; got top = {top}, "
                 f"offset = {offset}, rerank = {rerank}."
             )
-        stored = self._stored(crops)
-        queries = [np.stack([vector for _, vector in stored])] if stored else []
+        rate = self._rate(false_match_rate)
+        stored = self._records(crops, "vector")
+        queries = [np.stack([record.vector for record in stored])] if stored else []  # type: ignore[misc]
         if pictures:
             queries.append(self.embed(pictures))
         if vectors is not None and len(vectors):
@@ -174,140 +185,135 @@ class Gallery:
         if not queries:
             raise UserError("Give a picture, or the id of a stored crop, to search for.")
         query = np.concatenate(queries)
-        self._refuse_unknown_cameras(where)
+        if named := (*where.cameras, *where.not_cameras):
+            refuse_unknown("camera", named, self.values("camera"))
         if other_cameras:
-            own = {crop.camera for crop, _ in stored if crop.camera is not None} | set(cameras)
+            known = (record.payload.get("camera") for record in stored)
+            own = {*cameras, *(camera for camera in known if camera is not None)}
             if not own:
                 raise UserError("Other cameras than which? Say which camera took the picture.")
             where = replace(where, not_cameras=(*where.not_cameras, *own))
         where = replace(where, not_ids=(*where.not_ids, *crops))
-        rate = None if self.about.calibration is None else self._rate(false_match_rate)
-        if rate is None and false_match_rate is not None:
-            raise UserError(
-                f"The gallery {self.place} is not calibrated: it does not know which distance means the same "
-                f"person. Run: resight gallery calibrate --gallery {self.place}"
-            )
+        exact = self._store.count(EVERYTHING) <= self.about.layout.exact_up_to if exact is None else exact
         hits = nearest(self._store, query, where, offset + top, combine=combine, rerank=rerank, exact=exact)
-        likely = [None if rate is None else 1 - hit.record.score <= rate.threshold for hit in hits]
-        matches = tuple(
-            Match(
-                from_payload(hit.record.id, hit.record.payload),
-                hit.record.score,
-                near,
-                hit.query,
-                hit.reranked,
-            )
-            for hit, near in zip(hits, likely, strict=True)
-        )
+        best = max((hit.record.score for hit in hits), default=None)
         searched = self._store.count(where)
         return Found(
-            matches[offset:],
+            tuple(
+                Match(
+                    from_payload(hit.record.id, hit.record.payload),
+                    hit.record.score,
+                    None if rate is None else 1 - hit.record.score <= rate.threshold,
+                    hit.query,
+                    hit.reranked,
+                )
+                for hit in hits[offset:]
+            ),
             offset,
             searched,
             None if rate is None else rate.false_match_rate,
             None if rate is None else rate.threshold,
             None if rate is None else rate.false_match_rate * searched,
-            self._unlike_anything(query, matches, where),
-            len(self) <= EXACT_UP_TO if exact is None else exact,
+            None if best is None else self._unlike_anything(query, best, where, exact),
+            exact,
         )
 
-    def get(self, ids: Sequence[str]) -> list[StoredCrop]:
-        """Return stored crops by their ids.
+    def calibrate(
+        self,
+        labelled: "Embedded | None" = None,
+        *,
+        origin: str = "labelled crops of the gallery",
+        false_match_rate: float = USUAL_FALSE_MATCH_RATE,
+    ) -> None:
+        """Measure which distance means the same person, and keep it in ``about.calibration``.
+
+        Args:
+            labelled: features of this gallery's model with persons and, if known, cameras; by default those
+                crops of the gallery that somebody labelled.
+            origin: where these are from.
+            false_match_rate: at which the thresholds are checked on other persons.
 
         Raises:
-            UserError: one of them is not in the gallery.
+            UserError: nothing is labelled, too few crops are, or the features are of another width.
         """
-        records = self._store.get(ids)
-        for identity in ids:
-            if identity not in records:
-                raise UserError(f"No crop in the gallery has the id '{identity}'.")
-        return [from_payload(identity, records[identity].payload) for identity in ids]
+        from resight.gallery.calibrating import labelled_crops, measure
 
-    def picture(self, identity: str) -> bytes:
-        """Return the JPEG file of a stored crop.
+        crops = labelled_crops(self._store) if labelled is None else labelled
+        if crops.features.shape[1] != self.about.model.width:
+            raise UserError(
+                f"The gallery's vectors are of {self.about.model.width} numbers, these of "
+                f"{crops.features.shape[1]}: they are of another model."
+            )
+        self._tell(calibration=measure(crops, origin, false_match_rate))
+
+    def compact(self) -> None:
+        """Put the store in order: build graphs, give room back, measure what is usual."""
+        from resight.gallery.calibrating import usual_nearest
+
+        self._store.compact()
+        exact = self._store.count(EVERYTHING) <= self.about.layout.exact_up_to
+        self._tell(usual_nearest=usual_nearest(self._store, exact))
+
+    def reembed(
+        self,
+        model: "Network | Embedder",
+        device: str = "auto",
+        done: Callable[[int], None] = lambda crops: None,
+    ) -> int:
+        """Describe all crops by another model, and return how many that took.
+
+        Killed at any time, the gallery is what it was, and the next call with that model goes on. At the end
+        it is of the new model, at once; what was calibrated has to be calibrated again.
+
+        Args:
+            model: the new one.
+            device: that a network computes on.
+            done: is told how many crops were looked at.
 
         Raises:
-            UserError: it is not in the gallery.
+            UserError: the gallery is of that model already, or the disk is full.
         """
-        records = self._store.get([identity], "picture")
-        if identity not in records:
-            raise UserError(f"No crop in the gallery has the id '{identity}'.")
-        return from_text(records[identity].payload[PICTURE])
+        from resight.gallery.reembedding import next_name, reembed_crops, refuse_same
 
-    def page(
-        self, where: Filter = EVERYTHING, top: int = 100, after: str | None = None
-    ) -> tuple[list[StoredCrop], str | None]:
-        """Return stored crops in the order of their ids, and what to give as ``after`` for the next ones."""
-        records, following = self._store.page(where, top, after)
-        return [from_payload(record.id, record.payload) for record in records], following
-
-    def __len__(self) -> int:
-        return self._store.count(EVERYTHING)
-
-    def count(self, where: Filter = EVERYTHING) -> int:
-        """Return how many crops fit."""
-        return self._store.count(where)
-
-    def values(
-        self, field: Literal["camera", "source", "person", "tags"], where: Filter = EVERYTHING
-    ) -> dict[str, int]:
-        """Return how many of the crops that fit have each camera, source, person or tag."""
-        return self._store.values(field, where)
-
-    def times(self, where: Filter = EVERYTHING) -> tuple[datetime, datetime] | None:
-        """Return when the first and the last of the crops that fit were taken; None if no time is known."""
-        ends = self._store.ends(where, "time")
-        return (
-            None
-            if ends is None
-            else (datetime.fromtimestamp(ends[0], UTC), datetime.fromtimestamp(ends[1], UTC))
+        embedder = _embedder(model, device)
+        assert embedder is not None
+        refuse_same(embedder.fingerprint, self.about.model.fingerprint, self.place)
+        begun = self.about.reembedding
+        if begun is None or begun.model.fingerprint != embedder.fingerprint or self._pending is None:
+            if self._pending is not None:
+                self._pending.close()
+            name = next_name(self.about.store)
+            self._tell(reembedding=Reembedding(model=model_name(embedder), store=name))
+            layout = replace(self.about.layout, width=embedder.width)
+            self._pending = self._home.make_store(name, layout)
+        assert self.about.reembedding is not None
+        count = reembed_crops(self._store, self._pending, embedder, done)
+        old, self._store, self._pending = (self.about.store, self._store), self._pending, None
+        self._tell(
+            model=model_name(embedder),
+            store=self.about.reembedding.store,
+            calibration=None,
+            usual_nearest=None,
+            reembedding=None,
         )
-
-    def label(self, ids: Sequence[str], person: str | None) -> None:
-        """Say which person crops show; None takes back what was said.
-
-        Raises:
-            UserError: a crop is not in the gallery.
-        """
-        self.get(ids)
-        self._store.change(ids, {"person": person})
-
-    def tag(self, ids: Sequence[str], tags: Sequence[str]) -> None:
-        """Give crops these tags in place of those that they have.
-
-        Raises:
-            UserError: a crop is not in the gallery.
-        """
-        self.get(ids)
-        self._store.change(ids, {"tags": list(dict.fromkeys(tags))})
-
-    def forget(self, where: Filter) -> int:
-        """Delete the crops that fit, pictures and all, and return how many.
-
-        Raises:
-            UserError: the filter says nothing, which would delete all.
-        """
-        if where == EVERYTHING:
-            raise UserError("Say which crops to forget. To forget all, delete the gallery.")
-        count = self._store.count(where)
-        if count:
-            self._store.delete(where)
+        self._embedder = embedder
+        old[1].close()
+        self._home.drop_store(old[0])
         return count
 
-    def forget_expired(self) -> int:
-        """Delete the crops that are older than the gallery keeps them, and return how many."""
-        days = self.about.forget_after_days
-        return 0 if days is None else self.forget(Filter(kept_since=now().timestamp() - days * DAY))
+    def export(
+        self, folder: Path, where: Filter = EVERYTHING, done: Callable[[int], None] = lambda crops: None
+    ) -> int:
+        """Write features, labels and pictures of the crops that fit to a new folder; see ``exporting``."""
+        from resight.gallery.exporting import export_crops
 
-    def keep_for(self, days: float | None) -> None:
-        """Set for how many days crops are kept; None keeps them. It holds from the next time on."""
-        if days is not None and not days > 0:
-            raise UserError(f"Crops are kept for more than 0 days; got {days}.")
-        self._tell(forget_after_days=days)
+        return export_crops(self._store, self.about, folder, where, done)
 
     def close(self) -> None:
-        """Write what is left, and let others at the gallery."""
-        self._store.close()
+        """Write what is left to the disk, and let others at the gallery."""
+        for store in self._stores():
+            store.flush()
+            store.close()
         self._home.close()
 
     def __enter__(self) -> "Gallery":
@@ -318,25 +324,10 @@ class Gallery:
     ) -> None:
         self.close()
 
-    def _tell(self, **changes: object) -> None:
-        self.about = self.about.model_copy(update=changes)
-        self._home.write(self.about.model_dump_json(indent=2))
-
     def _need_model(self) -> Embedder:
         if self._embedder is None:
-            raise UserError(f"To read pictures, the gallery needs its model: {_told(self.about.model)}.")
+            raise UserError(f"To read pictures, the gallery needs its model: {self.about.model.told()}.")
         return self._embedder
-
-    def _stored(self, ids: Sequence[str]) -> list[tuple[StoredCrop, Vectors]]:
-        records = self._store.get(ids, "vector")
-        found = []
-        for identity in ids:
-            if identity not in records:
-                raise UserError(f"No crop in the gallery has the id '{identity}'.")
-            record = records[identity]
-            assert record.vector is not None
-            found.append((from_payload(identity, record.payload), record.vector))
-        return found
 
     def _checked(self, vectors: Vectors) -> Vectors:
         if vectors.ndim != 2 or vectors.shape[1] != self.about.model.width:
@@ -346,25 +337,24 @@ class Gallery:
             )
         return unit(vectors)
 
-    def _refuse_unknown_cameras(self, where: Filter) -> None:
-        if named := (*where.cameras, *where.not_cameras):
-            refuse_unknown("camera", named, self.values("camera"))
-
-    def _rate(self, wished: float | None) -> Rate:
+    def _rate(self, wished: float | None) -> Rate | None:
         calibration = self.about.calibration
-        assert calibration is not None
-        if wished is not None:
-            return calibration.at(wished)
-        return calibration.at(max(USUAL_FALSE_MATCH_RATE, calibration.rates[0].false_match_rate))
-
-    def _unlike_anything(self, query: Vectors, matches: Sequence[Match], where: Filter) -> bool | None:
-        usual = self.about.usual_nearest
-        if usual is None or not matches:
+        if calibration is not None:
+            usual = max(USUAL_FALSE_MATCH_RATE, calibration.rates[0].false_match_rate)
+            return calibration.at(usual if wished is None else wished)
+        if wished is None:
             return None
-        best = max(match.score for match in matches)
-        if 1 - best > usual and where != EVERYTHING:  # a filter may have left out what it is like
-            best = max(hits[0].score for hits in self._store.search(query, EVERYTHING, 1) if hits)
-        return 1 - best > usual
+        raise UserError(
+            f"The gallery {self.place} is not calibrated: it does not know which distance means the same "
+            f"person. Run: resight gallery calibrate --gallery {self.place}"
+        )
+
+    def _unlike_anything(self, query: Vectors, best: float, where: Filter, exact: bool) -> bool | None:
+        usual = self.about.usual_nearest
+        if usual is not None and 1 - best > usual and where != EVERYTHING:
+            # the filter may have left out what it is like
+            best = max(hits[0].score for hits in self._store.search(query, EVERYTHING, 1, exact=exact))
+        return None if usual is None else 1 - best > usual
 
 
 def _embedder(model: "Network | Embedder | None", device: str) -> Embedder | None:
@@ -373,27 +363,3 @@ def _embedder(model: "Network | Embedder | None", device: str) -> Embedder | Non
     from resight.models.network import Network
 
     return NetworkEmbedder(model, device=device) if isinstance(model, Network) else model
-
-
-def _name(embedder: Embedder) -> ModelName:
-    return ModelName(
-        fingerprint=embedder.fingerprint, name=embedder.name, width=embedder.width, weights=embedder.weights
-    )
-
-
-def _layout(about: About) -> Layout:
-    return Layout(about.model.width, about.storage, about.shards, about.replicas)
-
-
-def _told(model: ModelName) -> str:
-    where = "" if model.weights is None else f", loaded from {model.weights}"
-    return f"{model.name} with the fingerprint {model.fingerprint[:12]}{where}"
-
-
-def _refuse_other_model(place: str, needed: ModelName, given: Embedder) -> None:
-    if given.fingerprint != needed.fingerprint:
-        raise UserError(
-            f"The gallery {place} holds vectors of another model, which cannot be compared. It needs "
-            f"{_told(needed)}; got {_told(_name(given))}. Give that model, or change the gallery to "
-            f"this one: resight gallery reembed --gallery {place} --model RUN"
-        )

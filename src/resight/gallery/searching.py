@@ -96,7 +96,7 @@ def nearest(
     *,
     combine: Combine,
     rerank: int,
-    exact: bool | None,
+    exact: bool,
 ) -> list[Hit]:
     """Return the nearest records of one or several vectors [Q, D] of one person, nearest first.
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.gallery.crops import Filter
+from resight.gallery.crops import KEY, Filter, camera_key
 
 Storage = Literal["float32", "float16", "int8"]
 Vectors = NDArray[np.float32]
@@ -22,8 +22,8 @@ NUMBERS = ("time", "since")
 PICTURE = "picture"
 """Field of the JPEG file, in base64: read only where it is asked for."""
 
-EXACT_UP_TO = 100_000
-"""Crops that are compared one by one; a larger gallery is searched by its HNSW graph."""
+EXACT_NUMBERS = 150_000_000
+"""Numbers that are compared one by one, in about 20 ms on one core; a larger gallery has an HNSW graph."""
 
 GRAPH_EDGES, GRAPH_EFFORT, SEARCH_EFFORT = 16, 128, 128
 """HNSW's m, ef_construct and ef."""
@@ -53,26 +53,33 @@ class Layout:
     Attributes:
         width: numbers a vector.
         storage: type that they are kept in.
+        graph_from: crops from which on a graph is built; by default as many as make ``EXACT_NUMBERS``.
         shards, replicas: of a cluster: machines that share the crops, and copies of each.
     """
 
     width: int
     storage: Storage = "float32"
+    graph_from: int | None = None
     shards: int = 1
     replicas: int = 1
+
+    @property
+    def exact_up_to(self) -> int:
+        """Crops up to which there is no graph."""
+        return EXACT_NUMBERS // self.width if self.graph_from is None else self.graph_from
 
 
 class Store(Protocol):
     """Keeps records of unit vectors; every method may raise ``UserError`` for what a user can mend."""
 
     def put(self, records: Sequence[Record]) -> None:
-        """Add records, or replace those of the same ids; when it returns, they survive a crash."""
+        """Add records, or replace those of the same ids; then the death of this process cannot harm them."""
 
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
         """Return those records that are there, by id, with the parts asked for."""
 
     def search(
-        self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool | None = None
+        self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool = True
     ) -> list[list[Record]]:
         """Return, for each of the vectors [Q, D], the nearest records, nearest first.
 
@@ -81,8 +88,7 @@ class Store(Protocol):
             where: which records to look at.
             limit: how many to return.
             parts: to return with each.
-            exact: compare with every record; False: use the graph where there is one; None: as the size of
-                the store suggests.
+            exact: compare with every record, not only with those that the graph leads to.
         """
 
     def scan(self, where: Filter, *parts: Part, batch: int = 256) -> Iterator[list[Record]]:
@@ -105,6 +111,9 @@ class Store(Protocol):
 
     def delete(self, where: Filter) -> None:
         """Delete the records that fit."""
+
+    def flush(self) -> None:
+        """Write everything to the disk, so that it also survives a power failure."""
 
     def compact(self) -> None:
         """Build graphs, give room of deleted records back; on a cluster this goes on by itself."""
@@ -133,6 +142,9 @@ class Home(Protocol):
     def open_store(self, name: str) -> Store:
         """Open a store that is there."""
 
+    def stores(self) -> set[str]:
+        """Return the names of the stores that are there, whole."""
+
     def drop_store(self, name: str) -> None:
         """Delete a store, if it is there."""
 
@@ -149,7 +161,7 @@ def conditions(where: Filter) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ..
     must: list[tuple[Any, ...]] = [
         ("any", field, list(values))
         for field, values in (
-            ("camera", where.cameras),
+            (KEY, [camera_key(camera) for camera in where.cameras]),
             ("person", where.persons),
             ("source", where.sources),
         )
@@ -165,7 +177,7 @@ def conditions(where: Filter) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ..
         must.append(("ids", list(where.ids)))
     must_not: list[tuple[Any, ...]] = []
     if where.not_cameras:
-        must_not.append(("any", "camera", list(where.not_cameras)))
+        must_not.append(("any", KEY, [camera_key(camera) for camera in where.not_cameras]))
     if where.labelled:
         must_not.append(("empty", "person"))
     if where.not_ids:

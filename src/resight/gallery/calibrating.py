@@ -1,0 +1,138 @@
+"""Which distance means the same person: thresholds measured on labelled crops."""
+
+import numpy as np
+import torch
+
+from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
+from resight.errors import UserError
+from resight.evaluation.embedded import Embedded
+from resight.evaluation.verification import Verification, calibrate, verify
+from resight.gallery.about import Calibration, Rate, now
+from resight.gallery.crops import Filter
+from resight.gallery.store import Store, Vectors
+
+QUERIES = 4000
+"""Crops, drawn at random, that are compared with all others."""
+
+LABELLED = Filter(labelled=True)
+
+
+def labelled_crops(store: Store) -> Embedded:
+    """Return the labelled crops of a store, persons and cameras numbered.
+
+    Raises:
+        UserError: there are none.
+    """
+    vectors: list[Vectors | None] = []
+    persons: list[str] = []
+    cameras: list[str | None] = []
+    for records in store.scan(LABELLED, "vector"):
+        vectors += [record.vector for record in records]
+        persons += [record.payload["person"] for record in records]
+        cameras += [record.payload.get("camera") for record in records]
+    if not vectors:
+        raise UserError(
+            "Nobody has said of any crop in the gallery which person it shows, so it cannot be calibrated "
+            "from these. Add labelled crops, or calibrate with features of others: --features FOLDER"
+        )
+    people = {name: number for number, name in enumerate(dict.fromkeys(persons), 1)}
+    places = {name: number for number, name in enumerate(dict.fromkeys(cameras))}
+    return Embedded(
+        torch.from_numpy(np.stack(vectors)),  # type: ignore[arg-type]
+        torch.tensor([people[name] for name in persons]),
+        None if None in places else torch.tensor([places[name] for name in cameras]),
+    )
+
+
+def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibration:
+    """Measure thresholds on labelled crops, each compared with all others.
+
+    Pairs of one person under one camera are left out, if any person was seen by two cameras: they are easier
+    than what a search is for.
+
+    Args:
+        crops: with persons.
+        origin: where they are from.
+        false_match_rate: of the check; a higher one is taken where so few crops could not tell it.
+
+    Raises:
+        UserError: there are no two crops of one person, or no two persons.
+    """
+    crops = Embedded(crops.features, crops.persons, crops.cameras, torch.arange(len(crops)))
+    rows = torch.randperm(len(crops), generator=torch.Generator().manual_seed(0))[:QUERIES].sort().values
+    queries, protocol = crops.take(rows), Protocol() if _seen_twice(crops) else EVERY_OTHER_IMAGE
+    found = verify(queries, crops, protocol)
+    rates = _table(found)
+    wished = max(false_match_rate, 20 / int(found.different.sum()))  # a half has a quarter of the pairs
+    if wished > 0.2 or not rates:
+        raise UserError(
+            f"{len(crops):,} labelled crops make {int(found.different.sum()):,} pairs of two persons, too "
+            "few to tell false-match rates. Label more."
+        )
+    check = calibrate(queries, crops, protocol, false_match_rate=wished).checked
+    return Calibration(
+        rates=rates,
+        wished=wished,
+        checked=Rate(
+            threshold=check.threshold,
+            false_match_rate=check.false_match_rate,
+            matches_found=1 - check.false_non_match_rate,
+        ),
+        crops=len(crops),
+        persons=len(crops.persons.unique()),
+        origin=origin,
+        made=now(),
+    )
+
+
+def _table(found: Verification) -> tuple[Rate, ...]:
+    """Return ten thresholds a decade of the false-match rate, as far down as so many pairs can tell."""
+    pairs, none = int(found.different.sum()), int(found.different[0])
+    rates = (10 ** (step / 10) for step in range(-60, -2))
+    points = [found.threshold(rate) for rate in rates if rate * pairs >= 1 and none <= rate * pairs]
+    distinct = {point.threshold: point for point in points}
+    return tuple(
+        Rate(
+            threshold=point.threshold,
+            false_match_rate=point.false_match_rate,
+            matches_found=1 - point.false_non_match_rate,
+        )
+        for point in distinct.values()
+    )
+
+
+def _seen_twice(crops: Embedded) -> bool:
+    """Tell whether any person was seen by two cameras."""
+    if crops.cameras is None:
+        return False
+    people = crops.persons[crops.persons > 0]
+    pairs = torch.stack((crops.persons, crops.cameras))[:, crops.persons > 0].unique(dim=1)
+    return bool(pairs.shape[1] > len(people.unique()))
+
+
+def usual_nearest(store: Store, exact: bool, sample: int = 200) -> float | None:
+    """Return the distance within which 99 of 100 crops have another one of another camera.
+
+    Where cameras are not known, any other crop counts. A picture further than that from everything is like
+    nothing in the gallery: it may show no person. None for a gallery too small to tell.
+
+    Args:
+        store: of the crops.
+        exact: see ``Store.search``.
+        sample: crops to look at, spread over the ids, which are random.
+    """
+    records, _ = store.page(Filter(), sample)
+    if len(records) < sample:
+        return None
+    found = []
+    chosen = store.get([record.id for record in records], "vector")
+    for record in chosen.values():
+        assert record.vector is not None
+        camera = record.payload.get("camera")
+        where = Filter(not_ids=(record.id,), not_cameras=() if camera is None else (camera,))
+        nearest = store.search(record.vector[None], where, 1, exact=exact)[0]
+        nearest = (
+            nearest or store.search(record.vector[None], Filter(not_ids=(record.id,)), 1, exact=exact)[0]
+        )
+        found += [1 - one.score for one in nearest]
+    return float(np.quantile(found, 0.99))

@@ -1,0 +1,92 @@
+"""Exporting: features, labels, pictures and all that is known of crops, as files that anything reads."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.gallery.about import About
+from resight.gallery.crops import Filter, from_payload
+from resight.gallery.pictures import from_text
+from resight.gallery.store import PICTURE, Store
+
+
+def export_crops(
+    store: Store, about: About, folder: Path, where: Filter, done: Callable[[int], None] = lambda crops: None
+) -> int:
+    """Write the crops that fit to a new folder, and return how many.
+
+    It holds ``features.npy`` float32 [N, D], ``persons.npy`` int64 [N] (0 where nobody said who it is),
+    ``cameras.npy`` int64 [N] if the camera of each is known, ``names.json`` and ``cameras.json`` (number ->
+    name), ``crops.jsonl`` (a line a crop with all that is known), ``paths.jsonl`` and ``pictures/ID.jpg``;
+    and ``info.json``, written last. 'resight score' reads it.
+
+    Raises:
+        UserError: nothing fits, the folder holds files, or the disk is full.
+    """
+    rows = store.count(where)
+    if not rows:
+        raise UserError("No crop in the gallery fits what is to be exported.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there already. Name a new folder to export to.")
+    try:
+        return _write(store, about, folder, where, rows, done)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {folder}: {error.strerror or error}. Free some space or choose another folder, "
+            "delete what was written, and run the command again."
+        ) from error
+
+
+def _write(
+    store: Store, about: About, folder: Path, where: Filter, rows: int, done: Callable[[int], None]
+) -> int:
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    width = about.model.width
+    people: dict[str, int] = {}
+    places: dict[str | None, int] = {}
+    persons, cameras = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    row = 0
+    with (
+        (folder / "features.npy").open("wb") as features,
+        (folder / "crops.jsonl").open("w", encoding="utf-8") as lines,
+        (folder / "paths.jsonl").open("w", encoding="utf-8") as paths,
+    ):
+        header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+        np.lib.format.write_array_header_1_0(features, header)
+        for records in store.scan(where, "picture", "vector"):
+            for record in records:
+                if row == rows:
+                    raise UserError("Crops were added while they were exported. Run the command again.")
+                crop = from_payload(record.id, record.payload)
+                assert record.vector is not None
+                features.write(record.vector.astype("<f4").tobytes())
+                path = pictures / f"{record.id}.jpg"
+                path.write_bytes(from_text(record.payload[PICTURE]))
+                lines.write(json.dumps(crop.as_dict(), ensure_ascii=False) + "\n")
+                paths.write(json.dumps(f"pictures/{path.name}") + "\n")
+                if crop.person is not None:
+                    persons[row] = people.setdefault(crop.person, len(people) + 1)
+                cameras[row] = places.setdefault(crop.camera, len(places))
+                row += 1
+            done(len(records))
+    if row != rows:
+        raise UserError("Crops were forgotten while they were exported. Run the command again.")
+    np.save(folder / "persons.npy", persons)
+    if None not in places:
+        np.save(folder / "cameras.npy", cameras)
+    _write_json(folder / "names.json", {str(number): name for name, number in people.items()})
+    _write_json(folder / "cameras.json", {str(number): name for name, number in places.items()})
+    info = {"format": 1, "rows": rows, "dtype": "float32", "source": "gallery", **about.model.model_dump()}
+    _write_json(folder / "info.json", info)
+    return rows
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

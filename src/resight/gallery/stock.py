@@ -1,0 +1,146 @@
+"""What is in a gallery: looked at, counted, labelled, forgotten."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from resight.errors import UserError
+from resight.gallery.about import About, now
+from resight.gallery.crops import Filter, StoredCrop, from_payload
+from resight.gallery.pictures import from_text
+from resight.gallery.store import PICTURE, Home, Record, Store
+
+DAY = 86400.0
+EVERYTHING = Filter()
+Field = Literal["camera", "source", "person", "tags"]
+
+
+class Stock:
+    """The crops of a gallery, without a model.
+
+    Attributes:
+        about: what the gallery says about itself.
+    """
+
+    def __init__(self, home: Home, about: About, store: Store, pending: Store | None) -> None:
+        self.about = about
+        self._home, self._store = home, store
+        self._pending = pending  # being filled by a re-embedding, and changed as the store is
+
+    @property
+    def place(self) -> str:
+        """Folder or address."""
+        return self._home.place
+
+    def __len__(self) -> int:
+        return self._store.count(EVERYTHING)
+
+    def count(self, where: Filter = EVERYTHING) -> int:
+        """Return how many crops fit."""
+        return self._store.count(where)
+
+    def values(self, field: Field, where: Filter = EVERYTHING) -> dict[str, int]:
+        """Return how many of the crops that fit have each camera, source, person or tag."""
+        return self._store.values(field, where)
+
+    def times(self, where: Filter = EVERYTHING) -> tuple[datetime, datetime] | None:
+        """Return when the first and the last crop that fit were taken; None where no time is known."""
+        ends = self._store.ends(where, "time")
+        if ends is None:
+            return None
+        return datetime.fromtimestamp(ends[0], UTC), datetime.fromtimestamp(ends[1], UTC)
+
+    def facts(self) -> dict[str, int]:
+        """Return how many crops the graph covers (``indexed``), and in how many ``segments`` all lie."""
+        return self._store.facts()
+
+    def get(self, ids: Sequence[str]) -> list[StoredCrop]:
+        """Return stored crops by their ids.
+
+        Raises:
+            UserError: one of them is not in the gallery.
+        """
+        return [from_payload(record.id, record.payload) for record in self._records(ids)]
+
+    def picture(self, identity: str) -> bytes:
+        """Return the JPEG file of a stored crop.
+
+        Raises:
+            UserError: it is not in the gallery.
+        """
+        return from_text(self._records([identity], "picture")[0].payload[PICTURE])
+
+    def page(
+        self, where: Filter = EVERYTHING, top: int = 100, after: str | None = None
+    ) -> tuple[list[StoredCrop], str | None]:
+        """Return stored crops in the order of their ids, and what to give as ``after`` for the next ones."""
+        records, following = self._store.page(where, top, after)
+        return [from_payload(record.id, record.payload) for record in records], following
+
+    def label(self, ids: Sequence[str], person: str | None) -> None:
+        """Say which person crops show; None takes back what was said.
+
+        Raises:
+            UserError: a crop is not in the gallery.
+        """
+        self._change(ids, {"person": person})
+
+    def tag(self, ids: Sequence[str], tags: Sequence[str]) -> None:
+        """Give crops these tags in place of those that they have.
+
+        Raises:
+            UserError: a crop is not in the gallery.
+        """
+        self._change(ids, {"tags": list(dict.fromkeys(tags))})
+
+    def forget(self, where: Filter) -> int:
+        """Delete the crops that fit, pictures and all, and return how many.
+
+        Raises:
+            UserError: the filter says nothing, which would delete all.
+        """
+        if where == EVERYTHING:
+            raise UserError("Say which crops to forget. To forget all, delete the gallery.")
+        count = self._store.count(where)
+        for store in self._stores():
+            if store.count(where):
+                store.delete(where)
+        return count
+
+    def forget_expired(self) -> int:
+        """Delete the crops that are older than the gallery keeps them, and return how many.
+
+        What counts is when a picture was taken; when it was added, where that is not known.
+        """
+        days = self.about.forget_after_days
+        return 0 if days is None else self.forget(Filter(kept_since=now().timestamp() - days * DAY))
+
+    def keep_for(self, days: float | None) -> None:
+        """Set for how many days crops are kept from now on; None keeps them for good.
+
+        Raises:
+            UserError: that is not more than 0 days.
+        """
+        if days is not None and not days > 0:
+            raise UserError(f"Crops are kept for more than 0 days; got {days}.")
+        self._tell(forget_after_days=days)
+
+    def _stores(self) -> list[Store]:
+        return [self._store] if self._pending is None else [self._store, self._pending]
+
+    def _records(self, ids: Sequence[str], *parts: Literal["picture", "vector"]) -> list[Record]:
+        found = self._store.get(ids, *parts)
+        for identity in ids:
+            if identity not in found:
+                raise UserError(f"No crop in the gallery has the id '{identity}'.")
+        return [found[identity] for identity in ids]
+
+    def _change(self, ids: Sequence[str], fields: dict[str, Any]) -> None:
+        self._records(ids)
+        for store in self._stores():
+            if there := list(store.get(ids)):
+                store.change(there, fields)
+
+    def _tell(self, **changes: object) -> None:
+        self.about = self.about.model_copy(update=changes)
+        self._home.write(self.about.model_dump_json(indent=2))
