@@ -47,11 +47,12 @@ def rates(stage: Stage, *epochs: float) -> list[float]:
 
 def test_every_recipe_of_a_method_has_a_fast_sibling() -> None:
     methods = ["sal", "sona-2", "sona-3", "sona-23", "sharp", "sn", "softmax", "triplet", "softmax-triplet"]
+    methods.append("sal-cifar")
     assert {*methods, *(f"{name}-fast" for name in methods)} <= {*recipe_files()}
     for name in FAST:
         recipe = load_recipe(name)
         assert recipe.pretrained is None, "minutes on a CPU, and nothing to download"
-        assert recipe.model.settings["input_size"] in ([96, 48], [160, 64])
+        assert recipe.model.settings["input_size"] in ([96, 48], [160, 64], [32, 32])
         assert recipe.model.settings.get("trunk", {"depth": 18})["depth"] == 18
         assert recipe.epochs <= 20
         if name.removesuffix("-fast") in methods:
@@ -86,6 +87,39 @@ def test_sal_is_trained_as_its_section_4_1_says() -> None:
         "normalise": False,
         "branches": None,
     }
+
+
+PLAIN = ("model.dilated=false", "model.stage6=false", "stages.0.objective=[{term: cross-entropy}]")
+TABLE_4 = {
+    "ResNet50(Soft)": PLAIN,
+    "ResNet50(Soft+DIL+SAC)": (),
+    "ResNet101(Soft)": (*PLAIN, "model.trunk.depth=101"),
+}
+"""Rows of SAL's Table 4 as overrides of its recipe, which docs/methods/sal.md gives."""
+
+
+@pytest.mark.parametrize("row", TABLE_4)
+def test_sal_on_cifar_100_has_the_rows_of_its_table_4(row: str) -> None:
+    recipe = load_recipe("sal-cifar", TABLE_4[row])
+    settings = recipe.model.settings
+    dilated = row == "ResNet50(Soft+DIL+SAC)"
+    assert recipe.model.name == "sal"
+    assert (settings["trunk"]["depth"], settings["trunk"]["stem"]) == (101 if "101" in row else 50, "cifar")
+    assert (settings["dilated"], settings["stage6"], settings["multi"]) == (dilated, dilated, False)
+    assert (settings["head"], settings["feature_size"]) == ("fc", 1024)
+    assert settings["input_size"] == [32, 32]
+    assert recipe.pretrained is None
+    (stage,) = recipe.stages
+    assert terms(stage) == [("cross-entropy", 1), *([("self-attention", 1)] if dilated else [])]
+    assert settings_of(stage, "cross-entropy") == CROSS_ENTROPY
+    if dilated:
+        assert settings_of(stage, "self-attention") == {"maps": ["layer3", "layer4", "layer5"]}
+    assert named(stage.sampler) == ("random", {"batch_size": 128, "drop_last": False})
+    assert named(stage.optimizer) == ("sgd", {"lr": 0.1, **SGD})
+    at = {0: 0.1, 99.9: 0.1, 100: 0.01, 149.9: 0.01, 150: 1e-3, 199.9: 1e-3}
+    assert rates(stage, *at) == pytest.approx(list(at.values()))
+    assert stage.epochs == 200
+    assert [named(item) for item in stage.augment] == [MIRROR, ("pad-and-crop", {"padding": 4})]
 
 
 @pytest.mark.parametrize("name", ["softmax", "softmax-triplet"])
