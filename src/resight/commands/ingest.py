@@ -222,17 +222,13 @@ def _print(source: "Source", camera: str, gallery: str, outcome: "Outcome", json
         print_json(place | known | {"frames_per_second": round(outcome.frames_per_second, 2)})
         return
     print_table(
-        ["Camera", "Frames", "Boxes", "Tracks", "Crops", "From", "To", "Frames/s"],
+        ["Camera", "Frames", "Boxes", "Tracks", "Crops", "Frames/s"],
         [
             [
                 camera,
-                f"{counts.frames:,}",
-                f"{counts.boxes:,}",
-                f"{counts.tracks:,}",
-                f"{counts.crops:,}",
-                first or "-",
-                last or "-",
+                *(f"{number:,}" for number in (counts.frames, counts.boxes, counts.tracks, counts.crops)),
                 f"{outcome.frames_per_second:.1f}",
             ]
         ],
     )
+    print(f"From {first} to {last}.")

@@ -94,6 +94,7 @@ class Detector:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting cores help others
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [each for each in wanted if each in onnxruntime.get_available_providers()]
         try:

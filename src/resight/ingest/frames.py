@@ -94,11 +94,9 @@ class FrameFolder:
         self._times: list[float] | None = None
         if start is None and rate is None and None not in named:
             self._times = [time for time in named if time is not None]
-            self.start = Start(self._times[0], "the frames' names")
-        elif start is None and (told := time_in_name(folder.resolve().name)) is not None:
-            self.start = Start(told, "the folder's name")
+            self.start = Start(self._times[0], "its frames' names")
         else:
-            self.start = start_of(self._paths[0], start, None, None)
+            self.start = start_of(folder.resolve().name, start, None, self._paths[0].stat().st_mtime)
         names = "\n".join(path.name for path in self._paths)
         self.identity = {"frames": len(self._paths), "names": zlib.adler32(names.encode())}
 

@@ -74,11 +74,13 @@ class Journal:
         self.path = folder / f"{digest}.npz"
 
     def read(self) -> Entry | None:
-        """Return the last entry, or None if there is none.
+        """Return the last entry, or None if there is none; what a kill left half-written is removed.
 
         Raises:
             UserError: the file is damaged, or another version wrote it.
         """
+        for unfinished in self.path.parent.glob(f".{self.path.name}.*"):
+            unfinished.unlink()
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
                 head = json.loads(arrays["head"].tobytes())

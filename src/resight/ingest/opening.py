@@ -6,7 +6,7 @@ from resight.data.images import IMAGE_SUFFIXES
 from resight.errors import UserError
 from resight.ingest.frames import FrameFolder, Source
 from resight.ingest.stream import PATIENCE, Stream
-from resight.ingest.video import TIMEOUT, Video, is_address, without_password
+from resight.ingest.video import TIMEOUT, Video, is_address, look_at, without_password
 
 
 def open_source(
@@ -34,9 +34,9 @@ def open_source(
     """
     if is_address(place):
         name = without_password(place)
-        video = Video(place, name, start, timeout)
-        if video.duration is not None:
-            return video
+        facts = look_at(place, name, timeout)
+        if facts.duration is not None:
+            return Video(place, name, facts, start, timeout)
         if start is not None:
             raise UserError(
                 f"{name} is live: its frames have the time of this machine's clock. Leave --start out."
@@ -55,4 +55,5 @@ def open_source(
         )
     if path.stat().st_size == 0:
         raise UserError(f"{place} is empty (0 bytes).")
-    return Video(str(path), str(path.resolve()), start, timeout)
+    name = str(path.resolve())
+    return Video(str(path), name, look_at(str(path), name, timeout), start, timeout)

@@ -33,7 +33,7 @@ BORDER = 2.0
 CUT = 0.2
 """What is left of the quality of a crop that is cut off."""
 
-GOOD_ENOUGH = 0.5
+GOOD_ENOUGH = 0.6
 """Crops worse than this share of the track's best are left out, however spread in time."""
 
 
@@ -83,7 +83,7 @@ class Passage:
             self.best[slot] = candidate
 
     def choose(self, number: int) -> list[Candidate]:
-        """Return up to that many crops in the order of time: the best of each equal part of the passage."""
+        """Return up to that many crops in the order of time: the best of each equal part, none twice."""
         if not self.best:
             return []
         candidates = sorted(self.best.values(), key=lambda each: each.time)
@@ -95,7 +95,8 @@ class Passage:
             if place not in chosen or each.quality > chosen[place].quality:
                 chosen[place] = each
         least = GOOD_ENOUGH * max(each.quality for each in candidates)
-        return [each for each in chosen.values() if each.quality >= least]
+        different = {each.pixels.tobytes(): each for each in chosen.values() if each.quality >= least}
+        return list(different.values())
 
 
 class Selection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from resight.errors import UserError
 from resight.ingest.frames import Frame, Position
 from resight.ingest.times import Start
-from resight.ingest.video import INSTALL, TIMEOUT, reason, to_pixels, unreachable
+from resight.ingest.video import INSTALL, OPTIONS, TIMEOUT, reason, to_pixels, unreachable
 from resight.progress import say
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Stream:
     def _read_connection(self, every: int) -> None:
         import av
 
-        options = {"rtsp_transport": "tcp", "fflags": "nobuffer"}  # over UDP, lost packets smear the picture
+        options = OPTIONS["rtsp"] | {"fflags": "nobuffer"}
         with av.open(self._address, options=options, timeout=self._timeout) as container:
             if not container.streams.video:
                 raise EOFError("it has no video, only sound or text")

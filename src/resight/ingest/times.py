@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from resight.errors import UserError
 
@@ -71,19 +70,22 @@ def time_in_name(name: str) -> float | None:
     return None
 
 
-def start_of(path: Path, start: float | None, metadata: str | None, duration: float | None) -> Start:
-    """Return when a recorded file begins.
+def start_of(name: str, start: float | None, metadata: str | None, changed: float | None) -> Start:
+    """Return when a recording begins.
 
     Args:
-        path: the file. start: what the user says, which counts before all else.
+        name: of its file. start: what the user says, which counts before all else.
         metadata: the container's ``creation_time``. It counts after the file's name: cutting or converting a
             recording often sets it to the time of that.
-        duration: seconds. A recording's file was last written when it ended.
+        changed: what the file system suggests, or None.
+
+    Raises:
+        UserError: none of these says it.
     """
     if start is not None:
         return Start(start, "--start")
-    if (named := time_in_name(path.name)) is not None:
-        return Start(named, "the file's name")
+    if (named := time_in_name(name)) is not None:
+        return Start(named, "its name")
     if metadata is not None:
         try:
             moment = datetime.fromisoformat(metadata)
@@ -91,6 +93,7 @@ def start_of(path: Path, start: float | None, metadata: str | None, duration: fl
         except (ValueError, OverflowError):
             seconds = 0.0
         if seconds > 0:  # a clock that is not set says 1904 or 1970
-            return Start(seconds, "the video's metadata")
-    written = path.stat().st_mtime - (duration or 0.0)
-    return Start(max(0.0, written), "the file's time of change (a guess: give --start)", sure=False)
+            return Start(seconds, "its metadata")
+    if changed is None:
+        raise UserError(f"Nobody says when {name} was recorded: give --start 2024-05-31T14:30:00.")
+    return Start(max(0.0, changed), "its file's time of change (a guess: give --start)", sure=False)

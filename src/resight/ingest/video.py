@@ -1,7 +1,9 @@
 """Recorded videos, decoded by PyAV: files, and files behind a web address."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.errors import UserError
-from resight.ingest.frames import Frame, Position
+from resight.ingest.frames import USUAL_RATE, Frame, Position
 from resight.ingest.times import start_of
 
 if TYPE_CHECKING:
@@ -22,40 +24,72 @@ INSTALL = "pip install 'resight[video]'"
 TIMEOUT = 10.0
 """Seconds until a server that does not answer counts as lost."""
 
-RECONNECT = {"reconnect": "1", "reconnect_streamed": "1", "reconnect_delay_max": "30"}
-"""What FFmpeg does when a download breaks off."""
+_OVER_TCP = {"rtsp_transport": "tcp"}  # over UDP, lost packets smear the picture
+_RESUMED = {"reconnect": "1", "reconnect_streamed": "1", "reconnect_delay_max": "30"}
+OPTIONS = {"rtsp": _OVER_TCP, "rtsps": _OVER_TCP, "http": _RESUMED, "https": _RESUMED}
+"""What FFmpeg is told about addresses, by their schemes."""
 
 
-class Video:
-    """A video of a known length.
+@dataclass(frozen=True)
+class Facts:
+    """What a video says about itself.
 
-    Args:
-        place: path or web address. name: what the gallery calls it.
-        start: seconds since 1970 of its first frame; by default what name, metadata or file system say.
+    Attributes:
+        duration: seconds, or None: it is live.
+        frames: how many, as it says itself; 0 where it does not.
+        rate: frames a second.
+        created: its metadata's ``creation_time``.
+    """
+
+    duration: float | None
+    frames: int
+    rate: float
+    created: str | None
+
+
+def look_at(place: str, name: str, timeout: float) -> Facts:
+    """Open a video, or an address, to see what it is.
 
     Raises:
         UserError: PyAV is not installed, or there is no video that can be read.
     """
+    with _opened(place, name, timeout) as (container, stream):
+        rate = stream.average_rate or stream.guessed_rate
+        return Facts(
+            None if container.duration is None else container.duration / 1e6,
+            stream.frames,
+            float(rate) if rate else USUAL_RATE,
+            container.metadata.get("creation_time") or stream.metadata.get("creation_time"),
+        )
+
+
+class Video:
+    """A video that has an end.
+
+    Args:
+        place: path or web address. name: what the gallery calls it. facts: of it.
+        start: seconds since 1970 of its first frame; by default what name, metadata or file system say.
+
+    Raises:
+        UserError: nobody says when it was recorded.
+    """
 
     live = False
 
-    def __init__(self, place: str, name: str, start: float | None = None, timeout: float = TIMEOUT) -> None:
-        self.name, self._place, self._timeout = name, place, timeout
+    def __init__(
+        self, place: str, name: str, facts: Facts, start: float | None = None, timeout: float = TIMEOUT
+    ) -> None:
+        self.name, self._place, self._timeout, self._facts = name, place, timeout, facts
         self.notes: list[str] = []
         self._remote = is_address(place)
-        with self._opened() as (container, stream):
-            self.duration = None if container.duration is None else container.duration / 1e6
-            rate = stream.average_rate or stream.guessed_rate
-            self._rate = float(rate) if rate else 25.0
-            estimate = None if self.duration is None else round(self.duration * self._rate)
-            self.total = stream.frames or estimate or None
-            metadata = container.metadata.get("creation_time") or stream.metadata.get("creation_time")
+        self.total: int | None = facts.frames or round((facts.duration or 0) * facts.rate) or None
         self.identity: dict[str, Any] = {"frames": self.total}
-        path = Path(PurePosixPath(urlsplit(place).path).name if self._remote else place)
+        file, changed = PurePosixPath(urlsplit(place).path).name if self._remote else Path(place).name, None
         if not self._remote:
-            facts = path.stat()
-            self.identity = {"bytes": facts.st_size, "changed": facts.st_mtime_ns}
-        self.start = start_of(path, start, metadata, self.duration)
+            known = Path(place).stat()
+            self.identity = {"bytes": known.st_size, "changed": known.st_mtime_ns}
+            changed = known.st_mtime - (facts.duration or 0.0)  # it was last written when it ended
+        self.start = start_of(file, start, facts.created, changed)
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
         """See ``Source``; a video that breaks off ends there, with a note."""
@@ -69,7 +103,7 @@ class Video:
             )
 
     def _decoded(self, every: int, after: Position | None) -> Iterator[Frame]:
-        with self._opened() as (container, stream):
+        with _opened(self._place, self.name, self._timeout) as (container, stream):
             index = self._seek(container, stream, after)
             if after is not None and index == 0:
                 container.seek(0)
@@ -79,11 +113,13 @@ class Video:
                 if picture is None:
                     damaged += 1
                     continue
-                seconds = index / self._rate if picture.time is None else max(0.0, picture.time - origin)
+                seconds = (
+                    index / self._facts.rate if picture.time is None else max(0.0, picture.time - origin)
+                )
                 if index % every == 0 and (after is None or index > after["index"]):
                     yield Frame(index, self.start.seconds + seconds, to_pixels(picture), picture.pts)
                 index += 1
-        self._tell(damaged, seconds)
+        self._tell(damaged, index, seconds)
 
     def _pictures(self, container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame | None"]:
         """Yield the frames in order; None for a piece that cannot be decoded."""
@@ -130,37 +166,40 @@ class Video:
             pass  # not every container can; going through it from the start always works
         return 0
 
-    def _tell(self, damaged: int, seconds: float) -> None:
+    def _tell(self, damaged: int, frames: int, seconds: float) -> None:
         if damaged:
             self.notes.append(f"{damaged} damaged pieces could not be decoded and were left out.")
-        if self.duration is not None and seconds < 0.95 * self.duration - 2:
-            self.notes.append(
-                f"It ends after {seconds:.0f} s, but says that it is {self.duration:.0f} s long: it was cut."
-            )
+        declared, duration = self._facts.frames, self._facts.duration
+        if frames < 0.95 * declared - 5:
+            self.notes.append(f"It ends after {frames} of {declared} frames: it was cut off.")
+        elif duration is not None and seconds < 0.95 * duration - 2:
+            self.notes.append(f"It ends after {seconds:.0f} of {duration:.0f} s: it was cut off.")
 
-    @contextmanager
-    def _opened(self) -> Iterator[tuple["InputContainer", "VideoStream"]]:
-        try:
-            import av
-        except ImportError:
-            raise UserError(f"Videos need PyAV, which is not installed: {INSTALL}") from None
-        av.logging.set_level(av.logging.PANIC)
-        options = RECONNECT if self._remote else {}
-        try:
-            container = av.open(self._place, options=options, timeout=self._timeout)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            if self._remote:
-                raise UserError(unreachable(self.name, error)) from error
-            raise UserError(
-                f"{self.name} is no video that can be read: {reason(error)}. If it was one, it may have been "
-                "cut off: the index of an MP4 file stands at its end."
-            ) from error
-        with container:
-            if not container.streams.video:
-                raise UserError(f"{self.name} has no video stream, only sound or text.")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            yield container, stream
+
+@contextmanager
+def _opened(place: str, name: str, timeout: float) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+    try:
+        import av
+    except ImportError:
+        raise UserError(f"Videos need PyAV, which is not installed: {INSTALL}") from None
+    av.logging.set_level(av.logging.PANIC)
+    remote, begin = is_address(place), time.monotonic()
+    try:
+        container = av.open(place, options=OPTIONS.get(urlsplit(place).scheme, {}), timeout=timeout)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        if remote:
+            late = time.monotonic() - begin > 0.9 * timeout  # FFmpeg says many things then
+            raise UserError(unreachable(name, TimeoutError() if late else error)) from error
+        raise UserError(
+            f"{name} is no video that can be read: {reason(error)}. If it was one, it may have been cut off: "
+            "the index of an MP4 file stands at its end."
+        ) from error
+    with container:
+        if not container.streams.video:
+            raise UserError(f"{name} has no video stream, only sound or text.")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        yield container, stream
 
 
 def to_pixels(picture: "VideoFrame") -> NDArray[np.uint8]:
@@ -184,7 +223,8 @@ def without_password(address: str) -> str:
 def reason(error: Exception) -> str:
     """Return why FFmpeg failed, without the address (which may hold a password)."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return "no answer in time" if "exit requested" in text.lower() else text.rstrip(".")
+    late = isinstance(error, TimeoutError) or "exit requested" in text.lower()
+    return "no answer in time" if late else text.rstrip(".")
 
 
 def unreachable(name: str, error: Exception) -> str:

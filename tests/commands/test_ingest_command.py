@@ -1,0 +1,143 @@
+"""``resight ingest`` as a user types it: a folder of frames with given boxes into a gallery on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from calling import call, call_json
+from PIL import Image
+
+from resight.errors import UserError
+from resight.gallery.crops import Filter
+from resight.gallery.gallery import Gallery
+from resight.models.network import build_model
+from resight.models.weights import save_weights
+
+FRAMES = 12
+PEOPLE = ((200, 40, 30), (20, 60, 190))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = build_model("han", 5, widths=(16, 16, 16), input_size=(80, 32), feature_size=64)
+    path = tmp_path_factory.mktemp("model") / "weights.safetensors"
+    save_weights(model, path)
+    return path
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """Two persons, a red and a blue one, pass in opposite directions; det.txt and gt.txt beside them."""
+    folder = tmp_path / "lobby_2024-05-31T14-30-00Z"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    found, known = [], []
+    for index in range(FRAMES):
+        pixels = random.integers(90, 130, (160, 240, 3), np.uint8)
+        for person, (colour, left) in enumerate(
+            zip(PEOPLE, (5 + 9 * index, 200 - 9 * index), strict=True), 1
+        ):
+            top = 10 + 60 * (person - 1)
+            noisy = np.array(colour) + random.integers(0, 50, (80, 32, 3))
+            pixels[top : top + 80, left : left + 32] = noisy.clip(0, 255)
+            found.append(f"{index + 1},-1,{left + 1},{top + 1},32,80,0.9,-1,-1,-1")
+            known.append(f"{index + 1},{person + 40},{left + 1},{top + 1},32,80,1,1,1")
+        Image.fromarray(pixels).save(folder / f"{index + 1:06d}.png")
+    (tmp_path / "det.txt").write_text("\n".join(found))
+    (tmp_path / "gt.txt").write_text("\n".join(known))
+    return folder
+
+
+@pytest.mark.parametrize("boxes", ["det.txt", "gt.txt"])
+def test_crops_lie_in_the_gallery_with_camera_time_source_and_box(
+    frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], boxes: str
+) -> None:
+    options = ["--camera", "lobby", "--gallery", tmp_path / "gallery", "--model", weights]
+    options += ["--boxes", tmp_path / boxes, "--fps", 2, "--tag", "visit", "--crops-per-track", 3]
+    result = call_json(capsys, "ingest", frames, *options)
+    assert (result["frames"], result["boxes"], result["tracks"], result["crops"]) == (12, 24, 2, 6)
+    assert (result["camera"], result["source"], result["already"]) == ("lobby", str(frames), False)
+    with Gallery.open(tmp_path / "gallery") as gallery:
+        assert gallery.values("camera") == {"lobby": 6}
+        assert gallery.values("source") == {str(frames): 6}
+        tracks = {"track-41", "track-42"} if boxes == "gt.txt" else {"track-1", "track-2"}
+        assert gallery.values("tags") == {"visit": 6, **dict.fromkeys(tracks, 3)}
+        for track in tracks:
+            crops, _ = gallery.page(Filter(tags=(track,)))
+            tops = {crop.box[1] for crop in crops if crop.box}
+            assert len(tops) == 1
+            for crop in crops:
+                assert crop.box is not None
+                assert crop.time is not None
+                assert crop.size == (80, 32)
+                index = int(crop.name.rpartition(" ")[2])
+                left = 5 + 9 * index if crop.box[1] == 10 else 200 - 9 * index
+                assert crop.box == (left, crop.box[1], 32, 80)
+                assert crop.time.isoformat()[:19] == f"2024-05-31T14:30:{index // 2:02d}"
+
+    again = call_json(capsys, "ingest", frames, *options)
+    assert again["already"]
+    with pytest.raises(UserError, match=r"differently \(every: 1, now 2\)"):
+        call("ingest", frames, *options, "--every", 2)
+    anew = call_json(capsys, "ingest", frames, *options, "--every", 2, "--again")
+    assert anew["frames"] == 6
+    with Gallery.open(tmp_path / "gallery") as gallery:
+        assert len(gallery) == anew["crops"]
+
+
+def test_it_tells_what_it_found_and_where_the_times_come_from(
+    frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [
+        "--camera",
+        "a",
+        "--gallery",
+        tmp_path / "g",
+        "--model",
+        weights,
+        "--boxes",
+        tmp_path / "gt.txt",
+    ]
+    call("ingest", frames, *options)
+    out, error = capsys.readouterr()
+    assert "Tracks" in out
+    assert "by its name" in error
+    call("ingest", frames, *options, "--again", "--min-height", 90)
+    out, error = capsys.readouterr()
+    assert "Forgot 4 crops" in error
+
+
+def test_what_does_not_fit_together_is_refused(frames: Path, weights: Path, tmp_path: Path) -> None:
+    place = ["--camera", "lobby", "--gallery", tmp_path / "g", "--model", weights]
+    boxes = ["--boxes", tmp_path / "det.txt"]
+    for extra, message in (
+        ([], "--detector FILE.onnx or given by --boxes"),
+        ([*boxes, "--detector", "x.onnx"], "name one of the two"),
+        (["--detector", tmp_path / "none.onnx"], "There is no detector file"),
+        ([*boxes, "--every", 0], "--every must be 1 or more; got 0"),
+        ([*boxes, "--crops-per-track", 0], "--crops-per-track must be 1"),
+        ([*boxes, "--min-height", "nan"], "--min-height must be 1"),
+        ([*boxes, "--fps", 0], "--fps must be 0.001"),
+        ([*boxes, "--start", "yesterday"], "'yesterday' is no time"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call("ingest", frames, *place, *extra)
+    assert not (tmp_path / "g").exists()
+    (tmp_path / "bad.txt").write_text("1,-1,1,1,9\n")
+    with pytest.raises(UserError, match="line 1 has 5 columns"):
+        call("ingest", frames, *place, "--boxes", tmp_path / "bad.txt")
+    with pytest.raises(UserError, match="There is no"):
+        call("ingest", tmp_path / "none.mp4", *place, *boxes)
+
+
+def test_boxes_of_another_video_are_doubted(
+    frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "long.txt").write_text("900,-1,1,1,30,80,1\n")
+    options = ["--camera", "a", "--gallery", tmp_path / "g", "--model", weights]
+    call("ingest", frames, *options, "--boxes", tmp_path / "long.txt")
+    error = capsys.readouterr().err
+    assert "has 12 frames. Do they belong together?" in error
+    assert "Nobody was found" in error
