@@ -17,6 +17,7 @@ MAY_USE = {
     "evaluation": {"data"},
     "training": {"data", "people", "models", "losses", "evaluation"},
     "report": {"data", "people", "models", "losses", "evaluation", "training"},
+    "ingest": {"data", "gallery"},
     "recipes": set(),
 }
 
