@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from resight.data.opening import open_benchmark
+    from resight.data.opening import open_benchmark, open_data
     from resight.evaluation.embedded import Embedded
     from resight.evaluation.scores import evaluate
     from resight.models.network import build_model
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "open_benchmark": "resight.data.opening",
+    "open_data": "resight.data.opening",
     "Embedded": "resight.evaluation.embedded",
     "evaluate": "resight.evaluation.scores",
     "build_model": "resight.models.network",
@@ -44,6 +45,7 @@ __all__ = [
     "load_recipe",
     "load_weights",
     "open_benchmark",
+    "open_data",
     "save_weights",
     "train",
 ]
