@@ -19,9 +19,7 @@ app = App(
 )
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
 app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a trained run on a data set.")
-app.command(
-    "resight.commands.summarize:summarize", name="summarize", help="Mean and spread of runs' scores."
-)
+app.command("resight.commands.summarize:summarize", name="summarize", help="Mean and spread of runs' scores.")
 app.command("resight.commands.embed:embed", name="embed", help="Embed crops into a folder of features.")
 app.command("resight.commands.score:score", name="score", help="Score features from any toolkit.")
 app.command(
@@ -34,9 +32,8 @@ app.command(
 app.command(
     "resight.commands.download:download", name="download", help="Download ImageNet weights of a trunk."
 )
-app.command(
-    "resight.commands.ingest:ingest", name="ingest", help="Put the people of a video into a gallery."
-)
+app.command("resight.commands.ingest:ingest", name="ingest", help="Put the people of a video into a gallery.")
+app.command("resight.commands.serve:serve", name="serve", help="Open a gallery's page and JSON API.")
 
 data = App(name="data", help="Look at data sets.", help_format="plaintext")
 data.command(
@@ -47,6 +44,25 @@ data.command(
     "resight.commands.data:split", name="split", help="Write a data set's split and draws to a file."
 )
 app.command(data)
+
+gallery = App(name="gallery", help="Keep crops, and find persons among them.", help_format="plaintext")
+gallery.command("resight.commands.gallery:add", name="add", help="Add crops to a gallery.")
+gallery.command("resight.commands.gallery:search", name="search", help="Find a person by pictures.")
+gallery.command("resight.commands.gallery:info", name="info", help="Tell what is in a gallery.")
+gallery.command(
+    "resight.commands.gallery:forget", name="forget", help="Delete crops; set how long they are kept."
+)
+gallery.command("resight.commands.gallery:export", name="export", help="Write features, labels and pictures.")
+gallery.command("resight.commands.gallery:reembed", name="reembed", help="Change a gallery to another model.")
+gallery.command(
+    "resight.commands.gallery:calibrate",
+    name="calibrate",
+    help="Measure which distance means the same person.",
+)
+gallery.command(
+    "resight.commands.gallery:compact", name="compact", help="Build the search graph, give room back."
+)
+app.command(gallery)
 
 recipe = App(name="recipe", help="Look at recipes.", help_format="plaintext")
 recipe.command("resight.commands.recipe:show", name="show", help="Print a recipe in full.")

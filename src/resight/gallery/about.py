@@ -40,7 +40,7 @@ class Rate(Settings):
 
     Attributes:
         threshold: the distance.
-        false_match_rate: share of the pairs of two persons that are called so.
+        false_match_rate: share of the pairs of two persons that are called so, at most.
         matches_found: share of the pairs of one person that are.
     """
 

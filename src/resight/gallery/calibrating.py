@@ -86,18 +86,16 @@ def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibratio
 
 
 def _table(found: Verification) -> tuple[Rate, ...]:
-    """Return ten thresholds a decade of the false-match rate, as far down as so many pairs can tell."""
+    """Return ten thresholds a decade of the false-match rate, as far down as so many pairs can tell.
+
+    Each has the wished rate, which is not below the measured one.
+    """
     pairs, none = int(found.different.sum()), int(found.different[0])
     rates = (10 ** (step / 10) for step in range(-60, -2))
-    points = [found.threshold(rate) for rate in rates if rate * pairs >= 1 and none <= rate * pairs]
-    distinct = {point.threshold: point for point in points}
+    points = [(rate, found.threshold(rate)) for rate in rates if rate * pairs >= 1 and none <= rate * pairs]
     return tuple(
-        Rate(
-            threshold=point.threshold,
-            false_match_rate=point.false_match_rate,
-            matches_found=1 - point.false_non_match_rate,
-        )
-        for point in distinct.values()
+        Rate(threshold=point.threshold, false_match_rate=rate, matches_found=1 - point.false_non_match_rate)
+        for rate, point in points
     )
 
 

@@ -249,6 +249,9 @@ class Cluster:
         if self._client.collection_exists(self._collection(name)):
             self._client.delete_collection(self._collection(name))
 
+    def size(self) -> None:
+        """Say nothing."""
+
     def close(self) -> None:
         """Close the connection."""
         self._client.close()

@@ -89,6 +89,10 @@ class Folder:
         """Delete a sub-folder."""
         shutil.rmtree(self.path / name, ignore_errors=True)
 
+    def size(self) -> int:
+        """Return the bytes on the disk."""
+        return sum(path.stat().st_blocks * 512 for path in self.path.rglob("*"))
+
     def close(self) -> None:
         """Let go of the lock."""
         os.close(self._lock)

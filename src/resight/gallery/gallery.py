@@ -96,7 +96,7 @@ class Gallery(Stock):
             raise
         gallery = cls(home, about, store, pending)
         gallery._embedder = embedder
-        gallery.forget_expired()
+        gallery.expired_on_opening = gallery.forget_expired()
         return gallery
 
     def use(self, model: "Network | Embedder", device: str = "auto") -> None:

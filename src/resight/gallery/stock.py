@@ -20,7 +20,10 @@ class Stock:
 
     Attributes:
         about: what the gallery says about itself.
+        expired_on_opening: crops that were forgotten on opening, being older than the gallery keeps them.
     """
+
+    expired_on_opening = 0
 
     def __init__(self, home: Home, about: About, store: Store, pending: Store | None) -> None:
         self.about = about
@@ -53,6 +56,10 @@ class Stock:
     def facts(self) -> dict[str, int]:
         """Return how many crops the graph covers (``indexed``), and in how many ``segments`` all lie."""
         return self._store.facts()
+
+    def size(self) -> int | None:
+        """Return the bytes on the disk; None for a cluster's."""
+        return self._home.size()
 
     def get(self, ids: Sequence[str]) -> list[StoredCrop]:
         """Return stored crops by their ids.

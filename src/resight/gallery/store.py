@@ -148,6 +148,9 @@ class Home(Protocol):
     def drop_store(self, name: str) -> None:
         """Delete a store, if it is there."""
 
+    def size(self) -> int | None:
+        """Return the bytes on the disk; None where they are not ours to count."""
+
     def close(self) -> None:
         """Let others at the gallery."""
 

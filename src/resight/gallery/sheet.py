@@ -1,0 +1,119 @@
+"""A contact sheet: what was searched for and what was found, on one picture to print or to send."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.gallery.crops import Pixels
+from resight.gallery.searching import Match
+
+WIDTH, HEIGHT = 96, 192  # of the room for a picture, in points
+GAP, LINE, MARGIN = 12, 14, 20
+SCALE = 2  # pixels a point
+LIKELY, OTHER, INK, FAINT, PAPER = "#12924f", "#c4cad3", "#1d2127", "#69717d", "#ffffff"
+
+
+def write_sheet(
+    path: Path,
+    queries: Sequence[Pixels],
+    found: Sequence[tuple[Match, Pixels]],
+    *,
+    title: str,
+    note: str,
+    first: int = 1,
+    columns: int = 10,
+) -> None:
+    """Draw queries above, matches below as a PNG file; likely matches have a thick frame and say so.
+
+    Args:
+        path: file to write; its name ends in ``.png``.
+        queries: pictures that were searched for.
+        found: matches, nearest first, with their pictures.
+        title, note: lines above.
+        first: rank of the first match.
+        columns: pictures a row.
+
+    Raises:
+        UserError: the name does not end in ``.png``, or the file cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise UserError(f"A contact sheet is a PNG picture: name it like sheet.png; got {path.name}.")
+    rows = -(-len(found) // columns)
+    query_rows = -(-len(queries) // columns)
+    cell = HEIGHT + 3 * LINE + GAP
+    width = 2 * MARGIN + columns * (WIDTH + GAP) - GAP
+    top = MARGIN + 3 * LINE + 4
+    middle = top + query_rows * (HEIGHT + GAP) + GAP
+    height = middle + rows * cell + MARGIN // 2
+    sheet = Image.new("RGB", (width * SCALE, height * SCALE), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    fonts = {size: ImageFont.load_default(size * SCALE) for size in (10, 12, 14)}
+
+    def write(x: float, y: float, text: str, colour: str, size: int = 10, room: int = width) -> None:
+        draw.text((x * SCALE, y * SCALE), _fitting(text, fonts[size], room * SCALE), colour, fonts[size])
+
+    write(MARGIN, MARGIN - 6, title, INK, 14, width - 2 * MARGIN)
+    write(MARGIN, MARGIN + LINE, note, FAINT, 12, width - 2 * MARGIN)
+    for place, pixels in enumerate(queries):
+        x = MARGIN + place % columns * (WIDTH + GAP)
+        y = top + place // columns * (HEIGHT + GAP)
+        _paste(sheet, draw, pixels, x, y, INK, 2)
+    draw.line(
+        [(MARGIN * SCALE, (middle - GAP) * SCALE), ((width - MARGIN) * SCALE, (middle - GAP) * SCALE)], OTHER
+    )
+    for place, (match, pixels) in enumerate(found):
+        x = MARGIN + place % columns * (WIDTH + GAP)
+        y = middle + place // columns * cell
+        _paste(sheet, draw, pixels, x, y, LIKELY if match.likely else OTHER, 4 if match.likely else 1)
+        likely = "  likely" if match.likely else ""
+        crop = match.crop
+        write(x, y + HEIGHT + 3, f"{first + place}. {match.score:.3f}{likely}", INK, 12, WIDTH + GAP)
+        write(
+            x,
+            y + HEIGHT + 3 + LINE,
+            "camera unknown" if crop.camera is None else f"camera {crop.camera}",
+            FAINT,
+            10,
+            WIDTH + GAP - 4,
+        )
+        when = (
+            crop.name.rpartition("/")[2]
+            if crop.time is None
+            else f"{crop.time.astimezone():%Y-%m-%d %H:%M:%S}"
+        )
+        write(x, y + HEIGHT + 3 + 2 * LINE - 1, when, FAINT, 10, WIDTH + GAP - 4)
+    with whole_file(path) as temporary:
+        sheet.save(temporary, "PNG", optimize=True)
+
+
+def _paste(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, pixels: Pixels, x: int, y: int, colour: str, edge: int
+) -> None:
+    """Put a picture into its room, as large as fits, framed."""
+    picture = Image.fromarray(pixels)
+    scale = min(WIDTH * SCALE / picture.width, HEIGHT * SCALE / picture.height)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    left = x * SCALE + (WIDTH * SCALE - size[0]) // 2
+    top = y * SCALE + (HEIGHT * SCALE - size[1]) // 2
+    sheet.paste(picture, (left, top))
+    draw.rectangle(
+        (left - edge, top - edge, left + size[0] + edge - 1, top + size[1] + edge - 1), None, colour, edge
+    )
+
+
+def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
+    """Return the text, or as much of its beginning and end as there is room for."""
+    if font.getlength(text) <= room:
+        return text
+    kept = len(text)
+    while kept > 2 and font.getlength(_shortened(text, kept)) > room:
+        kept -= 1
+    return _shortened(text, kept)
+
+
+def _shortened(text: str, kept: int) -> str:
+    return f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"
