@@ -1,0 +1,81 @@
+"""The application: routes, sentences for errors, and the guard in front."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from resight import __version__
+from resight.errors import UserError
+from resight.service.api import api_routes
+from resight.service.core import Service
+from resight.service.guard import LOOPBACK, Guard
+from resight.service.page import page_routes
+from resight.service.tokens import Tokens
+
+RETENTION_SECONDS = 600.0
+"""How often crops are looked through for those that are too old."""
+
+
+def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequence[str] = LOOPBACK) -> Guard:
+    """Return the service as an ASGI application.
+
+    Args:
+        service: what it does.
+        tokens: who may use it; None lets everybody in who reaches it.
+        hosts: names that it is called by where there are no tokens.
+    """
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        forgetting = asyncio.create_task(_forget_expired(service))
+        yield
+        forgetting.cancel()
+        with suppress(asyncio.CancelledError):
+            await forgetting
+
+    app = FastAPI(
+        title="Resight",
+        version=__version__,
+        description="A gallery of person crops: add, search, mark, forget.",
+        lifespan=running,
+        docs_url=None,  # the usual pages load scripts from the internet
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    guard = Guard(app, limits=service.limits, tokens=tokens, hosts=hosts, metrics=service.metrics)
+    app.include_router(api_routes(service))
+    app.include_router(page_routes(service, app, guard))
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(UserError)
+    async def mistaken(request: Request, error: UserError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 422)
+
+    @app.exception_handler(RequestValidationError)
+    async def misread(request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"error": " ".join(_sentence(one) for one in error.errors()[:5])}, 422)
+
+    return guard
+
+
+async def _forget_expired(service: Service) -> None:
+    while True:
+        await run_in_threadpool(service.forget_expired)
+        await asyncio.sleep(RETENTION_SECONDS)
+
+
+def _sentence(error: dict[str, object]) -> str:
+    """Return what pydantic says of a field, as a sentence without what was given: that may be a picture."""
+    where = error["loc"]
+    assert isinstance(where, tuple)
+    field = ".".join(str(part) for part in where[1:]) or "The request"
+    return f"{field}: {str(error['msg']).rstrip('.')}."

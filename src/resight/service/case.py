@@ -1,0 +1,91 @@
+"""A case: chosen crops with what was searched for, as one ZIP that needs nothing to be read."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+from typing import IO, Any
+
+import jinja2
+
+from resight import __version__
+from resight.gallery.crops import StoredCrop
+from resight.service.core import Service
+from resight.service.marks import different_from, plain, table
+
+COLUMNS = ("file", "camera", "time", "person", "is_not", "source", "name", "id", "sha256")
+
+
+def write_case(
+    service: Service,
+    templates: jinja2.Environment,
+    file: IO[bytes],
+    *,
+    title: str,
+    note: str,
+    crops: Sequence[StoredCrop],
+    query: Sequence[StoredCrop],
+    pictures: Sequence[bytes],
+    by: str,
+) -> None:
+    """Write ``case.html``, ``case.json``, ``crops.csv`` and the pictures to a ZIP.
+
+    Args:
+        service: whose gallery holds the crops.
+        templates: with ``case.html``.
+        file: to write to.
+        title, note: what the case is called, and what is to be said of it.
+        crops: of the case, in order.
+        query: stored crops that were searched for.
+        pictures: JPEG files that were searched for, as ``Reader`` read them.
+        by: who exports it.
+    """
+    with zipfile.ZipFile(file, "w") as archive:  # pictures do not get smaller
+        rows = [
+            _keep(archive, service, crop, f"crops/{number:04d}_{_called(crop, service.zone)}.jpg")
+            for number, crop in enumerate(crops, 1)
+        ]
+        asked = [
+            _keep(archive, service, crop, f"query/{number:04d}_{_called(crop, service.zone)}.jpg")
+            for number, crop in enumerate(query, 1)
+        ]
+        uploads = [f"query/upload_{number}.jpg" for number in range(1, len(pictures) + 1)]
+        for path, picture in zip(uploads, pictures, strict=True):
+            archive.writestr(path, picture)
+        told: dict[str, Any] = {
+            "title": title,
+            "note": note,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "by": by,
+            "gallery": service.gallery.place,
+            "model": service.gallery.about.model.model_dump(mode="json"),
+            "resight": __version__,
+            "query": asked,
+            "uploads": uploads,
+            "crops": rows,
+        }
+        archive.writestr("case.json", json.dumps(told, indent=2, ensure_ascii=False))
+        archive.writestr("crops.csv", table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]))
+        archive.writestr("case.html", templates.get_template("case.html").render(case=told))
+
+
+def _keep(archive: zipfile.ZipFile, service: Service, crop: StoredCrop, path: str) -> dict[str, Any]:
+    jpeg = service.picture(crop.id)
+    archive.writestr(path, jpeg)
+    return {
+        "file": path,
+        "camera": crop.camera or "",
+        "time": "" if crop.time is None else crop.time.astimezone(service.zone).isoformat(),
+        "person": crop.person or "",
+        "is_not": " ".join(different_from(crop)),
+        "source": crop.source,
+        "name": crop.name,
+        "id": crop.id,
+        "sha256": hashlib.sha256(jpeg).hexdigest(),
+    }
+
+
+def _called(crop: StoredCrop, zone: tzinfo) -> str:
+    when = "" if crop.time is None else crop.time.astimezone(zone).strftime("_%Y-%m-%dT%H-%M-%S")
+    return plain(crop.camera or "camera-unknown") + when

@@ -1,0 +1,283 @@
+"""What a service does: search, add, mark, forget; each written to the audit log before it is done."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import simplejpeg
+from fastapi import UploadFile
+
+from resight.data.images import decode, resize
+from resight.errors import UserError
+from resight.gallery.adding import Added
+from resight.gallery.crops import Filter, NewCrop, StoredCrop
+from resight.gallery.gallery import Gallery
+from resight.gallery.searching import Found, refuse_unknown
+from resight.service import marks
+from resight.service.audit import Audit
+from resight.service.forms import Addition, Forgetting, Marking, Search, parse_time
+from resight.service.guard import Caller
+from resight.service.limits import Limits, Refusal
+from resight.service.metrics import Metrics
+from resight.service.uploads import Reader, Upload
+
+if TYPE_CHECKING:
+    from resight.models.network import Network
+    from resight.report.attention import View
+
+THUMBNAIL = 256
+"""Height of a thumbnail at most, in pixels."""
+
+RETENTION = Caller("retention", "write", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a search found, and what the detector saw in the first picture.
+
+    Attributes:
+        found: matches.
+        upload: the first picture; None where stored crops alone were searched for.
+    """
+
+    found: Found
+    upload: Upload | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        persons = None if self.upload is None else self.upload.persons
+        return self.found.as_dict() | {
+            "persons": None if persons is None else [{"box": p.box, "score": p.score} for p in persons],
+            "chosen": None if self.upload is None else self.upload.chosen,
+        }
+
+
+class Service:
+    """A gallery, a model and a log behind one interface; its methods may be called from several threads.
+
+    Args:
+        gallery: open, with its model.
+        reader: of uploaded pictures.
+        audit: where everything is written to.
+        metrics: where it is counted.
+        limits: of requests.
+        zone: of times that are given without one, and of those shown.
+        network: loads the model whose attention is shown, when somebody asks; None: there is none to show.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        *,
+        reader: Reader,
+        audit: Audit,
+        metrics: Metrics,
+        limits: Limits,
+        zone: tzinfo,
+        network: "Callable[[], Network] | None" = None,
+    ) -> None:
+        self.gallery, self.reader, self.audit, self.metrics = gallery, reader, audit, metrics
+        self.limits, self.zone = limits, zone
+        self._network = None if network is None else cache(network)
+        self._adding, self._marking, self._looking = Lock(), Lock(), Lock()
+        metrics.watch(lambda: len(gallery))
+
+    def search(self, form: Search, caller: Caller) -> Answer:
+        """Search for pictures and stored crops.
+
+        Raises:
+            Refusal, UserError: what cannot be searched for, and why.
+        """
+        if not form.pictures and not form.crop:
+            raise Refusal(422, "Give a picture, or the id of a stored crop, to search for.")
+        contents = [content_of(file) for file in form.pictures]
+        where = form.filter(self.zone)
+        self.log(
+            caller,
+            "search",
+            pictures=[hashlib.sha256(data).hexdigest() for data in contents],
+            crops=form.crop,
+            where=form.told(),
+            offset=form.offset,
+        )
+        uploads = [
+            self.reader.read(data, form.choice if number == 0 else None)
+            for number, data in enumerate(contents)
+        ]
+        found = self.gallery.search(
+            [upload.pixels for upload in uploads],
+            crops=form.crop,
+            combine=form.combine,
+            top=form.top,
+            offset=form.offset,
+            where=where,
+            other_cameras=form.other_cameras,
+            cameras=(form.query_camera,) if uploads and form.query_camera else (),
+            false_match_rate=form.false_match_rate,
+            rerank=form.rerank,
+        )
+        self.metrics.searches.inc()
+        return Answer(found, uploads[0] if uploads else None)
+
+    def add(self, form: Addition, caller: Caller) -> Added:
+        """Add uploaded crops, or the persons that the detector finds in uploaded pictures.
+
+        Raises:
+            Refusal, UserError: no crop is added, and why.
+        """
+        if form.detect and self.reader.detect is None:
+            raise Refusal(422, "No detector is configured. Start the service with --detector FILE.onnx.")
+        time = parse_time(form.time, self.zone)
+        contents = [(content_of(file), name_of(file)) for file in form.pictures]
+        for data, _ in contents:
+            self.reader.check(data)
+        said: dict[str, Any] = {
+            "camera": form.camera or None,
+            "time": time,
+            "source": form.source,
+            "person": form.person or None,
+            "tags": tuple(form.tag),
+        }
+        self.log(
+            caller,
+            "add",
+            pictures=[hashlib.sha256(data).hexdigest() for data, _ in contents],
+            **{**said, "time": None if time is None else time.isoformat()},
+        )
+        with self._adding:
+            crops: list[NewCrop] = []
+            for data, name in contents:
+                if form.detect:
+                    cut = self.reader.persons(data)
+                    crops += [NewCrop(pixels, name=name, box=box, **said) for pixels, box in cut]
+                else:
+                    crops.append(NewCrop(data, name=name, **said))
+            if not crops:
+                raise Refusal(422, "The detector finds no person in what was sent.")
+            added = self.gallery.add(crops)
+        self.metrics.added.inc(added.new)
+        return added
+
+    def forget(self, form: Forgetting, caller: Caller) -> int:
+        """Delete the crops that fit, and return how many.
+
+        Raises:
+            Refusal, UserError: nothing was said, or a camera is unknown.
+        """
+        where = form.filter(self.zone, ids=tuple(form.id))
+        if where == Filter():
+            raise Refusal(
+                422, "Say which crops to forget. To forget all, stop the service, delete the gallery."
+            )
+        self.refuse_unknown_cameras(where)
+        count = self.gallery.count(where)
+        if form.dry_run or not count:
+            return count
+        self.log(caller, "forget", ids=form.id, where=form.told(), crops=count)
+        count = self.gallery.forget(where)
+        self.metrics.forgotten.inc(count)
+        return count
+
+    def forget_expired(self) -> int:
+        """Delete the crops that are older than the gallery keeps them."""
+        if self.gallery.about.forget_after_days is None:
+            return 0
+        count = self.gallery.forget_expired()
+        if count:
+            self.log(RETENTION, "forget", older_than_days=self.gallery.about.forget_after_days, crops=count)
+            self.metrics.forgotten.inc(count)
+        return count
+
+    def mark(self, form: Marking, caller: Caller) -> tuple[str, list[StoredCrop]]:
+        """Say whether crops show the person of a query; return that person's name, and the crops."""
+        with self._marking:
+            self.known([*form.crops, *form.query])
+            told = form.model_dump(include={"crops", "query", "person", "same"})
+            self.log(caller, "mark", **told)
+            return marks.mark(self.gallery, form.crops, query=form.query, person=form.person, same=form.same)
+
+    def label(
+        self, crops: list[str], person: str | None, tags: list[str] | None, caller: Caller
+    ) -> list[StoredCrop]:
+        """Set the person and the tags of crops; None leaves them, an empty person takes it back."""
+        with self._marking:
+            self.known(crops)
+            self.log(caller, "label", crops=crops, person=person, tags=tags)
+            if person is not None:
+                self.gallery.label(crops, person or None)
+            if tags is not None:
+                self.gallery.tag(crops, tags)
+            return self.gallery.get(crops)
+
+    def known(self, ids: list[str]) -> list[StoredCrop]:
+        """Return stored crops.
+
+        Raises:
+            Refusal: one of them is not in the gallery.
+        """
+        try:
+            return self.gallery.get(ids)
+        except UserError as error:
+            raise Refusal(404, str(error)) from error
+
+    def picture(self, identity: str) -> bytes:
+        """Return the JPEG file of a crop."""
+        try:
+            return self.gallery.picture(identity)
+        except UserError as error:
+            raise Refusal(404, str(error)) from error
+
+    def thumbnail(self, identity: str) -> bytes:
+        """Return a small JPEG of a crop."""
+        jpeg = self.picture(identity)
+        height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
+        if height <= THUMBNAIL:
+            return jpeg
+        small = resize(decode(jpeg), (THUMBNAIL, max(1, round(width * THUMBNAIL / height))))
+        encoded: bytes = simplejpeg.encode_jpeg(small.copy(order="C"), 85, "RGB", "444")
+        return encoded
+
+    def attention(self, identity: str) -> "list[View]":
+        """Return where the model looks on a crop; nothing for a model without attention."""
+        jpeg = self.picture(identity)
+        if self._network is None:
+            return []
+        from resight.report.attention import attention_views
+
+        with self._looking:
+            network = self._network()
+            pixels = resize(decode(jpeg), network.input_size)
+            return attention_views(network, pixels[None])[0]
+
+    def refuse_unknown_cameras(self, where: Filter) -> None:
+        """Refuse a filter that names a camera that no crop has."""
+        if named := (*where.cameras, *where.not_cameras):
+            refuse_unknown("camera", named, self.gallery.values("camera"))
+
+    def log(self, caller: Caller, what: str, **details: Any) -> None:
+        """Write to the audit log.
+
+        Raises:
+            Refusal: it cannot be written.
+        """
+        kept = {name: value for name, value in details.items() if value not in (None, "", [], {}, ())}
+        try:
+            self.audit.write(caller.as_dict(), what, **kept)
+        except UserError as error:
+            raise Refusal(507, str(error)) from error
+
+
+def content_of(file: UploadFile) -> bytes:
+    """Return what an uploaded file holds."""
+    return file.file.read()
+
+
+def name_of(file: UploadFile) -> str:
+    """Return what an uploaded file is called, as a word to show; nothing is ever opened by it."""
+    name = os.path.basename((file.filename or "").replace("\\", "/"))
+    return "".join(letter for letter in name if letter.isprintable())[:200]

@@ -1,0 +1,252 @@
+"""What stands in front of every request: who asks, from where, how often and how much; and what every answer
+says to browsers."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from resight.service.limits import Limits, Rate, Refusal
+from resight.service.metrics import Metrics
+from resight.service.tokens import Role, Token, Tokens
+
+COOKIE = "resight_session"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+OPEN = ("/health", "/login", "/static/")
+"""Paths that need no token: they tell nothing of the gallery."""
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        name: of the token, or ``local`` where none is needed.
+        role: read or write.
+        address: of the other end.
+    """
+
+    name: str
+    role: Role
+    address: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as the audit log writes it."""
+        return {"who": self.name, "role": self.role, "address": self.address}
+
+
+class Guard:
+    """Lets a request through to the application, or refuses it.
+
+    Args:
+        app: behind it.
+        limits: of a request.
+        tokens: who may come in; None lets everybody in with the role ``write``, as on loopback.
+        hosts: names by which the service may be called where there are no tokens: a foreign page that has
+            its own name pointed at this machine (DNS rebinding) calls it by that name.
+        metrics: count what comes.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: Limits,
+        tokens: Tokens | None,
+        hosts: Sequence[str] = LOOPBACK,
+        metrics: Metrics,
+    ) -> None:
+        self.app, self.limits, self.tokens, self.hosts, self.metrics = app, limits, tokens, hosts, metrics
+        self._rate = None if limits.a_minute is None else Rate(limits.a_minute)
+        self.wrong = Rate(limits.wrong_tokens_a_minute)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            return await send({"type": "websocket.close", "code": 1008})
+        start, status = time.perf_counter(), 500
+
+        async def secured(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                given = {name.lower() for name, _ in message["headers"]}
+                usual = {**HEADERS, "cache-control": "no-store"}
+                message["headers"] = [
+                    *message["headers"],
+                    *((n.encode(), v.encode()) for n, v in usual.items() if n.encode() not in given),
+                ]
+            await send(message)
+
+        request = Request(scope)
+        try:
+            scope.setdefault("state", {})["caller"] = self._admit(request)
+        except Refusal as refusal:
+            await _answer(request, refusal)(scope, receive, secured)
+        else:
+            await self.app(scope, _bounded(receive, self.limits), secured)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self.metrics.requests.labels(route, _method(request), str(status)).inc()
+            self.metrics.seconds.labels(route).observe(time.perf_counter() - start)
+
+    def token_of(self, request: Request, token: str) -> Token:
+        """Return what is known of a token that somebody gives.
+
+        Raises:
+            Refusal: it is not in force, or too many wrong ones came from there.
+        """
+        assert self.tokens is not None
+        found = self.tokens.find(token)
+        if found is not None:
+            return found
+        if wait := self.wrong.take(_address(request)):
+            raise Refusal(
+                429,
+                f"Too many wrong tokens. Try again in {wait:.0f} seconds.",
+                {"retry-after": f"{wait:.0f}"},
+            )
+        raise Refusal(
+            401,
+            "This token is not in force. Ask whoever runs the service for one "
+            "(resight serve GALLERY --new-token read).",
+            {"www-authenticate": "Bearer"},
+        )
+
+    def _admit(self, request: Request) -> Caller:
+        self._refuse_foreign(request)
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self.limits.upload_bytes:
+            raise Refusal(
+                413,
+                f"A request may bring {self.limits.upload_bytes / 2**20:,.0f} MB; this one brings more. Cut "
+                "the person out of the picture, or shrink it.",
+                {"connection": "close"},
+            )
+        caller = self._caller(request)
+        if self._rate is not None and not request.url.path.startswith("/static/"):
+            key = caller.name if caller.name else caller.address
+            if wait := self._rate.take(key):
+                raise Refusal(
+                    429,
+                    f"More than {self.limits.a_minute} requests a minute. Try again in {wait:.0f} seconds.",
+                    {"retry-after": f"{wait:.0f}"},
+                )
+        return caller
+
+    def _caller(self, request: Request) -> Caller:
+        address = _address(request)
+        if self.tokens is None:
+            return Caller("local", "write", address)
+        if request.url.path.startswith(OPEN):
+            return Caller("", "read", address)
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            token = self.token_of(request, given.strip())
+        else:
+            session = self.tokens.of_session(request.cookies.get(COOKIE, ""))
+            if session is None:
+                raise Refusal(
+                    401,
+                    "A token is needed: the header 'Authorization: Bearer TOKEN', or log in on the page.",
+                    {"www-authenticate": "Bearer"},
+                )
+            token = session
+        return Caller(token.name, token.role, address)
+
+    def _refuse_foreign(self, request: Request) -> None:
+        """Refuse what other people's pages make a browser do, and proxies that lead strangers in."""
+        host = urlsplit(f"//{request.headers.get('host', '')}")
+        if self.tokens is None:
+            if _hostname(host.netloc) not in self.hosts:
+                raise Refusal(
+                    421,
+                    "Without tokens, the service is called by the names "
+                    f"{', '.join(self.hosts)} only. Make tokens: resight serve GALLERY --new-token read",
+                )
+            if "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+                raise Refusal(
+                    403,
+                    "A proxy leads here, and the service asks nobody for a token. Start it with "
+                    "--require-token.",
+                )
+        if request.method in SAFE:
+            return
+        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+        if (origin is not None and urlsplit(origin).netloc != host.netloc) or site in (
+            "cross-site",
+            "same-site",
+        ):
+            raise Refusal(403, "Another site's page sent this. Nothing was done.")
+
+
+def _bounded(receive: Receive, limits: Limits) -> Receive:
+    """Return a ``receive`` that refuses a body that is too long, or takes too long."""
+    taken, whole = 0, False
+    until = time.monotonic() + limits.body_seconds
+
+    async def bounded() -> Message:
+        nonlocal taken, whole
+        if whole:
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            raise Refusal(
+                408, f"The request did not come within {limits.body_seconds:.0f} seconds."
+            ) from None
+        taken += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
+        if taken > limits.upload_bytes:
+            raise Refusal(413, f"A request may bring {limits.upload_bytes / 2**20:,.0f} MB.")
+        return message
+
+    return bounded
+
+
+def _answer(request: Request, refusal: Refusal) -> Response:
+    if (
+        refusal.status_code == 401
+        and request.method == "GET"
+        and "text/html" in request.headers.get("accept", "")
+    ):
+        return RedirectResponse("/login", 303)
+    return JSONResponse({"error": refusal.detail}, refusal.status_code, refusal.headers)
+
+
+def _address(request: Request) -> str:
+    return "" if request.client is None else request.client.host
+
+
+def _hostname(netloc: str) -> str | None:
+    try:
+        return urlsplit(f"//{netloc}").hostname
+    except ValueError:
+        return None
+
+
+def _method(request: Request) -> str:
+    """Return the method, if it is one: a caller could make up any number of words."""
+    return request.method if request.method in (*SAFE, "POST", "PUT", "PATCH", "DELETE") else "other"

@@ -1,0 +1,144 @@
+"""Marks: people say which crops show the same person, and which do not.
+
+*Same* is the label ``person`` of a crop. *Different* is the tag ``not:PERSON``: two persons that are not the
+first one may be one person, so no label follows from it. Both live and die with the crop in the gallery.
+"""
+
+import csv
+import io
+import re
+import secrets
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+from resight.gallery.crops import Filter, StoredCrop
+from resight.gallery.gallery import Gallery
+
+NOT = "not:"
+
+
+def mark(
+    gallery: Gallery, crops: Sequence[str], *, query: Sequence[str] = (), person: str = "", same: bool | None
+) -> tuple[str, list[StoredCrop]]:
+    """Say whether crops show the person of a query, and return that person's name and the crops.
+
+    Args:
+        gallery: that holds them.
+        crops: ids of what is marked.
+        query: ids of the crops that were searched for; they get the name where they have none.
+        person: its name; by default that of the query's crops, or a new one.
+        same: the same person, somebody else, or None for neither.
+
+    Raises:
+        UserError: a crop is not in the gallery.
+    """
+    asked = gallery.get(query)
+    marked = gallery.get(crops)
+    if not person:
+        named = [crop.person for crop in asked if crop.person is not None]
+        if same and not named:
+            named = [crop.person for crop in marked if crop.person is not None]
+        person = named[0] if named else _new_name(gallery)
+    if same is not None and (unnamed := [crop.id for crop in asked if crop.person is None]):
+        gallery.label(unnamed, person)
+    if same:
+        gallery.label(crops, person)
+    elif taken_back := [crop.id for crop in marked if crop.person == person]:
+        gallery.label(taken_back, None)
+    no = NOT + person
+    for crop in marked:
+        others = [tag for tag in crop.tags if tag != no]
+        tags = [*others, no] if same is False else others
+        if tags != list(crop.tags):
+            gallery.tag([crop.id], tags)
+    return person, gallery.get(crops)
+
+
+def different_from(crop: StoredCrop) -> list[str]:
+    """Return the persons that a crop is said not to show."""
+    return [tag.removeprefix(NOT) for tag in crop.tags if tag.startswith(NOT)]
+
+
+def write_labels(gallery: Gallery, file: IO[bytes]) -> int:
+    """Write the labelled crops as a ZIP that ``resight train --data`` reads once it is unpacked.
+
+    One folder a person. Where every crop's camera is known, the files have names in Market-1501 form, which
+    tell the reader the cameras. ``labels.csv`` says what each file is; ``different.csv`` what crops are not.
+
+    Returns:
+        how many crops.
+    """
+    crops = list(_all(gallery, Filter(labelled=True)))
+    known = all(crop.camera is not None for crop in crops)
+    cameras = _numbers([crop.camera or "" for crop in crops])
+    persons = _numbers([crop.person or "" for crop in crops])
+    folders = _folders(list(persons))
+    rows = []
+    with zipfile.ZipFile(file, "w") as archive:  # pictures do not get smaller
+        for number, crop in enumerate(crops):
+            person, camera = crop.person or "", crop.camera or ""
+            name = (
+                f"{persons[person]:04d}_c{cameras[camera]}s1_{number:06d}_00.jpg"
+                if known
+                else f"{number:06d}.jpg"
+            )
+            path = f"{folders[person]}/{name}"
+            archive.writestr(path, gallery.picture(crop.id))
+            rows.append([path, person, camera, "" if crop.time is None else crop.time.isoformat(), crop.id])
+        archive.writestr("labels.csv", table(["file", "person", "camera", "time", "id"], rows))
+        different = [
+            [crop.id, crop.person or "", tag.removeprefix(NOT)]
+            for tag in gallery.values("tags")
+            if tag.startswith(NOT)
+            for crop in _all(gallery, Filter(tags=(tag,)))
+        ]
+        archive.writestr("different.csv", table(["id", "person", "is_not"], different))
+    return len(crops)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return rows as CSV, in which no cell is taken for a formula by a spreadsheet."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(columns)
+    for row in rows:
+        cells = [str(cell) for cell in row]
+        writer.writerow(["'" + cell if cell.startswith(("=", "+", "-", "@")) else cell for cell in cells])
+    return buffer.getvalue()
+
+
+def plain(name: str) -> str:
+    """Return a name that is safe in a path, whatever it was."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-")[:60] or "x"
+
+
+def _folders(persons: Sequence[str]) -> dict[str, str]:
+    """Return a folder for each person; the prefix keeps ``query`` and ``-1`` from meaning something."""
+    taken: dict[str, str] = {}
+    for person in persons:
+        folder = f"person_{plain(person)}"
+        while folder in taken.values():
+            folder += "_"
+        taken[person] = folder
+    return taken
+
+
+def _numbers(names: Sequence[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(sorted(set(names)), 1)}
+
+
+def _all(gallery: Gallery, where: Filter) -> Iterator[StoredCrop]:
+    after: str | None = None
+    while True:
+        crops, after = gallery.page(where, 1000, after)
+        yield from crops
+        if after is None:
+            return
+
+
+def _new_name(gallery: Gallery) -> str:
+    taken = gallery.values("person")
+    while (name := f"person-{secrets.token_hex(2)}") in taken:
+        pass
+    return name

@@ -1,0 +1,248 @@
+"""The page: HTML for people, on the same service as the API."""
+
+import hashlib
+import importlib.resources
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import jinja2
+import simplejpeg
+from fastapi import APIRouter, FastAPI, Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import Field
+
+from resight import __version__
+from resight.data.images import natural, resize
+from resight.gallery.crops import Filter, Pixels
+from resight.gallery.pictures import QUALITY
+from resight.gallery.searching import Match
+from resight.service import forms
+from resight.service.api import MULTIPART, AnyCaller, Identity, download
+from resight.service.case import write_case
+from resight.service.core import Service, content_of
+from resight.service.guard import COOKIE, Guard
+from resight.service.limits import Refusal
+from resight.service.marks import different_from, plain
+from resight.service.timeline import timeline
+from resight.service.tokens import SESSION_SECONDS
+from resight.service.uploads import Upload
+
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+RATES = (0.0001, 0.001, 0.01)
+"""False-match rates that the page offers, where the calibration reaches them."""
+
+SEEN = 60
+"""Stored crops that are shown at once where nothing is searched for."""
+
+KEPT_SIDE = 1024
+"""Height and width of an uploaded picture in a case at most, in pixels."""
+
+RERANKED = 100
+
+
+class Look(forms.Search):
+    """The page's form: a search, or a look at what is stored where nothing is searched for."""
+
+    camera_mode: Literal["only", "but"] = "only"
+    reranked: bool = False
+    after_id: forms.Id | None = None
+    last_likely: bool = Field(False, description="whether the last match of the page before was a likely one")
+    name: forms.Word = Field("", description="of the person searched for; marks use it")
+
+    def as_search(self) -> forms.Search:
+        """Return it as the API takes it."""
+        said = {
+            name: getattr(self, name) for name in forms.Search.model_fields if name in self.model_fields_set
+        }
+        if self.camera_mode == "but":
+            said |= {"not_camera": self.camera, "camera": []}
+        return forms.Search.model_construct(**said | {"rerank": RERANKED if self.reranked else 0})
+
+
+def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
+    """Return the routes of the page."""
+    router = APIRouter(include_in_schema=False)
+    files = _static_files()
+    templates = _templates(service, files)
+    gallery = service.gallery
+
+    def html(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        return HTMLResponse(templates.get_template(template).render(**values), status)
+
+    @router.get("/")
+    def index(asks: AnyCaller) -> Response:
+        calibration = gallery.about.calibration
+        least = None if calibration is None else calibration.rates[0].false_match_rate
+        return html(
+            "index.html",
+            may_write=asks.role == "write",
+            who=asks.name,
+            guarded=guard.tokens is not None,
+            about=gallery.about,
+            crops=len(gallery),
+            times=gallery.times(),
+            cameras=sorted(gallery.values("camera").items(), key=lambda entry: natural(entry[0])),
+            persons=sorted(gallery.values("person").items(), key=lambda entry: natural(entry[0])),
+            tags=sorted(tag for tag in gallery.values("tags") if not tag.startswith("not:")),
+            rates=[] if least is None else [rate for rate in RATES if rate >= least],
+            limits=service.limits,
+        )
+
+    @router.post("/search")
+    def search(form: Annotated[Look, MULTIPART], asks: AnyCaller) -> Response:
+        asked = form.as_search()
+        if not form.pictures and not form.crop:
+            where = asked.filter(service.zone)
+            service.refuse_unknown_cameras(where)
+            crops, following = gallery.page(where, SEEN, form.after_id)
+            fit = gallery.count(where)
+            return html(
+                "stored.html", crops=crops, following=following, fit=fit, more=form.after_id is not None,
+                filtered=where != Filter(), may_write=asks.role == "write",
+            )  # fmt: skip
+        answer = service.search(asked, asks)
+        found = answer.found
+        place = _line(found.matches, form.last_likely) if not asked.rerank else None
+        return html(
+            "matches.html",
+            may_write=asks.role == "write",
+            answer=answer,
+            found=found,
+            line=place,
+            lanes=timeline(found.matches, service.zone),
+            more=form.offset > 0,
+            following=form.offset + len(found.matches) if len(found.matches) == form.top else None,
+            likely=sum(bool(match.likely) for match in found.matches),
+            thumbs=_persons(answer.upload),
+        )
+
+    @router.get("/crops/{identity}")
+    def details(identity: Identity, asks: AnyCaller) -> Response:
+        return html("details.html", may_write=asks.role == "write", crop=service.known([identity])[0])
+
+    @router.get("/crops/{identity}/attention")
+    def attention(identity: Identity) -> Response:
+        return html("attention.html", views=service.attention(identity), model=gallery.about.model.name)
+
+    @router.post("/case")
+    def case(form: Annotated[forms.Case, MULTIPART], asks: AnyCaller) -> Response:
+        crops, query = service.known(form.crops), service.known(form.query)
+        pictures = [_encoded(service.reader.whole(content_of(file))) for file in form.pictures]
+        service.log(asks, "export case", title=form.title, crops=form.crops, query=form.query)
+        return download(
+            lambda file: write_case(
+                service, templates, file, title=form.title, note=form.note, crops=crops, query=query,
+                pictures=pictures, by=asks.name,
+            ),
+            f"{plain(form.title)}.zip",
+        )  # fmt: skip
+
+    @router.get("/login")
+    def ask_token() -> Response:
+        return html("login.html", error="") if guard.tokens is not None else RedirectResponse("/", 303)
+
+    @router.post("/login")
+    def log_in(request: Request, token: Annotated[str, Form(max_length=200)] = "") -> Response:
+        if guard.tokens is None:
+            return RedirectResponse("/", 303)
+        try:
+            known = guard.token_of(request, token.strip())
+        except Refusal as refusal:
+            return html("login.html", refusal.status_code, error=refusal.detail)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            COOKIE,
+            guard.tokens.log_in(known),
+            max_age=int(SESSION_SECONDS),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return answer
+
+    @router.post("/logout")
+    def log_out(request: Request) -> Response:
+        if guard.tokens is not None:
+            guard.tokens.log_out(request.cookies.get(COOKIE, ""))
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    @router.get("/docs")
+    def docs() -> Response:
+        return html("docs.html", api=app.openapi())
+
+    @router.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in files:
+            raise Refusal(404, "There is no such file.")
+        contents, kind = files[name]
+        return Response(
+            contents, media_type=kind, headers={"cache-control": "public, max-age=31536000, immutable"}
+        )
+
+    return router
+
+
+def _static_files() -> dict[str, tuple[bytes, str]]:
+    """Read the page's files once: a request names one of these, and never a file on the disk."""
+    folder = importlib.resources.files("resight.service") / "static"
+    return {
+        file.name: (file.read_bytes(), TYPES["." + file.name.rpartition(".")[2]]) for file in folder.iterdir()
+    }
+
+
+def _templates(service: Service, files: dict[str, tuple[bytes, str]]) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("resight.service"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    versions = {name: hashlib.sha256(contents).hexdigest()[:12] for name, (contents, _) in files.items()}
+
+    def day(time: datetime) -> str:
+        local = time.astimezone(service.zone)
+        return f"{local.day} {local:%b %Y}"
+
+    def moment(time: datetime | None) -> str:
+        return "time unknown" if time is None else f"{day(time)}, {time.astimezone(service.zone):%H:%M:%S}"
+
+    environment.globals |= {
+        "version": __version__,
+        "file": lambda name: f"/static/{name}?{versions[name]}",
+        "is_not": different_from,
+        "zone": f"{datetime.now(service.zone):%Z}",
+    }
+    environment.filters["moment"] = moment
+    environment.filters["days"] = lambda ends: " – ".join(dict.fromkeys(map(day, ends)))
+    environment.filters["shown_tags"] = lambda tags: [tag for tag in tags if not tag.startswith("not:")]
+    return environment
+
+
+def _line(matches: Sequence[Match], last_likely: bool) -> int | None:
+    """Return before which match the line stands that likely matches end at; None where it does not."""
+    for place, match in enumerate(matches):
+        if match.likely is False:
+            return place if last_likely or place > 0 else None
+    return None
+
+
+def _persons(upload: Upload | None) -> list[dict[str, Any]]:
+    """Return the persons in a picture that shows several, to choose another one."""
+    if upload is None or upload.persons is None or len(upload.persons) < 2:
+        return []
+    return [
+        {"number": number, "box": person.box, "score": person.score, "chosen": number == upload.chosen}
+        for number, person in enumerate(upload.persons)
+    ]
+
+
+def _encoded(pixels: Pixels) -> bytes:
+    height, width = pixels.shape[:2]
+    scale = min(1.0, KEPT_SIDE / max(height, width))
+    small = resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))
+    encoded: bytes = simplejpeg.encode_jpeg(small.copy(order="C"), QUALITY, "RGB", "444")
+    return encoded

@@ -1,0 +1,386 @@
+"use strict";
+// The page's state is its query: uploaded files and ids of stored crops. Everything else is in the form.
+const $ = (id) => document.getElementById(id);
+const form = $("look"), input = $("pictures"), results = $("results");
+const mayWrite = document.body.dataset.role === "write";
+const narrow = window.matchMedia("(max-width: 52rem)");
+const SHRINK_ABOVE = 3e6, SHRINK_TO = 2400; // bytes; pixels of the longer side
+let files = [], crops = [], choice = null, selected = new Set();
+
+// ---- telling
+
+function toast(text, bad = false) {
+  const box = document.createElement("p");
+  box.className = bad ? "toast bad" : "toast";
+  box.textContent = text;
+  $("toasts").append(box);
+  $("toasts").hidePopover();
+  $("toasts").showPopover(); // once more, to lie above a dialog that was opened since
+  setTimeout(() => box.remove(), bad ? 9000 : 4000);
+}
+
+function many(count) { return count === 1 ? "1 crop" : `${count} crops`; }
+
+async function ask(method, url, body) {
+  const options = { method, headers: {} };
+  if (body instanceof FormData) options.body = body;
+  else { options.body = JSON.stringify(body); options.headers["content-type"] = "application/json"; }
+  let answer;
+  try { answer = await fetch(url, options); } catch { throw new Error("The service does not answer."); }
+  if (answer.status === 401) location.assign("/login");
+  if (!answer.ok) throw new Error(await sentence(answer));
+  return answer;
+}
+
+async function sentence(answer) {
+  try { return (await answer.json()).error; } catch { return `The service failed (${answer.status}).`; }
+}
+
+// ---- the query
+
+function look() { htmx.trigger(form, "look"); }
+
+function showQuery() {
+  const list = $("query");
+  for (const image of list.querySelectorAll("img[src^=blob]")) URL.revokeObjectURL(image.src);
+  list.replaceChildren();
+  files.forEach((file, index) => list.append(chip(URL.createObjectURL(file), "Uploaded picture", () => files.splice(index, 1))));
+  crops.forEach((id, index) => {
+    const item = chip(`/api/items/${id}/thumbnail`, "Stored crop", () => crops.splice(index, 1));
+    item.append(hidden("crop", id));
+    list.append(item);
+  });
+  if (choice !== null) list.append(hidden("choice", choice));
+  const transfer = new DataTransfer();
+  for (const file of files) transfer.items.add(file);
+  input.files = transfer.files;
+  const count = files.length + crops.length;
+  list.classList.toggle("many", count > 2);
+  $("query-tools").hidden = count === 0;
+  $("combine-row").hidden = count < 2;
+  $("taken-row").hidden = files.length === 0;
+}
+
+function chip(source, text, remove) {
+  const item = document.createElement("li"), image = document.createElement("img"), button = document.createElement("button");
+  image.src = source;
+  image.alt = text;
+  button.type = "button";
+  button.textContent = "✕";
+  button.setAttribute("aria-label", `Remove: ${text}`);
+  button.addEventListener("click", () => { remove(); choice = null; changed(); });
+  item.append(image, button);
+  return item;
+}
+
+function hidden(name, value) {
+  const field = document.createElement("input");
+  Object.assign(field, { type: "hidden", name, value });
+  return field;
+}
+
+function changed(remember = true) {
+  select([]);
+  showQuery();
+  if (remember) {
+    const url = crops.length && !files.length ? `/?${crops.map((id) => `crop=${id}`).join("&")}` : "/";
+    history.pushState({ crops }, "", url);
+  }
+  look();
+}
+
+function searchFor(ids) {
+  const labels = new Set(ids.map((id) => card(id)?.dataset.person).filter(Boolean));
+  [files, crops, choice] = [[], [...ids], null];
+  $("name").value = labels.size === 1 ? [...labels][0] : "";
+  changed();
+  goToResults();
+}
+
+async function addFiles(list) {
+  const pictures = [...list].filter((file) => file.size > 0);
+  if (!pictures.length) return toast("That is no picture.", true);
+  if (pictures.length > Number(document.body.dataset.pictures)) return toast(`At most ${document.body.dataset.pictures} pictures search as one.`, true);
+  const ready = await Promise.all(pictures.map(shrink));
+  if (ready.reduce((sum, file) => sum + file.size, 0) > Number(document.body.dataset.most)) return toast("That is too large to be sent. Cut the person out, or shrink it.", true);
+  [files, crops, choice] = [ready, [], null];
+  $("name").value = "";
+  changed();
+  goToResults();
+}
+
+function goToResults() {
+  if (narrow.matches) results.scrollIntoView();
+  else window.scrollTo({ top: 0 });
+}
+
+async function shrink(file) { // photos of phones: fewer bytes to send, and nobody needs their pixels
+  if (file.size < SHRINK_ABOVE || !/^image\/(jpeg|png|webp)$/.test(file.type)) return file;
+  try {
+    const picture = await createImageBitmap(file);
+    const scale = Math.min(1, SHRINK_TO / Math.max(picture.width, picture.height));
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.round(picture.width * scale);
+    canvas.height = Math.round(picture.height * scale);
+    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+    const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.93));
+    return new File([blob], file.name, { type: "image/jpeg" });
+  } catch { return file; } // the service says what is wrong with it
+}
+
+input.addEventListener("change", () => { if (input.files.length) addFiles(input.files); });
+document.addEventListener("paste", (event) => { if (event.clipboardData.files.length) { event.preventDefault(); addFiles(event.clipboardData.files); } });
+let depth = 0;
+document.addEventListener("dragenter", (event) => { if (event.dataTransfer.types.includes("Files")) { depth += 1; $("veil").hidden = false; } });
+document.addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); if (!depth) $("veil").hidden = true; });
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => { event.preventDefault(); depth = 0; $("veil").hidden = true; if (event.dataTransfer.files.length) addFiles(event.dataTransfer.files); });
+$("clear").addEventListener("click", () => { [files, crops, choice] = [[], [], null]; $("name").value = ""; changed(); });
+window.addEventListener("popstate", fromAddress);
+
+function fromAddress() {
+  [files, crops, choice] = [[], new URLSearchParams(location.search).getAll("crop"), null];
+  changed(false);
+}
+
+// ---- filters
+
+const filters = form.querySelector(".filters");
+filters.addEventListener("change", () => { countFilters(); look(); });
+$("query-tools").addEventListener("change", (event) => { if (event.target.id !== "name") look(); });
+$("name").addEventListener("change", drawMarks);
+form.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.id === "name") event.preventDefault(); });
+$("reset").addEventListener("click", () => {
+  for (const field of filters.querySelectorAll("input, select")) {
+    if (field.type === "checkbox") field.checked = false;
+    else if (field.type === "radio") field.checked = field.value === "only";
+    else field.value = "";
+  }
+  countFilters();
+  look();
+});
+
+function countFilters() {
+  const set = [...filters.querySelectorAll("input, select")].filter((field) => field.type === "checkbox" ? field.checked : field.type !== "radio" && field.value);
+  $("filter-count").hidden = !set.length;
+  $("filter-count").textContent = set.length;
+}
+
+// ---- crops on the page
+
+function card(id) { return $(`c-${id}`); }
+
+function select(ids) {
+  selected = new Set(ids);
+  for (const one of results.querySelectorAll(".card")) {
+    one.classList.toggle("selected", selected.has(one.dataset.id));
+    one.querySelector("[data-act=select]").checked = selected.has(one.dataset.id);
+  }
+  $("bar").hidden = !selected.size;
+  $("bar-count").textContent = `${selected.size} selected`;
+}
+
+function toggle(id) {
+  const ids = new Set(selected);
+  if (!ids.delete(id)) ids.add(id);
+  select([...ids]);
+}
+
+function drawMarks() {
+  const name = $("name").value.trim();
+  for (const one of results.querySelectorAll(".card")) {
+    const { person } = one.dataset, not = one.dataset.not.split("\n").filter(Boolean);
+    const parts = [];
+    if (person) parts.push(["is", person]);
+    for (const other of not) parts.push(["not", `not ${other}`]);
+    one.querySelector(".marks").replaceChildren(...parts.map(([kind, text]) => Object.assign(document.createElement("span"), { className: kind, textContent: `${text} ` })));
+    const same = name && person === name, different = name && not.includes(name);
+    one.classList.toggle("is-different", Boolean(different));
+    one.querySelector("[data-act=same]")?.setAttribute("aria-pressed", String(Boolean(same)));
+    one.querySelector("[data-act=different]")?.setAttribute("aria-pressed", String(Boolean(different)));
+  }
+}
+
+function keep(items) {
+  for (const item of items) {
+    const one = card(item.id);
+    if (!one) continue;
+    one.dataset.person = item.person ?? "";
+    one.dataset.not = item.tags.filter((tag) => tag.startsWith("not:")).map((tag) => tag.slice(4)).join("\n");
+    if (item.person && ![...$("persons").options].some((option) => option.value === item.person)) $("persons").append(Object.assign(document.createElement("option"), { value: item.person }));
+  }
+  drawMarks();
+}
+
+async function mark(ids, same) {
+  if (!mayWrite) return;
+  const query = crops.filter((id) => !ids.includes(id));
+  if (!query.length && !files.length && same === false) return toast("Different from whom? Search for a person first.", true);
+  try {
+    const answer = await (await ask("POST", "/api/marks", { crops: ids, query, person: $("name").value.trim(), same })).json();
+    if (query.length || files.length) $("name").value = answer.person;
+    keep(answer.items);
+    const what = same === null ? "not marked any more" : same ? `marked as ${answer.person}` : `marked as not ${answer.person}`;
+    toast(`${many(ids.length)} ${what}.`);
+  } catch (error) { toast(error.message, true); }
+}
+
+function markOne(one, same) {
+  const pressed = one.querySelector(`[data-act=${same ? "same" : "different"}]`)?.getAttribute("aria-pressed") === "true";
+  mark([one.dataset.id], pressed ? null : same);
+}
+
+async function details(id) {
+  await htmx.ajax("GET", `/crops/${id}`, { target: "#details-body", swap: "innerHTML" });
+  if (!$("details").open) $("details").showModal();
+}
+
+let doomed = [];
+function forget(ids) {
+  doomed = ids;
+  $("forget-count").textContent = many(ids.length);
+  $("forget").returnValue = "";
+  $("forget").showModal();
+}
+$("forget").addEventListener("close", async () => {
+  if ($("forget").returnValue !== "go") return;
+  const body = new FormData();
+  for (const id of doomed) body.append("id", id);
+  try {
+    const { forgotten } = await (await ask("POST", "/api/forget", body)).json();
+    toast(`${many(forgotten)} forgotten.`);
+    $("details").close();
+    crops = crops.filter((id) => !doomed.includes(id));
+    changed();
+  } catch (error) { toast(error.message, true); }
+});
+
+function openCase() {
+  $("case-count").textContent = many(selected.size);
+  $("case").returnValue = "";
+  $("case").showModal();
+}
+$("case").addEventListener("close", async () => {
+  if ($("case").returnValue !== "go") return;
+  const body = new FormData($("case-form"));
+  for (const one of results.querySelectorAll(".card.selected")) body.append("crops", one.dataset.id);
+  for (const id of crops) body.append("query", id);
+  for (const file of files) body.append("pictures", file);
+  try {
+    const answer = await ask("POST", "/case", body);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await answer.blob());
+    link.download = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition"))?.[1] ?? "case.zip";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  } catch (error) { toast(error.message, true); }
+});
+
+const ACTS = {
+  more: (one) => searchFor([one.dataset.id]),
+  same: (one) => markOne(one, true),
+  different: (one) => markOne(one, false),
+  details: (one) => details(one.dataset.id),
+  select: (one) => toggle(one.dataset.id),
+};
+const BAR = {
+  search: () => searchFor([...selected]),
+  same: () => mark([...selected], true),
+  different: () => mark([...selected], false),
+  case: openCase,
+  forget: () => forget([...selected]),
+  none: () => select([]),
+};
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("[data-act], [data-go], [data-open], [data-close], [data-more], [data-forget]");
+  if (!target) return;
+  const { act, go, open, more, forget: gone } = target.dataset;
+  if (go) { event.preventDefault(); flash(go); }
+  else if (open) $(open).showModal();
+  else if (more) { $("details").close(); searchFor([more]); }
+  else if (gone) forget([gone]);
+  else if (act === "choose") { choice = Number(target.dataset.choice); showQuery(); look(); }
+  else if (act && target.closest("#bar")) BAR[act]();
+  else if (act) ACTS[act](target.closest(".card"));
+  else target.closest("dialog").close();
+});
+
+function flash(id) {
+  const one = card(id);
+  if (!one) return;
+  one.scrollIntoView({ block: "center", behavior: "smooth" });
+  one.classList.remove("flash");
+  void one.offsetWidth; // starts the animation again
+  one.classList.add("flash");
+  one.querySelector(".shot").focus({ preventScroll: true });
+}
+
+document.addEventListener("submit", async (event) => {
+  if (event.target.id !== "label-form") return;
+  event.preventDefault();
+  const own = new FormData(event.target), { id, keep: kept } = event.target.dataset;
+  const tags = [...own.get("tags").split(",").map((tag) => tag.trim()).filter(Boolean), ...kept.split("\n").filter(Boolean)];
+  try {
+    keep((await (await ask("PATCH", "/api/items", { crops: [id], person: own.get("person").trim(), tags })).json()).items);
+    toast("Saved.");
+  } catch (error) { toast(error.message, true); }
+});
+
+// ---- keyboard
+
+const KEYS = { x: ACTS.select, d: ACTS.details, s: (one) => mayWrite && crops.length + files.length && ACTS.same(one), n: (one) => mayWrite && crops.length + files.length && ACTS.different(one) };
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.target.matches("input:not([type=checkbox], [type=radio], [type=file]), select, textarea")) return;
+  const one = event.target.closest?.(".card");
+  if (event.key === "Escape") select([]);
+  else if (event.key === "?") $("help").showModal();
+  else if (event.key === "/") { event.preventDefault(); input.focus(); input.click(); }
+  else if (one && KEYS[event.key]) { event.preventDefault(); KEYS[event.key](one); }
+  else if (event.key.startsWith("Arrow") && !event.target.matches("input")) move(event, one);
+});
+
+function move(event, one) {
+  const all = [...results.querySelectorAll(".card")];
+  if (!all.length) return;
+  event.preventDefault();
+  if (!one) return all[0].querySelector(".shot").focus();
+  const across = all.filter((other) => other.offsetTop === all[0].offsetTop).length;
+  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }[event.key];
+  all[all.indexOf(one) + step]?.querySelector(".shot").focus();
+}
+
+// ---- htmx
+
+document.addEventListener("htmx:beforeRequest", (event) => { if (event.detail.target === results) results.setAttribute("aria-busy", "true"); });
+document.addEventListener("htmx:afterSettle", () => {
+  results.setAttribute("aria-busy", "false");
+  drawMarks();
+  drawPeople();
+});
+document.addEventListener("htmx:responseError", async (event) => {
+  results.setAttribute("aria-busy", "false");
+  if (event.detail.xhr.status === 401) return location.assign("/login");
+  let text = `The service failed (${event.detail.xhr.status}).`;
+  try { text = JSON.parse(event.detail.xhr.responseText).error; } catch { /* no sentence came */ }
+  toast(text, true);
+});
+document.addEventListener("htmx:sendError", () => { results.setAttribute("aria-busy", "false"); toast("The service does not answer.", true); });
+
+function drawPeople() { // the persons that the detector found, cut out of the picture that lies here
+  const source = $("query").querySelector("img[src^=blob]");
+  for (const button of results.querySelectorAll("#people button")) {
+    const [left, top, width, height] = button.dataset.box.split(",").map(Number), canvas = button.firstElementChild;
+    const draw = () => {
+      const w = width * source.naturalWidth, h = height * source.naturalHeight, scale = Math.min(canvas.width / w, canvas.height / h);
+      canvas.getContext("2d").drawImage(source, left * source.naturalWidth, top * source.naturalHeight, w, h, (canvas.width - w * scale) / 2, (canvas.height - h * scale) / 2, w * scale, h * scale);
+    };
+    if (!source) continue;
+    if (source.complete) draw(); else source.addEventListener("load", draw, { once: true });
+  }
+}
+
+if (narrow.matches) filters.open = false;
+document.addEventListener("DOMContentLoaded", fromAddress); // htmx begins then, too

@@ -1,0 +1,198 @@
+"""Uploaded pictures: their contents say what they are, and how large, before they are decoded."""
+
+import io
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resight.data.images import decode
+from resight.errors import UserError
+from resight.gallery.crops import Box, Pixels
+from resight.service.limits import Limits, Refusal
+
+Detect = Callable[[Pixels], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Finds persons: boxes [N, 4] (left, top, right, bottom) and scores [N], surest first."""
+
+READ = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+    b"RIFF": "WEBP",
+}
+"""First bytes of the kinds of files that are read, as Pillow calls them."""
+
+UNREAD = {
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a ZIP file or an office document",
+    b"\x1f\x8b": "a gzip file",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML file",
+    b"<!DOC": "a web page",
+    b"<html": "a web page",
+    b"II*\x00": "a TIFF file",
+    b"MM\x00*": "a TIFF file",
+    b"\x1a\x45\xdf\xa3": "a video",
+}
+"""First bytes of files that people send by mistake."""
+
+EXPECTED = "A JPEG, PNG, WebP, GIF or BMP picture is expected."
+LEAST = 8
+"""Height and width of a picture at least, in pixels."""
+
+ALREADY_CUT = 0.6
+"""A person whose box is at least this share of the picture has been cut out already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody in a picture: left, top, width and height in fractions of it, and the detector's score."""
+
+    box: tuple[float, float, float, float]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture to search for.
+
+    Attributes:
+        pixels: of the person searched for.
+        persons: that the detector finds in the whole picture; None without a detector.
+        chosen: which of them ``pixels`` shows; None where it is the whole picture.
+    """
+
+    pixels: Pixels
+    persons: tuple[Person, ...] | None = None
+    chosen: int | None = None
+
+
+class Reader:
+    """Reads uploaded pictures, a few at a time, so that many large ones do not fill the memory.
+
+    Args:
+        limits: of one picture.
+        detect: finds persons, or None.
+    """
+
+    def __init__(self, limits: Limits, detect: Detect | None = None) -> None:
+        self.limits, self.detect = limits, detect
+        self._turns = BoundedSemaphore(max(2, len(os.sched_getaffinity(0))))
+
+    def check(self, data: bytes) -> None:
+        """Refuse a file by what its beginning says, before it is decoded.
+
+        Raises:
+            Refusal: it is empty or no picture that is read, animated, or of too many or too few pixels.
+        """
+        kind = _kind(data)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is lower
+                image = Image.open(io.BytesIO(data), formats=[kind])
+                animated = kind != "JPEG" and getattr(image, "is_animated", False)
+        except Exception as error:  # damaged files make Pillow's readers raise nearly anything
+            raise Refusal(
+                415, f"The file begins like a {kind} picture, but holds none. {EXPECTED}"
+            ) from error
+        if animated:
+            raise Refusal(415, "The picture is animated. Give a single picture, such as one of its frames.")
+        if image.width * image.height > self.limits.pixels:
+            raise Refusal(
+                413,
+                f"The picture has {image.width:,} x {image.height:,} pixels; {self.limits.pixels:,} are the "
+                "most that are read. Cut the person out, or shrink it.",
+            )
+        if min(image.width, image.height) < LEAST:
+            raise Refusal(
+                422,
+                f"The picture has {image.width} x {image.height} pixels, too few to show a person: at least "
+                f"{LEAST} x {LEAST} are needed.",
+            )
+
+    def read(self, data: bytes, choice: int | None = None) -> Upload:
+        """Decode a picture, and cut out the person to search for.
+
+        Args:
+            data: the file.
+            choice: which of the persons that the detector finds; by default the surest.
+
+        Raises:
+            Refusal: see ``check``; or it is damaged, or has no such person.
+        """
+        with self._turns:
+            pixels = self._decode(data)
+            if self.detect is None:
+                return Upload(pixels)
+            persons = self._find(pixels)
+        if choice is not None and choice >= len(persons):
+            raise Refusal(
+                422,
+                f"The detector finds {len(persons)} persons in the picture, numbered from 0; got {choice}.",
+            )
+        chosen = 0 if choice is None else choice
+        if not persons or (choice is None and persons[0].box[2] * persons[0].box[3] >= ALREADY_CUT):
+            return Upload(pixels, persons)
+        return Upload(cut(pixels, persons[chosen])[0], persons, chosen)
+
+    def whole(self, data: bytes) -> Pixels:
+        """Decode a picture; see ``read``."""
+        with self._turns:
+            return self._decode(data)
+
+    def persons(self, data: bytes) -> list[tuple[Pixels, Box]]:
+        """Return every person that the detector finds in a picture, with the box in pixels.
+
+        Raises:
+            Refusal: see ``read``.
+        """
+        with self._turns:
+            pixels = self._decode(data)
+            return [cut(pixels, person) for person in self._find(pixels)]
+
+    def _decode(self, data: bytes) -> Pixels:
+        self.check(data)
+        try:
+            return decode(data)
+        except UserError as error:
+            raise Refusal(415, f"The picture {error}") from error
+
+    def _find(self, pixels: Pixels) -> tuple[Person, ...]:
+        assert self.detect is not None
+        height, width = pixels.shape[:2]
+        boxes, scores = self.detect(pixels)
+        return tuple(
+            Person((left / width, top / height, (right - left) / width, (bottom - top) / height), score)
+            for (left, top, right, bottom), score in zip(boxes.tolist(), scores.tolist(), strict=True)
+        )
+
+
+def cut(pixels: Pixels, person: Person) -> tuple[Pixels, Box]:
+    """Return the part of a picture [H, W, 3] that shows a person, at least a pixel of it, and its box."""
+    height, width = pixels.shape[:2]
+    left, top = min(int(person.box[0] * width), width - 1), min(int(person.box[1] * height), height - 1)
+    right = max(left + 1, round((person.box[0] + person.box[2]) * width))
+    bottom = max(top + 1, round((person.box[1] + person.box[3]) * height))
+    return np.ascontiguousarray(pixels[top:bottom, left:right]), (left, top, right - left, bottom - top)
+
+
+def _kind(data: bytes) -> str:
+    if not data:
+        raise Refusal(422, f"The file is empty. {EXPECTED}")
+    for start, kind in READ.items():
+        if data.startswith(start) and (kind != "WEBP" or data[8:12] == b"WEBP"):
+            return kind
+    if data[4:8] == b"ftyp":
+        what = "a HEIC or AVIF picture" if data[8:12] in (b"heic", b"heix", b"mif1", b"avif") else "a video"
+    else:
+        what = next(
+            (what for start, what in UNREAD.items() if data.lstrip()[:5].startswith(start)), "no picture"
+        )
+    raise Refusal(415, f"The file is {what}. {EXPECTED}")
