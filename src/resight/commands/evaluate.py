@@ -91,9 +91,14 @@ def evaluate(
         )
     elif opened is None:
         raise UserError("Name the data to score the weights on: --data FOLDER.")
-    elif split is not None:
-        raise UserError("A --split is of --data: name the data set too.")
     else:
+        of_data = {"reader": reader, "listing": listing, "split": split}
+        of_data |= {"holdout": holdout, "pattern": pattern}
+        if given := [f"--{name}" for name, value in of_data.items() if value is not None]:
+            raise UserError(
+                f"{' and '.join(given)} say how to read --data: name the data set too. Without, the run is "
+                "scored on the data that it was trained on, read as it was then."
+            )
         benchmark = reopen(opened.info["data"]["opened"])
     for note in benchmark.notes:
         say(f"Note: {note}")
