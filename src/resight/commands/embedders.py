@@ -21,7 +21,8 @@ def load_embedder(model: Path, device: str) -> "NetworkEmbedder":
     opened = None if model.is_file() else Run.open(model)
     network = load_weights(model, cpu) if opened is None else opened.load_model(cpu)
     precision = "auto" if opened is None else opened.recipe.precision
-    return NetworkEmbedder(network, weights=model, device=device, precision=precision)
+    name = None if opened is None else opened.recipe.name
+    return NetworkEmbedder(network, name=name, weights=model, device=device, precision=precision)
 
 
 def use_own_model(gallery: "Gallery", device: str) -> None:

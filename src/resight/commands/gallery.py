@@ -391,7 +391,8 @@ def compact(gallery: Place, *, json: Flag = False) -> None:
     from resight.gallery.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
-        say(f"Putting {len(opened):,} crops in order. A graph of 100,000 takes minutes.")
+        if len(opened) > opened.about.layout.exact_up_to:
+            say(f"Building a graph of {len(opened):,} crops. Of 100,000, that takes minutes.")
         before = opened.size()
         opened.compact()
         count, facts, after = len(opened), opened.facts(), opened.size()

@@ -58,14 +58,19 @@ class EdgeStore:
         self._changes = 0
         self._counts: tuple[int, int, dict[str, int]] | None = None  # changes when counted, all, by camera
         if layout is None:
-            self._shard = engine.EdgeShard.load(str(folder))
+            try:
+                self._shard = engine.EdgeShard.load(str(folder))
+            except Exception as error:  # the engine has no other kind
+                raise UserError(
+                    f"The gallery {folder.parent} is damaged: its folder {folder.name} cannot be read "
+                    f"({str(error).rstrip('.')}). Restore it from a copy."
+                ) from error
             return
         folder.mkdir()
         _refuse_full_disk(folder, 0)
         self._shard = engine.EdgeShard.create(str(folder), _config(layout))
         for field, index in _indexes():
             self._update(engine.UpdateOperation.create_field_index(field, index))
-        self.flush()
 
     def put(self, records: Sequence[Record]) -> None:
         """Add or replace records; when it returns, they are in the engine's log."""
@@ -178,7 +183,12 @@ class EdgeStore:
         self._shard.close()
 
     def _update(self, operation: Any) -> None:
-        self._shard.update(operation)
+        try:
+            self._shard.update(operation)
+        except Exception as error:  # the engine has no other kind
+            if "No space left" in str(error):
+                _refuse_full_disk(self.folder, SPARE)
+            raise
         self._changes += 1
 
     def _nearest(

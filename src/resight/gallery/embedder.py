@@ -45,6 +45,7 @@ class NetworkEmbedder:
 
     Args:
         network: it stays as it is; a folded copy does the work.
+        name: what people call it; by default the network's name.
         weights: run or file that it was loaded from.
         device, precision: of the forward passes.
         batch_size: pictures described at once, at most.
@@ -54,6 +55,7 @@ class NetworkEmbedder:
         self,
         network: "Network",
         *,
+        name: str | None = None,
         weights: Path | str | None = None,
         device: str = "auto",
         precision: "Precision" = "auto",
@@ -68,7 +70,7 @@ class NetworkEmbedder:
 
         keep_freed_memory()
         self.fingerprint = fingerprint(network)
-        self.name = network.name
+        self.name = name or network.name
         self.weights = None if weights is None else str(Path(weights).absolute())
         self._size = network.picture_size
         self._device, self._precision, self._batch_size = resolve_device(device), precision, batch_size

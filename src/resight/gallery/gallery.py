@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Gallery(Stock):
     """
 
     _embedder: Embedder | None = None
+    _open = True
 
     @classmethod
     def open(
@@ -311,10 +312,11 @@ class Gallery(Stock):
 
     def close(self) -> None:
         """Write what is left to the disk, and let others at the gallery."""
-        for store in self._stores():
-            store.flush()
-            store.close()
-        self._home.close()
+        if self._open:
+            self._open = False
+            for store in self._stores():
+                store.close()
+            self._home.close()
 
     def __enter__(self) -> "Gallery":
         return self
@@ -358,8 +360,6 @@ class Gallery(Stock):
 
 
 def _embedder(model: "Network | Embedder | None", device: str) -> Embedder | None:
-    if model is None:
-        return None
-    from resight.models.network import Network
-
-    return NetworkEmbedder(model, device=device) if isinstance(model, Network) else model
+    if model is None or hasattr(model, "ready"):  # asking for a network would load torch, for seconds
+        return cast("Embedder | None", model)
+    return NetworkEmbedder(cast("Network", model), device=device)

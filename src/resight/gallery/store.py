@@ -122,7 +122,7 @@ class Store(Protocol):
         """Return how many records a graph covers (``indexed``), and in how many ``segments`` they lie."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Write what is left, and let go of files and connections."""
 
 
 class Home(Protocol):

@@ -1,0 +1,43 @@
+"""Places for galleries: a folder, a cluster in this process, and the one at ``RESIGHT_QDRANT_URL`` if set."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gallery_fakes import Somewhere
+
+SERVER = os.environ.get("RESIGHT_QDRANT_URL")
+
+
+@pytest.fixture(params=["folder", "cluster in this process", *(["server"] if SERVER else [])])
+def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Somewhere]:
+    """Return a place without a gallery."""
+    if request.param == "folder":
+        from resight.gallery.folder import Folder
+
+        yield lambda: Folder(tmp_path / "gallery", create=True)
+    elif request.param == "server":
+        from resight.gallery.cluster import connect
+
+        address = f"{SERVER}/test-{uuid.uuid4()}"
+        yield lambda: connect(address)
+        home = connect(address)
+        for name in home.stores():
+            home.drop_store(name)
+        home.close()
+    else:
+        from qdrant_client import QdrantClient
+
+        from resight.gallery.cluster import Cluster
+
+        class Kept(QdrantClient):
+            """Keeps what it holds when a gallery is closed, as a server does."""
+
+            def close(self, *_: object, **__: object) -> None:
+                pass
+
+        client = Kept(":memory:")
+        yield lambda: Cluster(client, "test", "memory")
+        QdrantClient.close(client)

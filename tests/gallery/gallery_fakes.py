@@ -1,0 +1,109 @@
+"""A model of 48 numbers without a network, crops of plain noise, and what is run to be killed.
+
+As a script: python gallery_fakes.py add GALLERY SEED, or reembed GALLERY KILL_AT.
+"""
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.data.images import resize
+from resight.gallery.adding import Added
+from resight.gallery.crops import Filter, NewCrop, Pixels
+from resight.gallery.gallery import Gallery
+from resight.gallery.store import Home
+
+Somewhere = Callable[[], Home]
+"""Opens the same place again and again; the one before must be closed, as a folder has one user."""
+
+START = datetime(2024, 5, 31, 12, tzinfo=UTC)
+
+
+class Fake:
+    """Describes a picture by its pixels, shrunk to 4 x 4; as another model, in another order."""
+
+    def __init__(self, name: str = "fake", kill_at: int = 0) -> None:
+        self.name, self.weights, self.width = name, None, 48
+        self.fingerprint = (name * 32)[:32]
+        self.calls, self.kill_at = 0, kill_at
+
+    def ready(self, picture: Pixels) -> Pixels:
+        """Shrink it."""
+        return np.ascontiguousarray(resize(picture, (4, 4)))
+
+    def __call__(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return centred pixels."""
+        self.calls += 1
+        if self.calls == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        vectors = np.stack([picture.reshape(-1).astype(np.float32) - 127.3 for picture in pictures])
+        return vectors if self.name == "fake" else vectors[:, ::-1].copy()
+
+
+def noise(seed: int, person: int | None = None, strength: float = 12) -> Pixels:
+    """Return pixels [16, 8, 3]: a person is four colours, its crops differ by noise."""
+    generator = np.random.default_rng([seed, 7])
+    if person is None:
+        return generator.integers(0, 256, (16, 8, 3), dtype=np.uint8)
+    colours = np.random.default_rng(person).integers(30, 226, (4, 1, 3)).repeat(4, 0)
+    pixels = colours + generator.normal(0, strength, (16, 8, 3))
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def people(persons: int = 8, cameras: int = 3, each: int = 2, **more: Any) -> list[NewCrop]:
+    """Return labelled crops of some persons, a second apart."""
+    found = []
+    for person in range(persons):
+        for camera in range(cameras):
+            for _ in range(each):
+                at = len(found)
+                time = datetime.fromtimestamp(START.timestamp() + at, UTC)
+                found.append(
+                    NewCrop(
+                        noise(at, person),
+                        camera=f"cam{camera}",
+                        time=time,
+                        source="video.mp4",
+                        name=str(at),
+                        person=f"p{person}",
+                        **more,
+                    )
+                )
+    return found
+
+
+def add_until_killed(place: Path, seed: int) -> None:
+    """Add crops batch after batch, forget and compact now and then; print the ids that are stored."""
+    choose = random.Random(seed)
+
+    def stored(batch: Added) -> None:
+        print("stored", *(identity for identity in batch.ids if identity), flush=True)
+
+    with Gallery.open(place, Fake(), create=True, graph_from=400) as gallery:
+        print("open", flush=True)
+        for round_ in range(1_000_000):
+            base = (seed * 1000 + round_) * 1000
+            kept = (NewCrop(noise(base + at), camera=f"c{at % 3}", source="kept") for at in range(130))
+            gallery.add(kept, stored)
+            gallery.add([NewCrop(noise(base + 500), source=f"forgotten-{base}")])
+            gallery.forget(Filter(sources=(f"forgotten-{base}",)))
+            if choose.random() < 0.5:
+                print("compacting", flush=True)
+                gallery.compact()
+
+
+if __name__ == "__main__":
+    what, folder, number = sys.argv[1:]
+    if what == "add":
+        add_until_killed(Path(folder), int(number))
+    else:
+        with Gallery.open(folder) as opened:
+            opened.reembed(Fake("other", kill_at=int(number)))

@@ -1,0 +1,137 @@
+"""What was told to be stored stays, whatever kills the process; full disks and refused writes."""
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gallery_fakes import Fake, noise
+
+from resight.errors import UserError
+from resight.gallery import edge
+from resight.gallery.crops import Filter, NewCrop
+from resight.gallery.gallery import Gallery
+from resight.gallery.pictures import read_pixels
+
+SCRIPT = str(Path(__file__).with_name("gallery_fakes.py"))
+Usage = namedtuple("Usage", "total used free")
+
+
+def kill_while_adding(place: Path, seed: int, seconds: float) -> set[str]:
+    """Let a process add crops, kill it so long after its first word, and return the ids that it told of."""
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, "add", str(place), str(seed)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    lines = process.stdout.read().splitlines(keepends=True)
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    return {
+        identity
+        for line in lines
+        if line.startswith("stored") and line.endswith("\n")
+        for identity in line.split()[1:]
+    }
+
+
+def check_whole(place: Path, told: set[str]) -> None:
+    """Check that everything told of is there, that each crop is whole, and that searches find them."""
+    with Gallery.open(place, Fake()) as gallery:
+        stored = {
+            record.id: record
+            for records in gallery._store.scan(Filter(), "picture", "vector")
+            for record in records
+        }
+        assert told <= set(stored), f"{len(told - set(stored))} crops are lost"
+        assert len(gallery) == len(stored)
+        chosen = random.Random(0).sample(sorted(stored), min(50, len(stored)))
+        for identity in chosen:
+            vector = stored[identity].vector
+            assert vector is not None
+            assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
+            again = gallery.embed([read_pixels(gallery.picture(identity))])[0]
+            assert float(again @ vector) > 0.95  # the picture is kept as JPEG
+            assert gallery.search(vectors=vector[None], top=1).matches[0].crop.id == identity
+        for source in gallery.values(
+            "source"
+        ):  # at most one forgotten crop was not yet forgotten when killed
+            assert source == "kept" or source.startswith("forgotten-")
+
+
+def kill_often(place: Path, times: int) -> None:
+    choose = random.Random(times)
+    told: set[str] = set()
+    for turn in range(times):
+        told |= kill_while_adding(place, turn, choose.uniform(0, 0.8))
+        check_whole(place, told)
+    assert len(told) > 100 * times / 5  # the deaths were not all too early to tell of anything
+
+
+def test_killed_5_times_nothing_is_lost(tmp_path: Path) -> None:
+    kill_often(tmp_path / "gallery", 5)
+
+
+@pytest.mark.slow
+def test_killed_50_times_nothing_is_lost(tmp_path: Path) -> None:
+    kill_often(tmp_path / "gallery", 50)
+
+
+def test_killed_while_it_is_made_a_gallery_can_be_made(tmp_path: Path) -> None:
+    place = tmp_path / "gallery"
+    for milliseconds in range(0, 60, 15):
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sys; sys.path.insert(0, sys.argv[2]); from gallery_fakes import *\n"
+                "print(flush=True)\nGallery.open(sys.argv[1], Fake(), create=True)",
+                str(place),
+                str(Path(SCRIPT).parent),
+            ],
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(milliseconds / 1000)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    with Gallery.open(place, Fake(), create=True) as gallery:
+        assert gallery.add([NewCrop(noise(1))]).new == 1
+
+
+def test_a_full_disk_stops_adding_and_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = [10**12]
+    monkeypatch.setattr(edge.shutil, "disk_usage", lambda _: Usage(10**12, 0, free[0]))
+
+    def stored(batch: object) -> None:
+        free[0] = edge.SPARE // 2
+
+    with Gallery.open(tmp_path / "gallery", Fake(), create=True) as gallery:
+        with pytest.raises(UserError, match=r"134 MB free.*What was added before is unharmed"):
+            gallery.add((NewCrop(noise(at)) for at in range(1000)), stored)
+        assert 64 <= len(gallery) < 1000
+        with pytest.raises(UserError, match="MB free"):
+            gallery.compact()
+        assert gallery.search([noise(1)], top=1).matches[0].score > 0.99
+        free[0] = 10**12
+        assert gallery.add(NewCrop(noise(at)) for at in range(1000)).new > 0
+        assert len(gallery) == 1000
+
+
+def test_nothing_is_made_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge.shutil, "disk_usage", lambda _: Usage(10**12, 0, 0))
+    with pytest.raises(UserError, match="0 MB free"):
+        Gallery.open(tmp_path / "gallery", Fake(), create=True)
+    monkeypatch.undo()
+    assert shutil.disk_usage(tmp_path).free
+    Gallery.open(tmp_path / "gallery", Fake(), create=True).close()

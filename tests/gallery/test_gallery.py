@@ -1,0 +1,497 @@
+"""A gallery as people use it: adding, searching, labelling, forgetting, calibrating, changing the model."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gallery_fakes import START, Fake, noise, people
+
+from resight.errors import UserError
+from resight.evaluation.embedded import Embedded
+from resight.evaluation.reranking import Reranking, rerank
+from resight.gallery import folder, gallery, stock
+from resight.gallery.crops import Filter, NewCrop
+from resight.gallery.gallery import Gallery
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "gallery"
+
+
+@pytest.fixture
+def filled(place: Path) -> Iterator[Gallery]:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people())
+        yield opened
+
+
+def ids(opened: Gallery, where: Filter = Filter()) -> dict[str, str]:  # noqa: B008 (frozen)
+    """Return the ids of crops by their names."""
+    return {crop.name: crop.id for crop in opened.page(where, 10_000)[0]}
+
+
+def names(found: gallery.Found) -> list[str]:
+    return [match.crop.name for match in found.matches]
+
+
+def test_what_is_added_lasts(place: Path) -> None:
+    crop = replace(people(1)[1], tags=("red", "red", "bag"), box=(1, 2, 3, 4))
+    with Gallery.open(place, Fake(), create=True) as opened:
+        (identity,) = opened.add([crop]).ids
+    with Gallery.open(place) as opened:
+        (stored,) = opened.get([str(identity)])
+    assert (stored.camera, stored.time, stored.source, stored.name) == ("cam0", crop.time, "video.mp4", "1")
+    assert (stored.person, stored.tags, stored.box, stored.size) == (
+        "p0",
+        ("red", "bag"),
+        (1, 2, 3, 4),
+        (16, 8),
+    )
+    assert abs(stored.added - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_the_same_picture_is_added_once(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        first = opened.add(people(2))
+        again = opened.add([*people(2), NewCrop(noise(999)), NewCrop(noise(999), camera="elsewhere")])
+        assert (first.new, first.known) == (12, 0)
+        assert (again.new, again.known) == (1, 13)
+        assert again.ids[:12] == first.ids
+        assert len(opened) == 13
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_named(place: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8 no picture")
+    crops = [NewCrop(noise(1)), NewCrop(broken, name="b"), NewCrop(tmp_path / "none.jpg"), NewCrop(b"")]
+    with Gallery.open(place, Fake(), create=True) as opened:
+        added = opened.add(crops)
+    assert added.new == 1
+    assert [identity is None for identity in added.ids] == [False, True, True, True]
+    assert [name for name, _ in added.refused] == ["b", str(tmp_path / "none.jpg"), "a picture"]
+    assert "no whole image" in added.refused[0][1]
+
+
+def test_each_batch_is_told_of_when_it_is_stored(place: Path) -> None:
+    told: list[int] = []
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add((NewCrop(noise(at)) for at in range(150)), lambda batch: told.append(len(opened)))
+    assert len(told) == 3
+    assert all(count >= expected for count, expected in zip(told, (64, 128, 150), strict=True))
+
+
+def test_a_person_is_found_again(filled: Gallery) -> None:
+    found = filled.search([noise(5000, 3)], top=6)
+    assert {match.crop.person for match in found.matches} == {"p3"}
+    scores = [match.score for match in found.matches]
+    assert scores == sorted(scores, reverse=True)
+    assert found.searched == 48
+    assert found.exact
+
+
+def test_a_stored_crop_finds_others_but_not_itself(filled: Gallery) -> None:
+    known = ids(filled)
+    found = filled.search(crops=[known["18"]], top=48)
+    assert len(found.matches) == 47
+    assert "18" not in names(found)
+    assert {match.crop.person for match in found.matches[:5]} == {"p3"}
+
+
+def test_pages_make_up_one_list(filled: Gallery) -> None:
+    for options in ({}, {"rerank": 20}, {"combine": "max"}):
+        given = [noise(5000, 3), noise(5001, 4)]
+        whole = names(filled.search(given, top=48, **options))  # type: ignore[arg-type]
+        pages = [names(filled.search(given, top=7, offset=at, **options)) for at in range(0, 48, 7)]  # type: ignore[arg-type]
+        assert [name for page in pages for name in page] == whole
+        assert len(set(whole)) == 48
+
+
+def test_several_pictures_search_by_average_or_by_the_nearest(filled: Gallery) -> None:
+    given = [noise(5000, 3), noise(5001, 4)]
+    vectors = filled.embed(given)
+    crops = filled.embed([crop.picture for crop in people()])
+    average = vectors.mean(0) / np.linalg.norm(vectors.mean(0))
+    expected = [str(at) for at in np.argsort(-(crops @ average), kind="stable")]
+    assert names(filled.search(given, top=48)) == expected
+    nearest = filled.search(given, top=12, combine="max")
+    scores = crops @ vectors.T
+    assert names(nearest) == [str(at) for at in np.argsort(-scores.max(1), kind="stable")[:12]]
+    assert [match.query for match in nearest.matches] == [
+        int(scores[int(name)].argmax()) for name in names(nearest)
+    ]
+
+
+def test_vectors_search_as_their_pictures_do(filled: Gallery) -> None:
+    picture = noise(5000, 3)
+    assert names(filled.search(vectors=3 * filled.embed([picture]))) == names(filled.search([picture]))
+    with pytest.raises(UserError, match="48 numbers"):
+        filled.search(vectors=np.ones((1, 7), np.float32))
+
+
+def test_the_own_cameras_are_left_out(filled: Gallery) -> None:
+    known = ids(filled)
+    found = filled.search(crops=[known["18"], known["20"]], other_cameras=True)
+    assert {match.crop.camera for match in found.matches} == {"cam2"}
+    found = filled.search([noise(5000, 3)], other_cameras=True, cameras=["cam0"])
+    assert {match.crop.camera for match in found.matches} == {"cam1", "cam2"}
+    with pytest.raises(UserError, match="Say which camera"):
+        filled.search([noise(5000, 3)], other_cameras=True)
+
+
+def test_an_unknown_camera_is_named(filled: Gallery) -> None:
+    with pytest.raises(UserError, match=r"camera 'cam11'. Did you mean 'cam1'"):
+        filled.search([noise(1)], where=Filter(cameras=("cam11",)))
+    with pytest.raises(UserError, match="camera 'hall'"):
+        filled.search([noise(1)], where=Filter(not_cameras=("hall",)))
+
+
+def test_times_filter(filled: Gallery) -> None:
+    begin = START + timedelta(seconds=10)
+    found = filled.search([noise(1)], top=48, where=Filter(after=begin, before=begin + timedelta(seconds=5)))
+    assert {int(name) for name in names(found)} == set(range(10, 15))
+    with pytest.raises(UserError, match="Exchange"):
+        Filter(after=START, before=START)
+    with pytest.raises(UserError, match="no time zone"):
+        Filter(after=START.replace(tzinfo=None))
+
+
+def test_bad_crops_are_refused() -> None:
+    with pytest.raises(UserError, match="no time zone"):
+        NewCrop(b"", time=datetime(2024, 5, 31))
+    with pytest.raises(UserError, match="before 1970"):
+        NewCrop(b"", time=datetime(1904, 1, 1, tzinfo=UTC))
+    with pytest.raises(UserError, match="left, top, width and height"):
+        NewCrop(b"", box=(1, 2, 0, 4))
+
+
+def test_reranking_orders_the_first_ones_as_the_evaluation_does(filled: Gallery) -> None:
+    picture = noise(5000, 3, strength=90)
+    plain = filled.search([picture], top=48)
+    again = filled.search([picture], top=48, rerank=30)
+    head = [match.crop.id for match in plain.matches[:30]]
+    crops = torch.from_numpy(np.stack([filled._store.get([one], "vector")[one].vector for one in head]))  # type: ignore[arg-type]
+    query = torch.from_numpy(filled.embed([picture]))
+    expected = rerank(
+        torch.cdist(query, crops), torch.cdist(query, query), torch.cdist(crops, crops), Reranking()
+    )[0]
+    order = torch.argsort(expected, stable=True).tolist()
+    assert [match.crop.id for match in again.matches[:30]] == [head[place] for place in order]
+    assert names(again)[30:] == names(plain)[30:]
+    assert again.matches[0].reranked == pytest.approx(float(expected.min()), abs=1e-4)
+    assert again.matches[30].reranked is None
+
+
+def test_a_handful_of_crops_can_be_reranked(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people(1, 1, 4))
+        assert len(opened.search([noise(1, 0)], rerank=200).matches) == 4
+
+
+def test_a_search_needs_something_to_search_for(filled: Gallery) -> None:
+    with pytest.raises(UserError, match="Give a picture"):
+        filled.search()
+    with pytest.raises(UserError, match="No crop"):
+        filled.search(crops=["00000000-0000-0000-0000-000000000000"])
+    with pytest.raises(UserError, match="top = 0"):
+        filled.search([noise(1)], top=0)
+
+
+def test_without_a_model_stored_crops_can_be_searched_for(place: Path, filled: Gallery) -> None:
+    known = ids(filled)
+    filled.close()
+    with Gallery.open(place) as opened:
+        assert opened.search(crops=[known["0"]]).matches
+        for act in (lambda: opened.search([noise(1)]), lambda: opened.add([NewCrop(noise(1))])):
+            with pytest.raises(UserError, match="fake with the fingerprint fakefakefake"):
+                act()
+        opened.use(Fake())
+        assert opened.search([noise(1)]).matches
+        with pytest.raises(UserError, match="another model"):
+            opened.use(Fake("other"))
+
+
+def test_labels_and_tags_are_given_and_taken_back(filled: Gallery) -> None:
+    known = ids(filled)
+    some = [known["1"], known["2"]]
+    filled.label(some, "somebody")
+    filled.tag(some, ["seen", "seen"])
+    assert [crop.person for crop in filled.get(some)] == ["somebody"] * 2
+    assert set(ids(filled, Filter(tags=("seen",)))) == {"1", "2"}
+    filled.label(some, None)
+    assert filled.count(Filter(labelled=True)) == 46
+    with pytest.raises(UserError, match="No crop"):
+        filled.label(["00000000-0000-0000-0000-000000000000"], "x")
+
+
+def test_counts_and_times(filled: Gallery) -> None:
+    assert filled.values("camera") == {"cam0": 16, "cam1": 16, "cam2": 16}
+    assert filled.values("source") == {"video.mp4": 48}
+    assert filled.times() == (START, START + timedelta(seconds=47))
+    assert filled.times(Filter(persons=("p1",))) == (
+        START + timedelta(seconds=6),
+        START + timedelta(seconds=11),
+    )
+    assert filled.times(Filter(persons=("nobody",))) is None
+
+
+def test_pictures_come_back(filled: Gallery) -> None:
+    from resight.data.images import decode
+
+    pixels = decode(filled.picture(ids(filled)["7"]))
+    assert np.abs(pixels.astype(int) - people()[7].picture.astype(int)).mean() < 12  # type: ignore[union-attr]
+
+
+def test_forgetting_by_each_means(filled: Gallery) -> None:
+    known = ids(filled)
+    assert filled.forget(Filter(ids=(known["0"],))) == 1
+    assert filled.forget(Filter(persons=("p1",))) == 6
+    assert filled.forget(Filter(before=START + timedelta(seconds=20))) == 13
+    assert filled.forget(Filter(persons=("p1",))) == 0
+    assert filled.forget(Filter(sources=("video.mp4",))) == 28
+    assert len(filled) == 0
+    with pytest.raises(UserError, match="Say which"):
+        filled.forget(Filter())
+
+
+def test_crops_are_forgotten_when_they_are_too_old(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+    crops = [
+        NewCrop(noise(1), name="old", time=now - timedelta(days=31)),
+        NewCrop(noise(2), name="young", time=now - timedelta(days=1)),
+        NewCrop(noise(3), name="no time"),
+        NewCrop(noise(4), name="clock is ahead", time=now + timedelta(days=900)),
+    ]
+    with Gallery.open(place, Fake(), create=True, forget_after_days=30) as opened:
+        opened.add(crops)
+        assert opened.forget_expired() == 1
+        assert set(ids(opened)) == {"young", "no time", "clock is ahead"}
+    monkeypatch.setattr(stock, "now", lambda: now + timedelta(days=29, hours=1))
+    with Gallery.open(place) as opened:
+        assert opened.expired_on_opening == 1
+        assert set(ids(opened)) == {"no time", "clock is ahead"}
+        opened.keep_for(None)
+    monkeypatch.setattr(stock, "now", lambda: now + timedelta(days=31))
+    with Gallery.open(place) as opened:
+        assert len(opened) == 2
+        opened.keep_for(5)
+        assert opened.forget_expired() == 2
+        with pytest.raises(UserError, match="more than 0 days"):
+            opened.keep_for(0)
+
+
+def test_likely_matches_are_calibrated_on_labelled_crops(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people(24))
+        assert opened.search([noise(1)]).matches[0].likely is None
+        with pytest.raises(UserError, match="not calibrated"):
+            opened.search([noise(1)], false_match_rate=0.01)
+        opened.calibrate(false_match_rate=0.01)
+    with Gallery.open(place, Fake()) as opened:  # it is kept
+        calibration = opened.about.calibration
+        assert calibration is not None
+        assert (calibration.crops, calibration.persons) == (144, 24)
+        assert calibration.checked.false_match_rate < 0.05
+        found = opened.search([noise(5000, 3)], top=144, false_match_rate=0.01)
+        assert found.threshold == calibration.at(0.01).threshold
+        assert found.expected_false == pytest.approx(0.01 * 144)
+        likely = [match.crop.person for match in found.matches if match.likely]
+        assert likely.count("p3") == 6
+        assert len(likely) < 20
+        strict = opened.search([noise(5000, 3)], top=144, false_match_rate=0.001)
+        assert strict.threshold is not None
+        assert found.threshold is not None
+        assert strict.threshold < found.threshold
+        with pytest.raises(UserError, match="stricter than"):
+            opened.search([noise(1)], false_match_rate=1e-6)
+
+
+def test_calibration_takes_features_of_others(filled: Gallery) -> None:
+    crops = people(20)
+    labelled = Embedded(
+        torch.from_numpy(filled.embed([crop.picture for crop in crops])),
+        torch.tensor([1 + at // 6 for at in range(120)]),
+    )
+    filled.calibrate(labelled, origin="elsewhere")
+    assert filled.about.calibration is not None
+    assert filled.about.calibration.origin == "elsewhere"
+    with pytest.raises(UserError, match="another model"):
+        filled.calibrate(Embedded(torch.ones(4, 7), torch.tensor([1, 1, 2, 2])))
+
+
+def test_calibration_needs_labels(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add([NewCrop(noise(1))])
+        with pytest.raises(UserError, match="Nobody has said"):
+            opened.calibrate()
+        opened.add(people(2, 2, 1))
+        with pytest.raises(UserError, match="too few"):
+            opened.calibrate()
+
+
+def test_a_picture_of_nobody_is_unlike_everything(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people(40))
+        assert opened.search([noise(1)]).unlike_anything is None
+        opened.compact()
+        assert opened.search([noise(5000, 3)]).unlike_anything is False
+        stripes = np.tile(np.array([0, 255], np.uint8), (16, 4))[..., None].repeat(3, 2)
+        assert opened.search([stripes]).unlike_anything is True
+        far = Filter(persons=("p7",))
+        assert opened.search([noise(5000, 3)], where=far).unlike_anything is False
+
+
+def test_a_large_gallery_is_searched_by_its_graph(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True, graph_from=100) as opened:
+        opened.add(people(40))
+        opened.compact()
+        assert opened.facts()["indexed"] >= 100
+        found = opened.search([noise(5000, 3)], top=6)
+        assert not found.exact
+        assert {match.crop.person for match in found.matches} == {"p3"}
+        assert opened.search([noise(5000, 3)], top=6, exact=True).matches == found.matches
+
+
+def test_a_gallery_of_another_model_says_which_one_it_needs(filled: Gallery, place: Path) -> None:
+    filled.close()
+    with pytest.raises(UserError, match=r"needs fake with the fingerprint fakefakefake; got other"):
+        Gallery.open(place, Fake("other"))
+
+
+def test_a_gallery_that_is_not_there(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no gallery"):
+        Gallery.open(place)
+    with pytest.raises(UserError, match="There is no gallery"):
+        Gallery.open(place, Fake())
+    assert not place.exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(UserError, match=r"other things \(thesis.tex\)"):
+        Gallery.open(tmp_path / "other", Fake(), create=True)
+    with pytest.raises(UserError, match="is a file"):
+        Gallery.open(tmp_path / "other" / "thesis.tex", Fake(), create=True)
+
+
+def test_a_gallery_of_a_newer_version_or_damaged(filled: Gallery, place: Path) -> None:
+    filled.close()
+    file = place / folder.ABOUT
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"format": 99, "version": "7.0", "new": 1}))
+    with pytest.raises(UserError, match=r"Resight 7.0 in format 99.*Update Resight"):
+        Gallery.open(place)
+    for text in ("", "[]", "{", json.dumps({"format": "one"}), json.dumps(content | {"storage": "float8"})):
+        file.write_text(text)
+        with pytest.raises(UserError, match="damaged"):
+            Gallery.open(place)
+    file.write_text(json.dumps(content | {"store": "crops-9"}))
+    with pytest.raises(UserError, match="crops-9 is missing"):
+        Gallery.open(place)
+
+
+def test_a_gallery_in_use_names_the_other_process(filled: Gallery, place: Path) -> None:
+    code = "import sys; from resight.gallery.gallery import Gallery; Gallery.open(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True)
+    assert f"in use by process {os.getpid()}" in done.stderr
+    assert "UserError" in done.stderr
+    filled.close()
+    Gallery.open(place).close()
+
+
+def test_a_folder_that_cannot_be_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(folder.os, "open", refuse)
+    with pytest.raises(UserError, match="Read-only"):
+        Gallery.open(place, Fake(), create=True)
+
+
+def test_an_export_holds_all_and_is_scored(filled: Gallery, tmp_path: Path) -> None:
+    from resight.commands.feature_files import read_arrays, read_fingerprint
+
+    out = tmp_path / "out"
+    filled.label([ids(filled)["0"]], None)
+    assert filled.export(out) == 48
+    arrays = read_arrays(out)
+    assert arrays["features"].shape == (48, 48)
+    assert read_fingerprint(out) == filled.about.model.fingerprint
+    lines = [json.loads(line) for line in (out / "crops.jsonl").read_text().splitlines()]
+    people_by_number = json.loads((out / "names.json").read_text())
+    for row, line in enumerate(lines):
+        (stored,) = filled.get([line["id"]])
+        assert line == stored.as_dict()
+        person = int(arrays["persons"][row])
+        assert (people_by_number[str(person)] if person else None) == stored.person
+        vector = filled._store.get([line["id"]], "vector")[line["id"]].vector
+        np.testing.assert_array_equal(arrays["features"][row], vector)
+        assert (out / "pictures" / f"{line['id']}.jpg").read_bytes() == filled.picture(line["id"])
+    with pytest.raises(UserError, match="there already"):
+        filled.export(out)
+    with pytest.raises(UserError, match="No crop"):
+        filled.export(tmp_path / "none", Filter(persons=("nobody",)))
+
+
+def test_an_export_without_all_cameras_has_none(place: Path, tmp_path: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add([*people(1), NewCrop(noise(5))])
+        opened.export(tmp_path / "out", Filter())
+    assert not (tmp_path / "out" / "cameras.npy").exists()
+
+
+def test_a_gallery_changes_its_model(filled: Gallery, place: Path) -> None:
+    filled.calibrate()
+    filled.label([ids(filled)["5"]], "renamed")
+    before = {crop.id: crop for crop in filled.page(top=100)[0]}
+    with pytest.raises(UserError, match="already"):
+        filled.reembed(Fake())
+    assert filled.reembed(Fake("other")) == 48
+    assert filled.about.model.name == "other"
+    assert filled.about.calibration is None
+    assert {crop.id: crop for crop in filled.page(top=100)[0]} == before
+    filled.close()
+    with Gallery.open(place, Fake("other")) as opened:
+        assert {match.crop.person for match in opened.search([noise(5000, 3)], top=6).matches} == {"p3"}
+        assert opened._home.stores() == {"crops-2"}
+    with pytest.raises(UserError, match="another model"):
+        Gallery.open(place, Fake())
+
+
+def test_a_killed_change_of_model_goes_on_where_it_was(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people(40))
+        known = ids(opened)
+    script = str(Path(__file__).with_name("gallery_fakes.py"))
+    killed = subprocess.run([sys.executable, script, "reembed", str(place), "3"])
+    assert killed.returncode == -9
+    with Gallery.open(place, Fake()) as opened:  # whole, of the old model
+        assert {match.crop.person for match in opened.search([noise(5000, 3)], top=6).matches} == {"p3"}
+        assert opened.about.reembedding is not None
+        opened.label([known["3"]], "renamed")  # both stores hear of it
+        forgotten = opened.forget(Filter(persons=("p1",)))
+        opened.add([NewCrop(noise(7777), name="late")])
+    with Gallery.open(place) as opened:
+        described = opened.reembed(Fake("other"))
+        assert 0 < described < 240
+        assert len(opened) == 240 - forgotten + 1
+        assert set(ids(opened)) == {*(name for name in known if name not in map(str, range(6, 12))), "late"}
+        assert opened.get([known["3"]])[0].person == "renamed"
+
+
+def test_a_change_to_a_third_model_begins_anew(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people(40))
+    script = str(Path(__file__).with_name("gallery_fakes.py"))
+    subprocess.run([sys.executable, script, "reembed", str(place), "3"])
+    with Gallery.open(place) as opened:
+        assert opened.reembed(Fake("third")) == 240
+        assert opened.about.model.name == "third"
+    with Gallery.open(place, Fake("third")) as opened:
+        assert opened._home.stores() == {opened.about.store}
