@@ -1,0 +1,252 @@
+"""``resight gallery`` from the command line, with a run that no one trained: commands as people type them."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resight.commands.main import main
+from resight.models.network import build_model
+from resight.models.weights import save_weights
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of weights of a tiny network."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    trunk = {"name": "osnet", "width": 0.25}
+    save_weights(build_model("pooled", 4, trunk=trunk, input_size=[64, 32]), path)
+    return path
+
+
+def crops(root: Path, persons: int = 6) -> Path:
+    """Draw 2 cameras x 2 crops of each person in Market-1501's layout, named after times."""
+    generator = np.random.default_rng(0)
+    for folder in ("bounding_box_train", "query", "bounding_box_test"):
+        (root / folder).mkdir(parents=True)
+    for person in range(1, persons + 1):
+        colours = generator.integers(30, 226, (4, 1, 3)).repeat(16, 0)
+        for camera in (1, 2):
+            for at in range(2):
+                pixels = np.clip(colours + generator.normal(0, 12, (64, 32, 3)), 0, 255).astype(np.uint8)
+                name = f"{person:04d}_c{camera}s1_17171568{person}{at}_00.jpg"
+                folder = "query" if camera == 1 and at == 0 else "bounding_box_test"
+                Image.fromarray(pixels).save(root / folder / name)
+    return root
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Return a function that runs ``resight gallery`` and returns its JSON; or its output, or its error."""
+    monkeypatch.setenv("RESIGHT_GALLERY", str(tmp_path / "gallery"))
+
+    def call(*words: object, fails: bool = False, text: bool = False) -> Any:
+        arguments = ["resight", "gallery", *map(str, words), *([] if fails or text else ["--json"])]
+        monkeypatch.setattr(sys, "argv", arguments)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) if fails else _nothing() as stopped:  # type: ignore[attr-defined]
+            try:
+                main()
+            except SystemExit as end:
+                if fails or end.code:
+                    raise
+        out, error = capsys.readouterr()
+        if fails:
+            assert stopped.value.code == 1
+            assert not out
+            return error
+        return out if text else json.loads(out)
+
+    return call
+
+
+class _nothing:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+@pytest.fixture
+def filled(run: Run, weights: Path, tmp_path: Path) -> Path:
+    """Return the folder of crops whose gallery part was added."""
+    data = crops(tmp_path / "data")
+    added = run("add", data, "--part", "gallery", "--model", weights, "--time", "name", "--tag", "demo")
+    assert (added["new"], added["known"], added["crops"]) == (18, 0, 18)
+    return data
+
+
+def test_adding_again_adds_nothing(run: Run, filled: Path) -> None:
+    again = run("add", filled, "--part", "all", "--time", "name")
+    assert (again["new"], again["known"], again["crops"]) == (6, 18, 24)
+    assert "0 crops added, 24 were there already" in run("add", filled, "--unlabelled", text=True)
+
+
+def test_info_tells_what_is_there(run: Run, filled: Path, weights: Path) -> None:
+    told = run("info")
+    assert (told["crops"], told["labelled"], told["persons"]) == (18, 18, 6)
+    assert [(row["camera"], row["crops"]) for row in told["cameras"]] == [("1", 6), ("2", 12)]
+    assert told["cameras"][0]["first"].startswith("2024-05-31T")
+    assert told["model"]["weights"] == str(weights)
+    assert told["tags"] == {"demo": 18}
+    assert told["sources"] == {str(filled): 18}
+    printed = run("info", text=True)
+    assert "18 crops of 6 persons" in printed
+    assert "2024-05-31" in printed
+
+
+def test_a_search_by_picture(run: Run, filled: Path) -> None:
+    query = min((filled / "query").iterdir())
+    found = run("search", query, "--top", 3)
+    assert found["matches"][0]["person"] == "1"
+    assert (found["searched"], found["page"], len(found["matches"])) == (18, 1, 3)
+    assert run("search", query, "--top", 3, "--page", 2)["matches"][0]["id"] not in {
+        match["id"] for match in found["matches"]
+    }
+    others = run("search", query, "--other-cameras", "--taken-by", "1", "--rerank", 100)
+    assert {match["camera"] for match in others["matches"]} == {"2"}
+    one = found["matches"][0]["id"]
+    more = run("search", "--crop", one, query, "--combine", "max", "--camera", "2", "--tag", "demo")
+    assert one not in {match["id"] for match in more["matches"]}
+    printed = run("search", query, text=True)
+    assert one in printed
+    assert "not calibrated" in printed
+
+
+def test_a_search_draws_a_contact_sheet(run: Run, filled: Path, tmp_path: Path) -> None:
+    queries = sorted((filled / "query").iterdir())[:2]
+    sheet = tmp_path / "sheet.png"
+    run("search", *queries, "--top", 12, "--sheet", sheet)
+    picture = Image.open(sheet)
+    assert picture.format == "PNG"
+    assert picture.width > picture.height > 800
+    assert len(np.unique(np.asarray(picture.convert("L")))) > 100  # crops are on it
+    assert "name it like sheet.png" in run("search", queries[0], "--sheet", tmp_path / "a.jpg", fails=True)
+
+
+def test_thresholds_are_calibrated(run: Run, filled: Path, tmp_path: Path, weights: Path) -> None:
+    run("add", crops(tmp_path / "more", 30), "--part", "gallery")
+    calibration = run("calibrate", "--false-match-rate", 0.05)
+    assert calibration["persons"] == 30
+    query = min((filled / "query").iterdir())
+    found = run("search", query, "--false-match-rate", 0.1)
+    assert found["false_match_rate"] <= 0.1
+    assert found["matches"][0]["likely"] is True
+    assert "Likely: scores of" in run("search", query, text=True)
+    assert "Matches found %" in run("calibrate", text=True)
+
+    features = tmp_path / "features.npz"
+    generator = np.random.default_rng(0)
+    vectors, persons = generator.normal(size=(90, 128)), np.arange(90) // 3
+    np.savez(features, features=(vectors + 9 * vectors[persons * 3]).astype(np.float32), persons=persons + 1)
+    assert run("calibrate", "--features", features)["origin"] == str(features)
+    np.savez(
+        features,
+        features=vectors.astype(np.float32),
+        persons=persons + 1,
+        fingerprint=np.array("0123456789abcdef"),
+    )
+    assert "is of a model with the fingerprint" in run("calibrate", "--features", features, fails=True)
+
+
+def test_forgetting(run: Run, filled: Path) -> None:
+    assert run("forget", "--camera", "1", "--dry-run") | {"gallery": ""} == {
+        "gallery": "",
+        "forgotten": 0,
+        "found": 6,
+        "crops": 18,
+    }
+    assert run("forget", "--camera", "1")["forgotten"] == 6
+    assert run("forget", "--person", "2", "--person", "3")["crops"] == 8
+    assert "Say which crops" in run("forget", fails=True)
+    assert "one of the three" in run("forget", "--expired", "--camera", "2", fails=True)
+    assert run("forget", "--before", "2024-01-01")["forgotten"] == 0
+    assert "is no time" in run("forget", "--before", "yesterday", fails=True)
+    assert run("forget", "--keep-days", "30")["forgotten"] == 8
+    assert run("forget", "--expired")["crops"] == 0
+
+
+def test_an_export_is_scored(run: Run, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    assert run("export", "--out", out)["crops"] == 18
+    monkeypatch.setattr(sys, "argv", ["resight", "score", str(out), str(out), "--json"])
+    buffer = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", buffer)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    assert json.loads(buffer.getvalue())["queries"] == 18
+
+
+def test_changing_the_model(run: Run, filled: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    other = tmp_path / "other.safetensors"
+    trunk = {"name": "osnet", "width": 0.25}
+    save_weights(build_model("pooled", 4, trunk=trunk, input_size=[64, 32]), other)
+    query = min((filled / "query").iterdir())
+    assert "holds vectors of another model" in run("search", query, "--model", other, fails=True)
+    assert "holds vectors of another model" in run("add", filled, "--model", other, fails=True)
+    assert run("reembed", "--model", other)["described"] == 18
+    assert run("search", query)["matches"][0]["person"] == "1"
+    other.unlink()
+    error = run("search", query, fails=True)
+    assert "not there any more" in error
+    assert "--model RUN" in error
+
+
+def test_compacting(run: Run, filled: Path) -> None:
+    told = run("compact")
+    assert (told["crops"], told["indexed"]) == (18, 0)
+
+
+def test_mistakes_are_told_in_sentences(run: Run, weights: Path, tmp_path: Path) -> None:
+    assert "There is no gallery" in run("info", fails=True)
+    data = crops(tmp_path / "data", 1)
+    assert "There is no gallery" in run("add", data, fails=True)
+    assert "Name folders" in run("add", "--model", weights, fails=True)
+    assert "not both" in run("add", data, "--camera", "a", "--camera-pattern", "b", fails=True)
+    for pattern, error in (
+        ("(", "no regular expression"),
+        ("c", "group named camera"),
+        ("(?P<camera>x)", "does not match"),
+    ):
+        given = ("add", data, "--model", weights, "--camera-pattern", pattern)
+        assert error in run(*given, fails=True)
+    (tmp_path / "plain").mkdir()
+    Image.new("RGB", (8, 16)).save(tmp_path / "plain" / "picture.png")
+    assert "no time in the name picture.png" in run("add", tmp_path / "plain", "--time", "name", fails=True)
+    added = run(
+        "add",
+        tmp_path / "plain",
+        "--camera-pattern",
+        "(?P<camera>[a-z]+)",
+        "--time",
+        "2024-05-31T14:30+02:00",
+    )
+    assert added["new"] == 1
+    told = run("info")["cameras"][0]
+    assert (told["camera"], told["first"]) == ("picture", "2024-05-31T12:30:00+00:00")
+    (tmp_path / "plain" / "broken.jpg").write_bytes(b"no")
+    ((name, reason),) = run("add", tmp_path / "plain")["refused"]
+    assert name == "broken.jpg"
+    assert "no known image format" in reason
+    assert "pages are counted" in run("search", "--page", "0", fails=True).lower()
+    assert "No crop in the gallery has the camera 'x'" in run(
+        "search", data / "query" / "0001_c1s1_1717156810_00.jpg", "--camera", "x", fails=True
+    )
+
+
+def test_a_cluster_that_does_not_answer(run: Run) -> None:
+    assert "does not answer" in run("info", "--gallery", "http://127.0.0.1:9/people", fails=True)
+    assert "named http://HOST:6333/NAME" in run("info", "--gallery", "http://127.0.0.1:9/a/b", fails=True)
