@@ -17,7 +17,9 @@ MAY_USE = {
     "evaluation": {"data"},
     "training": {"data", "people", "models", "losses", "evaluation"},
     "report": {"data", "people", "models", "losses", "evaluation", "training"},
+    "gallery": {"data", "models", "evaluation"},
     "ingest": {"data", "gallery"},
+    "service": {"data", "models", "gallery", "report"},
     "recipes": set(),
 }
 

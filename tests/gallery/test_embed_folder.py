@@ -167,7 +167,7 @@ def test_two_processes_share_the_work(data, expected, tmp_path) -> None:
     assert_whole(tmp_path / "shared", expected, data)
     assert sorted(logs.read_text().split()) == [path.name for path in sorted(data.iterdir())]
     assert statuses[1] == [1, 1]
-    assert "Process 1 has another model (minute " in messages
+    assert "Process 1 differs from process 0: model (minute " in messages
     assert "Another process has stopped" in messages
 
 
@@ -190,21 +190,21 @@ def test_another_plan_is_refused_by_name(data, tmp_path, monkeypatch, finished) 
     else:
         with pytest.raises(KeyboardInterrupt):
             embed(data, out)
-    begun = "holds embeddings of another" if finished else "was begun with another"
+    begun = "holds other embeddings" if finished else "was begun differently"
     for changes, named in (
         ({"seed": 1}, r"model \(minute \w{8}, not minute \w{8}\)"),
         ({"dtype": "float16"}, r"dtype \(float32, not float16\)"),
         ({"branches": ["local"]}, r"branches \(all, not local\)"),
         ({"precision": "bfloat16"}, r"precision \(float32, not bfloat16\)"),
-        ({"batch_size": 8, "dtype": "float16"}, r"dtype \(.*\), and another batch \(4, not 8\)"),
+        ({"batch_size": 8, "dtype": "float16"}, r"dtype \(.*\); batch \(4, not 8\)"),
     ):
-        with pytest.raises(UserError, match=f"{begun} {named}. Run with what it was begun with"):
+        with pytest.raises(UserError, match=f"{begun}: {named}. Run with what it was begun with"):
             embed(data, out, **changes)
     fewer = CropList(data, "all", tuple(sorted(data.iterdir()))[1:])
-    with pytest.raises(UserError, match=r"another data \(29 crops of .*, not 28 crops of .*\)"):
+    with pytest.raises(UserError, match=r"data \(29 crops of .*, not 28 crops of .*\)"):
         embed(fewer, out)
     labelled = CropList(data, "all", tuple(sorted(data.iterdir())), persons=np.ones(COUNT, np.int64))
-    with pytest.raises(UserError, match=r"another data \(29 crops"):
+    with pytest.raises(UserError, match=r"data \(29 crops"):
         embed(labelled, out)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resight import __version__
@@ -98,7 +99,7 @@ def embed_crops(
         first, todo = processes.told((plan, todo))
         if found := plan.differences(first):
             raise UserError(
-                f"Process {processes.rank} has another {', and another '.join(found)}. All processes need "
+                f"Process {processes.rank} differs from process 0: {'; '.join(found)}. All processes need "
                 "the same model, data and options."
             )
         if todo is None:
@@ -125,21 +126,28 @@ def embed_crops(
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Crops, decoded.
+    """Crops that are being decoded.
 
     Attributes:
         chunk: that they are of.
         last: whether they are the last of it.
-        pixels: uint8 [B, H, W, 3] of those that could be read.
-        crops: how many they are, the unreadable among them.
-        unreadable: crop -> why it could not be read.
+        crops: their numbers.
+        pixels: uint8 [B, H, W, 3], which threads write into.
+        pieces: what each thread will say of its share: crop -> why it could not be read.
     """
 
     chunk: int
     last: bool
+    crops: range
     pixels: Tensor
-    crops: int
-    unreadable: dict[int, str]
+    pieces: Sequence[Future[dict[int, str]]]
+
+    def read(self) -> tuple[Tensor, dict[int, str]]:
+        """Wait for the threads; return pixels of the crops that could be read, and why others could not."""
+        unreadable = {crop: reason for piece in self.pieces for crop, reason in piece.result().items()}
+        if not unreadable:
+            return self.pixels, unreadable
+        return self.pixels[[row for row, crop in enumerate(self.crops) if crop not in unreadable]], unreadable
 
 
 class _Decoder:
@@ -159,28 +167,35 @@ class _Decoder:
 
     def batches(self, chunks: Iterator[int]) -> Iterator[_Batch]:
         """Yield the batches of each chunk in order; chunks are asked for when decoding comes to them."""
-        waiting: deque[Future[_Batch]] = deque()
+        waiting: deque[_Batch] = deque()
         pool = ThreadPoolExecutor(workers(), "decoder")
         try:
             for chunk in chunks:
                 rows = self.plan.rows(chunk)
                 for start in range(0, len(rows), self.plan.batch):
-                    waiting.append(pool.submit(self._read, chunk, rows[start : start + self.plan.batch]))
+                    waiting.append(self._begin(pool, chunk, rows[start : start + self.plan.batch]))
                     if len(waiting) > self.ahead:
-                        yield waiting.popleft().result()
+                        yield waiting.popleft()
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _read(self, chunk: int, crops: range) -> _Batch:
+    def _begin(self, pool: ThreadPoolExecutor, chunk: int, crops: range) -> _Batch:
+        # all threads share a batch: on a CPU each then takes as much from each of the network's threads
         pixels = torch.empty(len(crops), *self.size, 3, dtype=torch.uint8, pin_memory=self.pinned)
-        array, read = pixels.numpy(), 0
+        array, each = pixels.numpy(), -(-len(crops) // workers())
+        pieces = [
+            pool.submit(self._read, crops[first : first + each], array[first : first + each])
+            for first in range(0, len(crops), each)
+        ]
+        return _Batch(chunk, crops.stop == self.plan.rows(chunk).stop, crops, pixels, pieces)
+
+    def _read(self, crops: range, pixels: NDArray[np.uint8]) -> dict[int, str]:
         unreadable = {}
-        for crop in crops:
+        for row, crop in enumerate(crops):
             try:
-                array[read] = read_image(self.paths[crop], self.size)
-                read += 1
+                pixels[row] = read_image(self.paths[crop], self.size)
             except UserError as error:
                 if not self.skip_unreadable:
                     raise UserError(
@@ -188,8 +203,7 @@ class _Decoder:
                         "again: what is finished stays."
                     ) from error
                 unreadable[crop] = str(error)
-        last = crops.stop == self.plan.rows(chunk).stop
-        return _Batch(chunk, last, pixels[:read], len(crops), unreadable)
+        return unreadable
 
 
 def _embed_chunks(
@@ -218,15 +232,16 @@ def _embed_chunks(
     writing: Future[None] | None = None
     with ThreadPoolExecutor(1, "writer") as writer, shown as bar:
         for batch in decoder.batches(claimed()):
-            if len(batch.pixels):
-                found.append(embedder(batch.pixels))
-            unreadable |= batch.unreadable
+            pixels, left_out = batch.read()
+            if len(pixels):
+                found.append(embedder(pixels))
+            unreadable |= left_out
             if batch.last:
                 if writing is not None:
                     writing.result()
                 writing = writer.submit(keep, batch.chunk, found, unreadable)
                 found, unreadable = [], {}
-            done = before + processes.add("crops", batch.crops)
+            done = before + processes.add("crops", len(batch.crops))
             if bar is not None:
                 bar.advance(done - bar.done)
         if writing is not None:

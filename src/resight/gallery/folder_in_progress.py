@@ -72,14 +72,14 @@ class FolderInProgress:
             self._take_lock()
         info = read_info(self.folder, whole=False)  # nobody else writes any more
         if info is not None:
-            self._refuse_another(plan_of(info, self.folder), "holds embeddings of another")
+            self._refuse_another(plan_of(info, self.folder), "holds other embeddings")
             shutil.rmtree(self.work, ignore_errors=True)  # where a process was killed while it cleared up
             return None
         planned = self.work / PLAN
         if planned.exists():
             self._refuse_another(
                 plan_of(json.loads(planned.read_text(encoding="utf-8")), self.folder),
-                "was begun with another",
+                "was begun differently",
             )
         else:
             _write_json(planned, self.plan.model_dump(mode="json"))
@@ -224,8 +224,8 @@ class FolderInProgress:
     def _refuse_another(self, earlier: Plan, what: str) -> None:
         if found := earlier.differences(self.plan):
             raise UserError(
-                f"{self.folder} {what} {', and another '.join(found)}. Run with what it was begun with, or "
-                "choose another --out."
+                f"{self.folder} {what}: {'; '.join(found)}. Run with what it was begun with, or choose "
+                "another --out."
             )
 
     def _refuse_small_disk(self, todo: Sequence[int]) -> None:

@@ -82,10 +82,7 @@ def _sentences() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"Another process has stopped, and said why; this one stops too. ({reason})"
-        ) from error
+        raise UserError("Another process has stopped, and said why; this one stops too.") from error
 
 
 def own_device(device: torch.device) -> torch.device:
