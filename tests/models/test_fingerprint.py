@@ -3,10 +3,13 @@
 import copy
 from pathlib import Path
 
+import pytest
 import torch
-from small import small
+from small import every_variant, small
 
 from resight.models.fingerprint import fingerprint
+from resight.models.network import MODELS, build_model
+from resight.models.trunk import ATTENTIONS, TRUNKS
 from resight.models.weights import load_weights, save_weights
 
 
@@ -42,3 +45,27 @@ def test_branches_are_part_of_it() -> None:
     model = small("han", "han-small")
     prints = {fingerprint(model, branches) for branches in (None, ["global"], ["local"], ["local", "global"])}
     assert len(prints) == 4
+
+
+def test_a_setting_that_a_later_version_adds_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    attention = {"layer2": {"name": "second-order"}}
+    model = build_model("pooled", 3, trunk={"name": "resnet", "depth": 18}, attention=attention)
+    own = fingerprint(model)
+    before = {registry: registry.defaults for registry in (MODELS, TRUNKS, ATTENTIONS)}
+    for registry, defaults in before.items():
+        monkeypatch.setattr(
+            registry, "defaults", lambda name, given, defaults=defaults: defaults(name, given) | {"new": 1}
+        )
+    later = copy.deepcopy(model)
+    later.settings["new"] = later.settings["trunk"]["new"] = 1
+    later.settings["attention"]["layer2"][0]["new"] = 1
+    assert fingerprint(later) == own
+    for part in (later.settings, later.settings["trunk"], later.settings["attention"]["layer2"][0]):
+        part["new"] = 2
+        assert fingerprint(later) != own
+        part["new"] = 1
+
+
+def test_all_networks_have_one_and_no_two_the_same() -> None:
+    prints = [fingerprint(small(*variant)) for variant in every_variant()]
+    assert len(set(prints)) == len(prints)

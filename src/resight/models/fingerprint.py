@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
-from resight.models.network import Network
+from resight.models.network import MODELS, Network
+from resight.models.trunk import ATTENTIONS, TRUNKS
 
 FORMAT = "1"
 """Part of every fingerprint: raised when the same weights come to give other descriptors, because decoding,
@@ -17,8 +19,10 @@ def fingerprint(network: Network, branches: Sequence[str] | None = None) -> str:
     """Return 32 hexadecimal digits: equal where two networks describe every crop alike, to rounding.
 
     Of the model's name, its settings, its input size, views and branches, and each of its tensors (among them
-    the statistics that pixels are normalised by). The device, the precision of the forward pass and the type
-    that descriptors are stored in are not part of it: they change the numbers by rounding alone.
+    the statistics that pixels are normalised by). Settings at their defaults do not count, so that a model
+    keeps its fingerprint when a later version of Resight has more to set. The device, the precision of the
+    forward pass and the type that descriptors are stored in are not part of it: they change the numbers by
+    rounding alone.
 
     Args:
         network: what ``build_model`` made or ``load_weights`` read, in any mode, on any device.
@@ -27,7 +31,7 @@ def fingerprint(network: Network, branches: Sequence[str] | None = None) -> str:
     told = {
         "format": FORMAT,
         "model": network.name,
-        "settings": network.settings | {"views": network.views},
+        "settings": _set(network.settings | {"views": network.views}, MODELS.defaults(network.name, {})),
         "input_size": list(network.input_size),
         "branches": None if branches is None else list(branches),
     }
@@ -36,3 +40,19 @@ def fingerprint(network: Network, branches: Sequence[str] | None = None) -> str:
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _set(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are not at their defaults, those of named parts likewise."""
+    return {key: _part(value) for key, value in settings.items() if value != defaults.get(key, ...)}
+
+
+def _part(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_part(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    for registry in (TRUNKS, ATTENTIONS):
+        if value.get("name") in registry.names():
+            return _set(value, registry.defaults(value["name"], {}))
+    return {key: _part(item) for key, item in value.items()}
