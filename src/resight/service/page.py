@@ -21,6 +21,7 @@ from resight.service import forms
 from resight.service.api import MULTIPART, AnyCaller, Identity, download
 from resight.service.case import write_case
 from resight.service.core import Service, content_of
+from resight.service.described import described
 from resight.service.guard import COOKIE, Guard
 from resight.service.limits import Refusal
 from resight.service.marks import different_from, plain
@@ -171,7 +172,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
 
     @router.get("/docs")
     def docs() -> Response:
-        return html("docs.html", api=app.openapi())
+        return html("docs.html", routes=described(app.openapi()))
 
     @router.get("/static/{name}")
     def static(name: str) -> Response:

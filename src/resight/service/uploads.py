@@ -98,6 +98,8 @@ class Reader:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is lower
                 image = Image.open(io.BytesIO(data), formats=[kind])
                 animated = kind != "JPEG" and getattr(image, "is_animated", False)
+        except Image.DecompressionBombError as error:
+            raise self._too_large("more") from error
         except Exception as error:  # damaged files make Pillow's readers raise nearly anything
             raise Refusal(
                 415, f"The file begins like a {kind} picture, but holds none. {EXPECTED}"
@@ -105,11 +107,7 @@ class Reader:
         if animated:
             raise Refusal(415, "The picture is animated. Give a single picture, such as one of its frames.")
         if image.width * image.height > self.limits.pixels:
-            raise Refusal(
-                413,
-                f"The picture has {image.width:,} x {image.height:,} pixels; {self.limits.pixels:,} are the "
-                "most that are read. Cut the person out, or shrink it.",
-            )
+            raise self._too_large(f"{image.width:,} x {image.height:,}")
         if min(image.width, image.height) < LEAST:
             raise Refusal(
                 422,
@@ -156,6 +154,13 @@ class Reader:
         with self._turns:
             pixels = self._decode(data)
             return [cut(pixels, person) for person in self._find(pixels)]
+
+    def _too_large(self, pixels: str) -> Refusal:
+        return Refusal(
+            413,
+            f"The picture has {pixels} pixels; {self.limits.pixels:,} are the most that are read. Cut the "
+            "person out, or shrink it.",
+        )
 
     def _decode(self, data: bytes) -> Pixels:
         self.check(data)

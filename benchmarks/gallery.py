@@ -1,0 +1,435 @@
+"""Galleries: time of searches and of adding, recall of the graph, loss of smaller storage, memory.
+
+    python benchmarks/gallery.py [--cases exact graph large adding storage] [--scale 0.2] [--json]
+
+Vectors are drawn, twenty a person. In each round every kind of search is made once, one after the other, so
+that
+what else the machine does falls on all of them: read the ratios. "NumPy" is ``features @ query`` on a
+memory map,
+with the best sorted out; with a filter, on the rows that it keeps.
+
+exact    100,000 crops of 1,024 numbers, each compared; filters of cameras
+graph    the same, by the HNSW graph: time to build, recall of the first ten
+large    1,000,000 crops of 512 numbers, in a process of its own whose memory is measured
+adding   crops a second into a gallery, beside embedding alone (an untrained OSNet; with --run, that run)
+storage  mAP with float32, float16 and int8 (with --run and --data; else with drawn vectors)
+
+``--scale`` multiplies the crops. Galleries stay in ``--folder``, by default a temporary one, so that a
+second call
+with the same folder needs not build them again. Full size takes about an hour on 2 cores, most of it for
+graphs.
+"""
+
+import argparse
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.gallery.about import About, ModelName
+from resight.gallery.crops import Filter, NewCrop, to_payload
+from resight.gallery.folder import Folder
+from resight.gallery.gallery import Gallery
+from resight.gallery.store import Record, Storage
+
+CASES = ("exact", "graph", "large", "adding", "storage")
+EACH, CAMERAS, SPREAD = 20, 20, 1.0
+PICTURE = "x" * 4000  # a crop of 128 x 64 as JPEG in base64
+BATCH = 256
+NEVER = 10**9
+
+Array = NDArray[np.float32]
+
+
+def draw(crops: int, width: int, seed: int, start: int = 0) -> Array:
+    """Draw unit vectors [crops, width], of the persons of crops ``start`` on, shuffled."""
+    persons = np.random.default_rng(0).permutation(crops) // EACH
+    means = np.random.default_rng(1).standard_normal((crops // EACH + 1, width), np.float32)
+    vectors = np.random.default_rng([seed, start]).standard_normal((crops, width), np.float32)
+    vectors *= SPREAD
+    vectors += means[persons]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+def build(
+    folder: Path, vectors: Array, *, graph_from: int, storage: Storage = "float32", picture: str = PICTURE
+) -> float:
+    """Make a gallery of vectors, unless it is there, and return the seconds that adding took (0 if there)."""
+    if (folder / "gallery.json").exists():
+        return 0.0
+    home = Folder(folder, create=True)
+    model = ModelName(fingerprint="0" * 32, name="drawn", width=vectors.shape[1])
+    about = About(created=datetime.now(UTC), model=model, storage=storage, graph_from=graph_from)
+    store = home.make_store(about.store, about.layout)
+    begin = time.perf_counter()
+    for start in range(0, len(vectors), BATCH):
+        store.put(
+            [record(row, vectors[row], picture) for row in range(start, min(start + BATCH, len(vectors)))]
+        )
+    store.flush()
+    seconds = time.perf_counter() - begin
+    store.close()
+    home.write(about.model_dump_json())
+    home.close()
+    return seconds
+
+
+def record(row: int, vector: Array, picture: str) -> Record:
+    """Return a crop as a gallery keeps it."""
+    taken = datetime.fromtimestamp(1.7e9 + row, UTC)
+    crop = NewCrop(b"", f"cam{row % CAMERAS}", taken, "video.mp4", f"frame {row}", f"p{row // EACH}")
+    return Record(str(uuid.UUID(int=row)), to_payload(crop, (128, 64), taken) | {"picture": picture}, vector)
+
+
+def cameras(count: int) -> tuple[str, ...]:
+    return tuple(f"cam{number}" for number in range(count))
+
+
+FILTERS: dict[str, Filter] = {
+    "all": Filter(),
+    **{f"{count} of {CAMERAS} cameras": Filter(cameras=cameras(count)) for count in (1, 5, 8, 9, 12, 19)},
+    "all but 1 camera": Filter(not_cameras=cameras(1)),
+}
+
+
+def kept_rows(where: Filter, crops: int) -> NDArray[np.int64]:
+    numbers = np.arange(crops) % CAMERAS
+    if where.not_cameras:
+        return np.flatnonzero(numbers >= 1)
+    return np.flatnonzero(numbers < len(where.cameras)) if where.cameras else np.arange(crops)
+
+
+def by_numpy(features: Array, query: Array, where: Filter) -> list[int]:
+    if where == Filter():
+        scores = features @ query
+        best = np.argpartition(scores, -20)[-20:]
+        return [int(row) for row in best[np.argsort(-scores[best])]]
+    rows = kept_rows(where, len(features))
+    scores = features[rows] @ query
+    best = np.argpartition(scores, -20)[-20:]
+    return [int(row) for row in rows[best[np.argsort(-scores[best])]]]
+
+
+def searches(
+    gallery: Gallery, features: Array, queries: Array, exact: bool, rounds: int
+) -> list[dict[str, Any]]:
+    """Time each kind of search, in turn."""
+    jobs: dict[str, Callable[[Array], list[int]]] = {}
+    for name, where in FILTERS.items():
+        jobs[name] = lambda query, where=where: [  # type: ignore[misc]
+            uuid.UUID(match.crop.id).int
+            for match in gallery.search(vectors=query[None], where=where, exact=exact).matches
+        ]
+    for name in ("all", f"8 of {CAMERAS} cameras"):
+        jobs[f"NumPy, {name}"] = lambda query, name=name: by_numpy(features, query, FILTERS[name])  # type: ignore[misc]
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    found: dict[str, list[list[int]]] = {name: [] for name in jobs}
+    for turn, query in enumerate(queries[: rounds + 3]):
+        for name, job in jobs.items():
+            begin = time.perf_counter()
+            result = job(query)
+            if turn >= 3:
+                times[name].append(1000 * (time.perf_counter() - begin))
+                found[name].append(result)
+    rows = []
+    for name in jobs:
+        p50, p95 = np.percentile(times[name], (50, 95))
+        ratio = float(np.median(np.array(times[name]) / np.array(times["all"])))
+        expected = [
+            by_numpy(features, query, FILTERS[name.removeprefix("NumPy, ")])[:10]
+            for query in queries[3 : rounds + 3]
+        ]
+        hits = [len(set(one[:10]) & set(other)) for one, other in zip(found[name], expected, strict=True)]
+        rows.append(
+            {
+                "search": name,
+                "p50_ms": p50,
+                "p95_ms": p95,
+                "times_all": ratio,
+                "recall_at_10": sum(hits) / 10 / len(hits),
+            }
+        )
+    return rows
+
+
+def drawn(folder: Path, crops: int, width: int) -> Array:
+    """Return the vectors of a size, in a memory map."""
+    file = folder / f"vectors-{crops}-{width}.npy"
+    if not file.exists():
+        np.save(file, draw(crops, width, 1))
+    mapped: Array = np.load(file, mmap_mode="r")
+    return mapped
+
+
+def exact(options: argparse.Namespace) -> dict[str, Any]:
+    """Search by comparing each crop."""
+    crops = round(100_000 * options.scale)
+    features = drawn(options.folder, crops, 1024)
+    place = options.folder / f"exact-{crops}"
+    seconds = build(place, features, graph_from=NEVER)
+    with Gallery.open(place) as gallery:
+        rows = searches(gallery, features, draw(crops, 1024, 2)[: options.rounds + 3], True, options.rounds)
+    return {"crops": crops, "width": 1024, "adding_ms_a_crop": 1000 * seconds / crops, "rows": rows}
+
+
+def graph(options: argparse.Namespace) -> dict[str, Any]:
+    """Search by the graph."""
+    crops = round(100_000 * options.scale)
+    features = drawn(options.folder, crops, 1024)
+    place = options.folder / f"graph-{crops}"
+    build(place, features, graph_from=crops // 2)
+    with Gallery.open(place) as gallery:
+        begin = time.perf_counter()
+        if not gallery.facts()["indexed"]:
+            gallery._store.compact()
+        seconds = time.perf_counter() - begin
+        facts = gallery.facts()
+        rows = searches(gallery, features, draw(crops, 1024, 2)[: options.rounds + 3], False, options.rounds)
+    return {"crops": crops, "width": 1024, "building_s": seconds, **facts, "rows": rows}
+
+
+def large(options: argparse.Namespace) -> dict[str, Any]:
+    """Fill and search a large gallery in a process of its own."""
+    command = [sys.executable, __file__, "--inside", "large", "--folder", str(options.folder)]
+    command += ["--scale", str(options.scale), "--rounds", str(options.rounds)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def large_inside(options: argparse.Namespace) -> dict[str, Any]:
+    """Do it, a part of the vectors in memory at a time."""
+    crops, width = round(1_000_000 * options.scale), 512
+    place = options.folder / f"large-{crops}"
+    part = min(crops, 50_000)
+    home = Folder(place, create=True)
+    model = ModelName(fingerprint="0" * 32, name="drawn", width=width)
+    about = About(created=datetime.now(UTC), model=model, graph_from=crops // 4)
+    store = home.make_store(about.store, about.layout)
+    begin = time.perf_counter()
+    for start in range(0, crops, part):
+        vectors = draw(part, width, 1, start)
+        for row in range(0, part, BATCH):
+            store.put([record(start + at, vectors[at], PICTURE) for at in range(row, min(row + BATCH, part))])
+    store.close()
+    adding = time.perf_counter() - begin
+    home.write(about.model_dump_json())
+    home.close()
+    queries = draw(part, width, 2)[: options.rounds + 3]
+    found: dict[str, Any] = {"crops": crops, "width": width, "adding_ms_a_crop": 1000 * adding / crops}
+    with Gallery.open(place) as gallery:
+        truth = [gallery.search(vectors=query[None], top=10, exact=True) for query in queries]
+        found["exact_p50_ms"] = p50(lambda query: gallery.search(vectors=query[None], exact=True), queries)
+        begin = time.perf_counter()
+        gallery._store.compact()
+        found["building_s"] = time.perf_counter() - begin
+        found |= gallery.facts()
+        found["graph_p50_ms"] = p50(lambda query: gallery.search(vectors=query[None], exact=False), queries)
+        where = Filter(cameras=cameras(8))
+        found["graph_8_cameras_p50_ms"] = p50(
+            lambda query: gallery.search(vectors=query[None], exact=False, where=where), queries
+        )
+        hits = 0
+        for query, expected in zip(queries, truth, strict=True):
+            again = gallery.search(vectors=query[None], top=10, exact=False)
+            hits += len(
+                {match.crop.id for match in again.matches} & {match.crop.id for match in expected.matches}
+            )
+        found["recall_at_10"] = hits / 10 / len(queries)
+        found["bytes"] = gallery.size()
+    found["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return found
+
+
+def p50(search: Callable[[Array], object], queries: Array) -> float:
+    times = []
+    for query in queries:
+        begin = time.perf_counter()
+        search(query)
+        times.append(1000 * (time.perf_counter() - begin))
+    return float(np.median(times[3:]))
+
+
+def adding(options: argparse.Namespace) -> dict[str, Any]:
+    """Add crops to a gallery, beside embedding pixels that are decoded already; in turns."""
+    import torch
+
+    from resight.commands.embedders import load_embedder
+    from resight.gallery.embedder import NetworkEmbedder
+    from resight.models.network import build_model
+
+    if options.run is not None:
+        embedder = load_embedder(options.run, "auto")
+    else:
+        torch.manual_seed(0)
+        embedder = NetworkEmbedder(
+            build_model("pooled", 10, trunk={"name": "osnet", "width": 0.25}, input_size=[128, 64])
+        )
+    count = max(256, round(2048 * options.scale))
+    rows = []
+    for turn in range(3):
+        crops = list(_jpegs(count, turn))
+        ready = [embedder.ready(_decoded(data)) for data in crops]
+        begin = time.perf_counter()
+        for start in range(0, count, 64):
+            embedder(ready[start : start + 64])
+        alone = time.perf_counter() - begin
+        with Gallery.open(options.folder / f"adding-{time.time_ns()}", embedder, create=True) as gallery:
+            begin = time.perf_counter()
+            added = gallery.add(NewCrop(data, camera="a") for data in crops)
+            whole = time.perf_counter() - begin
+        assert added.new == count
+        rows.append(
+            {"embedding_crops_a_s": count / alone, "adding_crops_a_s": count / whole, "share": alone / whole}
+        )
+    return {"model": embedder.name, "crops": count, "rows": rows}
+
+
+def _jpegs(count: int, seed: int) -> Iterator[bytes]:
+    from PIL import Image
+
+    generator = np.random.default_rng(seed)
+    for _ in range(count):
+        small = Image.fromarray(generator.integers(0, 256, (8, 4, 3), dtype=np.uint8))
+        buffer = io.BytesIO()
+        small.resize((64, 128), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+        yield buffer.getvalue()
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
+    from resight.data.images import decode
+
+    return decode(data)
+
+
+def storage(options: argparse.Namespace) -> dict[str, Any]:
+    """Score rankings that galleries of each storage give."""
+    query, gallery = _labelled(options)
+    rows = []
+    kinds: tuple[Storage, ...] = ("float32", "float16", "int8")
+    for kind in kinds:
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            place = Path(name) / "gallery"
+            build(place, gallery[0], graph_from=NEVER, storage=kind, picture="")
+            with Gallery.open(place) as opened:
+                scores = []
+                for start in range(0, len(query[0]), 64):
+                    found = opened._store.search(query[0][start : start + 64], Filter(), len(gallery[0]))
+                    for records in found:
+                        line = np.empty(len(gallery[0]), np.float32)
+                        line[[uuid.UUID(one.id).int for one in records]] = [one.score for one in records]
+                        scores.append(line)
+                size = opened.size()
+            rows.append({"storage": kind, "mAP": _map(np.stack(scores), query, gallery), "bytes": size})
+    for row in rows:
+        row["loss_of_mAP"] = rows[0]["mAP"] - row["mAP"]
+    return {"queries": len(query[0]), "crops": len(gallery[0]), "width": gallery[0].shape[1], "rows": rows}
+
+
+Side = tuple[Array, NDArray[np.int64], NDArray[np.int64]]
+
+
+def _labelled(options: argparse.Namespace) -> tuple[Side, Side]:
+    """Return vectors, persons and cameras of queries and gallery."""
+    if options.run is not None and options.data is not None:
+        from resight.commands.embedders import load_embedder
+        from resight.data.images import read_image
+        from resight.data.opening import open_benchmark
+        from resight.gallery.embedder import unit
+
+        embedder = load_embedder(options.run, "auto")
+        benchmark = open_benchmark(options.data)
+
+        def side(crops: Sequence[Any]) -> Side:
+            vectors = unit(embedder([embedder.ready(read_image(crop.path)) for crop in crops]))
+            return (
+                vectors,
+                np.array([crop.person for crop in crops]),
+                np.array([crop.camera for crop in crops]),
+            )
+
+        return side(benchmark.query), side([crop for crop in benchmark.gallery if crop.person >= 0])
+    crops = round(10_000 * options.scale)
+    persons = np.random.default_rng(0).permutation(crops) // EACH
+    global SPREAD
+    SPREAD = 5.0  # hard enough to lose something
+    vectors = draw(crops, 512, 1)
+    places = np.arange(crops) % CAMERAS
+    queries = slice(0, crops // 20)
+    return (vectors[queries], persons[queries], places[queries]), (vectors, persons, places)
+
+
+def _map(scores: Array, query: Side, gallery: Side) -> float:
+    found = []
+    for line, person, camera in zip(scores, query[1], query[2], strict=True):
+        counted = ~((gallery[1] == person) & (gallery[2] == camera))
+        right = (gallery[1] == person)[counted][np.argsort(-line[counted], kind="stable")]
+        if right.any():
+            ranks = np.flatnonzero(right) + 1
+            found.append((np.arange(1, len(ranks) + 1) / ranks).mean())
+    return float(np.mean(found))
+
+
+def show(case: str, found: dict[str, Any]) -> None:
+    """Print a case's figures."""
+    told = {name: value for name, value in found.items() if name != "rows"}
+    print(f"{case}: " + ", ".join(f"{name} {_word(value)}" for name, value in told.items()))
+    rows = found.get("rows", [])
+    if rows:
+        print("| " + " | ".join(rows[0]) + " |")
+        print("|" + "---|" * len(rows[0]))
+        for row in rows:
+            print("| " + " | ".join(_word(value) for value in row.values()) + " |")
+    print(flush=True)
+
+
+def _word(value: object) -> str:
+    return (
+        f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )
+
+
+def main() -> None:
+    """Run the cases."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--inside", choices=["large"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.inside:
+        json.dump(large_inside(options), sys.stdout)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        options.folder = options.folder or Path(temporary)
+        options.folder.mkdir(parents=True, exist_ok=True)
+        results = {}
+        for case in options.cases:
+            results[case] = globals()[case](options)
+            if not options.json:
+                show(case, results[case])
+    if options.json:
+        json.dump({"cores": os.cpu_count(), "load": os.getloadavg()[0], **results}, sys.stdout, indent=1)
+
+
+if __name__ == "__main__":
+    main()

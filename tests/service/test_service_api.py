@@ -1,0 +1,251 @@
+"""The JSON API: what it finds, adds, labels and forgets, and what it says to those who ask wrongly."""
+
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from PIL import Image
+from service_fakes import CAMERAS, START, Make, Running, crops, encoded, photo, pixels
+
+from resight.gallery.crops import Filter
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+def test_a_picture_finds_its_person_in_every_camera(shared: Running) -> None:
+    found = shared.search(photo(2), top=6)
+    assert {match["name"] for match in found["matches"]} == {f"2-{c}-{n}" for c in range(3) for n in range(2)}
+    scores = [match["score"] for match in found["matches"]]
+    assert scores == sorted(scores, reverse=True)
+    assert found["searched"] == 36
+    assert found["threshold"] is None
+    assert found["persons"] is None
+
+
+def test_a_stored_crop_finds_the_others_of_its_person_and_not_itself(shared: Running) -> None:
+    own = shared.ids(3)
+    found = shared.search(crop=own[0], top=5)
+    assert {match["id"] for match in found["matches"]} == set(own[1:])
+
+
+def test_several_pictures_search_as_one_person(shared: Running) -> None:
+    found = shared.search(photo(1, 90), photo(1, 91), crop=shared.ids(1)[:2], combine="max", top=4)
+    assert {match["id"] for match in found["matches"]} == set(shared.ids(1)[2:])
+
+
+def test_pages_of_a_search_go_on_where_the_last_one_ended(shared: Running) -> None:
+    whole = shared.search(photo(1), top=10)["matches"]
+    pages = [shared.search(photo(1), top=5, offset=offset)["matches"] for offset in (0, 5)]
+    assert pages[0] + pages[1] == whole
+
+
+@pytest.mark.parametrize(
+    ("fields", "cameras"),
+    [
+        ({"camera": "gate"}, {"gate"}),
+        ({"camera": ["gate", "lobby"]}, {"gate", "lobby"}),
+        ({"not_camera": "gate"}, {"lobby", "stairs"}),
+        ({"after": "2026-05-04T09:00:00Z"}, {"gate", "stairs"}),
+        ({"after": "2026-05-04T09:00", "before": "2026-05-04T12:00+02:00"}, {"gate"}),
+        ({"query_camera": "gate", "other_cameras": "true"}, {"lobby", "stairs"}),
+        ({"source": "stairs.mp4"}, {"stairs"}),
+    ],
+)
+def test_filters_keep_what_fits(shared: Running, fields: dict[str, str], cameras: set[str]) -> None:
+    found = shared.search(photo(0), top=36, **fields)
+    assert {match["camera"] for match in found["matches"]} == cameras
+    assert found["searched"] == len(found["matches"]) == 12 * len(cameras)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"camera": "gatte"}, "Did you mean 'gate'?"),
+        ({"not_camera": "roof"}, "No crop in the gallery has the camera 'roof'."),
+        ({"after": "yesterday"}, "'yesterday' is no time. Times look like"),
+        ({"after": "0001-01-01T00:00"}, "lies before 1970"),
+        ({"after": "2026-05-05", "before": "2026-05-04"}, "Exchange the two."),
+        ({"top": "0"}, "top: Input should be greater than or equal to 1."),
+        ({"top": "1e9"}, "top: Input should be a valid integer"),
+        ({"offset": "-1"}, "offset"),
+        ({"crop": "../../etc/passwd"}, "crop.0: String should match pattern"),
+        ({"crop": NOBODY}, f"No crop in the gallery has the id '{NOBODY}'"),
+        ({"camera": "x" * 300}, "at most 200 characters"),
+        ({"camera": "a\x00b"}, "should match pattern"),
+        ({"combine": "sum"}, "combine"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted."),
+        ({"false_match_rate": "0.001"}, "not calibrated"),
+        ({"false_match_rate": "nan"}, "false_match_rate"),
+        ({"other_cameras": "true"}, "Say which camera took the picture."),
+    ],
+)
+def test_a_search_that_cannot_be_done_is_told_why(
+    shared: Running, fields: dict[str, str], sentence: str
+) -> None:
+    assert sentence in shared.search(photo(0), status=422, **fields)["error"]
+
+
+def test_a_search_for_nothing_and_too_many_pictures_are_refused(shared: Running) -> None:
+    assert "Give a picture" in shared.search(status=422)["error"]
+    assert "at most 16" in shared.search(*[photo(0)] * 17, status=422)["error"]
+
+
+def test_a_calibrated_gallery_says_which_matches_are_likely(make: Make) -> None:
+    running = make(people=crops(labelled=True))
+    running.gallery.calibrate(false_match_rate=0.05)
+    found = running.search(photo(4), top=36, false_match_rate="0.05")
+    likely = [match["name"] for match in found["matches"] if match["likely"]]
+    assert {name[0] for name in likely[:6]} == {"4"}
+    assert not found["matches"][-1]["likely"]
+    assert found["expected_false"] == pytest.approx(36 * found["false_match_rate"])
+
+
+def test_crops_are_listed_page_by_page(shared: Running) -> None:
+    seen: list[str] = []
+    after = None
+    while True:
+        asked = {"top": 10, "camera": "gate"} | ({} if after is None else {"after_id": after})
+        page = shared.client.get("/api/items", params=asked).json()
+        assert page["fit"] == 12
+        seen += [item["id"] for item in page["items"]]
+        if (after := page["next"]) is None:
+            break
+    assert len(seen) == len(set(seen)) == 12
+
+
+def test_pictures_and_thumbnails_are_jpeg(make: Make) -> None:
+    running = make(people=[])
+    added = running.client.post("/api/items", files={"pictures": encoded(pixels(1, height=400))}).json()
+    for what, height in (("picture", 400), ("thumbnail", 256)):
+        answer = running.client.get(f"/api/items/{added['ids'][0]}/{what}")
+        assert answer.headers["content-type"] == "image/jpeg"
+        with Image.open(io.BytesIO(answer.content)) as image:
+            assert (image.format, image.size) == ("JPEG", (height // 2, height))
+
+
+@pytest.mark.parametrize("what", ["", "/picture", "/thumbnail", "/attention"])
+def test_what_is_not_there_is_not_found(shared: Running, what: str) -> None:
+    answer = shared.client.get(f"/api/items/{NOBODY}{what}")
+    assert answer.status_code == 404
+    assert NOBODY in answer.json()["error"]
+    assert shared.client.get(f"/api/items/none{what}").status_code == 422
+
+
+def test_added_crops_are_found_and_the_same_picture_is_not_added_twice(running: Running) -> None:
+    said = {"camera": "roof", "time": "2026-05-05T10:00", "person": "ann", "tag": ["red", "tall"]}
+    files = [("pictures", ("../../a b.png", photo(50))), ("pictures", ("c.png", photo(51)))]
+    first = running.client.post("/api/items", files=files, data=said)
+    assert first.status_code == 201
+    assert (first.json()["new"], first.json()["known"]) == (2, 0)
+    again = running.client.post("/api/items", files=files, data=said).json()
+    assert (again["new"], again["known"]) == (0, 2)
+    assert again["ids"] == first.json()["ids"]
+    item = running.client.get(f"/api/items/{again['ids'][0]}").json()
+    assert (item["camera"], item["person"], item["tags"]) == ("roof", "ann", ["red", "tall"])
+    assert item["time"] == "2026-05-05T10:00:00+00:00"
+    assert item["name"] == "a b.png"
+    assert running.search(photo(50, 7), top=1)["matches"][0]["id"] == again["ids"][0]
+
+
+def test_one_unreadable_picture_keeps_all_from_being_added(running: Running) -> None:
+    files = [("pictures", ("a.png", photo(50))), ("pictures", ("b.png", b"%PDF-1.7"))]
+    answer = running.client.post("/api/items", files=files)
+    assert answer.status_code == 415
+    assert "a PDF document" in answer.json()["error"]
+    assert len(running.gallery) == 36
+
+
+def test_forgetting_deletes_what_fits_and_nothing_else(running: Running) -> None:
+    ids = running.ids(5)[:2]
+    dry = running.client.post("/api/forget", data={"id": ids, "dry_run": "true"})
+    assert dry.json() == {"forgotten": 2}
+    assert len(running.gallery) == 36
+    assert running.client.post("/api/forget", data={"id": ids}).json() == {"forgotten": 2}
+    assert running.client.get(f"/api/items/{ids[0]}/picture").status_code == 404
+    assert running.client.post("/api/forget", data={"camera": "gate"}).json() == {"forgotten": 12}
+    assert running.gallery.values("camera") == {"lobby": 12 - 2, "stairs": 12}
+
+
+def test_forgetting_needs_to_be_told_what(running: Running) -> None:
+    for fields, sentence in (({}, "Say which"), ({"camera": "roof"}, "roof"), ({"id": "x"}, "pattern")):
+        answer = running.client.post("/api/forget", data=fields)
+        assert answer.status_code == 422
+        assert sentence in answer.json()["error"]
+    assert len(running.gallery) == 36
+
+
+def test_crops_that_are_too_old_are_forgotten_while_the_service_runs(make: Make) -> None:
+    running = make()
+    running.gallery.keep_for(30)
+    old = running.gallery.count(Filter(before=START + timedelta(days=1)))
+    assert old == 36
+    assert running.service.forget_expired() == 36
+    assert len(running.gallery) == 0
+    assert '"who": "retention"' in running.service.audit.path.read_text()
+
+
+def test_labels_and_tags_are_set_and_taken_back(running: Running) -> None:
+    own = running.ids(0)[:2]
+    answer = running.client.patch("/api/items", json={"crops": own, "person": "bob", "tags": ["hat"]})
+    assert [(item["person"], item["tags"]) for item in answer.json()["items"]] == [("bob", ["hat"])] * 2
+    assert running.client.get("/api/items", params={"person": "bob", "tag": "hat"}).json()["fit"] == 2
+    answer = running.client.patch("/api/items", json={"crops": own[:1], "person": ""})
+    assert (answer.json()["items"][0]["person"], answer.json()["items"][0]["tags"]) == (None, ["hat"])
+    assert running.client.patch("/api/items", json={"crops": [NOBODY], "person": "x"}).status_code == 404
+
+
+def test_about_cameras_health_and_metrics(running: Running) -> None:
+    about = running.client.get("/api/about").json()
+    assert (about["crops"], about["role"], about["detector"]) == (36, "write", False)
+    assert about["first"] == START.isoformat()
+    cameras = running.client.get("/api/cameras").json()["cameras"]
+    assert cameras == [{"camera": name, "crops": 12} for name in sorted(CAMERAS)]
+    assert running.client.get("/health").json() == {"status": "ok"}
+    running.search(photo(1))
+    text = running.client.get("/metrics").text
+    assert "resight_searches_total 1.0" in text
+    assert "resight_gallery_crops 36.0" in text
+    assert 'resight_requests_total{method="POST",route="/api/search",status="200"} 1.0' in text
+    assert "process_resident_memory_bytes" in text
+
+
+def test_the_api_describes_itself_without_the_internet(running: Running) -> None:
+    described = running.client.get("/api/openapi.json").json()
+    assert {"/api/search", "/api/items", "/api/forget", "/api/marks", "/metrics"} <= described["paths"].keys()
+    page = running.client.get("/docs").text
+    assert "http://" not in page.replace("http://127.0.0.1:8008", "")
+    assert "https://" not in page
+    for path in described["paths"]:
+        assert path in page
+    assert "leave out the cameras of what is searched for" in page
+
+
+def test_every_answer_to_a_mistake_is_a_sentence_in_json(shared: Running) -> None:
+    for method, path in (("GET", "/nothing"), ("DELETE", "/api/items"), ("POST", "/api/marks")):
+        answer = shared.client.request(method, path)
+        assert 400 <= answer.status_code < 500
+        assert isinstance(answer.json()["error"], str)
+
+
+def test_the_log_tells_who_searched_and_forgot_what(running: Running) -> None:
+    own = running.ids(1)
+    running.search(photo(1), crop=own[0], camera="gate")
+    running.client.post("/api/forget", data={"id": own[:1]})
+    search, forget = (json.loads(line) for line in running.service.audit.path.read_text().splitlines())
+    assert (search["what"], search["who"], search["crops"]) == ("search", "local", own[:1])
+    assert search["where"] == {"camera": ["gate"]}
+    assert len(search["pictures"][0]) == 64
+    assert (forget["what"], forget["ids"], forget["crops"]) == ("forget", own[:1], 1)
+    assert forget["address"] == "testclient"
+
+
+def test_what_cannot_be_logged_is_not_done(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("resight.service.audit.os.write", full)
+    assert "No space left" in running.search(photo(1), status=507)["error"]
+    answer = running.client.post("/api/forget", data={"camera": "gate"})
+    assert answer.status_code == 507
+    assert len(running.gallery) == 36
