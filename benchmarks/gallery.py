@@ -3,8 +3,8 @@
     python benchmarks/gallery.py [--cases exact graph large adding storage] [--scale 0.2] [--json]
 
 Vectors are drawn, twenty a person. In each round every kind of search is made once, in random order, so that
-what else the machine does falls on all of them: read the ratios. "NumPy" is ``features @ query`` on a memory map,
-with the best sorted out; with a filter, on the rows that it keeps.
+what else the machine does falls on all of them: read the ratios. "NumPy" is ``features @ query`` on a memory
+map, with the best sorted out; with a filter, on the rows that it keeps.
 
 exact    100,000 crops of 1,024 numbers, each compared; filters of cameras
 graph    the same, by the HNSW graph: time to build, recall of the first ten
