@@ -22,11 +22,16 @@ def msmt(person: int, image: int, camera: int) -> str:
     return f"{person:04}/{person:04}_{image:03}_{camera:02}_0303morning_0008_0.jpg"
 
 
+def ex(path: str) -> str:
+    """Return the second form of the set's names, in which numbers follow the camera's that look like it."""
+    return path.replace("_0.jpg", "_1_ex.jpg")
+
+
 LISTS = {
-    "train": [msmt(0, 0, 1), msmt(0, 1, 15), msmt(1, 0, 2)],
+    "train": [msmt(0, 0, 1), ex(msmt(0, 1, 15)), msmt(1, 0, 2)],
     "val": [msmt(1, 1, 3)],
     "query": [msmt(0, 0, 1), msmt(1, 0, 4)],
-    "gallery": [msmt(0, 1, 5), msmt(0, 2, 1), msmt(1, 1, 6)],
+    "gallery": [msmt(0, 1, 5), ex(msmt(0, 2, 1)), msmt(1, 1, 6)],
 }
 
 

@@ -15,8 +15,11 @@ FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 LISTS = {"train": 0, "val": 0, "query": 1, "gallery": 1}
 """Lists of the set, and which of the two folders their paths are in."""
 
-LINE = re.compile(r"(?P<path>\S+_(?:\d+)_(?P<camera>\d+)_\S+)\s+(?P<person>\d+)")
-"""``0000/0000_000_01_0303morning_0008_0.jpg 0``: path with person, image and camera; then the person."""
+LINE = re.compile(r"(?P<path>(?:\S+/)?\d+_\d+_(?P<camera>\d+)_[^\s/]+)\s+(?P<person>\d+)")
+"""``0000/0000_000_01_0303morning_0008_0.jpg 0``: path with person, image and camera; then the person.
+
+The camera is the third number of the file's name: thousands of names go on with ``_0033_1_ex.jpg``.
+"""
 
 COUNTS = {"train": Counts(32621, 1041), "query": Counts(11659, 3060), "gallery": Counts(82161, 3060)}
 MIXUPS = {
