@@ -19,9 +19,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Compute as ``tiny.py`` does: another number of threads sums in another order, to other bits."""
+    """Compute as ``tiny.py`` does: another number of threads sums in another order, to other bits.
+
+    For a module at once, so that what its tests share was computed so too.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
