@@ -18,17 +18,19 @@ graphs.
 """
 
 import argparse
+import base64
 import io
 import json
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,8 @@ from resight.gallery.store import Record, Storage
 
 CASES = ("exact", "graph", "large", "adding", "storage")
 EACH, CAMERAS, SPREAD = 20, 20, 1.0
-PICTURE = "x" * 4000  # a crop of 128 x 64 as JPEG in base64
+PICTURE = base64.b64encode(np.random.default_rng(0).bytes(3000)).decode()
+"""As large as the JPEG file of a crop of 128 x 64, and as little to be compressed."""
 BATCH = 256
 NEVER = 10**9
 
@@ -63,26 +66,53 @@ def draw(crops: int, width: int, seed: int, start: int = 0) -> Array:
 
 
 def build(
-    folder: Path, vectors: Array, *, graph_from: int, storage: Storage = "float32", picture: str = PICTURE
-) -> float:
-    """Make a gallery of vectors, unless it is there, and return the seconds that adding took (0 if there)."""
-    if (folder / "gallery.json").exists():
-        return 0.0
+    folder: Path,
+    parts: Iterable[Array],
+    *,
+    width: int,
+    graph_from: int = NEVER,
+    storage: Storage = "float32",
+    picture: str = PICTURE,
+) -> dict[str, float]:
+    """Make a gallery of vectors, and its graph, unless it is there; return what that took.
+
+    Args:
+        folder: of the gallery.
+        parts: the vectors, so many at a time.
+        width: numbers a vector.
+        graph_from, storage: of the gallery.
+        picture: kept with each.
+    """
+    told = folder.with_suffix(".json")
+    if told.exists():
+        known: dict[str, float] = json.loads(told.read_text())
+        return known
+    shutil.rmtree(folder, ignore_errors=True)
     home = Folder(folder, create=True)
-    model = ModelName(fingerprint="0" * 32, name="drawn", width=vectors.shape[1])
+    model = ModelName(fingerprint="0" * 32, name="drawn", width=width)
     about = About(created=datetime.now(UTC), model=model, storage=storage, graph_from=graph_from)
     store = home.make_store(about.store, about.layout)
+    crops, seconds = 0, 0.0
+    for vectors in parts:
+        begin = time.perf_counter()
+        for start in range(0, len(vectors), BATCH):
+            rows = range(start, min(start + BATCH, len(vectors)))
+            store.put([record(crops + row, vectors[row], picture) for row in rows])
+        seconds += time.perf_counter() - begin
+        crops += len(vectors)
     begin = time.perf_counter()
-    for start in range(0, len(vectors), BATCH):
-        store.put(
-            [record(row, vectors[row], picture) for row in range(start, min(start + BATCH, len(vectors)))]
-        )
     store.flush()
-    seconds = time.perf_counter() - begin
+    found = {"adding_ms_a_crop": 1000 * (seconds + time.perf_counter() - begin) / crops}
+    if graph_from < crops:
+        begin = time.perf_counter()
+        store.compact()
+        found["building_s"] = time.perf_counter() - begin
     store.close()
     home.write(about.model_dump_json())
     home.close()
-    return seconds
+    found["filling_peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    told.write_text(json.dumps(found))
+    return found
 
 
 def record(row: int, vector: Array, picture: str) -> Record:
@@ -175,81 +205,71 @@ def drawn(folder: Path, crops: int, width: int) -> Array:
 
 def exact(options: argparse.Namespace) -> dict[str, Any]:
     """Search by comparing each crop."""
-    crops = round(100_000 * options.scale)
-    features = drawn(options.folder, crops, 1024)
-    place = options.folder / f"exact-{crops}"
-    seconds = build(place, features, graph_from=NEVER)
-    with Gallery.open(place) as gallery:
-        rows = searches(gallery, features, draw(crops, 1024, 2)[: options.rounds + 3], True, options.rounds)
-    return {"crops": crops, "width": 1024, "adding_ms_a_crop": 1000 * seconds / crops, "rows": rows}
+    return _searched(options, NEVER)
 
 
 def graph(options: argparse.Namespace) -> dict[str, Any]:
     """Search by the graph."""
+    return _searched(options, round(50_000 * options.scale))
+
+
+def _searched(options: argparse.Namespace, graph_from: int) -> dict[str, Any]:
     crops = round(100_000 * options.scale)
     features = drawn(options.folder, crops, 1024)
-    place = options.folder / f"graph-{crops}"
-    build(place, features, graph_from=crops // 2)
+    place = options.folder / f"{'exact' if graph_from == NEVER else 'graph'}-{crops}"
+    found = build(place, [features], width=1024, graph_from=graph_from)
+    if options.prepare:
+        return found
+    queries = draw(crops, 1024, 2)[: options.rounds + 3]
     with Gallery.open(place) as gallery:
-        begin = time.perf_counter()
-        if not gallery.facts()["indexed"]:
-            gallery._store.compact()
-        seconds = time.perf_counter() - begin
-        facts = gallery.facts()
-        rows = searches(gallery, features, draw(crops, 1024, 2)[: options.rounds + 3], False, options.rounds)
-    return {"crops": crops, "width": 1024, "building_s": seconds, **facts, "rows": rows}
+        rows = searches(gallery, features, queries, graph_from == NEVER, options.rounds)
+        return {"crops": crops, "width": 1024, **found, **gallery.facts(), "rows": rows}
 
 
 def large(options: argparse.Namespace) -> dict[str, Any]:
-    """Fill and search a large gallery in a process of its own."""
-    command = [sys.executable, __file__, "--inside", "large", "--folder", str(options.folder)]
-    command += ["--scale", str(options.scale), "--rounds", str(options.rounds)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    """Fill and search a large gallery, each in a process of its own whose memory is measured."""
+    command = [sys.executable, __file__, "--folder", str(options.folder)]
+    command += ["--scale", str(options.scale), "--rounds", str(options.rounds), "--inside"]
+    for inside in ("fill", "search")[: 1 if options.prepare else 2]:
+        done = subprocess.run([*command, inside], stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def large_inside(options: argparse.Namespace) -> dict[str, Any]:
-    """Do it, a part of the vectors in memory at a time."""
-    crops, width = round(1_000_000 * options.scale), 512
+LARGE_WIDTH, PART = 512, 50_000
+
+
+def large_fill(options: argparse.Namespace) -> dict[str, Any]:
+    """Make the large gallery, a part of the vectors in memory at a time."""
+    crops = round(1_000_000 * options.scale)
+    part = min(crops, PART)
+    parts = (draw(part, LARGE_WIDTH, 1, start) for start in range(0, crops, part))
     place = options.folder / f"large-{crops}"
-    part = min(crops, 50_000)
-    home = Folder(place, create=True)
-    model = ModelName(fingerprint="0" * 32, name="drawn", width=width)
-    about = About(created=datetime.now(UTC), model=model, graph_from=crops // 4)
-    store = home.make_store(about.store, about.layout)
-    begin = time.perf_counter()
-    for start in range(0, crops, part):
-        vectors = draw(part, width, 1, start)
-        for row in range(0, part, BATCH):
-            store.put([record(start + at, vectors[at], PICTURE) for at in range(row, min(row + BATCH, part))])
-    store.close()
-    adding = time.perf_counter() - begin
-    home.write(about.model_dump_json())
-    home.close()
-    queries = draw(part, width, 2)[: options.rounds + 3]
-    found: dict[str, Any] = {"crops": crops, "width": width, "adding_ms_a_crop": 1000 * adding / crops}
+    return build(place, parts, width=LARGE_WIDTH, graph_from=crops // 4)
+
+
+def large_search(options: argparse.Namespace) -> dict[str, Any]:
+    """Search it, by comparing each and by the graph."""
+    crops = round(1_000_000 * options.scale)
+    place = options.folder / f"large-{crops}"
+    queries = draw(min(crops, PART), LARGE_WIDTH, 2)[: options.rounds + 3]
+    found: dict[str, Any] = {"crops": crops, "width": LARGE_WIDTH} | large_fill(options)
+    where = Filter(cameras=cameras(8))
     with Gallery.open(place) as gallery:
-        truth = [gallery.search(vectors=query[None], top=10, exact=True) for query in queries]
-        found["exact_p50_ms"] = p50(lambda query: gallery.search(vectors=query[None], exact=True), queries)
-        begin = time.perf_counter()
-        gallery._store.compact()
-        found["building_s"] = time.perf_counter() - begin
+
+        def search(query: Array, exact: bool, where: Filter = Filter()) -> list[str]:  # noqa: B008
+            matches = gallery.search(vectors=query[None], top=10, exact=exact, where=where).matches
+            return [match.crop.id for match in matches]
+
+        truth = [set(search(query, True)) for query in queries]
         found |= gallery.facts()
-        found["graph_p50_ms"] = p50(lambda query: gallery.search(vectors=query[None], exact=False), queries)
-        where = Filter(cameras=cameras(8))
-        found["graph_8_cameras_p50_ms"] = p50(
-            lambda query: gallery.search(vectors=query[None], exact=False, where=where), queries
-        )
-        hits = 0
-        for query, expected in zip(queries, truth, strict=True):
-            again = gallery.search(vectors=query[None], top=10, exact=False)
-            hits += len(
-                {match.crop.id for match in again.matches} & {match.crop.id for match in expected.matches}
-            )
-        found["recall_at_10"] = hits / 10 / len(queries)
+        found["exact_p50_ms"] = p50(lambda query: search(query, True), queries)
+        found["graph_p50_ms"] = p50(lambda query: search(query, False), queries)
+        found["graph_8_cameras_p50_ms"] = p50(lambda query: search(query, False, where), queries)
+        hits = [len(set(search(query, False)) & right) for query, right in zip(queries, truth, strict=True)]
+        found["recall_at_10"] = sum(hits) / 10 / len(queries)
         found["bytes"] = gallery.size()
-    found["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    found["searching_peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return found
 
 
@@ -322,7 +342,7 @@ def storage(options: argparse.Namespace) -> dict[str, Any]:
     for kind in kinds:
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
             place = Path(name) / "gallery"
-            build(place, gallery[0], graph_from=NEVER, storage=kind, picture="")
+            build(place, [gallery[0]], width=gallery[0].shape[1], storage=kind, picture="")
             with Gallery.open(place) as opened:
                 scores = []
                 for start in range(0, len(query[0]), 64):
@@ -410,13 +430,14 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--prepare", action="store_true", help="only draw and build what the cases need")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--inside", choices=["large"], help=argparse.SUPPRESS)
+    parser.add_argument("--inside", choices=["fill", "search"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        json.dump(large_inside(options), sys.stdout)
+        json.dump({"fill": large_fill, "search": large_search}[options.inside](options), sys.stdout)
         return
     with tempfile.TemporaryDirectory() as temporary:
         options.folder = options.folder or Path(temporary)

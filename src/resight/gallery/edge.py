@@ -143,6 +143,11 @@ class EdgeStore:
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
         """Return how many records have each value of a word."""
+        if field == "camera" and where == Filter():
+            return dict(self._counted()[1])
+        return self._facet(field, where)
+
+    def _facet(self, field: str, where: Filter) -> dict[str, int]:
         limit = self._shard.info().points_count * (64 if field == "tags" else 1)
         request = engine.FacetRequest(field, limit=max(1, limit), exact=True, filter=_filter(where))
         return {str(hit.value): hit.count for hit in self._shard.facet(request).hits if hit.count}
@@ -214,7 +219,7 @@ class EdgeStore:
         counts, changes = self._counts, self._changes
         if counts is None or counts[0] != changes:
             total = self._shard.count(engine.CountRequest(exact=True))
-            counts = self._counts = changes, total, self.values("camera", Filter())
+            counts = self._counts = changes, total, self._facet("camera", Filter())
         return counts[1:]
 
     def _kept(self, where: Filter) -> int | None:
