@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from typing import IO, Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -178,8 +179,15 @@ def download(write: Any, name: str) -> StreamingResponse:
             while part := file.read(1 << 16):
                 yield part
 
-    headers = {"content-disposition": f'attachment; filename="{name}"', "content-length": str(length)}
+    headers = {"content-disposition": _attachment(name), "content-length": str(length)}
     return StreamingResponse(parts(), media_type="application/zip", headers=headers)
+
+
+def _attachment(name: str) -> str:
+    """Return the header for a download of that name, which holds letters, digits, ``-`` and ``.`` alone."""
+    if name.isascii():
+        return f'attachment; filename="{name}"'
+    return f"attachment; filename*=UTF-8''{quote(name)}"  # RFC 6266, section 4.3
 
 
 def _jpeg(contents: bytes) -> Response:

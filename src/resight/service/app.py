@@ -15,11 +15,18 @@ from resight.errors import UserError
 from resight.service.api import api_routes
 from resight.service.core import Service
 from resight.service.guard import LOOPBACK, Guard
+from resight.service.limits import Refusal
 from resight.service.page import page_routes
 from resight.service.tokens import Tokens
 
 RETENTION_SECONDS = 600.0
 """How often crops are looked through for those that are too old."""
+
+ROUTELESS = {
+    404: "There is nothing at this address. /docs tells what there is.",
+    405: "This address does not take that method. /docs tells what it takes.",
+}
+"""What is said instead of 'Not Found' and 'Method Not Allowed'."""
 
 
 def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequence[str] = LOOPBACK) -> Guard:
@@ -54,7 +61,10 @@ def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequenc
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+        sentence = (
+            error.detail if isinstance(error, Refusal) else ROUTELESS.get(error.status_code, error.detail)
+        )
+        return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
     @app.exception_handler(UserError)
     async def mistaken(request: Request, error: UserError) -> JSONResponse:

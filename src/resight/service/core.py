@@ -9,6 +9,7 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import simplejpeg
 from fastapi import UploadFile
 
@@ -251,7 +252,7 @@ class Service:
 
         with self._looking:
             network = self._network()
-            pixels = resize(decode(jpeg), network.input_size)
+            pixels = np.array(resize(decode(jpeg), network.input_size))  # what Pillow returns is read-only
             return attention_views(network, pixels[None])[0]
 
     def refuse_unknown_cameras(self, where: Filter) -> None:

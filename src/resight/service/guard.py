@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resight.errors import UserError
 from resight.service.limits import Limits, Rate, Refusal
 from resight.service.metrics import Metrics
 from resight.service.tokens import Role, Token, Tokens
@@ -22,6 +23,9 @@ OPEN = ("/health", "/login", "/static/")
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
+THUMBNAIL_COST = 0.1
+"""What a thumbnail counts among the requests a minute: a page of results shows dozens."""
+
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -29,7 +33,7 @@ HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with none at all, forms are sent from the origin "null"
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
@@ -105,6 +109,8 @@ class Guard:
             scope.setdefault("state", {})["caller"] = self._admit(request)
         except Refusal as refusal:
             await _answer(request, refusal)(scope, receive, secured)
+        except UserError as error:  # the token file cannot be read: nobody comes in
+            await _answer(request, Refusal(503, str(error)))(scope, receive, secured)
         else:
             await self.app(scope, _bounded(receive, self.limits), secured)
         finally:
@@ -138,7 +144,7 @@ class Guard:
     def _admit(self, request: Request) -> Caller:
         self._refuse_foreign(request)
         length = request.headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.limits.upload_bytes:
+        if not length.isdecimal() or len(length) > 18 or int(length) > self.limits.upload_bytes:
             raise Refusal(
                 413,
                 f"A request may bring {self.limits.upload_bytes / 2**20:,.0f} MB; this one brings more. Cut "
@@ -148,7 +154,8 @@ class Guard:
         caller = self._caller(request)
         if self._rate is not None and not request.url.path.startswith("/static/"):
             key = caller.name if caller.name else caller.address
-            if wait := self._rate.take(key):
+            cost = THUMBNAIL_COST if request.url.path.endswith("/thumbnail") else 1.0
+            if wait := self._rate.take(key, cost):
                 raise Refusal(
                     429,
                     f"More than {self.limits.a_minute} requests a minute. Try again in {wait:.0f} seconds.",

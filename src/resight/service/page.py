@@ -3,7 +3,7 @@
 import hashlib
 import importlib.resources
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Annotated, Any, Literal
 
 import jinja2
@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
 from resight import __version__
-from resight.data.images import natural, resize
+from resight.data.images import natural
 from resight.gallery.crops import Filter, Pixels
 from resight.gallery.pictures import QUALITY
 from resight.gallery.searching import Match
@@ -35,9 +35,6 @@ RATES = (0.0001, 0.001, 0.01)
 
 SEEN = 60
 """Stored crops that are shown at once where nothing is searched for."""
-
-KEPT_SIDE = 1024
-"""Height and width of an uploaded picture in a case at most, in pixels."""
 
 RERANKED = 100
 
@@ -208,19 +205,29 @@ def _templates(service: Service, files: dict[str, tuple[bytes, str]]) -> jinja2.
         local = time.astimezone(service.zone)
         return f"{local.day} {local:%b %Y}"
 
+    def clock(time: datetime) -> str:
+        return f"{time.astimezone(service.zone):%H:%M:%S}"
+
     def moment(time: datetime | None) -> str:
-        return "time unknown" if time is None else f"{day(time)}, {time.astimezone(service.zone):%H:%M:%S}"
+        return "time unknown" if time is None else f"{day(time)}, {clock(time)}"
 
     environment.globals |= {
         "version": __version__,
         "file": lambda name: f"/static/{name}?{versions[name]}",
         "is_not": different_from,
-        "zone": f"{datetime.now(service.zone):%Z}",
+        "zone": _zone_names(service.zone),
     }
-    environment.filters["moment"] = moment
+    environment.filters |= {"moment": moment, "day": day, "clock": clock}
+    environment.filters["zone_then"] = lambda time: f"{time.astimezone(service.zone):%Z}"
     environment.filters["days"] = lambda ends: " – ".join(dict.fromkeys(map(day, ends)))
     environment.filters["shown_tags"] = lambda tags: [tag for tag in tags if not tag.startswith("not:")]
     return environment
+
+
+def _zone_names(zone: tzinfo) -> str:
+    """Return what a zone is called in winter and in summer: CET/CEST."""
+    year = datetime.now(zone).year
+    return "/".join(dict.fromkeys(f"{datetime(year, month, 1, tzinfo=zone):%Z}" for month in (1, 7)))
 
 
 def _line(matches: Sequence[Match], last_likely: bool) -> int | None:
@@ -242,8 +249,5 @@ def _persons(upload: Upload | None) -> list[dict[str, Any]]:
 
 
 def _encoded(pixels: Pixels) -> bytes:
-    height, width = pixels.shape[:2]
-    scale = min(1.0, KEPT_SIDE / max(height, width))
-    small = resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))
-    encoded: bytes = simplejpeg.encode_jpeg(small.copy(order="C"), QUALITY, "RGB", "444")
+    encoded: bytes = simplejpeg.encode_jpeg(pixels.copy(order="C"), QUALITY, "RGB", "444")
     return encoded

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resight.data.images import decode
+from resight.data.images import decode, resize
 from resight.errors import UserError
 from resight.gallery.crops import Box, Pixels
 from resight.service.limits import Limits, Refusal
@@ -47,6 +47,9 @@ EXPECTED = "A JPEG, PNG, WebP, GIF or BMP picture is expected."
 LEAST = 8
 """Height and width of a picture at least, in pixels."""
 
+KEPT_SIDE = 1024
+"""Height and width of a picture at most once it was read, in pixels: more than any model looks at."""
+
 ALREADY_CUT = 0.6
 """A person whose box is at least this share of the picture has been cut out already."""
 
@@ -64,7 +67,7 @@ class Upload:
     """A picture to search for.
 
     Attributes:
-        pixels: of the person searched for.
+        pixels: of the person searched for, ``KEPT_SIDE`` high and wide at most.
         persons: that the detector finds in the whole picture; None without a detector.
         chosen: which of them ``pixels`` shows; None where it is the whole picture.
     """
@@ -128,22 +131,23 @@ class Reader:
         with self._turns:
             pixels = self._decode(data)
             if self.detect is None:
-                return Upload(pixels)
+                return Upload(shrunk(pixels))
             persons = self._find(pixels)
-        if choice is not None and choice >= len(persons):
-            raise Refusal(
-                422,
-                f"The detector finds {len(persons)} persons in the picture, numbered from 0; got {choice}.",
-            )
-        chosen = 0 if choice is None else choice
-        if not persons or (choice is None and persons[0].box[2] * persons[0].box[3] >= ALREADY_CUT):
-            return Upload(pixels, persons)
-        return Upload(cut(pixels, persons[chosen])[0], persons, chosen)
+            if choice is not None and choice >= len(persons):
+                raise Refusal(
+                    422,
+                    f"The detector finds {len(persons)} persons in the picture, numbered from 0; got "
+                    f"{choice}.",
+                )
+            chosen = 0 if choice is None else choice
+            if not persons or (choice is None and persons[0].box[2] * persons[0].box[3] >= ALREADY_CUT):
+                return Upload(shrunk(pixels), persons)
+            return Upload(shrunk(cut(pixels, persons[chosen])[0]), persons, chosen)
 
     def whole(self, data: bytes) -> Pixels:
-        """Decode a picture; see ``read``."""
+        """Decode a picture, and shrink it; see ``read``."""
         with self._turns:
-            return self._decode(data)
+            return shrunk(self._decode(data))
 
     def persons(self, data: bytes) -> list[tuple[Pixels, Box]]:
         """Return every person that the detector finds in a picture, with the box in pixels.
@@ -177,6 +181,13 @@ class Reader:
             Person((left / width, top / height, (right - left) / width, (bottom - top) / height), score)
             for (left, top, right, bottom), score in zip(boxes.tolist(), scores.tolist(), strict=True)
         )
+
+
+def shrunk(pixels: Pixels) -> Pixels:
+    """Return a picture at ``KEPT_SIDE`` or less, so that those of many requests fit into the memory."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, KEPT_SIDE / max(height, width))
+    return resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))
 
 
 def cut(pixels: Pixels, person: Person) -> tuple[Pixels, Box]:

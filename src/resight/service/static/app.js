@@ -6,6 +6,7 @@ const mayWrite = document.body.dataset.role === "write";
 const narrow = window.matchMedia("(max-width: 52rem)");
 const SHRINK_ABOVE = 3e6, SHRINK_TO = 2400; // bytes; pixels of the longer side
 let files = [], crops = [], choice = null, selected = new Set();
+const past = new Map(); // queries of this visit, for the browser's "back": uploaded files fit into no address
 
 // ---- telling
 
@@ -19,7 +20,7 @@ function toast(text, bad = false) {
   setTimeout(() => box.remove(), bad ? 9000 : 4000);
 }
 
-function many(count) { return count === 1 ? "1 crop" : `${count} crops`; }
+function many(count) { return count === 1 ? "1 crop" : `${count.toLocaleString("en")} crops`; }
 
 async function ask(method, url, body) {
   const options = { method, headers: {} };
@@ -63,6 +64,7 @@ function showQuery() {
 
 function chip(source, text, remove) {
   const item = document.createElement("li"), image = document.createElement("img"), button = document.createElement("button");
+  image.addEventListener("error", () => item.classList.add("broken")); // what is wrong, the service says
   image.src = source;
   image.alt = text;
   button.type = "button";
@@ -84,7 +86,9 @@ function changed(remember = true) {
   showQuery();
   if (remember) {
     const url = crops.length && !files.length ? `/?${crops.map((id) => `crop=${id}`).join("&")}` : "/";
-    history.pushState({ crops }, "", url);
+    const key = `${performance.timeOrigin}/${past.size}`; // another one after the page was loaded again
+    past.set(key, { files: [...files], crops: [...crops], choice, name: $("name").value });
+    history.pushState(key, "", url);
   }
   look();
 }
@@ -93,6 +97,12 @@ function searchFor(ids) {
   const labels = new Set(ids.map((id) => card(id)?.dataset.person).filter(Boolean));
   [files, crops, choice] = [[], [...ids], null];
   $("name").value = labels.size === 1 ? [...labels][0] : "";
+  changed();
+  goToResults();
+}
+
+function addToQuery(ids) {
+  crops = [...crops, ...ids.filter((id) => !crops.includes(id))];
   changed();
   goToResults();
 }
@@ -136,10 +146,12 @@ document.addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); i
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => { event.preventDefault(); depth = 0; $("veil").hidden = true; if (event.dataTransfer.files.length) addFiles(event.dataTransfer.files); });
 $("clear").addEventListener("click", () => { [files, crops, choice] = [[], [], null]; $("name").value = ""; changed(); });
-window.addEventListener("popstate", fromAddress);
+window.addEventListener("popstate", goBack);
 
-function fromAddress() {
-  [files, crops, choice] = [[], new URLSearchParams(location.search).getAll("crop"), null];
+function goBack() {
+  const known = past.get(history.state) ?? { files: [], crops: new URLSearchParams(location.search).getAll("crop"), choice: null, name: "" };
+  [files, crops, choice] = [[...known.files], [...known.crops], known.choice];
+  $("name").value = known.name;
   changed(false);
 }
 
@@ -177,6 +189,7 @@ function select(ids) {
     one.querySelector("[data-act=select]").checked = selected.has(one.dataset.id);
   }
   $("bar").hidden = !selected.size;
+  $("bar").querySelector("[data-act=add]").hidden = !(files.length + crops.length);
   $("bar-count").textContent = `${selected.size} selected`;
 }
 
@@ -207,9 +220,16 @@ function keep(items) {
     if (!one) continue;
     one.dataset.person = item.person ?? "";
     one.dataset.not = item.tags.filter((tag) => tag.startsWith("not:")).map((tag) => tag.slice(4)).join("\n");
-    if (item.person && ![...$("persons").options].some((option) => option.value === item.person)) $("persons").append(Object.assign(document.createElement("option"), { value: item.person }));
+    if (item.person) know(item.person);
   }
   drawMarks();
+}
+
+function know(person) { // offers a new name where names are offered
+  if ([...$("persons").options].some((option) => option.value === person)) return;
+  $("persons").append(new Option("", person));
+  $("person").append(new Option(person, person));
+  $("person-row").hidden = false;
 }
 
 async function mark(ids, same) {
@@ -231,8 +251,9 @@ function markOne(one, same) {
 }
 
 async function details(id) {
+  $("details-body").replaceChildren();
   await htmx.ajax("GET", `/crops/${id}`, { target: "#details-body", swap: "innerHTML" });
-  if (!$("details").open) $("details").showModal();
+  if ($("details-body").childElementCount && !$("details").open) $("details").showModal();
 }
 
 let doomed = [];
@@ -250,8 +271,10 @@ $("forget").addEventListener("close", async () => {
     const { forgotten } = await (await ask("POST", "/api/forget", body)).json();
     toast(`${many(forgotten)} forgotten.`);
     $("details").close();
+    for (const query of past.values()) query.crops = query.crops.filter((id) => !doomed.includes(id));
     crops = crops.filter((id) => !doomed.includes(id));
     changed();
+    $("count").textContent = many((await (await fetch("/api/about")).json()).crops);
   } catch (error) { toast(error.message, true); }
 });
 
@@ -262,15 +285,15 @@ function openCase() {
 }
 $("case").addEventListener("close", async () => {
   if ($("case").returnValue !== "go") return;
-  const body = new FormData($("case-form"));
-  for (const one of results.querySelectorAll(".card.selected")) body.append("crops", one.dataset.id);
+  const body = new FormData($("case-form")), shown = [...results.querySelectorAll(".card")].map((one) => one.dataset.id);
+  for (const id of [...selected].sort((one, other) => shown.indexOf(one) - shown.indexOf(other))) body.append("crops", id);
   for (const id of crops) body.append("query", id);
   for (const file of files) body.append("pictures", file);
   try {
     const answer = await ask("POST", "/case", body);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await answer.blob());
-    link.download = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition"))?.[1] ?? "case.zip";
+    link.download = decodeURIComponent(/filename\*?=(?:UTF-8''|")([^"]+)/.exec(answer.headers.get("content-disposition"))[1]);
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   } catch (error) { toast(error.message, true); }
@@ -285,6 +308,7 @@ const ACTS = {
 };
 const BAR = {
   search: () => searchFor([...selected]),
+  add: () => addToQuery([...selected]),
   same: () => mark([...selected], true),
   different: () => mark([...selected], false),
   case: openCase,
@@ -355,19 +379,27 @@ function move(event, one) {
 // ---- htmx
 
 document.addEventListener("htmx:beforeRequest", (event) => { if (event.detail.target === results) results.setAttribute("aria-busy", "true"); });
-document.addEventListener("htmx:afterSettle", () => {
+document.addEventListener("htmx:afterSettle", (event) => {
   results.setAttribute("aria-busy", "false");
+  select([...selected]);
   drawMarks();
   drawPeople();
+  if (event.detail.target === results) $("told").textContent = results.querySelector(".summary")?.textContent ?? "";
 });
-document.addEventListener("htmx:responseError", async (event) => {
-  results.setAttribute("aria-busy", "false");
+document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.xhr.status === 401) return location.assign("/login");
   let text = `The service failed (${event.detail.xhr.status}).`;
   try { text = JSON.parse(event.detail.xhr.responseText).error; } catch { /* no sentence came */ }
-  toast(text, true);
+  failed(event.detail.target, text);
 });
-document.addEventListener("htmx:sendError", () => { results.setAttribute("aria-busy", "false"); toast("The service does not answer.", true); });
+document.addEventListener("htmx:sendError", (event) => failed(event.detail.target, "The service does not answer."));
+
+function failed(target, text) { // what was found before is not what is asked for now
+  results.setAttribute("aria-busy", "false");
+  if (target !== results) return toast(text, true);
+  results.replaceChildren(Object.assign(document.createElement("p"), { className: "warning", textContent: text }));
+  $("told").textContent = text;
+}
 
 function drawPeople() { // the persons that the detector found, cut out of the picture that lies here
   const source = $("query").querySelector("img[src^=blob]");
@@ -383,4 +415,4 @@ function drawPeople() { // the persons that the detector found, cut out of the p
 }
 
 if (narrow.matches) filters.open = false;
-document.addEventListener("DOMContentLoaded", fromAddress); // htmx begins then, too
+document.addEventListener("DOMContentLoaded", goBack); // htmx begins then, too
