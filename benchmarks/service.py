@@ -73,14 +73,14 @@ class Server:
         model = [] if run is None else ["--model", str(run)]
         command = [sys.executable, "-c", code, "serve", str(gallery), "--port", "0", *model]
         self._begin = time.perf_counter()
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.port = self._told_port()
-        self.get("/health")
-        self.first_answer = time.perf_counter() - self._begin
-        self.ids = [crop["id"] for crop in json.loads(self.get("/api/items?top=200"))["items"]]
-        self.pictures = [self.get(f"/api/items/{identity}/picture") for identity in self.ids[:100]]
-        first = self.load(1, 0.01, UPLOADS)
-        self.first_search = self.first_answer + first["kinds"]["all"]["max_ms"] / 1000
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            self._ask_first()
+        except BaseException:
+            self._process.kill()
+            raise
 
     def __enter__(self) -> "Server":
         return self
@@ -138,6 +138,15 @@ class Server:
             "client_cores": round(result.pop("client_cpu_seconds") / result["seconds"], 2),
             "memory_mb": memory,
         }
+
+    def _ask_first(self) -> None:
+        self.port = self._told_port()
+        self.get("/health")
+        self.first_answer = time.perf_counter() - self._begin
+        self.ids = [crop["id"] for crop in json.loads(self.get("/api/items?top=200"))["items"]]
+        self.pictures = [self.get(f"/api/items/{identity}/picture") for identity in self.ids[:100]]
+        first = self.load(1, 0.01, UPLOADS)
+        self.first_search = self.first_answer + first["kinds"]["all"]["max_ms"] / 1000
 
     def _told_port(self) -> int:
         assert self._process.stderr is not None

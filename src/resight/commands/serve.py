@@ -255,6 +255,7 @@ def _bind(host: str, port: int) -> socket.socket:
         taken = socket.socket(family, kind)
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(address)
+        taken.listen()  # whoever comes while the model loads waits; a second service is told at once
     except OSError as error:
         raise UserError(
             f"The service cannot answer at {host}:{port}: {error.strerror}. Choose another --port or --host."
