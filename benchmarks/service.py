@@ -145,7 +145,7 @@ class Server:
         self.first_answer = time.perf_counter() - self._begin
         self.ids = [crop["id"] for crop in json.loads(self.get("/api/items?top=200"))["items"]]
         self.pictures = [self.get(f"/api/items/{identity}/picture") for identity in self.ids[:100]]
-        first = self.load(1, 0.01, UPLOADS)
+        first = self.load(1, 0.2, UPLOADS)
         self.first_search = self.first_answer + first["kinds"]["all"]["max_ms"] / 1000
 
     def _told_port(self) -> int:

@@ -90,7 +90,8 @@ async def client(
             error, connection = type(failure).__name__, None
         seen.append((kind, time.perf_counter() - begin, error))
         if told["pause"]:
-            await asyncio.sleep(chance.expovariate(1 / told["pause"]))
+            left = max(0.0, end - time.perf_counter())
+            await asyncio.sleep(min(left, chance.expovariate(1 / told["pause"])))
     if connection is not None:
         connection[1].close()
 
