@@ -32,9 +32,8 @@ TYPES: dict[Storage, Any] = {
     "float16": engine.VectorStorageDatatype.Float16,
     "int8": engine.VectorStorageDatatype.Turbo8,
 }
-WIDE = 0.55
-"""Share of the crops from which on a filter of cameras is applied to what a search without it finds: the
-engine looks at a crop twice as long behind a filter."""
+WIDE = 0.3
+"""Share of the crops from which on a filter of cameras is applied to what the engine finds without it."""
 
 FLUSH_SECONDS = 10.0
 """Time between two flushes while adding. A flush takes the longer the larger a store is (0.3 s at 100,000
@@ -81,7 +80,7 @@ class EdgeStore:
             assert record.vector is not None
             size += record.vector.nbytes + len(record.payload.get(PICTURE, ""))
             points.append(engine.Point(record.id, record.vector.tolist(), record.payload))
-        _refuse_full_disk(self.folder, 4 * size)  # in the log, in the segment, and again while compacting
+        _refuse_full_disk(self.folder, 5 * size)  # in the log, in the segment, and again while compacting
         self._update(engine.UpdateOperation.upsert_points(points))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
@@ -100,8 +99,8 @@ class EdgeStore:
         share = 0 if kept is None else kept / max(1, self._counted()[0])
         if where != Filter() and share >= WIDE:
             first = len(where.not_ids) + round(2 * limit / share)
-            found = self._nearest(vectors, Filter(), first, parts, exact)
-            fitting = [[record for record in records if _fits(where, record)][:limit] for records in found]
+            wide = self._nearest(vectors, Filter(), first, parts, exact)
+            fitting = [[record for record in records if _fits(where, record)][:limit] for records in wide]
             if all(len(records) == limit for records in fitting):
                 return fitting
         return self._nearest(vectors, where, limit, parts, exact)
@@ -136,9 +135,10 @@ class EdgeStore:
 
     def count(self, where: Filter) -> int:
         """Return how many records fit."""
-        kept = self._kept(where) if not where.not_ids else None
+        kept = self._kept(where)
         if kept is not None:
-            return kept
+            left_out = self.get(where.not_ids).values()
+            return kept - sum(_fits(replace(where, not_ids=()), record) for record in left_out)
         return self._shard.count(engine.CountRequest(exact=True, filter=_filter(where)))
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
@@ -178,6 +178,19 @@ class EdgeStore:
         self._shard.optimize()
         self.flush()
 
+    def ids(self, where: Filter) -> Iterator[str]:
+        """Yield the ids of the records that fit."""
+        after: str | None = None
+        while True:
+            request = engine.ScrollRequest(
+                offset=after, limit=10_000, filter=_filter(where), with_payload=False, with_vector=False
+            )
+            points, following = self._shard.scroll(request)
+            yield from (str(point.id) for point in points)
+            if following is None:
+                return
+            after = str(following)
+
     def facts(self) -> dict[str, int]:
         """Return the records under a graph, and segments."""
         info = self._shard.info()
@@ -199,7 +212,13 @@ class EdgeStore:
     def _nearest(
         self, vectors: Vectors, where: Filter, limit: int, parts: Sequence[Part], exact: bool
     ) -> list[list[Record]]:
-        with_payload, with_vector = _wanted(parts)
+        found = self._asked(vectors, where, limit, *_wanted(parts), exact)
+        return [[_record(point, point.score) for point in points] for points in found]
+
+    def _asked(
+        self, vectors: Vectors, where: Filter, limit: int, with_payload: Any, with_vector: bool, exact: bool
+    ) -> list[list[Any]]:
+        """Return the engine's answer to each of the vectors."""
         requests = [
             engine.QueryRequest(
                 query=engine.Query.Nearest(vector.tolist()),
@@ -211,8 +230,8 @@ class EdgeStore:
             )
             for vector in vectors
         ]
-        found = self._shard.query_batch(engine.QueryBatchRequest(requests))
-        return [[_record(point, point.score) for point in points] for points in found]
+        answers: list[list[Any]] = self._shard.query_batch(engine.QueryBatchRequest(requests))
+        return answers
 
     def _counted(self) -> tuple[int, dict[str, int]]:
         """Return how many records there are, and how many of each camera; kept until something changes."""
@@ -224,7 +243,7 @@ class EdgeStore:
 
     def _kept(self, where: Filter) -> int | None:
         """Return how many records fit a filter that names only cameras, but for ids; None for others."""
-        if replace(where, cameras=(), not_cameras=(), not_ids=()) != Filter():
+        if not cameras_only(where):
             return None
         total, known = self._counted()
         cameras = set(where.cameras) - set(where.not_cameras)
@@ -263,12 +282,17 @@ def _config(layout: Layout) -> Any:
 
 
 def _indexes() -> list[tuple[str, Any]]:
-    """Return fields and their indexes; only cameras get graphs of their own, which take time to build."""
+    """Return fields and their indexes; no graphs of their own, which double the time to build one."""
     return [
         *((field, engine.KeywordIndexParams(enable_hnsw=False)) for field in KEYWORDS),
         *((field, engine.FloatIndexParams(enable_hnsw=False)) for field in NUMBERS),
-        (KEY, engine.IntegerIndexParams(lookup=True, range=False)),
+        (KEY, engine.IntegerIndexParams(lookup=True, range=False, enable_hnsw=False)),
     ]
+
+
+def cameras_only(where: Filter) -> bool:
+    """Tell whether a filter names nothing but cameras and ids to leave out."""
+    return replace(where, cameras=(), not_cameras=(), not_ids=()) == Filter()
 
 
 def _fits(where: Filter, record: Record) -> bool:

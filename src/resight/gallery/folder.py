@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.gallery.edge import EdgeStore
+from resight.gallery.edge_by_camera import make_edge, open_edge
 from resight.gallery.store import Layout, Store
 
 ABOUT = "gallery.json"
@@ -69,9 +69,9 @@ class Folder:
         making = self.path / f"{name}{UNFINISHED}"
         for left in (making, self.path / name):
             shutil.rmtree(left, ignore_errors=True)
-        EdgeStore(making, layout).close()
+        make_edge(making, layout).close()
         making.rename(self.path / name)
-        return EdgeStore(self.path / name)
+        return open_edge(self.path / name)
 
     def open_store(self, name: str) -> Store:
         """Open a sub-folder."""
@@ -79,7 +79,7 @@ class Folder:
             raise UserError(
                 f"The gallery {self.path} is damaged: its folder {name} is missing. Restore it from a copy."
             )
-        return EdgeStore(self.path / name)
+        return open_edge(self.path / name)
 
     def stores(self) -> set[str]:
         """Return the names of the sub-folders that are stores."""

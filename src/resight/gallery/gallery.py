@@ -195,10 +195,14 @@ class Gallery(Stock):
                 raise UserError("Other cameras than which? Say which camera took the picture.")
             where = replace(where, not_cameras=(*where.not_cameras, *own))
         where = replace(where, not_ids=(*where.not_ids, *crops))
-        exact = self._store.count(EVERYTHING) <= self.about.layout.exact_up_to if exact is None else exact
+        searched = self._store.count(where)
+        if exact is None:
+            enough = (
+                self.about.layout.exact_up_to
+            )  # behind a filter a crop takes longer, and graphs lose some
+            exact = self._store.count(EVERYTHING) <= enough or searched <= enough // 4
         hits = nearest(self._store, query, where, offset + top, combine=combine, rerank=rerank, exact=exact)
         best = max((hit.record.score for hit in hits), default=None)
-        searched = self._store.count(where)
         return Found(
             tuple(
                 Match(
@@ -355,6 +359,7 @@ class Gallery(Stock):
         usual = self.about.usual_nearest
         if usual is not None and 1 - best > usual and where != EVERYTHING:
             # the filter may have left out what it is like
+            exact = exact and self._store.count(EVERYTHING) <= self.about.layout.exact_up_to
             best = max(hits[0].score for hits in self._store.search(query, EVERYTHING, 1, exact=exact))
         return None if usual is None else 1 - best > usual
 

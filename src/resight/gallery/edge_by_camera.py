@@ -1,0 +1,146 @@
+"""The engine inside this process, and its vectors once more, by camera."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import RLock
+
+from resight.gallery.by_camera import Found, VectorsByCamera
+from resight.gallery.crops import Filter
+from resight.gallery.edge import EdgeStore, cameras_only
+from resight.gallery.store import SEARCH_EFFORT, Layout, Part, Record, Vectors
+
+OWN = "vectors"
+
+MOST = 4 * SEARCH_EFFORT
+"""Records that the engine is asked for at most, to find enough behind a filter."""
+
+
+class EdgeByCamera(EdgeStore):
+    """Records in a folder, vectors in float32; see ``Store``.
+
+    Where a filter names cameras alone, or there is none, NumPy compares the vectors of these cameras: in half
+    of the time that the engine takes for all, and in the cameras' share of that. The engine looks three times
+    as long at a crop behind a filter, and its graph loses a tenth of the nearest there. Behind other filters,
+    the engine searches.
+
+    Args:
+        folder: of the store.
+        layout: to make it; None opens what is there.
+    """
+
+    def __init__(self, folder: Path, layout: Layout | None = None) -> None:
+        super().__init__(folder, layout)
+        self._own = VectorsByCamera(
+            folder / OWN, None if layout is None else layout.width, self.count(Filter())
+        )
+        self._changing = RLock()
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Add or replace records; when it returns, they are in the engine's log."""
+        with self._changing:
+            if not self._own.behind and (known := self.get([record.id for record in records])):
+                self._own.remove(list(known))
+            super().put(records)
+            if self._own.behind:
+                return
+            last = {record.id: record for record in records}.values()
+            try:
+                self._own.add(
+                    [one.id for one in last],
+                    [one.payload.get("camera") for one in last],
+                    [one.vector for one in last if one.vector is not None],
+                )
+            except OSError:  # the engine has them, and knows what to say of a full disk
+                self._own.forsake()
+
+    def search(
+        self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool = True
+    ) -> list[list[Record]]:
+        """Return the nearest records of each vector."""
+        if not cameras_only(where):
+            return super().search(vectors, where, limit, *parts, exact=exact)
+        found = [] if exact else self._nearest_by_graph(vectors, where, limit)
+        if exact or any(len(some) < limit for some in found):
+            found = self._nearest_by_camera(vectors, where, limit)
+        there = self.get([identity for some in found for identity, _ in some], *parts)
+        return [
+            [replace(there[identity], score=score) for identity, score in some if identity in there]
+            for some in found
+        ]
+
+    def delete(self, where: Filter) -> None:
+        """Delete the records that fit."""
+        with self._changing:
+            ids = [] if self._own.behind else list(self.ids(where))
+            super().delete(where)
+            if ids:
+                self._own.remove(ids)
+                self._own.save()
+
+    def flush(self) -> None:
+        """Write everything to the disk."""
+        super().flush()
+        self._own.save()
+
+    def close(self) -> None:
+        """Write what is left and let go of the files."""
+        super().close()
+        self._own.close()
+
+    def _nearest_by_camera(self, vectors: Vectors, where: Filter, limit: int) -> list[Found]:
+        """Compare the vectors of the cameras that a filter keeps; it names cameras and ids alone."""
+
+        def wanted(camera: str | None) -> bool:
+            return (not where.cameras or camera in where.cameras) and camera not in where.not_cameras
+
+        found = self._caught_up().nearest(vectors, wanted, limit + len(where.not_ids))
+        left_out = set(where.not_ids)
+        return [[one for one in some if one[0] not in left_out][:limit] for some in found]
+
+    def _nearest_by_graph(self, vectors: Vectors, where: Filter, limit: int) -> list[Found]:
+        """Return what fits such a filter of all that the graph leads to: too few, where it keeps little."""
+        total, kept = self._counted()[0], self._kept(where)
+        first = len(where.not_ids) + round((1 if kept == total else 2) * limit * total / max(1, kept or 0))
+        if first > MOST:
+            return [[] for _ in vectors]
+        found = [
+            [(str(point.id), point.score) for point in points]
+            for points in self._asked(vectors, Filter(), first, False, False, False)
+        ]
+        left_out = set(where.not_ids)
+        if kept != total:
+            own = self._caught_up()
+            for some in found:
+                cameras = own.cameras([identity for identity, _ in some])
+                left_out |= {
+                    identity
+                    for identity, camera in cameras.items()
+                    if (where.cameras and camera not in where.cameras) or camera in where.not_cameras
+                }
+        return [[one for one in some if one[0] not in left_out][:limit] for some in found]
+
+    def _caught_up(self) -> VectorsByCamera:
+        """Return the vectors by camera, after what they missed when a process died."""
+        if self._own.behind:
+            with self._changing:
+                if self._own.behind:
+                    self._own.catch_up(self.ids(Filter()), self._camera_and_vector)
+        return self._own
+
+    def _camera_and_vector(self, ids: list[str]) -> dict[str, tuple[str | None, Vectors]]:
+        found = {}
+        for name, record in self.get(ids, "vector").items():
+            assert record.vector is not None
+            found[name] = record.payload.get("camera"), record.vector
+        return found
+
+
+def make_edge(folder: Path, layout: Layout) -> EdgeStore:
+    """Make a store in a new folder."""
+    return (EdgeByCamera if layout.storage == "float32" else EdgeStore)(folder, layout)
+
+
+def open_edge(folder: Path) -> EdgeStore:
+    """Open a store that is there."""
+    return (EdgeByCamera if (folder / OWN).exists() else EdgeStore)(folder)

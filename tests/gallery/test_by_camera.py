@@ -1,0 +1,214 @@
+"""Vectors in blocks of one camera: what they find, what stays when the process dies, what is caught up."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gallery_fakes import START
+
+from resight.gallery.by_camera import BLOCK, CHANGED, ROWS, VectorsByCamera
+from resight.gallery.crops import Filter, NewCrop, to_payload
+from resight.gallery.edge_by_camera import OWN, EdgeByCamera
+from resight.gallery.folder import Folder
+from resight.gallery.store import Layout, Record, Vectors
+
+WIDTH = 8
+CAMERAS: tuple[str | None, ...] = ("hall", "door", None)
+Truth = dict[str, tuple[str | None, Vectors]]
+
+
+def crops(count: int, seed: int = 0) -> Truth:
+    """Return vectors, most of them of the first camera, by id."""
+    generator = np.random.default_rng(seed)
+    vectors = generator.standard_normal((count, WIDTH)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    names = [str(uuid.UUID(bytes=generator.bytes(16))) for _ in range(count)]
+    return {
+        name: (CAMERAS[max(0, int(camera))], vector)
+        for name, camera, vector in zip(names, generator.integers(-3, 3, count), vectors, strict=True)
+    }
+
+
+def fill(vectors: VectorsByCamera, truth: Truth) -> None:
+    vectors.add(list(truth), [camera for camera, _ in truth.values()], [one for _, one in truth.values()])
+
+
+def check(vectors: VectorsByCamera, truth: Truth) -> None:
+    """Compare searches with plain ones."""
+    assert len(vectors) == len(truth)
+    assert vectors.cameras([*truth, str(uuid.uuid4())]) == {name: one for name, (one, _) in truth.items()}
+    query = np.full(WIDTH, WIDTH**-0.5, np.float32)
+    for wanted in ({"hall"}, {"door", None}, {"hall", "door", None}, {"nowhere"}):
+        scores = {name: float(one @ query) for name, (camera, one) in truth.items() if camera in wanted}
+        expected = sorted(scores, key=lambda name: -scores[name])[:40]
+        for found in vectors.nearest(np.stack([query, query]), wanted.__contains__, 40):
+            assert [name for name, _ in found] == expected
+            np.testing.assert_allclose([score for _, score in found], [scores[one] for one in expected], 1e-5)
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> tuple[VectorsByCamera, Truth, Path]:
+    """Return vectors of several blocks."""
+    vectors, truth = VectorsByCamera(tmp_path / "vectors", WIDTH, 0), crops(4 * BLOCK)
+    names = list(truth)
+    for start in range(0, len(names), 100):
+        fill(vectors, {name: truth[name] for name in names[start : start + 100]})
+    return vectors, truth, tmp_path / "vectors"
+
+
+Filled = tuple[VectorsByCamera, Truth, Path]
+
+
+def test_the_nearest_of_some_cameras_are_found(filled: Filled) -> None:
+    vectors, truth, _ = filled
+    check(vectors, truth)
+
+
+def test_removed_vectors_are_gone_also_from_the_disk(filled: Filled) -> None:
+    vectors, truth, folder = filled
+    gone = list(truth)[::3]
+    vectors.remove(gone)
+    secret = truth[gone[0]][1].tobytes()
+    assert secret not in (folder / f"vectors-{WIDTH}.f32").read_bytes()
+    check(vectors, {name: one for name, one in truth.items() if name not in gone})
+
+
+def test_they_are_the_same_when_opened_again_and_grow_on(filled: Filled) -> None:
+    vectors, truth, folder = filled
+    vectors.remove(list(truth)[-5:])
+    truth = dict(list(truth.items())[:-5])
+    vectors.close()
+    again = VectorsByCamera(folder, None, len(truth))
+    assert not again.behind
+    assert again.width == WIDTH
+    check(again, truth)
+    more = crops(BLOCK, 1)
+    fill(again, more)
+    check(again, truth | more)
+
+
+def test_what_was_not_saved_is_caught_up(filled: Filled) -> None:
+    """As after the death of a process: crops that the file does not know, and some that the engine lost."""
+    vectors, truth, folder = filled
+    vectors.save()
+    assert not (folder / CHANGED).exists()
+    fill(vectors, crops(10, 1))  # and dies
+    truth |= crops(30, 2)
+    asked: list[str] = []
+
+    def fetch(ids: list[str]) -> Truth:
+        asked.extend(ids)
+        return {name: truth[name] for name in ids}
+
+    again = VectorsByCamera(folder, None, len(truth))
+    assert again.behind
+    again.catch_up(iter(truth), fetch)
+    assert not again.behind
+    assert len(asked) == 30  # not all of them
+    check(again, truth)
+
+
+def test_another_number_of_crops_is_noticed(filled: Filled) -> None:
+    vectors, truth, folder = filled
+    vectors.close()
+    assert VectorsByCamera(folder, None, len(truth) + 1).behind
+
+
+def test_without_its_rows_everything_is_fetched(filled: Filled) -> None:
+    vectors, truth, folder = filled
+    vectors.close()
+    (folder / ROWS).unlink()
+    again = VectorsByCamera(folder, None, len(truth))
+    assert again.behind
+    again.catch_up(iter(truth), lambda ids: {name: truth[name] for name in ids})
+    check(again, truth)
+
+
+def test_a_file_that_is_mostly_holes_is_made_anew(filled: Filled) -> None:
+    vectors, truth, folder = filled
+    more = crops(12 * BLOCK, 3)
+    fill(vectors, more)
+    vectors.remove([*more, *list(truth)[BLOCK:]])
+    truth = dict(list(truth.items())[:BLOCK])
+    size = os.stat(folder / f"vectors-{WIDTH}.f32").st_blocks
+    vectors.close()
+    again = VectorsByCamera(folder, None, len(truth))
+    again.catch_up(iter(truth), lambda ids: {name: truth[name] for name in ids})
+    check(again, truth)
+    assert os.stat(folder / f"vectors-{WIDTH}.f32").st_blocks < size
+
+
+def test_a_forsaken_file_is_filled_again_while_others_read_the_old_one(filled: Filled) -> None:
+    vectors, truth, _ = filled
+    mapped = vectors._vectors
+    vectors.forsake()
+    assert float(np.abs(mapped).sum()) > 0
+    assert vectors.behind
+    vectors.catch_up(iter(truth), lambda ids: {name: truth[name] for name in ids})
+    check(vectors, truth)
+
+
+def record(name: str, camera: str | None, vector: Vectors) -> Record:
+    crop = NewCrop(b"", camera=camera)
+    return Record(name, to_payload(crop, (2, 1), START) | {"picture": ""}, vector)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EdgeByCamera]:
+    home = Folder(tmp_path / "gallery", create=True)
+    made = home.make_store("crops-1", Layout(WIDTH))
+    assert isinstance(made, EdgeByCamera)
+    yield made
+    made.close()
+    home.close()
+
+
+def test_a_store_that_lost_its_vectors_finds_all_the_same(store: EdgeByCamera) -> None:
+    truth = crops(600)
+    store.put([record(name, *one) for name, one in truth.items()])
+    copied = store.folder.with_name("copy")
+    store.flush()
+    shutil.copytree(store.folder, copied)
+    shutil.rmtree(copied / OWN)
+    (copied / OWN).mkdir()
+    (copied / OWN / f"vectors-{WIDTH}.f32").touch()
+    query = next(iter(truth.values()))[1][None]
+    where = Filter(cameras=("door",))
+    again = EdgeByCamera(copied)
+    assert again.search(query, where, 9) == store.search(query, where, 9)
+    again.close()
+    last = EdgeByCamera(copied)
+    assert not last._own.behind
+    last.close()
+
+
+def test_a_record_put_again_with_another_camera_is_found_there_alone(store: EdgeByCamera) -> None:
+    truth = crops(50)
+    store.put([record(name, *one) for name, one in truth.items()])
+    name, (_, vector) = next(iter(truth.items()))
+    store.put([record(name, "roof", -vector)])
+    (found,) = store.search(vector[None], Filter(cameras=("roof",)), 5)
+    assert [(one.id, round(one.score, 4)) for one in found] == [(name, -1)]
+    (found,) = store.search(vector[None], Filter(not_cameras=("roof",)), 50)
+    assert len(found) == 49
+    assert name not in {one.id for one in found}
+
+
+def test_when_the_file_cannot_be_written_the_crop_is_stored_and_found(
+    store: EdgeByCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = crops(40)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("resight.gallery.by_camera.os.pwrite", full)
+    store.put([record(name, *one) for name, one in truth.items()])
+    monkeypatch.undo()
+    name, (camera, vector) = next(iter(truth.items()))
+    (found,) = store.search(vector[None], Filter(cameras=() if camera is None else (camera,)), 1)
+    assert found[0].id == name
