@@ -44,6 +44,7 @@ class Small(nn.Module):
         return Representation(
             {"global": Branch(embedding, self.classifier(embedding)), "local": Branch(first.amax((2, 3)))},
             attention={"first": mask},
+            masked={"first": first},
             features={"first": first, "second": second},
         )
 
@@ -59,6 +60,7 @@ def objective() -> Objective:
         Centre(),
         SelfAttention(),
         TotalVariation(),
+        TotalVariation(of="mask"),
     ]
     with torch.no_grad():
         example = Small()(torch.zeros(2, 3, 10, 8).double())

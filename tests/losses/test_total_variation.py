@@ -1,5 +1,7 @@
 """Total variation against the matrices of Sharp's Eq. 6, and its gradient against Eq. 7."""
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from resight.errors import UserError
 from resight.losses.term import TERMS
 from resight.losses.total_variation import TotalVariation
+from resight.models.network import build_model
 from resight.models.representation import Representation
 
 PERSONS = torch.zeros(2, dtype=torch.int64)
@@ -17,7 +20,9 @@ def draw(*size: int, seed: int = 0) -> Tensor:
 
 
 def represent(**attention: Tensor) -> Representation:
-    return Representation({}, attention=attention)
+    """Masks over features of one, so that the features they leave are the masks."""
+    masked = {name: torch.ones_like(mask) for name, mask in attention.items() if mask.dim() == 4}
+    return Representation({}, attention=attention, masked=masked)
 
 
 def differences(length: int) -> Tensor:
@@ -36,22 +41,46 @@ def naive(masks: Tensor) -> float:
 
 @pytest.mark.parametrize("size", [(2, 3, 5, 4), (2, 1, 1, 6), (2, 4, 1, 1)])
 def test_equals_the_equation(size: tuple[int, ...]) -> None:
-    masks = draw(*size)
-    assert TotalVariation()(represent(a=masks), PERSONS).item() == pytest.approx(naive(masks), rel=1e-12)
+    """Eq. 6 is of the attention-aware features, Eq. 1: the mask times the features under it."""
+    mask, features = draw(*size), draw(*size, seed=1) * 3
+    found = Representation({}, attention={"a": mask}, masked={"a": features})
+    assert TotalVariation()(found, PERSONS).item() == pytest.approx(naive(mask * features), rel=1e-12)
+    assert TotalVariation(of="mask")(found, PERSONS).item() == pytest.approx(naive(mask), rel=1e-12)
 
 
 def test_gradient_is_that_of_equation_7() -> None:
-    masks = draw(2, 3, 5, 4).requires_grad_()
-    TotalVariation()(represent(a=masks), PERSONS).backward()
+    mask, features = draw(2, 3, 5, 4).requires_grad_(), (draw(2, 3, 5, 4, seed=1) * 3).requires_grad_()
+    found = Representation({}, attention={"a": mask}, masked={"a": features})
+    TotalVariation()(found, PERSONS).backward()
     d1, d2 = differences(5), differences(4).T
-    a = masks.detach()
-    expected = 2 * (d1.T @ d1 @ a + a @ d2 @ d2.T) / a.numel()
-    torch.testing.assert_close(masks.grad, expected)
+    a = (mask * features).detach()
+    slope = 2 * (d1.T @ d1 @ a + a @ d2 @ d2.T) / a.numel()
+    torch.testing.assert_close(mask.grad, slope * features.detach())
+    torch.testing.assert_close(features.grad, slope * mask.detach())
 
 
-def test_gradcheck() -> None:
-    masks = draw(2, 2, 3, 2).requires_grad_()
-    assert torch.autograd.gradcheck(lambda m: TotalVariation()(represent(a=m), PERSONS), masks)
+def test_it_reads_the_features_that_a_module_laid_its_mask_over() -> None:
+    """Not what comes out of the module, which is (1 + M) T."""
+    trunk = {"name": "mobilenet", "width": 0.125}
+    blocks = {"layer1": "sharp", "layer2": [{"name": "harmonious"}, {"name": "sharp", "interaction": "none"}]}
+    model = build_model("pooled", 3, trunk=trunk, attention=blocks, input_size=(64, 32))
+    found = model(draw(2, 3, 64, 32).float())
+    assert list(found.masked) == ["layer1", "layer2.2"]
+    left = {name: found.attention[name] * features for name, features in found.masked.items()}
+    torch.testing.assert_close(found.features["layer1"], found.masked["layer1"] + left["layer1"])
+    torch.testing.assert_close(found.features["layer2"], left["layer2.2"])
+    expected = sum(naive(features.detach().double()) for features in left.values())
+    assert TotalVariation()(found, PERSONS).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("of", ["features", "mask"])
+def test_gradcheck(of: Literal["features", "mask"]) -> None:
+    def loss(mask: Tensor, features: Tensor) -> Tensor:
+        found = Representation({}, attention={"a": mask}, masked={"a": features})
+        return TotalVariation(of=of)(found, PERSONS)
+
+    both = draw(2, 2, 3, 2).requires_grad_(), draw(2, 2, 3, 2, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(loss, both)
 
 
 def test_masks_are_summed_maps_are_no_masks_and_some_can_be_chosen() -> None:
@@ -113,3 +142,4 @@ def test_a_model_without_masks_is_refused(
 
 def test_it_is_found_by_name() -> None:
     assert isinstance(TERMS.build("total-variation", masks=["layer1"]), TotalVariation)
+    assert TERMS.defaults("total-variation", {}) == {"of": "features", "masks": None}

@@ -1,4 +1,6 @@
-"""Total variation: attention masks without specks."""
+"""Total variation: attention without specks."""
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,25 +13,24 @@ from resight.models.representation import Representation
 
 @TERMS.register("total-variation")
 class TotalVariation(Term):
-    """Total variation of attention masks (Sharp, Section III-B, Eqs. 6 and 8).
+    """Total variation of what attention leaves (Sharp, Section III-B, Eqs. 6 and 8).
 
-    For a mask A [C, H, W]::
+    For the attention-aware features A [C, H, W] of Eq. 1, the mask times the features that it is laid over::
 
         sum_c ||D_1 A_c||_2^2 + ||A_c D_2||_2^2
 
     the squared differences of vertical and of horizontal neighbours, divided by the number C H W of elements
     (a sum would drown the triplet loss), averaged over the batch and summed over masks. Its weight mu is 0.1.
 
-    The paper writes the equation for the attended features, mask times features. We take the mask itself,
-    whose specks it is meant against: attended features would be smoothest where they are smallest.
-
     Args:
+        of: ``features``, A as the paper has it; or ``mask``, the mask alone, so that features cannot become
+            smooth by becoming small.
         masks: names of the masks [B, C, H, W]; all that the model has by default.
     """
 
-    def __init__(self, *, masks: Names | None = None) -> None:
+    def __init__(self, *, of: Literal["features", "mask"] = "features", masks: Names | None = None) -> None:
         super().__init__()
-        self.masks = masks
+        self.of, self.masks = of, masks
 
     def prepare(self, example: Representation, persons: int) -> None:
         """Refuse a model without masks, or without those asked for."""
@@ -40,13 +41,19 @@ class TotalVariation(Term):
 
     def forward(self, representation: Representation, persons: Tensor) -> Tensor:
         """Return the scalar sum over masks."""
-        masks = [mask for name, mask in _masks(representation).items() if name in (self.masks or (name,))]
-        return torch.stack([_variation(at_least_float32(mask)) for mask in masks]).sum()
+        losses = []
+        for name, mask in _masks(representation).items():
+            if self.masks is None or name in self.masks:
+                values = at_least_float32(mask)
+                if self.of == "features":
+                    values = values * representation.masked[name]
+                losses.append(_variation(values))
+        return torch.stack(losses).sum()
 
 
 def _masks(representation: Representation) -> dict[str, Tensor]:
     return {name: mask for name, mask in representation.attention.items() if mask.dim() == 4}
 
 
-def _variation(mask: Tensor) -> Tensor:
-    return (mask.diff(dim=2).square().sum() + mask.diff(dim=3).square().sum()) / mask.numel()
+def _variation(values: Tensor) -> Tensor:
+    return (values.diff(dim=2).square().sum() + values.diff(dim=3).square().sum()) / values.numel()

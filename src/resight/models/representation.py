@@ -28,12 +28,14 @@ class Representation:
         attention: name -> map [B, H, W] or mask [B, C, H, W] of an attention module.
         regions: name -> boxes [B, T, 4] of hard attention as (left, top, right, bottom) in fractions of the
             image; values outside [0, 1] lie outside the image.
+        masked: name of a mask -> the features [B, C, H, W] that it was laid over, as they were before.
         features: name -> feature map [B, C, H, W] of each layer, in order: what maps are made of.
     """
 
     branches: dict[str, Branch]
     attention: dict[str, Tensor] = field(default_factory=dict)
     regions: dict[str, Tensor] = field(default_factory=dict)
+    masked: dict[str, Tensor] = field(default_factory=dict)
     features: dict[str, Tensor] = field(default_factory=dict)
 
     def energy(self, name: str) -> Tensor:

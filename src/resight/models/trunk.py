@@ -99,14 +99,19 @@ class Attentions(nn.Module):
     def attend(self, layer: str, features: Tensor, found: Representation) -> Tensor:
         """Apply the modules after a layer; note in ``found`` what they attended to.
 
-        The first module's map or mask is noted under the layer's name, a second one's as ``layer3.2``.
+        The first module's map or mask is noted under the layer's name, a second one's as ``layer3.2``; with a
+        mask, the features that it was laid over.
         """
         modules = self._modules.get(_attribute(layer))
         if isinstance(modules, nn.ModuleList):
             for number, module in enumerate(modules, 1):
-                features, seen = module(features)
+                attended, seen = module(features)
                 if seen is not None:
-                    found.attention[layer if number == 1 else f"{layer}.{number}"] = seen
+                    name = layer if number == 1 else f"{layer}.{number}"
+                    found.attention[name] = seen
+                    if seen.dim() == 4:
+                        found.masked[name] = features
+                features = attended
         return features
 
 
