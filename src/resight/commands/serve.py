@@ -143,6 +143,7 @@ def serve(
             server_header=False,
             proxy_headers=guarded,
             timeout_graceful_shutdown=10,
+            timeout_keep_alive=75,  # proxies keep connections for a minute, and fail if we close them first
             ssl_certfile=tls_certificate,
             ssl_keyfile=tls_key,
         )
@@ -251,8 +252,8 @@ def _bind(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise UserError(f"--port must be 0 to 65535; got {port}.")
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        taken = socket.socket(family, kind)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        taken = socket.socket(family, kind, protocol)  # without TCP's number, asyncio leaves Nagle's waits on
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(address)
         taken.listen()  # whoever comes while the model loads waits; a second service is told at once
