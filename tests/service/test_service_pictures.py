@@ -1,0 +1,106 @@
+"""Take the pictures of the page that the documentation shows, of people that ``make demo`` drew:
+
+RESIGHT_DEMO=runs/demo python -m pytest -m slow tests/service/test_service_pictures.py
+"""
+
+import io
+import os
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import DARK, DESKTOP, PHONE, SECONDS, Visit, chromium, listening
+from PIL import Image
+from service_fakes import Make
+
+from resight.commands.embedders import load_embedder
+from resight.data.crop import Crop
+from resight.data.opening import open_benchmark
+from resight.gallery.crops import NewCrop
+from resight.training.run import Run
+
+DEMO = os.environ.get("RESIGHT_DEMO", "")
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+MOST = 400_000
+"""Bytes of a picture at most."""
+
+NAMES = {1: "entrance", 2: "lobby", 3: "car park", 4: "platform 2"}
+SOUGHT = ("0207", "c1s1")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DEMO, reason="RESIGHT_DEMO names no folder of 'resight demo' to take people from"),
+]
+
+
+def passages(crops: list[Crop]) -> list[NewCrop]:
+    """Return crops as cameras would have taken them: everybody walks past all four, some minutes apart."""
+    walks: dict[int, dict[int, datetime]] = {}
+    draw = random.Random(3)
+    found = []
+    for number, crop in enumerate(crops):
+        if crop.person not in walks:
+            start = datetime(2026, 5, 4, 8, tzinfo=UTC) + timedelta(minutes=draw.uniform(0, 540))
+            order = draw.sample(sorted(NAMES), len(NAMES))
+            walks[crop.person] = {
+                camera: start + timedelta(minutes=place * draw.uniform(4, 35))
+                for place, camera in enumerate(order)
+            }
+        assert crop.camera is not None
+        name = NAMES[crop.camera]
+        time = walks[crop.person][crop.camera] + timedelta(seconds=2.4 * (number % 3))
+        said = {"camera": name, "time": time, "source": f"{name.replace(' ', '-')}.mp4"}
+        found.append(NewCrop(crop.path, name=crop.path.name, person=str(crop.person), **said))
+    return found
+
+
+def save(visit: Visit, name: str) -> None:
+    """Keep what the window shows, as small as PNG can."""
+    visit.page.mouse.move(0, 0)
+    visit.page.wait_for_timeout(500)
+    visit.page.evaluate("document.querySelectorAll('.toast').forEach((toast) => toast.remove())")
+    path = IMAGES / f"service-{name}.png"
+    with Image.open(io.BytesIO(visit.page.screenshot())) as picture:
+        picture.convert("RGB").save(path, optimize=True)
+    assert path.stat().st_size < MOST
+
+
+def test_take_pictures(make: Make) -> None:
+    run = Path(DEMO) / "run"
+    benchmark = open_benchmark(Path(DEMO) / "synthetic-people")
+    everybody = sorted({*benchmark.query, *benchmark.gallery}, key=lambda crop: crop.path)
+    people = [crop for crop in everybody if crop.person > 0]
+    sought = next(crop for crop in people if all(part in crop.path.name for part in SOUGHT))
+    there = make(
+        people=passages([crop for crop in people if crop != sought]),
+        model=load_embedder(run, "cpu"),
+        network=lambda: Run.open(run).load_model("cpu"),
+    )
+    there.gallery.calibrate()
+    there.gallery.label([crop.id for crop in there.gallery.page(top=10_000)[0]], None)
+
+    def open_page(device: dict[str, Any]) -> Visit:
+        page = browser.new_context(**device).new_page()
+        page.set_default_timeout(1000 * SECONDS)
+        visit = Visit(page, there, address)
+        visit.answered(lambda: page.goto(address))
+        visit.give(sought.path.read_bytes())
+        page.fill("#name", "striped shirt")
+        page.wait_for_load_state("networkidle")
+        return visit
+
+    with chromium() as browser, listening(there.app) as address:
+        desktop = open_page(DESKTOP)
+        for place in range(3):
+            desktop.card(place).locator("[data-act=same]").click()
+        save(desktop, "search")
+        dark = open_page(DARK)
+        dark.card(0).locator("[data-act=details]").click()
+        dark.page.wait_for_selector(".views")
+        save(dark, "details")
+        phone = open_page(PHONE | {"device_scale_factor": 1.5})
+        save(phone, "phone")
+        for visit in (desktop, dark, phone):
+            visit.page.context.close()
