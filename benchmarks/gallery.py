@@ -1,16 +1,17 @@
 """Galleries: time of searches and of adding, recall of the graph, loss of smaller storage, memory.
 
-    python benchmarks/gallery.py [--cases exact graph large adding storage] [--scale 0.2] [--json]
+    python benchmarks/gallery.py [--cases exact graph large large_graph adding storage] [--scale 0.2] [--json]
 
 Vectors are drawn, twenty a person. In each round every kind of search is made once, in random order, so that
 what else the machine does falls on all of them: read the ratios. "NumPy" is ``features @ query`` on a memory
 map, with the best sorted out; with a filter, on the rows that it keeps.
 
-exact    100,000 crops of 1,024 numbers, each compared; filters of cameras
-graph    the same, by the HNSW graph: time to build, recall of the first ten
-large    1,000,000 crops of 512 numbers, in a process of its own whose memory is measured
-adding   crops a second into a gallery, beside embedding alone (an untrained OSNet; with --run, that run)
-storage  mAP with float32, float16 and int8 (with --run and --data; else with drawn vectors)
+exact        100,000 crops of 1,024 numbers, each compared; filters of cameras
+graph        the same, by the HNSW graph: time to build, recall of the first ten
+large        1,000,000 crops of 512 numbers, each compared, in processes of their own whose memory is measured
+large_graph  the same, by the HNSW graph
+adding       crops a second into a gallery, beside embedding alone (an untrained OSNet; with --run, that run)
+storage      mAP with float32, float16 and int8 (with --run and --data; else with drawn vectors)
 
 ``--scale`` multiplies the crops. Galleries stay in ``--folder``, by default a temporary one, so that a second
 call with the same folder needs not build them again. Full size takes about an hour on 2 cores, most of it for
@@ -44,7 +45,7 @@ from resight.gallery.folder import Folder
 from resight.gallery.gallery import Gallery
 from resight.gallery.store import Record, Storage
 
-CASES = ("exact", "graph", "large", "adding", "storage")
+CASES = ("exact", "graph", "large", "large_graph", "adding", "storage")
 EACH, CAMERAS, SPREAD = 20, 20, 1.0
 PICTURE = base64.b64encode(np.random.default_rng(0).bytes(3000)).decode()
 """As large as the JPEG file of a crop of 128 x 64, and as little to be compressed."""
@@ -73,6 +74,7 @@ def build(
     graph_from: int = NEVER,
     storage: Storage = "float32",
     picture: str = PICTURE,
+    compacted: bool = True,
 ) -> dict[str, float]:
     """Make a gallery of vectors, and its graph, unless it is there; return what that took.
 
@@ -82,6 +84,7 @@ def build(
         width: numbers a vector.
         graph_from, storage: of the gallery.
         picture: kept with each.
+        compacted: build the graph.
     """
     told = folder.with_suffix(".json")
     if told.exists():
@@ -103,7 +106,7 @@ def build(
     begin = time.perf_counter()
     store.flush()
     found = {"adding_ms_a_crop": 1000 * (seconds + time.perf_counter() - begin) / crops}
-    if graph_from < crops:
+    if graph_from < crops and compacted:
         begin, cpu = time.perf_counter(), time.process_time()
         store.compact()
         found["building_s"] = time.perf_counter() - begin
@@ -228,49 +231,65 @@ def _searched(options: argparse.Namespace, graph_from: int) -> dict[str, Any]:
 
 
 def large(options: argparse.Namespace) -> dict[str, Any]:
-    """Fill and search a large gallery, each in a process of its own whose memory is measured."""
+    """Fill a large gallery, and compare each crop, each in a process of its own whose memory is measured."""
+    return _inside(options, "fill", "compare")
+
+
+def large_graph(options: argparse.Namespace) -> dict[str, Any]:
+    """Build its graph and search by it, likewise."""
+    return _inside(options, "fill", "build", "search")
+
+
+def _inside(options: argparse.Namespace, *steps: str) -> dict[str, Any]:
     command = [sys.executable, __file__, "--folder", str(options.folder)]
     command += ["--scale", str(options.scale), "--rounds", str(options.rounds), "--inside"]
-    for inside in ("fill", "search")[: 1 if options.prepare else 2]:
-        done = subprocess.run([*command, inside], stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = {"crops": round(1_000_000 * options.scale), "width": LARGE_WIDTH}
+    for step in steps[:-1] if options.prepare else steps:
+        done = subprocess.run([*command, step], stdout=subprocess.PIPE, text=True, check=True)
+        found |= json.loads(done.stdout)
     return found
 
 
 LARGE_WIDTH, PART = 512, 50_000
 
 
-def large_fill(options: argparse.Namespace) -> dict[str, Any]:
-    """Make the large gallery, a part of the vectors in memory at a time."""
+def inside(options: argparse.Namespace) -> dict[str, Any]:
+    """Do one step."""
     crops = round(1_000_000 * options.scale)
-    part = min(crops, PART)
-    parts = (draw(part, LARGE_WIDTH, 1, start) for start in range(0, crops, part))
-    place = options.folder / f"large-{crops}"
-    return build(place, parts, width=LARGE_WIDTH, graph_from=crops // 4)
-
-
-def large_search(options: argparse.Namespace) -> dict[str, Any]:
-    """Search it, by comparing each and by the graph."""
-    crops = round(1_000_000 * options.scale)
-    place = options.folder / f"large-{crops}"
-    queries = draw(min(crops, PART), LARGE_WIDTH, 2)[: options.rounds + 3]
-    found: dict[str, Any] = {"crops": crops, "width": LARGE_WIDTH} | large_fill(options)
-    where = Filter(cameras=cameras(8))
+    place, part = options.folder / f"large-{crops}", min(crops, PART)
+    if options.inside == "fill":
+        parts = (draw(part, LARGE_WIDTH, 1, start) for start in range(0, crops, part))
+        return build(place, parts, width=LARGE_WIDTH, graph_from=crops // 4, compacted=False)
+    queries = draw(part, LARGE_WIDTH, 2)[: options.rounds + 3]
+    found: dict[str, Any] = {}
     with Gallery.open(place) as gallery:
-
-        def search(query: Array, exact: bool, where: Filter = Filter()) -> list[str]:  # noqa: B008
-            matches = gallery.search(vectors=query[None], top=10, exact=exact, where=where).matches
-            return [match.crop.id for match in matches]
-
-        truth = [set(search(query, True)) for query in queries]
-        found |= gallery.facts()
-        found["exact_p50_ms"] = p50(lambda query: search(query, True), queries)
-        found["graph_p50_ms"] = p50(lambda query: search(query, False), queries)
-        found["graph_8_cameras_p50_ms"] = p50(lambda query: search(query, False, where), queries)
-        hits = [len(set(search(query, False)) & right) for query, right in zip(queries, truth, strict=True)]
-        found["recall_at_10"] = sum(hits) / 10 / len(queries)
+        if options.inside == "build":
+            begin, cpu = time.perf_counter(), time.process_time()
+            if not gallery.facts()["indexed"]:
+                gallery._store.compact()
+            found["building_s"] = time.perf_counter() - begin
+            found["building_cpu_s"] = time.process_time() - cpu
+        else:
+            exact = options.inside == "compare"
+            found |= _large_searches(gallery, queries, exact) | gallery.facts()
         found["bytes"] = gallery.size()
-    found["searching_peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    found[f"{options.inside}_peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return found
+
+
+def _large_searches(gallery: Gallery, queries: Array, exact: bool) -> dict[str, float]:
+    kinds = {"all": Filter(), "8_cameras": Filter(cameras=cameras(8)), "1_camera": Filter(cameras=cameras(1))}
+    found = {}
+    for name, where in kinds.items():
+
+        def search(query: Array, exact: bool = exact, where: Filter = where) -> set[str]:
+            matches = gallery.search(vectors=query[None], top=10, exact=exact, where=where).matches
+            return {match.crop.id for match in matches}
+
+        found[f"{name}_p50_ms"] = p50(search, queries)
+        if not exact:
+            hits = [len(search(query) & search(query, exact=True)) for query in queries]
+            found[f"{name}_recall_at_10"] = sum(hits) / 10 / len(queries)
     return found
 
 
@@ -435,10 +454,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--inside", choices=["fill", "search"], help=argparse.SUPPRESS)
+    parser.add_argument("--inside", choices=["fill", "compare", "build", "search"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        json.dump({"fill": large_fill, "search": large_search}[options.inside](options), sys.stdout)
+        json.dump(inside(options), sys.stdout)
         return
     with tempfile.TemporaryDirectory() as temporary:
         options.folder = options.folder or Path(temporary)
