@@ -1,14 +1,17 @@
 """Second-order attention: Eqs. 1-3 of SONA written out, its start, its memory, its uses."""
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from resight.models.attention import second_order
 from resight.models.attention.second_order import NonLocal, SecondOrder
 from resight.models.trunk import ATTENTIONS, Attention
 
@@ -172,6 +175,43 @@ def test_training_never_builds_the_matrix(name: str, order: torch.memory_format,
     assert features.grad is not None
     assert largest.elements <= 32 * SIZE[0] * SIZE[1]
     assert largest.elements < MATRIX / 20
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """Return how much more memory is held during the run than before it, at most: inside fused kernels too."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        run()
+    assert found.profiler is not None
+    assert found.profiler.kineto_results is not None
+    events = [event for event in found.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+
+
+@both
+@orders
+@pytest.mark.parametrize("low", [False, True])
+def test_the_peak_memory_of_training_does_not_grow_with_the_matrix(
+    name: str, order: torch.memory_format, low: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forward and backward, on the CPU, on a map of 96x32: less than a fifth of the matrices of the batch."""
+    module = awake(ATTENTIONS.build(name, 32))
+    features = torch.randn(2, 32, 96, 32).contiguous(memory_format=order).requires_grad_()
+    matrices = 2 * (96 * 32) ** 2 * (2 if low else 4)
+
+    def train() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            attended, _ = module(features)
+        attended.float().square().sum().backward()
+
+    assert peak_bytes(train) < matrices / 5
+    monkeypatch.setattr(second_order, "_attended", with_the_matrix)
+    assert peak_bytes(train) > matrices
+
+
+def with_the_matrix(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Attention as the equations are written."""
+    products = query.flatten(2).transpose(1, 2) @ key.flatten(2)
+    return (value.flatten(2) @ torch.softmax(scale * products, dim=2).transpose(1, 2)).view_as(value)
 
 
 @pytest.mark.parametrize("dimensions", [3, 4])
