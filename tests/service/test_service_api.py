@@ -249,3 +249,15 @@ def test_what_cannot_be_logged_is_not_done(running: Running, monkeypatch: pytest
     answer = running.client.post("/api/forget", data={"camera": "gate"})
     assert answer.status_code == 507
     assert len(running.gallery) == 36
+
+
+def test_what_is_not_there_is_told_in_sentences(shared: Running) -> None:
+    assert "nothing at this address" in shared.client.get("/api/nothing").json()["error"]
+    assert "does not take that method" in shared.client.put("/api/search").json()["error"]
+
+
+def test_nothing_is_told_of_where_things_lie(shared: Running) -> None:
+    about = shared.client.get("/api/about").json()
+    assert about["model"]["name"] == "colours"
+    assert "weights" not in about["model"]
+    assert str(shared.gallery.place) not in str(about)

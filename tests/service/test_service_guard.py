@@ -108,6 +108,15 @@ def test_a_token_that_is_revoked_is_refused_at_once(guarded: tuple[Running, str,
     assert "not in force" in answer.json()["error"]
 
 
+def test_with_a_damaged_token_file_nobody_comes_in(guarded: tuple[Running, str, str]) -> None:
+    running, reading, _ = guarded
+    assert running.tokens is not None
+    running.tokens.path.write_text("{")
+    answer = running.client.get("/api/about", headers=bearing(reading))
+    assert answer.status_code == 503
+    assert "is damaged" in answer.json()["error"]
+
+
 def test_guessing_tokens_is_slowed_down_and_right_ones_still_work(guarded: tuple[Running, str, str]) -> None:
     running, reading, _ = guarded
     answers = [running.client.get("/api/about", headers=bearing(f"guess-{n}")) for n in range(15)]
@@ -194,6 +203,14 @@ def test_a_rate_fills_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [rate.take("a") for _ in range(3)] == [0.0, 0.0, 1.0]
 
 
+def test_thumbnails_count_a_tenth(make: Make) -> None:
+    running = make(limits=Limits(a_minute=5))
+    path = f"/api/items/{running.ids(1)[0]}/thumbnail"
+    statuses = [running.client.get(path).status_code for _ in range(60)]
+    assert statuses[:50] == [200] * 50
+    assert statuses[-1] == 429
+
+
 def test_bodies_that_are_too_large_are_refused_before_and_while_they_come(make: Make) -> None:
     running = make(limits=Limits(upload_bytes=10_000))
     announced = running.client.post("/api/search", files={"pictures": b"x" * 20_000})
@@ -212,8 +229,9 @@ def test_bodies_that_are_too_large_are_refused_before_and_while_they_come(make: 
     kind = {"content-type": "multipart/form-data; boundary=x"}
     silent = running.client.post("/api/search", content=parts(), headers=kind)
     assert silent.status_code == 413
-    odd = running.client.post("/api/search", headers={"content-length": "-5"}, content=b"")
-    assert odd.status_code == 413
+    for odd in ("-5", "x", "9" * 5000):
+        answer = running.client.post("/api/search", headers={"content-length": odd}, content=b"")
+        assert answer.status_code == 413
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(make: Make) -> None:

@@ -124,7 +124,8 @@ def test_a_case_holds_crops_query_tables_and_a_page(running: Running) -> None:
     ]
     assert [row["id"] for row in rows] == own[:2]
     assert rows[0]["person"] == "'=cmd()"
-    assert case["by"] == "local"
+    assert (case["by"], case["gallery"]) == ("local", "gallery")
+    assert "weights" not in case["model"]
     assert (case["note"], len(case["query"]), case["uploads"]) == (
         "Line 1\nLine 2",
         1,

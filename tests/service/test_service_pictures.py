@@ -101,6 +101,7 @@ def test_take_pictures(make: Make) -> None:
         dark.page.wait_for_selector(".views")
         save(dark, "details")
         phone = open_page(PHONE | {"device_scale_factor": 1.5})
+        phone.page.locator("#results").evaluate("results => results.scrollIntoView()")
         save(phone, "phone")
         for visit in (desktop, dark, phone):
             visit.page.context.close()

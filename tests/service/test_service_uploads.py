@@ -76,6 +76,12 @@ def test_every_kind_that_is_named_is_read(kind: str) -> None:
     assert abs(upload.pixels.astype(int).mean() - pixels(1).mean()) < 6
 
 
+def test_a_large_picture_is_kept_small() -> None:
+    reader = Reader(Limits())
+    assert reader.read(encoded(pixels(1, height=4000), "JPEG")).pixels.shape == (1024, 512, 3)
+    assert reader.whole(encoded(pixels(1, height=2048), "JPEG")).shape == (1024, 512, 3)
+
+
 def test_no_more_is_unpacked_than_a_picture_says_that_it_holds() -> None:
     assert Reader(Limits()).read(png(8, 8, b"\0" * 50_000_000)).pixels.shape == (8, 8, 3)
 

@@ -15,6 +15,9 @@ from resight.service.guard import Caller
 from resight.service.limits import Refusal
 from resight.service.marks import write_labels
 
+NOT_TOLD: Any = {"store": True, "shards": True, "replicas": True, "model": {"weights"}}
+"""Of a gallery: how and where it lies on this machine."""
+
 IN_MEMORY = 16 * 2**20
 """Bytes of a ZIP beyond which it goes to a temporary file."""
 
@@ -69,7 +72,7 @@ def api_routes(service: Service) -> APIRouter:
     @router.get("/api/about", tags=["Gallery"])
     def about(asks: AnyCaller) -> dict[str, Any]:
         """Return what the gallery is: model, calibration, retention, how many crops, from when to when."""
-        told = gallery.about.model_dump(mode="json", exclude={"store", "shards", "replicas"})
+        told = gallery.about.model_dump(mode="json", exclude=NOT_TOLD)
         ends = gallery.times()
         return told | {
             "crops": len(gallery),
