@@ -33,6 +33,7 @@ PERSONS_EACH = 4.5  # queries a person
 CAMERAS = 6
 SPREAD = 3.6  # of a person's crops about their mean, the means' being 1
 STEPS = 10  # of added distractors
+EXPAND, AUGMENT = 5, 10  # neighbours that a query, and a gallery crop, is averaged with
 PLAIN_BYTES = 12e9
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"
 README = Path(__file__).parent / "README.md"
@@ -63,9 +64,11 @@ class Case:
         return round(self.queries * scale), round(self.gallery * scale), round(self.distractors * scale)
 
 
-SCORES, EUCLIDEAN, RERANKED, CURVE, PLAIN, PLAIN_RERANKED = (
+SCORES, EUCLIDEAN, EXPANDED, AUGMENTED, RERANKED, CURVE, PLAIN, PLAIN_RERANKED = (
     "resight",
     "resight, euclidean",
+    f"resight, queries averaged with {EXPAND}",
+    f"resight, gallery averaged with {AUGMENT}",
     "resight, re-ranked",
     f"resight, curve of {STEPS + 1} sizes",
     "plain NumPy",
@@ -73,7 +76,13 @@ SCORES, EUCLIDEAN, RERANKED, CURVE, PLAIN, PLAIN_RERANKED = (
 )
 CASES = {
     "scores": Case(
-        3368, 15913, 2048, (SCORES, EUCLIDEAN, PLAIN), times={SCORES: 1.4}, megabytes={SCORES: 300}
+        3368,
+        15913,
+        2048,
+        (SCORES, EUCLIDEAN, EXPANDED, AUGMENTED, PLAIN),
+        whole=(AUGMENTED,),
+        times={SCORES: 1.4},
+        megabytes={SCORES: 300},
     ),
     "re-ranking": Case(
         3368,
@@ -267,6 +276,17 @@ def resight(query: Any, gallery: Any, **options: Any) -> dict[str, float]:
     return {"rank1": scores.rank(1), "mAP": scores.mAP}
 
 
+def averaged(query: Any, gallery: Any, *, expand: int = 0, augment: int = 0) -> dict[str, float]:
+    """Average queries or gallery with their neighbours, and score, with this package."""
+    from resight.evaluation.expansion import augment_gallery, expand_queries
+
+    if augment:
+        gallery = augment_gallery(gallery, augment)
+    if expand:
+        query = expand_queries(query, gallery, expand)
+    return resight(query, gallery)
+
+
 def reranked(query: Any, gallery: Any) -> dict[str, float]:
     """Re-rank and score with this package."""
     from resight.evaluation.reranking import Reranking
@@ -300,6 +320,8 @@ def plainly(query: Any, gallery: Any, *, rerank: bool = False) -> dict[str, floa
 RUNS: dict[str, Callable[[Any, Any], dict[str, float]]] = {
     SCORES: resight,
     EUCLIDEAN: lambda query, gallery: resight(query, gallery, metric="euclidean"),
+    EXPANDED: lambda query, gallery: averaged(query, gallery, expand=EXPAND),
+    AUGMENTED: lambda query, gallery: averaged(query, gallery, augment=AUGMENT),
     RERANKED: reranked,
     CURVE: curve,
     PLAIN: plainly,

@@ -211,6 +211,14 @@ def test_files_that_are_not_cuhk03(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             file.create_dataset(key, data=[[1.0]])
     with pytest.raises(UserError, match="is not laid out as CUHK03"):
         open_benchmark(tmp_path, reader="cuhk03,protocol=old")
+    write_mat(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"cuhk-03.mat is cut short or damaged: .*owners' archive again"):
+        open_benchmark(tmp_path, reader="cuhk03,protocol=old")
+    path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    with pytest.raises(UserError, match=r"cuhk-03.mat is (cut short or damaged|not laid out as CUHK03): "):
+        open_benchmark(tmp_path, reader="cuhk03,protocol=old")
     with pytest.raises(UserError, match=r"cuhk-03.mat is a file. Name the folder"):
         open_benchmark(path)
     monkeypatch.setitem(sys.modules, "h5py", None)

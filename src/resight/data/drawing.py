@@ -26,7 +26,8 @@ def draw_persons(persons: Iterable[int], number: int, *stream: int | str) -> set
     everyone = sorted(set(persons), key=lambda person: derive_seed(*stream, person))
     if len(everyone) < number:
         raise UserError(
-            f"{number} persons are to be drawn, but there are only {len(everyone)}: the set is not whole."
+            f"{number} persons are to be drawn, but there are only {len(everyone)}: the set is not whole. "
+            "Unpack its archive again, or draw fewer ('resight data readers' names the option)."
         )
     return set(everyone[:number])
 

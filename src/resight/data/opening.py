@@ -188,11 +188,12 @@ def read_benchmark(
     published = [name for name in READERS.names() if READERS.build(name).source is not None]
     for name in (*published, *READERS.names()):  # layouts that any set may have come last
         if name != FALLBACK and READERS.build(name).recognises(root):
-            return make_reader(name + option).read(root)
+            benchmark = make_reader(name + option).read(root)
+            return benchmark if name in published else _noting_larger_set(benchmark, published)
     _refuse_other_level([*published, *CLASSIFICATIONS.names()], root)
     if option:
         make_reader(FALLBACK + option)  # which says that there is no such option
-    return READERS.build(FALLBACK, pairs=pairs).read(root)
+    return _noting_larger_set(READERS.build(FALLBACK, pairs=pairs).read(root), published)
 
 
 def reopen(opened: Mapping[str, Any]) -> Benchmark | Classification:
@@ -262,6 +263,19 @@ def _refuse_no_folder(root: Path) -> None:
         raise UserError(f"There is no folder {root}. Name the folder that holds the data set.")
     if not root.is_dir():
         raise UserError(f"{root} is a file. Name the folder that holds it; unpack an archive first.")
+
+
+def _noting_larger_set(benchmark: Benchmark, published: Sequence[str]) -> Benchmark:
+    """Add a note where the folder around is a known set, of which the folder may be a part."""
+    around = benchmark.root.resolve().parent
+    name = next((name for name in published if READERS.build(name).recognises(around)), None)
+    if name is None:
+        return benchmark
+    note = (
+        f"{around} is laid out as {name}, and {benchmark.root} lies in it. Name that folder if the whole set "
+        "with its own test part is meant."
+    )
+    return replace(benchmark, notes=(*benchmark.notes, note))
 
 
 def _refuse_other_level(names: Sequence[str], root: Path) -> None:

@@ -30,7 +30,7 @@ from resight.models.fingerprint import fingerprint
 from resight.models.network import Network
 from resight.progress import Bar, say
 
-CHUNK = 1024
+CHUNK = 256
 """Crops that a kill loses at most, of each process; rounded to whole batches."""
 
 AHEAD = 2048

@@ -49,7 +49,7 @@ class CUHK01:
 
     def recognises(self, root: Path) -> bool:
         """Tell whether crops with its names lie in a folder campus, or in one named after the set."""
-        here = is_named(root, "cuhk01") or root.name == "campus"
+        here = is_named(root, "cuhk01") or root.resolve().name == "campus"
         return _images(root) != [] and (here or (root / "campus").is_dir())
 
     def read(self, root: Path) -> Benchmark:
@@ -81,7 +81,8 @@ class CUHK01:
             ),
         )
         note = f"Split {self.split} of seeded splits into {rest} and {self.test_persons} persons."
-        return replace(single_shot(benchmark, self.draws, self.split), notes=(note,))
+        drawn = single_shot(benchmark, self.draws, self.split)
+        return replace(drawn, notes=(*drawn.notes, note))
 
 
 def _images(root: Path) -> list[Path]:

@@ -62,31 +62,18 @@ class Original:
                 f"{path} is no MATLAB 7.3 (HDF5) file, or is cut short. Take cuhk-03.mat from the owners' "
                 "archive again; the small .mat files with splits are other files."
             )
-        with h5py.File(path, "r") as file:
-            missing = [key for key in (*KEYS.values(), "testsets") if key not in file]
-            if missing:
-                raise UserError(
-                    f"{path} is not CUHK03: it has no {', '.join(missing)}; it has "
-                    f"{', '.join(list(file)[:10]) or 'nothing'}."
-                )
-            try:
-                sizes = [file[pair].shape[1] for pair in _references(file, KEYS[boxes])]
-                starts = np.cumsum([0, *sizes])
-                test_sets = tuple(
-                    {int(starts[int(pair) - 1] + person) for pair, person in np.asarray(file[split]).T}
-                    for split in _references(file, "testsets")
-                )
-                folder = _unpack(file, path, boxes)
-            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-                raise UserError(
-                    f"{path} is not laid out as CUHK03: expected are cells of images of each pair of "
-                    f"cameras in {' and '.join(KEYS.values())}, and testsets of (pair, person). {error}"
-                ) from error
+        try:
+            with h5py.File(path, "r") as file:
+                starts, test_sets, folder = _read(file, path, boxes)
+        except (OSError, RuntimeError) as error:  # what h5py says of a file that is cut short or damaged
+            raise UserError(
+                f"{path} is cut short or damaged: {error}. Take cuhk-03.mat from the owners' archive again."
+            ) from error
         return cls(
             tuple(_crop(image, starts) for image in list_images(folder)),
             {
                 int(starts[pair] + person): f"{pair + 1}_{person:03}"
-                for pair, size in enumerate(sizes)
+                for pair, size in enumerate(np.diff(starts))
                 for person in range(1, size + 1)
             },
             test_sets,
@@ -135,6 +122,30 @@ def read_new_split(root: Path, original: Path, boxes: str) -> dict[str, list[str
         ) from error
 
 
+def _read(
+    file: "h5py.File", path: Path, boxes: str
+) -> tuple[np.ndarray[Any, Any], tuple[set[int], ...], Path]:
+    """Return before which number each pair's persons begin, the given test sets, and the folder of images."""
+    missing = [key for key in (*KEYS.values(), "testsets") if key not in file]
+    if missing:
+        raise UserError(
+            f"{path} is not CUHK03: it has no {', '.join(missing)}; it has "
+            f"{', '.join(list(file)[:10]) or 'nothing'}."
+        )
+    try:
+        starts = np.cumsum([0, *(file[pair].shape[1] for pair in _references(file, KEYS[boxes]))])
+        test_sets = tuple(
+            {int(starts[int(pair) - 1] + person) for pair, person in np.asarray(file[split]).T}
+            for split in _references(file, "testsets")
+        )
+        return starts, test_sets, _unpack(file, path, boxes)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is not laid out as CUHK03: expected are cells of images of each pair of "
+            f"cameras in {' and '.join(KEYS.values())}, and testsets of (pair, person). {error}"
+        ) from error
+
+
 def _references(file: "h5py.File", key: str) -> Iterator[Any]:
     return iter(np.asarray(file[key]).ravel())
 
@@ -157,6 +168,8 @@ def _unpack(file: "h5py.File", path: Path, boxes: str) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
+        if error.errno is None:  # of h5py: the file is damaged
+            raise
         if not folder.is_dir():  # or else another process was first
             raise UserError(
                 f"The images of {path} cannot be unpacked to {folder}: {error.strerror or error}. Free some "
