@@ -31,7 +31,8 @@ class SAL(TrunkNetwork):
 
     The self-attention constraint is a term (``self-attention``), which reads ``features``; this is the
     network. What the paper leaves open, and what was chosen: the last stage is there against gridding, so
-    its dilations fall back as in DRN, 2, 1, 1. Without multi-level features the last layer alone is pooled:
+    its dilations fall back as in DRN, 2, 1, 1. The "last convolution's output" of a stage is the stage's
+    output, after its shortcut and ReLU. Without multi-level features the last layer alone is pooled:
     rows 1 to 3 of Table 1 are ``dilated``, ``stage6`` and ``multi`` all off. The fully-connected layer is
     followed by batch normalisation and ReLU: without them the paper's learning rate of 0.1 with momentum
     ends in infinite losses within some steps. The descriptor is L2-normalised.
