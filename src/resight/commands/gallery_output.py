@@ -43,6 +43,8 @@ def print_found(found: "Found", gallery: str) -> None:
     print(sheet_title(gallery, found))
     _print_lines(["", "Score", "", "Camera", "Time", "Person", "Id", "Name"], rows)
     print(threshold_line(found))
+    if any(match.reranked is not None for match in found.matches):
+        print("In the order of re-ranking: by the crops that both have near them, too, not by score alone.")
     if found.unlike_anything:
         print(
             "The picture is further from everything in the gallery than usual: does it show a person, cut "

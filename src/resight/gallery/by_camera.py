@@ -60,7 +60,7 @@ class VectorsByCamera:
             os.truncate(self._handle, 0)
             (folder / ROWS).unlink()
         self._next = self._free_rows()
-        self._order: tuple[Ids, NDArray[np.int64]] | None = None
+        self._order: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
         self._grow(max(1, len(self._blocks)))
 
     def __len__(self) -> int:
@@ -219,12 +219,13 @@ class VectorsByCamera:
         """Return the rows of those ids that are there."""
         if self._order is None:
             rows = np.flatnonzero(self._used)
-            firsts = self._ids[rows, 0]
-            order = np.argsort(firsts)
-            self._order = firsts[order], rows[order]
+            mixed = self._ids[rows, 0] ^ self._ids[rows, 1]
+            order = np.argsort(mixed)
+            self._order = mixed[order], rows[order]
         known, places = self._order
         wanted = _numbers(ids)
-        begins, ends = (np.searchsorted(known, wanted[:, 0], side) for side in ("left", "right"))
+        mixed = wanted[:, 0] ^ wanted[:, 1]
+        begins, ends = (np.searchsorted(known, mixed, side) for side in ("left", "right"))
         found = [
             places[place]
             for number, begin, end in zip(wanted, begins, ends, strict=True)
