@@ -8,10 +8,27 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from resight.commands.demo import LEAD, PEOPLE, RECORD, REPORT, RUN, continues, shortfalls
+from resight.commands.demo import (
+    GALLERY,
+    LEAD,
+    PEOPLE,
+    RECORD,
+    REPORT,
+    RUN,
+    continues,
+    fill_gallery,
+    shortfalls,
+)
+from resight.data.crop import Crop
 from resight.errors import UserError
+from resight.gallery.gallery import Gallery
+from resight.models.network import build_model
+from resight.models.weights import save_weights
 
 SETTINGS = {"persons": 5, "seed": 0}
 COMMAND = [sys.executable, "-m", "resight.commands.main", "demo"]
@@ -50,7 +67,7 @@ def test_a_new_folder_begins_a_demo_and_an_unfinished_one_goes_on(tmp_path: Path
 
 
 def _leave_demo(out: Path, finished: bool) -> None:
-    for folder in (PEOPLE, RUN):
+    for folder in (PEOPLE, RUN, GALLERY):
         (out / folder).mkdir(parents=True)
     (out / REPORT).write_text("old")
     (out / "mine.txt").write_text("kept")
@@ -84,6 +101,27 @@ def test_too_few_persons_are_refused_before_anything_is_drawn(tmp_path: Path) ->
     assert not (tmp_path / "demo").exists()
 
 
+def test_its_gallery_holds_the_people_calibrated_and_is_filled_only_once(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    trunk = {"name": "osnet", "width": 0.25}
+    save_weights(build_model("pooled", 4, trunk=trunk, input_size=[64, 32]), weights)
+    crops, generator = [], np.random.default_rng(0)
+    for at in range(36):
+        person = (-1, 0)[at] if at < 2 else at // 6 + 1
+        path = tmp_path / f"{at}.png"
+        Image.fromarray(generator.integers(0, 256, (64, 32, 3), dtype=np.uint8)).save(path)
+        crops.append(Crop(path, person, at % 3))
+    for _ in range(2):
+        assert fill_gallery(tmp_path / GALLERY, weights, crops, "cpu") == 35  # all but junk
+    with Gallery.open(tmp_path / GALLERY) as gallery:
+        assert gallery.values("camera") == {"camera 0": 11, "camera 1": 12, "camera 2": 12}
+        assert set(gallery.values("person")) == {"1", "2", "3", "4", "5", "6"}
+        assert gallery.times() is not None
+        assert gallery.about.calibration is not None
+        assert gallery.about.calibration.origin == "the demo's own people"
+
+
 @pytest.mark.slow
 def test_the_demo_is_clearly_ahead_of_its_baselines_within_ten_minutes(tmp_path: Path) -> None:
     """Killed once on the way; what it prints with --json is one JSON value."""
@@ -105,3 +143,9 @@ def test_the_demo_is_clearly_ahead_of_its_baselines_within_ten_minutes(tmp_path:
     *others, own = result["scores"]
     assert all(own[key] >= other[key] + LEAD for other in others for key in ("rank1", "mAP"))
     assert Path(result["report"]).stat().st_size > 100_000
+    with Gallery.open(result["gallery"]) as gallery:
+        assert len(gallery) == result["crops"] > 400
+        person, crop = next((crop.person, crop) for crop in gallery.page()[0] if crop.person)
+        found = gallery.search(crops=[crop.id], top=3, other_cameras=True)
+        assert found.matches[0].crop.person == person
+        assert found.matches[0].likely

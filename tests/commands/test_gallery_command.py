@@ -177,6 +177,24 @@ def test_forgetting(run: Run, filled: Path) -> None:
     assert run("forget", "--expired")["crops"] == 0
 
 
+def test_ids_pages_and_pictures_that_are_none(run: Run, filled: Path, tmp_path: Path) -> None:
+    query = min((filled / "query").iterdir())
+    identity = run("search", query, "--top", "1")["matches"][0]["id"]
+    for command in ("search", "forget"):
+        assert "'nonsense' is no id of a crop" in run(command, "--crop", "nonsense", fails=True)
+    assert "There is no such page" in run("search", "--crop", identity, "--page", "9", text=True)
+    assert "In the order of re-ranking" in run("search", "--crop", identity, "--rerank", "9", text=True)
+    bad = {
+        "empty.jpg": (b"", "is empty"),
+        "text.jpg": (b"hello", "no whole image"),
+        "none.jpg": (None, "read"),
+    }
+    for name, (content, reason) in bad.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        assert reason in run("search", tmp_path / name, fails=True)
+
+
 def test_an_export_is_scored(run: Run, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     assert run("export", "--out", out)["crops"] == 18

@@ -24,6 +24,9 @@ def print_added(told: Mapping[str, Any], gallery: str, total: int) -> None:
 
 def print_found(found: "Found", gallery: str) -> None:
     """Print matches as a table, and what to think of them."""
+    if not found.matches and found.searched and found.offset:
+        print(f"There is no such page: {gallery} has {found.searched:,} crops that fit.")
+        return
     if not found.matches:
         print(f"Nothing in {gallery} fits: {found.searched:,} crops were searched.")
         return

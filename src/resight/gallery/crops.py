@@ -1,6 +1,8 @@
 """Crops on their way into a gallery, and crops that are in it."""
 
 import hashlib
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,7 +110,7 @@ class Filter:
         labelled: True for crops that somebody said the person of.
 
     Raises:
-        UserError: a time has no time zone, or nothing lies between the two.
+        UserError: a time has no time zone, nothing lies between the two, or an id is none.
     """
 
     cameras: tuple[str, ...] = ()
@@ -129,6 +131,22 @@ class Filter:
             raise UserError(
                 f"No time lies at or after {self.after} and before {self.before}. Exchange the two."
             )
+        refuse_no_ids((*self.ids, *self.not_ids))
+
+
+def refuse_no_ids(ids: Iterable[str]) -> None:
+    """Refuse what can be no id of a crop.
+
+    Raises:
+        UserError: it is no UUID.
+    """
+    for identity in ids:
+        try:
+            uuid.UUID(identity)
+        except ValueError:
+            raise UserError(
+                f"'{identity}' is no id of a crop. Searches print ids: 36 letters, digits and hyphens."
+            ) from None
 
 
 def camera_key(camera: str) -> int:

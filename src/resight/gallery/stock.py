@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from resight.errors import UserError
 from resight.gallery.about import About, now
-from resight.gallery.crops import Filter, StoredCrop, from_payload
+from resight.gallery.crops import Filter, StoredCrop, from_payload, refuse_no_ids
 from resight.gallery.pictures import from_text
 from resight.gallery.store import PICTURE, Home, Record, Store
 
@@ -136,6 +136,7 @@ class Stock:
         return [self._store] if self._pending is None else [self._store, self._pending]
 
     def _records(self, ids: Sequence[str], *parts: Literal["picture", "vector"]) -> list[Record]:
+        refuse_no_ids(ids)
         found = self._store.get(ids, *parts)
         for identity in ids:
             if identity not in found:
