@@ -14,7 +14,8 @@ MOST = 16
 """Pictures that are described at once; a request that brings more of them is described alone.
 
 More would save little (HAN(Small), processor time: 22 ms for one picture alone, 4.0 for each of 16, 3.1 for
-each of 64) and cost memory: what each size of batch needs is kept (440 MB after all sizes to 16, 1,650 MB to 64).
+each of 64) and cost memory, because what each size of batch needs is kept (440 MB after all sizes to 16,
+1,650 MB to 64).
 """
 
 
