@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageFilter
 from walking import look
 
-from resight.ingest.boxes import Boxes
+from resight.ingest.boxes import Boxes, unhidden
 from resight.ingest.frames import Frame
-from resight.ingest.selection import SLOTS, Candidate, Passage, Selection, cut, rate, sharpness, unhidden
+from resight.ingest.selection import SLOTS, Candidate, Passage, Selection, cut, rate, sharpness
 
 FRAME = (400, 400)
 

@@ -1,6 +1,8 @@
 """Who is who from frame to frame."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,12 +20,15 @@ def boxes(*sightings: Sighting) -> Boxes:
     return Boxes(np.array(edges, float).reshape(-1, 4), np.array([score for *_, score in sightings]))
 
 
-def follow(frames: list[list[Sighting]], rate: float = 10.0) -> list[list[int | None]]:
+def follow(
+    frames: list[list[Sighting]], rate: float = 10.0, looks: Sequence[np.ndarray] | None = None
+) -> list[list[int | None]]:
     """Return the track of each box of each frame."""
     tracker = OverlapTracker()
     found = []
     for index, sightings in enumerate(frames):
-        step = tracker.update(index, 1e9 + index / rate, boxes(*sightings))
+        found_boxes = replace(boxes(*sightings), looks=None if looks is None else np.stack(looks))
+        step = tracker.update(index, 1e9 + index / rate, found_boxes)
         numbers = {row: track for track, row in step.seen}
         found.append([numbers.get(row) for row in range(len(sightings))])
     return found
@@ -34,6 +39,34 @@ def test_two_who_cross_keep_their_tracks() -> None:
     frames = [[(50 + 8 * i, 100, 0.9), (290 - 8 * i, 115, 0.9)] for i in range(30)]
     tracks = follow(frames)
     assert {tuple(row) for row in tracks} == {(1, 2)}
+
+
+def test_two_who_meet_and_turn_round_keep_their_tracks_if_their_clothes_differ() -> None:
+    """Where they are tells the wrong thing: each comes out where the other one was going."""
+    places = [(50 + 8 * i, 100, 0.9) if i <= 15 else (290 - 8 * i, 100, 0.9) for i in range(30)]
+    others = [(290 - 8 * i, 104, 0.9) if i <= 15 else (50 + 8 * i, 104, 0.9) for i in range(30)]
+    frames = [[one, other] for one, other in zip(places, others, strict=True)]
+    assert follow(frames)[-1] == [2, 1]
+    assert follow(frames, looks=[np.array([1.0, 0]), np.array([0.6, 0.8])])[-1] == [1, 2]
+
+
+def test_who_looks_different_where_somebody_was_is_somebody_new() -> None:
+    tracker = OverlapTracker()
+    for index, look in enumerate([(1.0, 0.0)] * 5 + [(0.0, 1.0)] * 5):
+        one = replace(boxes((50, 100, 0.9)), looks=np.array([look]))
+        seen = tracker.update(index, index / 10, one).seen
+        assert seen == [(1 if index < 5 else 2, 0)]
+
+
+def test_what_hides_a_track_does_not_become_its_look() -> None:
+    """Someone nearer passes in front: the box stays where it was, and its colours are the other one's."""
+    tracker = OverlapTracker()
+    for index in range(20):
+        hidden = 8 <= index < 12
+        both = boxes((50, 100, 0.9), (55, 110, 0.9) if hidden else (250, 110, 0.9))
+        mixed = (0.83, np.sqrt(1 - 0.83**2)) if hidden else (1.0, 0.0)
+        tracker.update(index, index / 10, replace(both, looks=np.array([mixed, (0.0, 1.0)])))
+    assert tracker.state()["tracks"][0]["look"] == pytest.approx([1, 0])
 
 
 def test_the_order_of_the_boxes_does_not_matter() -> None:
@@ -98,8 +131,10 @@ def test_it_goes_on_from_its_state_as_if_nothing_had_been(frames: list[list[Sigh
         if index == cut:
             second.restore(json.loads(json.dumps(first.state())))
         resumed = first if index < cut else second
-        step = whole.update(index, index / 4, boxes(*each))
-        assert resumed.update(index, index / 4, boxes(*each)) == step
+        angles = np.arange(len(each)) * 0.4 + index * 0.1
+        now = replace(boxes(*each), looks=np.stack([np.cos(angles), np.sin(angles)], 1))
+        step = whole.update(index, index / 4, now)
+        assert resumed.update(index, index / 4, now) == step
         rows = [row for _, row in step.seen]
         tracks = [track for track, _ in step.seen]
         assert len(set(rows)) == len(rows)

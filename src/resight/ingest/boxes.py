@@ -20,11 +20,13 @@ class Boxes:
         edges: [N, 4] left, top, right, bottom.
         scores: [N], 0 to 1: how sure it is that the box shows a person.
         tracks: [N] numbers of the tracks that the boxes belong to, or None where nobody has said.
+        looks: [N, D] unit vectors, alike where the boxes look alike, or None where nobody has looked.
     """
 
     edges: Floats
     scores: Floats
     tracks: NDArray[np.int64] | None = None
+    looks: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.edges)
@@ -54,6 +56,13 @@ def overlaps(one: Floats, other: Floats) -> Floats:
     common = shared(one, other)
     union = areas(one)[:, None] + areas(other)[None] - common
     return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
+
+
+def unhidden(edges: Floats, sure: NDArray[np.bool_]) -> Floats:
+    """Return the share [N] of each box that no sure box of someone nearer covers (whose feet are lower)."""
+    covered = shared(edges, edges) * (edges[None, :, 3] > edges[:, None, 3]) * sure[None]
+    size = areas(edges)
+    return np.asarray(1 - covered.max(axis=1, initial=0) / np.maximum(size, 1e-9))
 
 
 def suppress(edges: Floats, scores: Floats, overlap: float) -> NDArray[np.int64]:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from resight.errors import UserError
 from resight.gallery.crops import NewCrop
 from resight.ingest.boxes import Boxes
+from resight.ingest.colours import colours
 from resight.ingest.frames import Frame, Position, Source
 from resight.ingest.journal import Counts, Entry, Journal
 from resight.ingest.selection import Candidate, Selection
@@ -160,6 +161,8 @@ class Ingestion:
 
     def _look(self, frame: Frame) -> None:
         boxes = self._find(frame)
+        if boxes.tracks is None:
+            boxes = replace(boxes, looks=colours(frame.pixels, boxes.edges))
         step = self._tracker.update(frame.index, frame.time, boxes)
         self._selection.see(frame, boxes, step.seen)
         for track in step.ended:

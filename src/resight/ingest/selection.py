@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resight.ingest.boxes import Boxes, Floats, areas, shared
+from resight.ingest.boxes import Boxes, Floats, unhidden
 from resight.ingest.frames import Frame
 from resight.ingest.tracking import SURE
 
@@ -169,13 +169,6 @@ def cut(pixels: NDArray[np.uint8], edges: Floats) -> NDArray[np.uint8] | None:
     height, width = pixels.shape[:2]
     left, top, right, bottom = np.rint(np.clip(edges, 0, [width, height, width, height])).astype(int)
     return pixels[top:bottom, left:right].copy() if right > left and bottom > top else None
-
-
-def unhidden(edges: Floats, sure: NDArray[np.bool_]) -> Floats:
-    """Return the share [N] of each box that no sure box of someone nearer covers (whose feet are lower)."""
-    covered = shared(edges, edges) * (edges[None, :, 3] > edges[:, None, 3]) * sure[None]
-    size = areas(edges)
-    return np.asarray(1 - covered.max(axis=1, initial=0) / np.maximum(size, 1e-9))
 
 
 def rate(pixels: NDArray[np.uint8], edges: Floats, frame: tuple[int, ...]) -> float:
