@@ -78,6 +78,8 @@ def ingest(
     from resight.ingest.opening import open_source
     from resight.ingest.times import parse_time
 
+    if not camera.strip():
+        raise UserError("Give the camera a name: --camera lobby.")
     if (detector is None) == (boxes is None):
         raise UserError(
             "Persons are found by --detector FILE.onnx or given by --boxes det.txt: name one of the two."
