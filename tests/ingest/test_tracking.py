@@ -64,7 +64,7 @@ def test_what_hides_a_track_does_not_become_its_look() -> None:
     for index in range(20):
         hidden = 8 <= index < 12
         both = boxes((50, 100, 0.9), (55, 110, 0.9) if hidden else (250, 110, 0.9))
-        mixed = (0.83, np.sqrt(1 - 0.83**2)) if hidden else (1.0, 0.0)
+        mixed = (0.88, np.sqrt(1 - 0.88**2)) if hidden else (1.0, 0.0)
         tracker.update(index, index / 10, replace(both, looks=np.array([mixed, (0.0, 1.0)])))
     assert tracker.state()["tracks"][0]["look"] == pytest.approx([1, 0])
 

@@ -37,7 +37,7 @@ PATIENCE = 1.0
 SMOOTHING = 0.5
 """Weight of the newest velocity."""
 
-ALIKE = 0.8
+ALIKE = 0.85
 """Least likeness of a box and its track. The same person's in two frames are above 0.95 nearly always, two
 persons' below 0.87 three times of four (vtest.avi)."""
 
