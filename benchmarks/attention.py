@@ -116,11 +116,15 @@ def memory_in_a_child(name: str) -> float:
     """Return ``peak_memory`` of a network, measured in a process of its own."""
     print(f"peak memory: {name}", file=sys.stderr)
     command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", name]
-    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    return float(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
 
 
 def peak_memory(name: str, options: argparse.Namespace) -> float:
-    """Return the MiB that one forward and backward pass in training adds to a process, at its peak."""
+    """Return the MiB that one forward and backward pass in training adds to a process, at its peak.
+
+    With two crops at least: batch normalisation cannot train on one.
+    """
+    options.batch = max(2, options.batch)
     device = resolve_device(options.device)
     choose(name)
     model = network(name, options).to(device).to(memory_format=torch.channels_last).train()
