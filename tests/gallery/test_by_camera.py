@@ -212,3 +212,35 @@ def test_when_the_file_cannot_be_written_the_crop_is_stored_and_found(
     name, (camera, vector) = next(iter(truth.items()))
     (found,) = store.search(vector[None], Filter(cameras=() if camera is None else (camera,)), 1)
     assert found[0].id == name
+
+
+def test_behind_a_filter_that_keeps_much_the_graph_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = crops(1500)
+    home = Folder(tmp_path / "gallery", create=True)
+    made = home.make_store("crops-1", Layout(WIDTH, graph_from=100))
+    assert isinstance(made, EdgeByCamera)
+    made.put([record(name, *one) for name, one in truth.items()])
+    made.compact()
+    assert made.facts()["indexed"] >= 1000
+    monkeypatch.setattr("resight.gallery.edge_by_camera.COMPARED", 0)
+    queries = np.stack([vector for _, vector in list(truth.values())[:20]])
+    for where in (
+        Filter(),
+        Filter(cameras=("hall",)),
+        Filter(not_cameras=("door",), not_ids=(next(iter(truth)),)),
+    ):
+        by_graph = made.search(queries, where, 5, exact=False)
+        compared = made.search(queries, where, 5)
+        same = sum(
+            len({one.id for one in some} & {one.id for one in others})
+            for some, others in zip(by_graph, compared, strict=True)
+        )
+        assert same >= 98
+        assert all(len(some) == 5 for some in by_graph)
+        monkeypatch.setattr(made, "_nearest_by_camera", None)  # the graph alone is enough
+        made.search(queries, where, 5, exact=False)
+        monkeypatch.delattr(made, "_nearest_by_camera")
+    made.close()
+    home.close()
