@@ -160,7 +160,7 @@ function goBack() {
 const filters = form.querySelector(".filters");
 filters.addEventListener("change", () => { countFilters(); look(); });
 $("query-tools").addEventListener("change", (event) => { if (event.target.id !== "name") look(); });
-$("name").addEventListener("change", drawMarks);
+$("name").addEventListener("input", drawMarks);
 form.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.id === "name") event.preventDefault(); });
 $("reset").addEventListener("click", () => {
   for (const field of filters.querySelectorAll("input, select")) {
