@@ -237,8 +237,8 @@ class FolderInProgress:
                 " Store half as much with --dtype float16, free" if self.plan.dtype == "float32" else " Free"
             )
             raise UserError(
-                f"{self.folder} has {free / 1e9:.2f} GB free, and the features of {crops:,} crops take "
-                f"{need / 1e9:.2f} GB.{smaller} some space, or choose another --out."
+                f"{self.folder} has {free / 1e6:,.1f} MB free, and the features of {crops:,} crops take "
+                f"{need / 1e6:,.1f} MB.{smaller} some space, or choose another --out."
             )
 
 
