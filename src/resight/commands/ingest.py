@@ -229,7 +229,7 @@ def _print(source: "Source", camera: str, gallery: str, outcome: "Outcome", json
             [
                 camera,
                 *(f"{number:,}" for number in (counts.frames, counts.boxes, counts.tracks, counts.crops)),
-                f"{outcome.frames_per_second:.1f}",
+                "" if outcome.already else f"{outcome.frames_per_second:.1f}",
             ]
         ],
     )
