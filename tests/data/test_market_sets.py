@@ -128,7 +128,9 @@ def test_the_wrong_level_of_an_archive_is_told(write_images: WriteImages, tmp_pa
     with pytest.raises(UserError, match=rf"not laid out as market-1501, but {inner} is"):
         open_benchmark(inner / "bounding_box_test", reader="market-1501")
     (note,) = (n for n in open_benchmark(inner / "bounding_box_train").notes if "laid out as" in n)
-    assert note.startswith(f"{inner.resolve()} is laid out as market-1501, and {inner}/bounding_box_train lies")
+    assert note.startswith(
+        f"{inner.resolve()} is laid out as market-1501, and {inner}/bounding_box_train lies"
+    )
 
 
 def test_a_known_set_without_its_test_is_told(write_images: WriteImages) -> None:
