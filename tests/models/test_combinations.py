@@ -120,7 +120,13 @@ def test_they_train_together(title: str, module: str | None) -> None:
     terms = fitting_terms(shapes)
     assert ("total-variation" in [name for name, _, _ in terms]) == (module == "sharp")
     objective = Objective(terms, shapes, PERSONS)
+    attended: list[Tensor] = []
+    for modules in model.attentions.children():
+        modules[-1].register_forward_hook(lambda _, __, out: attended.append(out[0]))
     found = model(pictures(SIZE, len(CROPS)))
+    if module:  # what the module says is what goes on
+        pairs = zip(found.features.values(), attended, strict=True)
+        assert all(features is output for features, output in pairs)
     for name, _, term in terms:  # each by itself says something, and something to the network
         alone, tensors = leaves(found)
         loss = term(alone, CROPS)

@@ -178,7 +178,7 @@ def test_training_never_builds_the_matrix(name: str, order: torch.memory_format,
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """Return how much more memory is held during the run than before it, at most: inside fused kernels too."""
+    """Return how much more memory is held in the run than before it, at most: inside fused kernels too."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         run()
     assert found.profiler is not None
