@@ -3,7 +3,7 @@
 Needs no data: python benchmarks/embedding.py [--models han-small resnet-50] [--scale 0.1] [--json]. It draws
 JPEGs, then embeds them; right before or after (in turn), the same network, ready for use, embeds as many
 crops that lie in memory. Read the ratio: what else the machine does falls on both; where it does much else,
-read that of CPU time. The bound that the project keeps is 90 % of the bare network. Everything counts:
+read that of CPU time. The project aims at 90 % of the bare network. Everything counts:
 reading, decoding, writing, and putting the chunks together.
 """
 
