@@ -349,6 +349,20 @@ def test_a_picture_of_nobody_is_unlike_everything(place: Path) -> None:
         assert opened.search([noise(5000, 3)], where=far).unlike_anything is False
 
 
+def test_what_is_usual_is_measured_again_when_much_was_added(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people(40))
+        opened.measure_usual(len(opened))
+        first = opened.about.usual_nearest
+        assert first is not None
+        few = opened.add([NewCrop(noise(7000 + number, 90)) for number in range(10)])
+        opened.measure_usual(few.new)
+        assert opened.about.usual_nearest == first
+        many = opened.add([NewCrop(noise(8000 + number, 90)) for number in range(200)])
+        opened.measure_usual(many.new)
+        assert opened.about.usual_nearest != first
+
+
 def test_a_large_gallery_is_searched_by_its_graph(place: Path) -> None:
     with Gallery.open(place, Fake(), create=True, graph_from=100) as opened:
         opened.add(people(40))

@@ -141,6 +141,7 @@ def serve(
             app,
             log_level="warning",
             server_header=False,
+            ws="none",
             proxy_headers=guarded,
             timeout_graceful_shutdown=10,
             timeout_keep_alive=75,  # proxies keep connections for a minute, and fail if we close them first

@@ -253,10 +253,24 @@ class Gallery(Stock):
 
     def compact(self) -> None:
         """Put the store in order: build graphs, give room back, measure what is usual."""
+        self._store.compact()
+        self.measure_usual(len(self))
+
+    def measure_usual(self, added: int) -> None:
+        """Measure how far crops are from the nearest other one, and keep it in ``about.usual_nearest``.
+
+        Pictures that are further from everything are said to be unlike anything in the gallery: they may show
+        no person. It takes 200 searches, so it is left out if it is known and little came since.
+
+        Args:
+            added: crops since it was measured.
+        """
         from resight.gallery.calibrating import usual_nearest
 
-        self._store.compact()
-        exact = self._store.count(EVERYTHING) <= self.about.layout.exact_up_to
+        crops = self._store.count(EVERYTHING)
+        if self.about.usual_nearest is not None and added < crops / 10:
+            return
+        exact = crops <= self.about.layout.exact_up_to
         self._tell(usual_nearest=usual_nearest(self._store, exact))
 
     def reembed(
