@@ -1,6 +1,6 @@
 # Everything runs in its own virtual environment, .venv, made on first use.
 #
-#   make demo    draw synthetic people, train, evaluate, write runs/demo/report.html
+#   make demo    draw synthetic people, train, evaluate, write runs/demo/report.html, fill runs/demo/people.gallery
 #   make test    run the tests
 #   make lint    ruff and mypy
 #
