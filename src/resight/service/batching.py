@@ -64,8 +64,9 @@ class Batcher:
     def _work(self) -> None:
         while (first := self._waiting.get()) is not None:
             jobs, over = self._gather(first)
+            pictures = [picture for job in jobs for picture in job.pictures]
             try:
-                vectors = self._embedder([picture for job in jobs for picture in job.pictures])
+                vectors = self._embedder(filled_up(pictures))[: len(pictures)]
             except Exception as error:  # of the model's or of the machine's making: who waits is told
                 for job in jobs:
                     job.result.set_exception(error)
@@ -91,3 +92,9 @@ class Batcher:
             jobs.append(job)
             count += len(job.pictures)
         return jobs, False
+
+
+def filled_up(pictures: Sequence[Pixels]) -> list[Pixels]:
+    """Return the pictures and the last one again, up to 1, 2, 4, 8 or 16: few sizes of batch keep little memory."""
+    whole = min(1 << (len(pictures) - 1).bit_length(), max(MOST, len(pictures)))
+    return [*pictures, *([pictures[-1]] * (whole - len(pictures)))]
