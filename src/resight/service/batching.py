@@ -95,6 +95,6 @@ class Batcher:
 
 
 def filled_up(pictures: Sequence[Pixels]) -> list[Pixels]:
-    """Return the pictures, and the last one again up to 2, 4, 8 or 16: few sizes of batch keep little memory."""
+    """Return the pictures, and the last again up to 2, 4, 8 or 16: few sizes of batch keep little memory."""
     whole = min(1 << (len(pictures) - 1).bit_length(), max(MOST, len(pictures)))
     return [*pictures, *([pictures[-1]] * (whole - len(pictures)))]
