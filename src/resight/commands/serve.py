@@ -99,6 +99,7 @@ def serve(
     zone = _zone(timezone)
     taken = _bind(host, port)
 
+    import torch
     import uvicorn
 
     from resight.service.app import create_app
@@ -123,6 +124,8 @@ def serve(
     from resight.commands.embedders import load_embedder
     from resight.gallery.gallery import Gallery
 
+    # A core is left to those who ask: where threads of the network lack one, all of them wait for it.
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - 1)))
     with Gallery.open(gallery) as opened:
         weights = _weights(opened, model)
         batcher = Batcher(load_embedder(weights, device), lambda count, jobs: metrics.batches.observe(count))
