@@ -171,6 +171,8 @@ def test_bad_input_is_said_in_sentences(place, tmp_path) -> None:
             embed(place, tmp_path / "out", *options)
     with pytest.raises(UserError, match=r"does not exist. Name the folder that 'resight train' wrote"):
         embed(place, tmp_path / "out", weights="nowhere")
+    with pytest.raises(UserError, match=r"holds no run \(no run\.json\)"):
+        call("embed", place, "--data", place / "crops", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

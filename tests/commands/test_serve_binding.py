@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -26,3 +28,9 @@ def test_a_port_that_another_service_has_is_refused_at_once() -> None:
 def test_a_host_that_is_not_this_machine_is_refused() -> None:
     with pytest.raises(UserError, match="cannot answer at"):
         _bind("192.0.2.1", 0)
+
+
+def test_numpy_is_not_imported_before_its_threads_are_chosen() -> None:
+    code = "import sys, resight.commands.serve, resight.service.tokens; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

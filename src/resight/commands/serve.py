@@ -99,6 +99,10 @@ def serve(
     zone = _zone(timezone)
     taken = _bind(host, port)
 
+    # Requests are searched for side by side already, and between two of them OpenBLAS' own threads would spin
+    # beside the network. It looks at this when NumPy is imported, below.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     import torch
     import uvicorn
 

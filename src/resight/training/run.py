@@ -55,7 +55,7 @@ class Run:
         folder = Path(folder)
         path = folder / INFO
         if not path.is_file():
-            there = "holds no run (no {INFO})" if folder.is_dir() else "does not exist"
+            there = f"holds no run (no {INFO})" if folder.is_dir() else "does not exist"
             raise UserError(f"The folder {folder} {there}. Name the folder that 'resight train' wrote.")
         return cls(folder, load_recipe(folder / RECIPE), json.loads(path.read_text(encoding="utf-8")))
 
