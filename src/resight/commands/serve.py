@@ -74,6 +74,9 @@ def serve(
         device: auto, cpu or cuda.
         json: print tokens as one JSON value.
     """
+    # Requests are searched for side by side already, and between two of them OpenBLAS' own threads would spin
+    # beside the network. It looks at this when NumPy is imported, below.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from resight.service.tokens import Tokens
 
     tokens = Tokens(token_file or _kept(gallery) / "tokens.json")
@@ -98,10 +101,6 @@ def serve(
         raise UserError("--max-upload-mb and --max-megapixels must be more than 0.")
     zone = _zone(timezone)
     taken = _bind(host, port)
-
-    # Requests are searched for side by side already, and between two of them OpenBLAS' own threads would spin
-    # beside the network. It looks at this when NumPy is imported, below.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     import torch
     import uvicorn
