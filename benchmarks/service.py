@@ -38,7 +38,8 @@ MIX = {"upload search": 2, "stored search": 2, "thumbnail": 5, "items": 1}
 UPLOADS = {"upload search": 1}
 START_BOUND, FLAT = 5.0, 1.02
 RESIGHT = "from resight.commands.main import main; main()"
-ALONE = "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; import resight.service.batching as b; b.MOST = 1; "
+THREADS = "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; "  # as the command has it, before NumPy comes
+ALONE = THREADS + "import resight.service.batching as batching; batching.MOST = 1; "
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
