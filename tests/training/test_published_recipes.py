@@ -12,6 +12,7 @@ from resight.training.recipe import Recipe, load_recipe, recipe_files
 PUBLISHED = [
     *("sal", "sal-cifar", "sona-plain", "sona-2", "sona-3", "sona-23", "sharp", "sn"),
     *("softmax", "triplet", "softmax-triplet"),
+    *("han-small", "han-medium", "han-large"),
 ]
 TITLE = re.compile(r"(base|name|description|source): ")
 BLOCK = re.compile(r"\s*[a-z0-9_]+:$")  # what it is made of follows
