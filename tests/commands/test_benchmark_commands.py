@@ -57,6 +57,40 @@ def test_draws_are_scored_and_their_mean_reported(
     assert "5 draws; in the first, 20 of 20" in out
 
 
+def test_draws_are_reranked_each_by_itself(
+    weights: Path, cuhk01: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--data", cuhk01, "--reader", "cuhk01,test_persons=20,draws=5", "--device", "cpu")
+    plain = call_json(capsys, "evaluate", weights, *options)
+    found = call_json(capsys, "evaluate", weights, *options, "--rerank", "--k1", 3, "--k2", 2)
+    assert (plain["reranking"], found["reranking"]) == (None, {"k1": 3, "k2": 2, "lambda": 0.3})
+    assert [one["mAP"] for one in found["of_draws"]] != [one["mAP"] for one in plain["of_draws"]]
+    with pytest.raises(UserError, match=r"k1 = 21 neighbours .* the gallery has 20 crops"):
+        call("evaluate", weights, *options, "--rerank", "--k1", 21)
+
+
+def test_evaluate_averages_and_reranks_as_score_does(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crops = [(person, camera, image) for person in range(1, 9) for camera in (1, 2) for image in (1, 2)]
+    names = {f"bounding_box_test/{p:04}_c{c}s1_{i:06}_00.jpg": p for p, c, i in crops}
+    names |= {f"query/{p:04}_c1s1_{9:06}_00.jpg": p for p in range(1, 9)}
+    root = draw(tmp_path / "set", names)
+    refined = ("--rerank", "--k1", 4, "--k2", 2, "--lambda", 0.2)
+    refined += ("--expand-queries", 2, "--augment-gallery", 1)
+    data = ("--data", root, "--device", "cpu")
+    plain, found = (call_json(capsys, "evaluate", weights, *data, *options) for options in ((), refined))
+    for part in ("query", "gallery"):
+        call("embed", weights, *data, "--part", part, "--out", tmp_path / part)
+    scored = call_json(capsys, "score", tmp_path / "query", tmp_path / "gallery", "--device", "cpu", *refined)
+    told = ("mAP", "rank1", "mINP", "reranking", "augment_gallery", "expand_queries")
+    assert {name: found[name] for name in told} == {name: pytest.approx(scored[name]) for name in told}
+    assert found["mAP"] != plain["mAP"]
+    assert found["reranking"] == {"k1": 4, "k2": 2, "lambda": 0.2}
+    call("evaluate", weights, *data, *refined)
+    assert "re-ranked, augment_gallery: 1, expand_queries: 2, " in capsys.readouterr().out
+
+
 def test_a_listing_gives_the_draws(
     weights: Path, cuhk01: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from resight.commands.feature_files import read_arrays
+from resight.commands.refining import Refining
 from resight.commands.score import score
 from resight.data.benchmark import EVERY_OTHER_IMAGE
 from resight.errors import UserError
@@ -225,7 +226,7 @@ def test_features_in_a_folder_stay_on_disk_and_as_they_are(tmp_path) -> None:
     arrays = read_arrays(folder)
     assert isinstance(arrays["features"], np.memmap) or isinstance(arrays["features"].base, np.memmap)
     before = (folder / "features.npy").read_bytes()
-    score(folder, folder, device="cpu", augment_gallery=2, expand_queries=2)
+    score(folder, folder, device="cpu", refine=Refining(augment_gallery=2, expand_queries=2))
     assert (folder / "features.npy").read_bytes() == before
 
 
@@ -254,15 +255,15 @@ def test_broken_folders_are_named(files, tmp_path) -> None:
 
 def test_reranking_and_its_numbers(files, capsys) -> None:
     sides = embedded(draw(1, 20)), embedded(draw(2, 70))
-    result, _ = run(capsys, *files, rerank=True)
+    result, _ = run(capsys, *files, refine=Refining(rerank=True))
     assert result["mAP"] == evaluate(*sides, reranking=Reranking()).mAP != evaluate(*sides).mAP
-    result, _ = run(capsys, *files, rerank=True, k1=9, k2=3, original=0.5)
+    result, _ = run(capsys, *files, refine=Refining(rerank=True, k1=9, k2=3, original=0.5))
     assert result["mAP"] == evaluate(*sides, reranking=Reranking(9, 3, 0.5)).mAP
     assert result["reranking"] == {"k1": 9, "k2": 3, "lambda": 0.5}
     with pytest.raises(UserError, match="use them with --rerank"):
-        score(*files, device="cpu", original=0.5)
+        score(*files, device="cpu", refine=Refining(original=0.5))
     with pytest.raises(UserError, match=r"k1 = 99 neighbours .* the gallery has 70 crops"):
-        score(*files, device="cpu", rerank=True, k1=99)
+        score(*files, device="cpu", refine=Refining(rerank=True, k1=99))
 
 
 def test_the_command_line_knows_lambda(files) -> None:
@@ -274,12 +275,14 @@ def test_the_command_line_knows_lambda(files) -> None:
 def test_gallery_and_queries_are_averaged_in_this_order(files, capsys) -> None:
     query, gallery = embedded(draw(1, 20)), embedded(draw(2, 70))
     augmented = augment_gallery(gallery, 2)
-    result, _ = run(capsys, *files, augment_gallery=2, expand_queries=3)
+    result, _ = run(capsys, *files, refine=Refining(augment_gallery=2, expand_queries=3))
     assert result["mAP"] == evaluate(expand_queries(query, augmented, 3), augmented).mAP
     assert (result["augment_gallery"], result["expand_queries"]) == (2, 3)
     with pytest.raises(UserError, match="From 1 to 70 neighbours"):
-        score(*files, device="cpu", expand_queries=71)
-    score(*files, device="cpu", rerank=True, expand_queries=3)
+        score(*files, device="cpu", refine=Refining(expand_queries=71))
+    with pytest.raises(UserError, match="--expand-queries is a number of neighbours, 0 or more; got -3"):
+        score(*files, device="cpu", refine=Refining(expand_queries=-3))
+    score(*files, device="cpu", refine=Refining(rerank=True, expand_queries=3))
     assert "cosine, re-ranked, expand_queries: 3, market-1501" in capsys.readouterr().out.replace("\n", " ")
 
 
@@ -297,7 +300,7 @@ def test_distractors_give_a_curve(files, tmp_path, capsys) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert any(f"{100 * expected[3].mAP:.1f}" in line and " 50 " in line for line in lines)
     for options, message in (
-        ({"rerank": True}, "Use --distractors without these"),
+        ({"refine": Refining(rerank=True)}, "Use --distractors without these"),
         ({"step": 0}, "got --step 0"),
         ({"distractors": tmp_path}, "There is no file .*features.npy"),
     ):

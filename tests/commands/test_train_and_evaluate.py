@@ -1,5 +1,6 @@
 """Training and evaluating as a user types it, on a made-up set of coloured crops, with a very small HAN."""
 
+import html
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from calling import call, call_json
 from PIL import Image
 
 from resight.errors import UserError
+from resight.report.page import METRIC_NOTES
 
 SETTINGS = (
     "model.input_size=[64, 32]",
@@ -115,6 +117,39 @@ def test_evaluate_a_weights_file_a_branch_and_by_trapezoids(
     call("evaluate", trained.folder, "--device", "cpu", "--report", page)
     assert "Rank-1" in capsys.readouterr().out
     assert page.read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--k1", 5), "use them with --rerank"),
+        (("--rerank", "--k1", 0), "k1 and k2 of 1 or more"),
+        (("--expand-queries", -1), "--expand-queries is a number of neighbours, 0 or more; got -1"),
+        (("--rerank", "--threshold"), "--rerank change the ranking; thresholds and the report"),
+        (("--augment-gallery", 2, "--report", "page.html"), "Leave out either these or --threshold"),
+    ],
+)
+def test_evaluate_refuses_what_cannot_be_reranked(
+    trained: Trained, options: tuple[object, ...], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        call("evaluate", trained.folder, "--device", "cpu", *options)
+
+
+def test_a_gallery_too_small_to_rerank_is_refused_before_anything_is_embedded(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resight.training.testing.embed_pixels", lambda *_, **__: pytest.fail("embedded"))
+    with pytest.raises(UserError, match="k1 = 999 neighbours in the gallery"):
+        call("evaluate", trained.folder, "--device", "cpu", "--rerank", "--k1", 999)
+
+
+def test_the_report_has_the_metric_that_was_asked_for(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    call("evaluate", trained.folder, "--device", "cpu", "--metric", "euclidean", "--report", page)
+    assert METRIC_NOTES["euclidean"] in html.unescape(page.read_text())
 
 
 def test_evaluating_on_crops_that_were_trained_on_warns(

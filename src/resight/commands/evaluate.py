@@ -13,12 +13,14 @@ from resight.commands.output import (
     print_spreads,
     print_table,
 )
+from resight.commands.refining import UNREFINED, Refine, Refining
 from resight.errors import UserError
 from resight.progress import say
 
 if TYPE_CHECKING:
     from resight.data.benchmark import Benchmark
     from resight.data.classification import Classification
+    from resight.evaluation.reranking import Reranking
     from resight.training.run import Run
     from resight.training.testing import EmbeddedBenchmark
 
@@ -35,6 +37,7 @@ def evaluate(
     cross_camera: bool = True,
     branches: Literal["global", "local", "both"] = "both",
     metric: Literal["cosine", "euclidean"] = "cosine",
+    refine: Refine = UNREFINED,
     ap: Literal["mean", "trapezoid"] = "mean",
     threshold: Annotated[bool, Parameter(negative="")] = False,
     false_match_rate: float = 0.001,
@@ -76,6 +79,12 @@ def evaluate(
     from resight.training.run import Run
     from resight.training.testing import embed_benchmark, score_benchmark
 
+    refined = refine.options()
+    if refine.given() and (threshold or report is not None):
+        raise UserError(
+            f"{' and '.join(refine.given())} change the ranking; thresholds and the report are of the crops' "
+            "own distances. Leave out either these or --threshold and --report."
+        )
     opened = None if run.is_file() else Run.open(run)
     if report is not None and opened is None:
         raise UserError("A report tells of a run: name the run's folder instead of the weights file.")
@@ -103,12 +112,14 @@ def evaluate(
     for note in benchmark.notes:
         say(f"Note: {note}")
     if isinstance(benchmark, Classification):
-        _refuse_for_classes(threshold, report, branches, metric, ap)
+        _refuse_for_classes(threshold, report, branches, metric, ap, refine)
         _classify(run, opened, benchmark, device, json)
         return
     if opened is not None and data is not None:
         _warn_of_trained(opened, benchmark)
     refuse_without_match(benchmark)
+    if refined["reranking"] is not None:
+        _refuse_small(benchmark, refined["reranking"])
     model = load_weights(run, resolve_device(device)) if opened is None else opened.load_model(device)
     embedded = embed_benchmark(
         model,
@@ -120,19 +131,27 @@ def evaluate(
     )
     for path, reason in embedded.skipped:
         say(f"Left out: {path} {reason}")
-    scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap)
+    scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, **refined)
     if report is not None and opened is not None:
         write_report(
-            opened, benchmark, report, device=device, embedded=embedded, skip_unreadable=skip_unreadable
+            opened,
+            benchmark,
+            report,
+            device=device,
+            metric=metric,
+            ap=ap,
+            embedded=embedded,
+            skip_unreadable=skip_unreadable,
         )
         say(f"Report: {report}")
-    result = scores.as_dict() | {"run": str(run), "data": str(benchmark.root), "branches": branches}
+    result = scores.as_dict() | refine.counts()
+    result |= {"run": str(run), "data": str(benchmark.root), "branches": branches}
     if threshold:
         result["verification"] = _verify(embedded, benchmark, metric, false_match_rate)
     if json:
         print_json(result)
         return
-    title = f"{run} on {benchmark.name}, {benchmark.protocol.name}"
+    title = ", ".join([f"{run} on {benchmark.name}", *refine.told(), benchmark.protocol.name])
     if isinstance(scores, RepeatedScores):
         print_spreads(scores.spreads(), title)
         draws, first = len(scores.draws), scores.draws[0]
@@ -158,9 +177,19 @@ def _verify(
     return whole.as_dict() | asdict(calibrate(*sides, false_match_rate, metric=metric))
 
 
-def _refuse_for_classes(threshold: bool, report: Path | None, branches: str, metric: str, ap: str) -> None:
+def _refuse_small(benchmark: "Benchmark", reranking: "Reranking") -> None:
+    """Refuse a gallery, or a draw of one, that is too small to be re-ranked, before anything is embedded."""
+    from resight.data.crop import JUNK
+
+    for part in benchmark.draws or (benchmark,):
+        reranking.check(len(part.query), sum(crop.person != JUNK for crop in part.gallery))
+
+
+def _refuse_for_classes(
+    threshold: bool, report: Path | None, branches: str, metric: str, ap: str, refine: Refining
+) -> None:
     given = {"--threshold": threshold, "--report": report, "--branches": branches != "both"}
-    given |= {"--metric": metric != "cosine", "--ap": ap != "mean"}
+    given |= {"--metric": metric != "cosine", "--ap": ap != "mean"} | dict.fromkeys(refine.given(), True)
     if wrong := [option for option, value in given.items() if value]:
         raise UserError(
             "The score of a classification is how often the right class is named: nothing is ranked. Leave "

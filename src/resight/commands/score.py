@@ -8,13 +8,13 @@ from cyclopts import Parameter
 
 from resight.commands.feature_files import embed, folder_of, read_arrays, read_features, refuse_mixed
 from resight.commands.output import print_json, print_scores, print_table
+from resight.commands.refining import UNREFINED, Refine
 from resight.errors import UserError
 from resight.progress import say
 
 if TYPE_CHECKING:
     from resight.data.benchmark import Protocol
     from resight.evaluation.embedded import Embedded
-    from resight.evaluation.reranking import Reranking
     from resight.evaluation.scores import Scores
 
 
@@ -23,12 +23,7 @@ def score(
     gallery: Path,
     *,
     metric: Literal["cosine", "euclidean"] = "cosine",
-    rerank: Annotated[bool, Parameter(negative="")] = False,
-    k1: int | None = None,
-    k2: int | None = None,
-    original: Annotated[float | None, Parameter(name="--lambda")] = None,
-    augment_gallery: int = 0,
-    expand_queries: int = 0,
+    refine: Refine = UNREFINED,
     distractors: Path | None = None,
     step: int = 100_000,
     seed: int = 0,
@@ -52,12 +47,6 @@ def score(
         query: .npz archive or folder of the queries.
         gallery: the same of the gallery.
         metric: cosine similarity or Euclidean distance.
-        rerank: re-rank by k-reciprocal neighbours (Zhong et al. 2017).
-        k1: with --rerank, neighbours to look at (20).
-        k2: with --rerank, neighbours to average over (6).
-        original: with --rerank, the share of the original distance (0.3).
-        augment_gallery: first average each gallery crop with that many nearest ones.
-        expand_queries: average each query with that many nearest gallery crops, before ranking.
         distractors: .npy file of features, or folder of features.npy: score as these are added to the gallery
             in random order.
         step: distractors to add at a time.
@@ -71,39 +60,35 @@ def score(
     import torch
 
     from resight.device import resolve_device
-    from resight.evaluation import expansion
+    from resight.evaluation.expansion import average_sides
     from resight.evaluation.growing import evaluate_growing
     from resight.evaluation.scores import evaluate
 
     refuse_mixed(query, gallery, *([] if distractors is None else [distractors]))
     options: dict[str, Any] = {"metric": metric, "ap": ap, "ranks": _parse_ranks(ranks)}
     place: dict[str, Any] = {"metric": metric, "device": resolve_device(device)}
-    reranking = _reranking(rerank, k1, k2, original)
-    if distractors is not None and (reranking or augment_gallery or expand_queries):
+    refined = refine.options()
+    if distractors is not None and refine.given():
         raise UserError(
             "Distractors are counted and forgotten, so a gallery that they are added to cannot be re-ranked, "
             "augmented or expand queries. Use --distractors without these."
         )
     protocol, queries, crops = _read(query, gallery, cross_camera)
-    if augment_gallery:
-        crops = expansion.augment_gallery(crops, augment_gallery, **place)
-    if expand_queries:
-        queries = expansion.expand_queries(queries, crops, expand_queries, **place)
     options |= place
     if distractors is None:
-        scores = evaluate(queries, crops, protocol, reranking=reranking, **options)
+        place |= {"augment": refine.augment_gallery, "expand": refine.expand_queries}
+        queries, crops = average_sides(queries, crops, **place)
+        scores = evaluate(queries, crops, protocol, reranking=refined["reranking"], **options)
         curve = []
     else:
         features = torch.from_numpy(read_features(distractors))
         sizes = _sizes(len(features), step)
         grown = evaluate_growing(queries, crops, features, sizes, protocol, seed=seed, **options)
         scores, curve = grown[0], list(zip(sizes, grown, strict=True))
-    done = {"augment_gallery": augment_gallery, "expand_queries": expand_queries}
     if json:
-        print_json(_as_dict(scores, curve) | done | {"query": str(query), "gallery": str(gallery)})
+        print_json(_as_dict(scores, curve) | refine.counts() | {"query": str(query), "gallery": str(gallery)})
         return
-    changes = ["re-ranked"] * rerank + [f"{name}: {count}" for name, count in done.items() if count]
-    told = ", ".join([metric, *changes, protocol.name, f"average precision by {ap}"])
+    told = ", ".join([metric, *refine.told(), protocol.name, f"average precision by {ap}"])
     print_scores(scores, f"{query} in {gallery}: {told}")
     if curve:
         shown = [f"Rank-{k}" for k in scores.ranks]
@@ -135,16 +120,6 @@ def _read(query: Path, gallery: Path, cross_camera: bool) -> "tuple[Protocol, Em
         if not all("items" in side for side in arrays):
             say("Note: query and gallery are taken to share no crop (no array 'items' says otherwise).")
     return protocol, embed(arrays[0]), embed(arrays[1])
-
-
-def _reranking(rerank: bool, k1: int | None, k2: int | None, original: float | None) -> "Reranking | None":
-    from resight.evaluation.reranking import Reranking
-
-    given = {"k1": k1, "k2": k2, "original": original}
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if chosen and not rerank:
-        raise UserError("--k1, --k2 and --lambda say how to re-rank: use them with --rerank.")
-    return Reranking(**chosen) if rerank else None
 
 
 def _sizes(distractors: int, step: int) -> list[int]:

@@ -74,6 +74,23 @@ def augment_gallery(
     return replace(gallery, features=features)
 
 
+def average_sides(
+    query: Embedded,
+    gallery: Embedded,
+    *,
+    augment: int = 0,
+    expand: int = 0,
+    metric: Metric = "cosine",
+    device: torch.device | str | None = None,
+) -> tuple[Embedded, Embedded]:
+    """Return query and gallery, first ``augment_gallery``, then ``expand_queries``; 0 leaves a side alone."""
+    if augment:
+        gallery = augment_gallery(gallery, augment, metric=metric, device=device)
+    if expand:
+        query = expand_queries(query, gallery, expand, metric=metric, device=device)
+    return query, gallery
+
+
 def _means(sides: Sides, neighbours: int) -> Tensor:
     """Return the mean of each query's feature and its nearest gallery crops' [Q, D]."""
     shared = sides.query.embedded.items is not None and sides.gallery.embedded.items is not None

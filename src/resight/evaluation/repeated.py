@@ -10,6 +10,7 @@ from torch import Tensor
 from resight.data.benchmark import Protocol
 from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
+from resight.evaluation.expansion import average_sides
 from resight.evaluation.features import Metric
 from resight.evaluation.reranking import Reranking
 from resight.evaluation.scores import RANKS, AveragePrecision, Scores, evaluate
@@ -55,6 +56,8 @@ def evaluate_draws(
     *,
     metric: Metric = "cosine",
     reranking: Reranking | None = None,
+    augment_gallery: int = 0,
+    expand_queries: int = 0,
     ap: AveragePrecision = "mean",
     ranks: Sequence[int] = RANKS,
     device: torch.device | str | None = None,
@@ -64,18 +67,29 @@ def evaluate_draws(
     Args:
         query, gallery: all crops that are drawn somewhere.
         draws: int64 rows of the queries [q] and of the gallery [g], each.
+        augment_gallery, expand_queries: neighbours to average each draw's features with (``expansion``).
         protocol, metric, reranking, ap, ranks, device: as in ``scores.evaluate``.
 
     Raises:
-        UserError: there is no draw, or what ``scores.evaluate`` refuses.
+        UserError: there is no draw, or what ``expansion`` or ``scores.evaluate`` refuses.
     """
     if not draws:
         raise UserError("There is no draw to score: at least one is needed.")
+    sides = (
+        average_sides(
+            query.take(queries),
+            gallery.take(found),
+            augment=augment_gallery,
+            expand=expand_queries,
+            metric=metric,
+            device=device,
+        )
+        for queries, found in draws
+    )
     return RepeatedScores(
         tuple(
             evaluate(
-                query.take(queries),
-                gallery.take(found),
+                *drawn,
                 protocol,
                 metric=metric,
                 reranking=reranking,
@@ -83,7 +97,7 @@ def evaluate_draws(
                 ranks=ranks,
                 device=device,
             )
-            for queries, found in draws
+            for drawn in sides
         )
     )
 

@@ -50,6 +50,15 @@ class Reranking:
         """Return the numbers by the paper's names."""
         return {"k1": self.k1, "k2": self.k2, "lambda": self.original}
 
+    def check(self, queries: int, gallery: int) -> None:
+        """Refuse sides that are too small: fewer than k1 crops in the gallery, or than k2 items in all."""
+        if gallery < self.k1 or queries + gallery < self.k2:
+            raise UserError(
+                f"Re-ranking looks at k1 = {self.k1} neighbours in the gallery and averages k2 = {self.k2}, "
+                f"but the gallery has {gallery:,} crops that are not junk. "
+                "Choose a smaller k1 or k2, or do not re-rank."
+            )
+
     def __post_init__(self) -> None:
         if self.k1 < 1 or self.k2 < 1 or not 0 <= self.original <= 1:
             raise UserError(
@@ -91,13 +100,7 @@ class Reranked:
     """
 
     def __init__(self, distances: Distances, settings: Reranking) -> None:
-        gallery = distances.items - distances.queries
-        if gallery < settings.k1 or distances.items < settings.k2:
-            raise UserError(
-                f"Re-ranking looks at k1 = {settings.k1} neighbours in the gallery and averages k2 = "
-                f"{settings.k2}, but the gallery has {gallery:,} crops that are not junk. "
-                "Choose a smaller k1 or k2, or do not re-rank."
-            )
+        settings.check(distances.queries, distances.items - distances.queries)
         self._distances, self._settings = distances, settings
         neighbours, self._farthest = _neighbours(distances, max(settings.k1 + 1, settings.k2))
         encodings = _encode(distances, neighbours[:, : settings.k1 + 1], self._farthest, settings.k1)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,9 +15,11 @@ from resight.device import Precision, resolve_device
 from resight.errors import UserError
 from resight.evaluation.classification import ClassificationScores
 from resight.evaluation.embedded import Embedded
+from resight.evaluation.expansion import average_sides
 from resight.evaluation.features import Metric
 from resight.evaluation.pooling import pool_queries
 from resight.evaluation.repeated import RepeatedScores, evaluate_draws
+from resight.evaluation.reranking import Reranking
 from resight.evaluation.scores import AveragePrecision, Scores, evaluate
 from resight.files import whole_file
 from resight.models.embedding import embed_pixels
@@ -102,6 +105,9 @@ def score_benchmark(
     benchmark: Benchmark,
     *,
     metric: Metric = "cosine",
+    reranking: Reranking | None = None,
+    augment_gallery: int = 0,
+    expand_queries: int = 0,
     ap: AveragePrecision = "mean",
     device: torch.device | str | None = None,
 ) -> Scores | RepeatedScores:
@@ -110,17 +116,26 @@ def score_benchmark(
     Args:
         embedded: what ``embed_benchmark`` returned for it; crops that could not be read are not drawn.
         benchmark: with a test part.
-        metric, ap, device: as in ``evaluation.scores.evaluate``.
+        metric, reranking, ap, device: as in ``evaluation.scores.evaluate``.
+        augment_gallery, expand_queries: as in ``evaluation.repeated.evaluate_draws``.
     """
+    how: dict[str, Any] = {"metric": metric, "reranking": reranking, "ap": ap, "device": device}
     protocol = benchmark.protocol
     if not benchmark.draws:
-        return evaluate(embedded.query, embedded.gallery, protocol, metric=metric, ap=ap, device=device)
+        query, gallery = average_sides(
+            embedded.query,
+            embedded.gallery,
+            augment=augment_gallery,
+            expand=expand_queries,
+            metric=metric,
+            device=device,
+        )
+        return evaluate(query, gallery, protocol, **how)
     query_row = {crop: index for index, crop in enumerate(embedded.query_crops)}
     gallery_row = {crop: index for index, crop in enumerate(embedded.gallery_crops)}
     draws = [(_rows(draw.query, query_row), _rows(draw.gallery, gallery_row)) for draw in benchmark.draws]
-    return evaluate_draws(
-        embedded.query, embedded.gallery, draws, protocol, metric=metric, ap=ap, device=device
-    )
+    how |= {"augment_gallery": augment_gallery, "expand_queries": expand_queries}
+    return evaluate_draws(embedded.query, embedded.gallery, draws, protocol, **how)
 
 
 def first_draw(embedded: EmbeddedBenchmark, benchmark: Benchmark) -> EmbeddedBenchmark:

@@ -1,0 +1,74 @@
+"""Options that ``resight score`` and ``resight evaluate`` share: re-ranking, averaging with neighbours."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from resight.errors import UserError
+
+if TYPE_CHECKING:
+    from resight.evaluation.reranking import Reranking
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refining:
+    """What is done to features and ranking before they are scored.
+
+    Args:
+        rerank: re-rank by k-reciprocal neighbours (Zhong et al. 2017).
+        k1: with --rerank, neighbours to look at (20).
+        k2: with --rerank, neighbours to average over (6).
+        original: with --rerank, the share of the original distance (0.3).
+        augment_gallery: first average each gallery crop with that many nearest ones.
+        expand_queries: average each query with that many nearest gallery crops, before ranking.
+    """
+
+    rerank: Annotated[bool, Parameter(negative="")] = False
+    k1: int | None = None
+    k2: int | None = None
+    original: Annotated[float | None, Parameter(name="--lambda")] = None
+    augment_gallery: int = 0
+    expand_queries: int = 0
+
+    def options(self) -> dict[str, Any]:
+        """Return it as ``evaluation`` takes it: reranking, augment_gallery, expand_queries.
+
+        Raises:
+            UserError: a number is out of its range, or says how to re-rank where nothing is re-ranked.
+        """
+        for name, count in self.counts().items():
+            if count < 0:
+                raise UserError(f"{_option(name)} is a number of neighbours, 0 or more; got {count}.")
+        return {"reranking": self._reranking()} | self.counts()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many neighbours are averaged, as results tell it."""
+        return {"augment_gallery": self.augment_gallery, "expand_queries": self.expand_queries}
+
+    def told(self) -> list[str]:
+        """Return what is done, in words for a title."""
+        averaged = [f"{name}: {count}" for name, count in self.counts().items() if count]
+        return ["re-ranked"] * self.rerank + averaged
+
+    def given(self) -> list[str]:
+        """Return the options that change something."""
+        switched = {"rerank": self.rerank} | self.counts()
+        return [_option(name) for name, value in switched.items() if value]
+
+    def _reranking(self) -> "Reranking | None":
+        from resight.evaluation.reranking import Reranking
+
+        given = {"k1": self.k1, "k2": self.k2, "original": self.original}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if chosen and not self.rerank:
+            raise UserError("--k1, --k2 and --lambda say how to re-rank: use them with --rerank.")
+        return Reranking(**chosen) if self.rerank else None
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+Refine = Annotated[Refining, Parameter(name="*")]
+UNREFINED = Refining()
