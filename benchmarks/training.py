@@ -30,7 +30,8 @@ from resight.models.complexity import example
 from resight.models.network import build_model
 from resight.training.loop import Loop
 from resight.training.optimizers import OPTIMIZERS
-from resight.training.recipe import Recipe, load_recipe
+from resight.training.reading import load_recipe
+from resight.training.recipe import Recipe
 from resight.training.trainer import train
 
 PERSONS = 128

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resight.commands.main import app
-from resight.training.recipe import load_recipe
+from resight.training.reading import load_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from resight.evaluation.scores import evaluate
     from resight.models.network import build_model
     from resight.models.weights import load_weights, save_weights
-    from resight.training.recipe import load_recipe
+    from resight.training.reading import load_recipe
     from resight.training.run import Run
     from resight.training.testing import embed_benchmark
     from resight.training.trainer import train
@@ -30,7 +30,7 @@ _HOMES = {
     "build_model": "resight.models.network",
     "load_weights": "resight.models.weights",
     "save_weights": "resight.models.weights",
-    "load_recipe": "resight.training.recipe",
+    "load_recipe": "resight.training.reading",
     "Run": "resight.training.run",
     "embed_benchmark": "resight.training.testing",
     "train": "resight.training.trainer",

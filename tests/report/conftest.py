@@ -8,7 +8,7 @@ from PIL import Image
 
 from resight.data.benchmark import Benchmark
 from resight.data.opening import open_benchmark
-from resight.training.recipe import load_recipe
+from resight.training.reading import load_recipe
 from resight.training.run import Run
 from resight.training.trainer import train
 

@@ -13,7 +13,7 @@ from resight.errors import UserError
 from resight.losses.term import TERMS
 from resight.models.network import MODELS
 from resight.models.representation import Branch, Representation
-from resight.training.recipe import parse_recipe
+from resight.training.reading import parse_recipe
 
 OURS = [name for name in MODELS.names() if MODELS.get(name).__module__.startswith("resight.")]
 

@@ -7,7 +7,8 @@ import yaml
 
 from resight.models.network import Network
 from resight.training.fitting import bare_model
-from resight.training.recipe import Recipe, load_recipe, recipe_files
+from resight.training.reading import load_recipe, recipe_files
+from resight.training.recipe import Recipe
 
 PUBLISHED = [
     *("sal", "sal-cifar", "sona-plain", "sona-2", "sona-3", "sona-23", "sharp", "sn"),

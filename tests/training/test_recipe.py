@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from resight.errors import UserError
-from resight.training.recipe import load_recipe, parse_recipe, recipe_files
+from resight.training.reading import load_recipe, parse_recipe, recipe_files
 
 SMALL = """
 model: {name: han, size: small}

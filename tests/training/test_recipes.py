@@ -14,7 +14,8 @@ from tiny import make_crops
 from resight.data.opening import open_benchmark
 from resight.training.components import Component
 from resight.training.metrics import read_metrics
-from resight.training.recipe import Recipe, Stage, load_recipe, recipe_files
+from resight.training.reading import load_recipe, recipe_files
+from resight.training.recipe import Recipe, Stage
 from resight.training.schedules import SCHEDULES, Point, factor_at
 from resight.training.trainer import train
 

@@ -25,7 +25,8 @@ from resight.models.network import build_model
 from resight.models.representation import Representation
 from resight.seeds import derive_seed
 from resight.training.averaging import Average
-from resight.training.recipe import Recipe, parse_recipe
+from resight.training.reading import parse_recipe
+from resight.training.recipe import Recipe
 from resight.training.run import Run
 from resight.training.trainer import train
 

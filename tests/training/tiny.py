@@ -22,7 +22,8 @@ from resight.data.opening import open_benchmark
 from resight.errors import UserError
 from resight.models.network import MODELS, Network
 from resight.models.representation import Branch, Representation
-from resight.training.recipe import Recipe, parse_recipe
+from resight.training.reading import parse_recipe
+from resight.training.recipe import Recipe
 from resight.training.trainer import train
 
 KILL_AT = 0

@@ -141,7 +141,7 @@ def _run(out: Path, persons: int, seed: int, device: str) -> dict[str, Any]:
 
     from resight.data.opening import open_benchmark
     from resight.report.page import write_report
-    from resight.training.recipe import load_recipe
+    from resight.training.reading import load_recipe
     from resight.training.run import INFO
     from resight.training.testing import save_scores
     from resight.training.trainer import train

@@ -22,7 +22,7 @@ def show(
         overrides: key.path=value, such as stages.0.epochs=20; may be given several times.
         json: print it as JSON.
     """
-    from resight.training.recipe import load_recipe
+    from resight.training.reading import load_recipe
 
     recipe = load_recipe(name, overrides)
     if json:
@@ -37,7 +37,7 @@ def list_recipes(*, json: Annotated[bool, Parameter(negative="")] = False) -> No
     Args:
         json: print a list of objects.
     """
-    from resight.training.recipe import load_recipe, recipe_files
+    from resight.training.reading import load_recipe, recipe_files
 
     recipes = [load_recipe(name) for name in recipe_files()]
     if json:

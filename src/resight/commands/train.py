@@ -158,7 +158,7 @@ def _result(run: "Run", report: Path | None, scores: dict[str, Any] | None) -> d
 
 
 def _load(source: "str | Path", overrides: Sequence[str], epochs: int | None) -> "Recipe":
-    from resight.training.recipe import load_recipe
+    from resight.training.reading import load_recipe
 
     loaded = load_recipe(source, overrides)
     if epochs is None:

@@ -1,7 +1,6 @@
 """Whether the parts of a recipe fit each other: found when it is read, before any data are."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,9 +12,7 @@ from resight.models.complexity import example
 from resight.models.network import Network, build_model
 from resight.models.representation import Representation
 from resight.training.components import Component
-
-if TYPE_CHECKING:
-    from resight.training.recipe import Recipe, Stage
+from resight.training.recipe import Recipe, Stage
 
 PERSONS = 2
 
@@ -30,7 +27,7 @@ def bare_model(model: Component) -> Network:
         return build_model(model.name, PERSONS, **model.settings)
 
 
-def misfits(recipe: "Recipe") -> list[tuple[str, str]]:
+def misfits(recipe: Recipe) -> list[tuple[str, str]]:
     """Return (place in the recipe, sentence) for each part that does not fit the others."""
     try:
         model = bare_model(recipe.model)
@@ -44,7 +41,7 @@ def misfits(recipe: "Recipe") -> list[tuple[str, str]]:
     ]
 
 
-def _misfits_of(stage: "Stage", model: Network, shapes: Representation) -> Iterator[tuple[str, str]]:
+def _misfits_of(stage: Stage, model: Network, shapes: Representation) -> Iterator[tuple[str, str]]:
     """Yield (place in the stage, sentence)."""
     terms = [(item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in stage.objective]
     try:
@@ -68,7 +65,7 @@ def _misfits_of(stage: "Stage", model: Network, shapes: Representation) -> Itera
         )
 
 
-def _augmented_size(stage: "Stage", size: tuple[int, int]) -> tuple[int, int]:
+def _augmented_size(stage: Stage, size: tuple[int, int]) -> tuple[int, int]:
     images = torch.zeros(2, 3, *size, dtype=torch.uint8)
     generator = torch.Generator()
     for item in stage.augment:

@@ -1,29 +1,21 @@
-"""What defines a run: typed data, checked before anything runs, with every mistake named by its path."""
+"""What defines a run, as typed data; ``training.reading`` makes it of YAML and checks it."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from resight.device import Precision
-from resight.errors import UserError, did_you_mean
 from resight.registry import Settings
 from resight.training.components import (
-    REGISTRIES,
     Augmentation,
     Model,
     ObjectiveTerm,
     Optimizer,
     Sampler,
     Schedules,
-    TermFrame,
 )
-from resight.training.fitting import misfits
-
-FOLDER = Path(__file__).parents[1] / "recipes"
-"""The recipes that come with Resight: one folder a paper."""
 
 
 class Stage(Settings):
@@ -103,174 +95,12 @@ class Recipe(Settings):
         return yaml.dump(self.as_dict(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
-def recipe_files() -> dict[str, Path]:
-    """Return the recipes that come with Resight: name -> file."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*/*.yaml"))}
-
-
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, apply overrides such as ``stages.0.epochs=2``, and check the whole.
-
-    Args:
-        name_or_path: the name of a recipe that comes with Resight, or a YAML file.
-        overrides: ``key.path=value`` each, the value in YAML.
-
-    Raises:
-        UserError: no such recipe, or mistakes in it: all of them, each with its path.
-    """
-    path = _find(name_or_path)
-    content = _read(path)
-    for override in overrides:
-        _override(content, override)
-    return parse_recipe(content, f"recipe {name_or_path}")
-
-
-def parse_recipe(content: Mapping[str, Any], title: str) -> Recipe:
-    """Check plain data and return the recipe; ``title`` names it in errors.
-
-    Raises:
-        UserError: all mistakes, each with its path.
-    """
-    try:
-        recipe = Recipe.model_validate(content)
-        mistakes = misfits(recipe)
-    except ValidationError as error:
-        mistakes = [(_path(item["loc"]), _explain(item, content)) for item in error.errors()]
-    if mistakes:
-        count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        lines = [f"  {place}: {sentence}" for place, sentence in mistakes]
-        raise UserError("\n".join([f"The {title} has {count}:", *lines]))
-    return recipe
-
-
 def _check_names(names: Sequence[str], word: str) -> None:
     if not names:
         raise ValueError(f"at least one {word} is needed.")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"two {word}s are named '{twice}'; give each its own 'name'.")
-
-
-def _find(name_or_path: str | Path) -> Path:
-    path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise UserError(f"There is no recipe file {path}.")
-        return path
-    known = recipe_files()
-    if str(name_or_path) not in known:
-        raise UserError(f"Unknown recipe '{name_or_path}'.{did_you_mean(str(name_or_path), known)}")
-    return known[str(name_or_path)]
-
-
-def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a YAML file; where it has a ``base``, its keys are laid over that recipe's.
-
-    ``above`` are the files that build on this one.
-    """
-    if path in above:
-        raise UserError(f"The recipe {path} builds on itself: {' -> '.join(map(str, (*above, path)))}.")
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"The recipe {path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(
-            f"The recipe {path} should be a mapping with the keys {', '.join(Recipe.model_fields)}."
-        )
-    content.setdefault("name", path.stem)
-    base = content.pop("base", None)
-    if base is None:
-        return content
-    beside = path.parent / str(base)
-    under = _read(beside if beside.is_file() else _find(str(base)), (*above, path))
-    return _laid_over(under, content)
-
-
-def _laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge mappings key by key; a list, or a component of another name, replaces what was there."""
-    merged = dict(under)
-    for key, value in over.items():
-        old = merged.get(key)
-        same = (
-            isinstance(old, dict)
-            and isinstance(value, dict)
-            and value.get("name", old.get("name")) == old.get("name")
-        )
-        merged[key] = _laid_over(old, value) if same else value  # type: ignore[arg-type]
-    return merged
-
-
-def _override(content: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
-        raise UserError(f"'{override}' is no override. Write key.path=value, such as stages.0.epochs=20.")
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"The value of '{override}' is no YAML: {error}") from None
-    place: Any = content
-    for depth, key in enumerate(keys):
-        here = ".".join(keys[:depth]) or "the recipe"
-        index: Any = key
-        if isinstance(place, list):
-            if not key.isdecimal() or int(key) >= len(place):
-                raise UserError(
-                    f"Cannot set {path}: {here} is a list of {len(place)}, so a number from 0 must follow."
-                )
-            index = int(key)
-        elif not isinstance(place, dict):
-            raise UserError(f"Cannot set {path}: {here} is the value {place!r}, which has no keys.")
-        if depth == len(keys) - 1:
-            place[index] = value
-        else:
-            place = place[index] if isinstance(place, list) else place.setdefault(index, {})
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location))
-
-
-def _explain(error: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    """Say what is wrong at a place, what was got, and, for an unknown key, what was probably meant."""
-    location = error["loc"]
-    if error["type"] == "extra_forbidden":
-        return f"unknown key.{did_you_mean(str(location[-1]), _known_keys(location[:-1], content))}"
-    if error["type"] == "missing":
-        return "is missing."
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] in ("component", "value_error"):
-        return str(message)
-    return f"{message}; got {error['input']!r}."
-
-
-def _known_keys(location: tuple[int | str, ...], content: Any) -> set[str]:
-    """Return the keys that may stand at a place of the recipe."""
-    if not location:
-        return {*Recipe.model_fields, "base"}
-    if location[0] == "stages" and len(location) == 2:
-        return set(Stage.model_fields)
-    for key in location:
-        alone = key == 0 and isinstance(content, Mapping)  # one component where a list may stand
-        content = content if alone else content[key]
-    kind = next(key for key in reversed(location) if key in REGISTRIES)
-    registry = REGISTRIES[str(kind)]
-    if kind == "objective":
-        return {"term", *TermFrame.model_fields, *registry.settings(content["term"]).model_fields}
-    return {"name", *registry.settings(content["name"]).model_fields}
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a key that stands twice is an error instead of the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            raise yaml.constructor.ConstructorError(
-                None, None, "a key stands twice in this mapping", node.start_mark
-            )
-        return mapping
 
 
 class _Dumper(yaml.SafeDumper):

@@ -22,7 +22,8 @@ from resight.files import whole_file
 from resight.models.network import Network
 from resight.models.weights import load_weights
 from resight.training.metrics import read_metrics
-from resight.training.recipe import Recipe, load_recipe
+from resight.training.reading import load_recipe
+from resight.training.recipe import Recipe
 
 RECIPE = "recipe.yaml"
 INFO = "run.json"

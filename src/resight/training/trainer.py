@@ -16,14 +16,15 @@ from resight.files import whole_file
 from resight.memory import keep_freed_memory
 from resight.models.complexity import measure
 from resight.models.network import Network, build_model
-from resight.models.pretrained import load_pretrained
+from resight.models.pretrained import read_pretrained
 from resight.models.weights import save_weights
 from resight.progress import clock, say
 from resight.seeds import derive_seed
 from resight.training.classifying import classify
 from resight.training.fitting import bare_model
 from resight.training.loop import Loop
-from resight.training.recipe import Recipe, parse_recipe
+from resight.training.reading import parse_recipe
+from resight.training.recipe import Recipe
 from resight.training.run import (
     INFO,
     RECIPE,
@@ -78,13 +79,16 @@ def train(
     if seed is not None:
         recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}")
     _check_folder(folder, resume)
-    size = bare_model(recipe.model).picture_size
-    examples = examples_of(benchmark, size, skip_unreadable=skip_unreadable)
+    bare = bare_model(recipe.model)
+    pretrained = None  # read, and refused, before minutes go into decoding pictures
+    if recipe.pretrained is not None and not resume:
+        pretrained = read_pretrained(bare, recipe.pretrained)
+    examples = examples_of(benchmark, bare.picture_size, skip_unreadable=skip_unreadable)
     torch.manual_seed(derive_seed(recipe.seed, "model"))
     model = build_model(recipe.model.name, examples.number, **recipe.model.settings)
     model = model.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if recipe.pretrained is not None and not resume:
-        load_pretrained(model, recipe.pretrained)
+    if pretrained is not None:
+        pretrained.load(model)
     phases = make_phases(recipe, model, examples.pixels, examples.classes, target)
     loop = Loop(recipe, phases, model, examples, folder, target, log_steps, checkpoint_seconds)
 
