@@ -13,7 +13,10 @@ import yaml
 from calling import call, call_json
 from PIL import Image
 
+from resight.data.cache import PixelCache
 from resight.errors import UserError
+from resight.models.network import build_model
+from resight.models.weights import save_weights
 from resight.report.page import METRIC_NOTES
 
 SETTINGS = (
@@ -157,6 +160,27 @@ def test_evaluating_on_crops_that_were_trained_on_warns(
 ) -> None:
     call("evaluate", trained.folder, "--data", data, "--holdout", 2, "--device", "cpu")
     assert "Warning: the run was trained on 8 of these 8 test crops" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("imagenet", "Download them with: resight download resnet18"),
+        ("nowhere.pth", "There is no file nowhere.pth to load weights from"),
+        ("other.safetensors", "other.safetensors does not hold the weights of this trunk"),
+    ],
+)
+def test_missing_or_other_weights_are_told_before_any_picture_is_decoded(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(PixelCache, "open", lambda *_, **__: pytest.fail("pictures are decoded"))
+    save_weights(build_model("pooled", 3, trunk={"name": "resnet", "depth": 50}), Path("other.safetensors"))
+    sets = ("--set", f"pretrained={source}", "--out", tmp_path / "run", "--device", "cpu")
+    with pytest.raises(UserError, match=message):
+        call("train", "softmax-fast", "--data", data, *sets)
+    assert not (tmp_path / "run").exists()
 
 
 def test_resuming_by_the_folder_needs_neither_recipe_nor_data(

@@ -56,23 +56,46 @@ class Download:
     fetched: bool
 
 
-def load_pretrained(model: Network, source: str) -> None:
-    """Load weights into the trunk of a model, and say which of the file's tensors were not used.
+@dataclass(frozen=True, slots=True)
+class TrunkWeights:
+    """Tensors of a file that fit a trunk.
+
+    Attributes:
+        path: of the file.
+        tensors: by their names in the trunk.
+        unused: names of the file's tensors that the trunk has no place for.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    unused: list[str]
+
+    def load(self, model: Network) -> None:
+        """Load them into the trunk of a model, and say which of the file's tensors were not used."""
+        _load(self, _trunk_of(model, str(self.path)))
+
+
+def read_pretrained(model: Network, source: str) -> TrunkWeights:
+    """Read weights for the trunk of a model.
 
     Args:
-        model: a network with a trunk.
+        model: a network with a trunk, on any device, ``meta`` too: only shapes are looked at.
         source: see ``load_trunk``.
 
     Raises:
         UserError: the model has no trunk; or as ``load_trunk``.
     """
+    return _read_for(_trunk_of(model, source), source)
+
+
+def _trunk_of(model: Network, source: str) -> Trunk:
     trunk = getattr(model, "trunk", None)
     if not isinstance(trunk, Trunk):
         raise UserError(
             f"pretrained: {source} cannot be loaded, because the model '{model.name}' has no trunk. "
             "Leave pretrained out, or take a model with a trunk."
         )
-    load_trunk(trunk, source)
+    return trunk
 
 
 def load_trunk(trunk: Trunk, source: str | Path) -> list[str]:
@@ -90,6 +113,12 @@ def load_trunk(trunk: Trunk, source: str | Path) -> list[str]:
             missing, damaged, or no file of tensors; tensors of the trunk are missing in it or have another
             shape.
     """
+    found = _read_for(trunk, source)
+    _load(found, trunk)
+    return found.unused
+
+
+def _read_for(trunk: Trunk, source: str | Path) -> TrunkWeights:
     path = _published(trunk) if source == "imagenet" else Path(source).expanduser()
     layers = dict(trunk.named_children())
     chosen, unused = {}, []
@@ -108,10 +137,15 @@ def load_trunk(trunk: Trunk, source: str | Path) -> list[str]:
             f"{path} does not hold the weights of this trunk. Of {len(expected)} tensors:{wrong}\n"
             "Take weights of the same architecture, depth, stem and width."
         )
-    trunk.load_state_dict(chosen, strict=False)
-    rest = f"{len(unused)} were not used: {', '.join(unused)}." if unused else "all were used."
-    say(f"Loaded {len(chosen)} tensors of {path}; {rest}")
-    return unused
+    return TrunkWeights(path, chosen, unused)
+
+
+def _load(found: TrunkWeights, trunk: Trunk) -> None:
+    trunk.load_state_dict(found.tensors, strict=False)
+    rest = (
+        f"{len(found.unused)} were not used: {', '.join(found.unused)}." if found.unused else "all were used."
+    )
+    say(f"Loaded {len(found.tensors)} tensors of {found.path}; {rest}")
 
 
 def download(name: str, *, host: str = HOST, folder: Path | None = None) -> Download:
