@@ -65,7 +65,7 @@ def ingest(
         crops_per_track: crops kept of each passage of a person, at most.
         tag: word to give to all crops; may be repeated.
         duration: seconds after which to stop reading a camera; by default at Ctrl-C.
-        timeout: seconds to wait for a server's answer.
+        timeout: seconds to wait for a server's answer, and for each piece of what it sends.
         patience: seconds without a frame after which a camera is given up.
         device: auto, cpu or cuda, for the model.
         again: forget what was ingested of this source and camera, and begin anew.
@@ -235,4 +235,5 @@ def _print(source: "Source", camera: str, gallery: str, outcome: "Outcome", json
             ]
         ],
     )
-    print(f"From {first} to {last}.")
+    if first is not None:
+        print(f"From {first} to {last}.")

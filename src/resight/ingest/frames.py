@@ -41,6 +41,10 @@ class Frame:
         return {"index": self.index, "stamp": self.stamp, "sum": zlib.adler32(self.pixels.tobytes())}
 
 
+class BrokeOff(UserError):
+    """A source that cannot be read any further for now; the frames before were whole."""
+
+
 class Source(Protocol):
     """Something that gives frames.
 
@@ -64,7 +68,8 @@ class Source(Protocol):
         """Yield each ``every``-th frame, those behind a position if one is given; None while none comes.
 
         Raises:
-            UserError: there is no frame, or the source cannot be read any further.
+            UserError: there is no frame.
+            BrokeOff: it cannot be read any further for now.
         """
 
 

@@ -10,7 +10,7 @@ from resight.errors import UserError
 from resight.gallery.crops import NewCrop
 from resight.ingest.boxes import Boxes
 from resight.ingest.colours import colours
-from resight.ingest.frames import Frame, Position, Source
+from resight.ingest.frames import BrokeOff, Frame, Position, Source
 from resight.ingest.journal import Counts, Entry, Journal
 from resight.ingest.selection import Candidate, Selection
 from resight.ingest.tracking import Tracker
@@ -99,6 +99,7 @@ class Ingestion:
 
         Raises:
             UserError: it was begun with other choices, or source, journal or gallery fail.
+            BrokeOff: the source was lost on the way; what was found until there is in the gallery.
             KeyboardInterrupt: it was stopped before its end.
         """
         entry = self._journal.read()
@@ -108,7 +109,11 @@ class Ingestion:
                 return Outcome(self._counts, True, 0.0)
         self._began_at, self._begin = self._counts.frames, time.monotonic()
         self._spent = self._counts.seconds
-        self._read_on()
+        try:
+            self._read_on()
+        except BrokeOff:
+            self._commit()
+            raise
         if self._stopped and not self.source.live:  # a camera is read until somebody stops it
             self._commit()
             raise KeyboardInterrupt

@@ -20,6 +20,9 @@ PATIENCE = 300.0
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts to connect, at most; the first pause is one second, each next one doubles."""
 
+JOIN = 1.0
+"""Seconds to wait for the thread's end. One that waits for a silent camera is left to itself."""
+
 
 class Stream:
     """A camera's stream. A thread keeps its newest frame only: what nobody fetches in time is dropped.
@@ -63,7 +66,7 @@ class Stream:
         """See ``Source``. Numbers go on behind ``after``; dropped frames are counted, so they leave gaps.
 
         Raises:
-            UserError: the first connection fails.
+            UserError: the first connection fails, or gives no frame.
         """
         self._received = 0 if after is None else after["index"] + 1
         reader = threading.Thread(target=self._read, args=(every,), name="stream", daemon=True)
@@ -82,15 +85,16 @@ class Stream:
                 elif failure is not None and not self._connected:
                     raise UserError(unreachable(self.name, failure)) from failure
                 elif time.monotonic() - last > self._patience:
-                    self.notes.append(
-                        f"{self.name} gave no frame for {self._patience:.0f} s and was given up."
-                    )
+                    gone = f"{self.name} gave no frame for {self._patience:.0f} s and was given up."
+                    if not self._connected:
+                        raise UserError(f"{gone} Check that the camera sends a picture.")
+                    self.notes.append(f"{gone} What was found until then is in the gallery.")
                     return
                 else:
                     yield None
         finally:
             self._stop.set()
-            reader.join(self._timeout + 1)
+            reader.join(JOIN)
 
     def _read(self, every: int) -> None:
         pause = 1.0

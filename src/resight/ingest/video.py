@@ -1,7 +1,9 @@
 """Recorded videos, decoded by PyAV: files, and files behind a web address."""
 
+import errno
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.errors import UserError
-from resight.ingest.frames import USUAL_RATE, Frame, Position
+from resight.ingest.background import read_ahead, wait_for
+from resight.ingest.frames import USUAL_RATE, BrokeOff, Frame, Position
 from resight.ingest.times import start_of
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'resight[video]'"
 TIMEOUT = 10.0
-"""Seconds until a server that does not answer counts as lost."""
+"""Seconds until a server that does not answer counts as lost: when it connects, describes, sends a piece."""
 
 _OVER_TCP = {"rtsp_transport": "tcp"}  # over UDP, lost packets smear the picture
 _RESUMED = {"reconnect": "1", "reconnect_streamed": "1", "reconnect_delay_max": "30"}
@@ -51,8 +54,17 @@ def look_at(place: str, name: str, timeout: float) -> Facts:
     """Open a video, or an address, to see what it is.
 
     Raises:
-        UserError: PyAV is not installed, or there is no video that can be read.
+        UserError: PyAV is not installed, there is no video that can be read, or a server does not answer.
     """
+    if not is_address(place):
+        return _facts(place, name, timeout)
+    try:
+        return wait_for(lambda: _facts(place, name, timeout), 2 * timeout + 1)  # connecting, describing
+    except TimeoutError as error:
+        raise UserError(unreachable(name, error)) from error
+
+
+def _facts(place: str, name: str, timeout: float) -> Facts:
     with _opened(place, name, timeout) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate
         return Facts(
@@ -94,15 +106,16 @@ class Video:
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
         """See ``Source``; a video that breaks off ends there, with a note."""
         given = after is not None
-        for frame in self._decoded(every, after):
-            given = True
+        decoded = self._decoded(every, after)
+        for frame in read_ahead(decoded) if self._remote else decoded:
+            given = given or frame is not None
             yield frame
         if not given:
             raise UserError(
                 f"{self.name} has a video stream, but no frame that can be decoded. {' '.join(self.notes)}"
             )
 
-    def _decoded(self, every: int, after: Position | None) -> Iterator[Frame]:
+    def _decoded(self, every: int, after: Position | None) -> Generator[Frame]:
         with _opened(self._place, self.name, self._timeout) as (container, stream):
             index = self._seek(container, stream, after)
             if after is not None and index == 0:
@@ -133,8 +146,9 @@ class Video:
                 return
             except (av.error.FFmpegError, OSError) as error:
                 if self._remote:
-                    raise UserError(
-                        f"{self.name} broke off: {reason(error)}. Run the command again to go on from there."
+                    raise BrokeOff(
+                        f"{self.name} broke off: {reason(error)}. What was found so far is kept: run the "
+                        "command again to go on from there."
                     ) from error
                 self.notes.append(f"It cannot be read any further: {reason(error)}.")
                 return
@@ -195,9 +209,12 @@ def _opened(place: str, name: str, timeout: float) -> Iterator[tuple["InputConta
             "the index of an MP4 file stands at its end."
         ) from error
     with container:
-        if not container.streams.video:
+        video = container.streams.video
+        if remote and time.monotonic() - begin > 0.9 * timeout and not (video and video[0].width):
+            raise UserError(unreachable(name, TimeoutError()))  # announced perhaps, but never sent
+        if not video:
             raise UserError(f"{name} has no video stream, only sound or text.")
-        stream = container.streams.video[0]
+        stream = video[0]
         stream.thread_type = "AUTO"
         yield container, stream
 
@@ -229,7 +246,17 @@ def reason(error: Exception) -> str:
 
 def unreachable(name: str, error: Exception) -> str:
     """Return the sentence about an address that cannot be opened."""
+    why, host = reason(error), urlsplit(name).hostname
+    if getattr(error, "errno", None) == errno.EIO and not _is_known(host):  # FFmpeg says no more of it
+        why = f"this machine finds no address for the name {host}"
     return (
-        f"{name} cannot be opened: {reason(error)}. Check address, port, user and password, and that the "
+        f"{name} cannot be opened: {why}. Check address, port, user and password, and that the "
         "camera or server is on and can be reached from this machine."
     )
+
+
+def _is_known(host: str | None) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except socket.gaierror:
+        return False
