@@ -12,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.files import whole_file
+from resight.gallery.outlines import left_over, make_outlines, open_outlines, outline
 from resight.gallery.store import Vectors
 
 BLOCK = 256
 """Rows that belong to one camera, one after the other."""
 
 ROWS, CHANGED = "rows.npz", "changed"
+
+WORTH, GROWN = 8_000_000, 4
+"""Numbers from which on vectors have outlines, as comparing all takes a millisecond and more; growth after
+which these are made anew, as what came since may lie in other directions."""
 
 Ids = NDArray[np.uint64]
 Found = list[tuple[str, float]]
@@ -32,7 +37,8 @@ class VectorsByCamera:
     - ``vectors-WIDTH.f32``: each vector as it is added, none in place of another; zeros when it is removed;
     - ``changed``: before the first change after ``rows.npz`` was written, and removed when it is again;
     - ``rows.npz``: the id of each row and the camera of each block, by ``save``; removed when a vector is, as
-      the engine could have another one of that id since.
+      the engine could have another one of that id since;
+    - ``outlines-...``: see ``Outlines``; what they rule out needs not be read. Made by ``make_outlines``.
 
     Args:
         folder: of the files; made if it is not there.
@@ -59,6 +65,10 @@ class VectorsByCamera:
             self._ids, self._used, self._blocks, self.behind = self._ids[:0], self._used[:0], [], True
             os.truncate(self._handle, 0)
             (folder / ROWS).unlink()
+            for file in folder.glob("outlines-*"):
+                file.unlink()
+        self._outlines = open_outlines(folder, self.width)
+        self._tried = 0
         self._next = self._free_rows()
         self._order: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
         self._grow(max(1, len(self._blocks)))
@@ -73,6 +83,8 @@ class VectorsByCamera:
             rows = [self._take_row(camera) for camera in cameras]
             for row, vector in zip(rows, vectors, strict=True):
                 os.pwrite(self._handle, vector.astype("<f4").tobytes(), row * self.width * 4)
+            if self._outlines is not None and rows:
+                self._outlines.write(rows, np.stack(vectors))
             self._ids[rows] = _numbers(ids)
             self._used[rows] = True  # from now on they are found
 
@@ -82,9 +94,12 @@ class VectorsByCamera:
             self._mark()
             (self._folder / ROWS).unlink(missing_ok=True)
             rows = self._rows(ids)
+            rows = rows[rows >= 0]
             self._used[rows] = False
             for row in rows:
                 os.pwrite(self._handle, bytes(self.width * 4), int(row) * self.width * 4)
+            if self._outlines is not None:
+                self._outlines.erase(rows)
             self._order = None
 
     def nearest(self, queries: Vectors, wanted: Callable[[str | None], bool], limit: int) -> list[Found]:
@@ -98,29 +113,46 @@ class VectorsByCamera:
         with self._lock:
             runs = list(_runs([wanted(camera) for camera in self._blocks]))
             ids, used, vectors = self._ids, self._used, self._vectors
+            outlines = None if self._outlines is None else self._outlines.seen()
         if not runs:
             return [[] for _ in queries]
         rows = np.concatenate([np.arange(*run) for run in runs])
         there = np.concatenate([used[first:end] for first, end in runs])
+        among = int(there.sum())
         found = []
         for query in queries:
-            scores = np.concatenate([vectors[first:end] @ query for first, end in runs])
-            scores[~there] = -np.inf
-            count = min(limit, int(there.sum()))
+            left = None
+            if outlines is not None:
+                [asked] = outline(query[None], outlines[0])
+                bounds = np.concatenate([outlines[1][first:end] @ asked for first, end in runs])
+                bounds[~there] = -np.inf
+                left = left_over(bounds, among, vectors, rows, query, limit)
+            if left is None:
+                places, scores = rows, np.concatenate([vectors[first:end] @ query for first, end in runs])
+                scores[~there] = -np.inf
+            else:
+                places, scores = left
+            count = min(limit, among)
             best = np.argpartition(scores, len(scores) - count)[len(scores) - count :]
             best = best[np.lexsort((best, -scores[best]))]
             found.append(
-                list(zip(_words(ids[rows[best]]), (float(score) for score in scores[best]), strict=True))
+                list(zip(_words(ids[places[best]]), (float(score) for score in scores[best]), strict=True))
             )
         return found
+
+    def reads(self, count: int) -> int:
+        """Return how many numbers are read to compare so many vectors."""
+        return count * (self.width if self._outlines is None else self._outlines.numbers + 1)
 
     def cameras(self, ids: Sequence[str]) -> dict[str, str | None]:
         """Return the cameras of those ids that are there."""
         with self._lock:
-            rows = self._rows(ids)
-            return dict(
-                zip(_words(self._ids[rows]), (self._blocks[row // BLOCK] for row in rows), strict=True)
-            )
+            rows = self._rows(ids).tolist()
+            return {
+                identity: self._blocks[row // BLOCK]
+                for identity, row in zip(ids, rows, strict=True)
+                if row >= 0
+            }
 
     def catch_up(
         self, there: Iterator[str], fetch: Callable[[list[str]], Mapping[str, tuple[str | None, Vectors]]]
@@ -153,12 +185,38 @@ class VectorsByCamera:
             return
         with self._lock:
             os.fsync(self._handle)
+            if self._outlines is not None:
+                self._outlines.sync()
             with whole_file(self._folder / ROWS) as temporary:
                 rows = BLOCK * len(self._blocks)
                 np.savez(
                     temporary, ids=self._ids[:rows], used=self._used[:rows], blocks=json.dumps(self._blocks)
                 )
             changed.unlink()
+
+    @property
+    def needs_outlines(self) -> bool:
+        """Whether there are enough vectors for outlines, and many more than when these were made."""
+        made = self._tried if self._outlines is None else self._outlines.count
+        return self.large and not self.behind and len(self) >= GROWN * made
+
+    @property
+    def large(self) -> bool:
+        """Whether there are enough vectors for outlines."""
+        return len(self) * self.width >= WORTH
+
+    def make_outlines(self) -> None:
+        """Make the outlines, or make them anew; nothing may be added or removed meanwhile, but searched for.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        made = make_outlines(self._folder, self._vectors, self._used)
+        self._tried = len(self)
+        with self._lock:
+            old, self._outlines = self._outlines, made
+        if old is not None:
+            old.close()
 
     def forsake(self) -> None:
         """Leave it behind until it is next needed, as it could not be written.
@@ -173,12 +231,17 @@ class VectorsByCamera:
             self._handle = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
             self._ids, self._used, self._blocks = self._ids[:0], self._used[:0], []
             self._next, self._order = {}, None
+            if self._outlines is not None:
+                self._outlines.drop()
+                self._outlines = None
             self._grow(1)
 
     def close(self) -> None:
         """Save, and let go of the file."""
         self.save()
         os.close(self._handle)
+        if self._outlines is not None:
+            self._outlines.close()
 
     def _mark(self) -> None:
         changed = self._folder / CHANGED
@@ -203,6 +266,8 @@ class VectorsByCamera:
         os.truncate(self._handle, max(rows * self.width * 4, os.fstat(self._handle).st_size))
         mapped = mmap.mmap(self._handle, rows * self.width * 4, access=mmap.ACCESS_READ)
         self._vectors: Vectors = np.frombuffer(mapped, "<f4").reshape(rows, self.width)
+        if self._outlines is not None:
+            self._outlines.grow(rows)
         more = rows - len(self._ids)
         self._ids = np.concatenate([self._ids, np.zeros((more, 2), np.uint64)])
         self._used = np.concatenate([self._used, np.zeros(more, np.bool_)])
@@ -216,7 +281,7 @@ class VectorsByCamera:
         return {camera: row for camera, row in found.items() if row % BLOCK}
 
     def _rows(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """Return the rows of those ids that are there."""
+        """Return the row of each id; -1 for those that are not there."""
         if self._order is None:
             rows = np.flatnonzero(self._used)
             mixed = self._ids[rows, 0] ^ self._ids[rows, 1]
@@ -226,13 +291,13 @@ class VectorsByCamera:
         wanted = _numbers(ids)
         mixed = wanted[:, 0] ^ wanted[:, 1]
         begins, ends = (np.searchsorted(known, mixed, side) for side in ("left", "right"))
-        found = [
-            places[place]
-            for number, begin, end in zip(wanted, begins, ends, strict=True)
-            for place in range(begin, end)
-            if (self._ids[places[place]] == number).all()
-        ]
-        return np.array(found, np.int64)
+        found = np.full(len(wanted), -1)
+        for step in range(int((ends - begins).max(initial=0))):  # once, but by an unheard-of chance
+            there = np.flatnonzero(begins + step < ends)
+            rows = places[begins[there] + step]
+            same = (self._ids[rows] == wanted[there]).all(axis=1)
+            found[there[same]] = rows[same]
+        return found
 
 
 def _runs(wanted: Sequence[bool]) -> Iterator[tuple[int, int]]:
@@ -247,7 +312,7 @@ def _runs(wanted: Sequence[bool]) -> Iterator[tuple[int, int]]:
 
 
 def _numbers(ids: Sequence[str]) -> Ids:
-    return np.frombuffer(b"".join(uuid.UUID(one).bytes for one in ids), np.uint64).reshape(len(ids), 2)
+    return np.frombuffer(bytes.fromhex("".join(ids).replace("-", "")), np.uint64).reshape(len(ids), 2)
 
 
 def _words(ids: Ids) -> list[str]:

@@ -1,5 +1,6 @@
 """The engine inside this process, and its vectors once more, by camera."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,26 +8,27 @@ from threading import RLock
 
 from resight.gallery.by_camera import Found, VectorsByCamera
 from resight.gallery.crops import Filter
-from resight.gallery.edge import EdgeStore, cameras_only
-from resight.gallery.store import EXACT_NUMBERS, SEARCH_EFFORT, Layout, Part, Record, Vectors
+from resight.gallery.edge import SPARE, EdgeStore, cameras_only
+from resight.gallery.store import SEARCH_EFFORT, Layout, Part, Record, Vectors
 
 OWN = "vectors"
 
-COMPARED = EXACT_NUMBERS // 2
-"""Numbers that are rather compared, in 6 ms, than searched for with a graph behind a filter of cameras."""
+COMPARED = 20_000_000
+"""Numbers that are rather compared, in 2 ms, than searched for with a graph behind a filter of cameras."""
 
-MOST, DEEPER = 4 * SEARCH_EFFORT, 4
-"""Records that a graph is asked for at most; how many times as many as a filter is expected to keep of them:
-it finds the nearest of all more surely than those further off."""
+MOST, DEEPER = 4 * SEARCH_EFFORT, 1.5
+"""Records that a graph is asked for at most behind a filter; how many times as many as are expected to hold
+enough that it keeps, or ``SEARCH_EFFORT``: so many it looks at anyway. If fewer are left, the cameras are
+compared."""
 
 
 class EdgeByCamera(EdgeStore):
     """Records in a folder, vectors in float32; see ``Store``.
 
     Where a filter names cameras alone, or there is none, NumPy compares the vectors of these cameras: in half
-    of the time that the engine takes for all, and in the cameras' share of that. The engine looks three times
-    as long at a crop behind a filter, and its graph loses a tenth of the nearest there. Behind other filters,
-    the engine searches.
+    of the time that the engine takes for all, in a tenth with outlines, and in the cameras' share of that.
+    The engine looks three times as long at a crop behind a filter, and its graph loses a tenth of the nearest
+    there. Behind other filters, the engine searches.
 
     Args:
         folder: of the store.
@@ -85,11 +87,23 @@ class EdgeByCamera(EdgeStore):
 
     def flush(self) -> None:
         """Write everything to the disk."""
-        super().flush()
-        self._own.save()
+        with self._changing:
+            super().flush()
+            self._own.save()
+            if self._own.needs_outlines:
+                self._make_outlines()
+
+    def compact(self) -> None:
+        """Merge segments, build graphs, give room back; make the outlines anew."""
+        super().compact()
+        with self._changing:
+            if self._caught_up().large:
+                self._make_outlines()
 
     def close(self) -> None:
         """Write what is left and let go of the files."""
+        if self._changes:
+            self.flush()
         super().close()
         self._own.close()
 
@@ -106,8 +120,10 @@ class EdgeByCamera(EdgeStore):
     def _nearest_by_graph(self, vectors: Vectors, where: Filter, limit: int) -> list[Found]:
         """Return what fits such a filter of all that the graph leads to: too few, where it keeps little."""
         total, kept = self._counted()[0], self._kept(where) or 0
-        first = len(where.not_ids) + round((1 if kept == total else DEEPER) * limit * total / max(1, kept))
-        if kept < total and (first > MOST or kept * self._own.width <= COMPARED):
+        first = len(where.not_ids) + limit
+        if kept < total:
+            first = max(SEARCH_EFFORT, len(where.not_ids) + round(DEEPER * limit * total / max(1, kept)))
+        if kept < total and (first > MOST or self._own.reads(kept) <= COMPARED):
             return [[] for _ in vectors]
         found = [
             [(str(point.id), point.score) for point in points]
@@ -124,6 +140,11 @@ class EdgeByCamera(EdgeStore):
                     if (where.cameras and camera not in where.cameras) or camera in where.not_cameras
                 }
         return [[one for one in some if one[0] not in left_out][:limit] for some in found]
+
+    def _make_outlines(self) -> None:
+        """Make the outlines, unless the disk is nearly full: searches work without."""
+        if shutil.disk_usage(self.folder).free > self.count(Filter()) * self._own.width * 2 + SPARE:
+            self._own.make_outlines()
 
     def _caught_up(self) -> VectorsByCamera:
         """Return the vectors by camera, after what they missed when a process died."""
