@@ -109,6 +109,7 @@ def serve(
     from resight.service.audit import Audit
     from resight.service.batching import Batcher
     from resight.service.core import Service
+    from resight.service.framing import Connection
     from resight.service.limits import Limits
     from resight.service.metrics import Metrics
     from resight.service.uploads import Reader
@@ -148,6 +149,7 @@ def serve(
             log_level="warning",
             server_header=False,
             ws="none",
+            http=Connection,
             proxy_headers=guarded,
             timeout_graceful_shutdown=10,
             timeout_keep_alive=75,  # proxies keep connections for a minute, and fail if we close them first
