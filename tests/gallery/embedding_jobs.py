@@ -20,8 +20,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+import resight.gallery.decoder
 import resight.gallery.embedding
-from resight.data.images import read_image
+from resight.data.images import read_file
 from resight.errors import UserError
 from resight.gallery.embedding import embed_crops
 from resight.gallery.sources import crops_to_embed
@@ -96,12 +97,12 @@ def job(arguments: list[str]) -> None:
 def log_reading(file: Path) -> None:
     """Write down each path that is read, whatever becomes of the process."""
 
-    def logged(path: Path, size: tuple[int, int]) -> Any:
+    def logged(path: Path) -> bytes:
         with file.open("a") as stream:
             stream.write(f"{path.name}\n")
-        return read_image(path, size)
+        return read_file(path)
 
-    resight.gallery.embedding.read_image = logged  # type: ignore[attr-defined]
+    resight.gallery.decoder.read_file = logged  # type: ignore[attr-defined]
 
 
 def kill_at(number: int) -> None:

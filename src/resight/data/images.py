@@ -29,10 +29,27 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Pixels:
     Raises:
         UserError: the file cannot be read or holds no whole image; the sentence names the file.
     """
+    return decode_file(path, read_file(path), size)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of an image file.
+
+    Raises:
+        UserError: it cannot be read; the sentence names it.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def decode_file(path: Path, data: bytes, size: tuple[int, int] | None = None) -> Pixels:
+    """Return what ``read_image`` does, of a file whose bytes were read before.
+
+    Raises:
+        UserError: they are no whole image; the sentence names the file.
+    """
     try:
         pixels = decode(data)
     except UserError as error:

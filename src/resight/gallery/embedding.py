@@ -2,25 +2,21 @@
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from resight import __version__
-from resight.data.cache import workers
-from resight.data.images import read_image
 from resight.device import Precision, computes_bfloat16, resolve_device
 from resight.errors import UserError
+from resight.gallery.decoder import Decoder
 from resight.gallery.feature_folder import Plan, Storage, read_info
 from resight.gallery.folder_in_progress import FolderInProgress
 from resight.gallery.processes import Processes, own_device, together
@@ -32,9 +28,6 @@ from resight.progress import Bar, say
 
 CHUNK = 256
 """Crops that a kill loses at most, of each process; rounded to whole batches."""
-
-AHEAD = 2048
-"""Decoded crops that wait for the network, unless two batches are more: 200 MB at 256 x 128."""
 
 
 def embed_crops(
@@ -106,7 +99,7 @@ def embed_crops(
             if processes.rank == 0:
                 say(f"{folder} is whole already: there is nothing left to embed.")
         else:
-            decoder = _Decoder(crops.paths, network.picture_size, target, plan, skip_unreadable)
+            decoder = Decoder(crops.paths, network.picture_size, target, plan, skip_unreadable)
             _embed_chunks(embedder, decoder, progress, todo, processes)
             processes.wait()
             if processes.rank == 0:
@@ -124,91 +117,9 @@ def embed_crops(
     return info
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Crops that are being decoded.
-
-    Attributes:
-        chunk: that they are of.
-        last: whether they are the last of it.
-        crops: their numbers.
-        pixels: uint8 [B, H, W, 3], which threads write into.
-        pieces: what each thread will say of its share: crop -> why it could not be read.
-    """
-
-    chunk: int
-    last: bool
-    crops: range
-    pixels: Tensor
-    pieces: Sequence[Future[dict[int, str]]]
-
-    def read(self) -> tuple[Tensor, dict[int, str]]:
-        """Wait for the threads; return pixels of the crops that could be read, and why others could not."""
-        unreadable = {crop: reason for piece in self.pieces for crop, reason in piece.result().items()}
-        if not unreadable:
-            return self.pixels, unreadable
-        return self.pixels[[row for row, crop in enumerate(self.crops) if crop not in unreadable]], unreadable
-
-
-class _Decoder:
-    """Reads crops at the network's size in threads, ahead of the network."""
-
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        size: tuple[int, int],
-        device: torch.device,
-        plan: Plan,
-        skip_unreadable: bool,
-    ) -> None:
-        self.paths, self.size, self.plan, self.skip_unreadable = paths, size, plan, skip_unreadable
-        self.pinned = device.type == "cuda"
-        self.ahead = max(2, min(2 * workers(), AHEAD // plan.batch))
-
-    def batches(self, chunks: Iterator[int]) -> Iterator[_Batch]:
-        """Yield the batches of each chunk in order; chunks are asked for when decoding comes to them."""
-        waiting: deque[_Batch] = deque()
-        pool = ThreadPoolExecutor(workers(), "decoder")
-        try:
-            for chunk in chunks:
-                rows = self.plan.rows(chunk)
-                for start in range(0, len(rows), self.plan.batch):
-                    waiting.append(self._begin(pool, chunk, rows[start : start + self.plan.batch]))
-                    if len(waiting) > self.ahead:
-                        yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _begin(self, pool: ThreadPoolExecutor, chunk: int, crops: range) -> _Batch:
-        # all threads share a batch: on a CPU each then takes as much from each of the network's threads
-        pixels = torch.empty(len(crops), *self.size, 3, dtype=torch.uint8, pin_memory=self.pinned)
-        array, each = pixels.numpy(), -(-len(crops) // workers())
-        pieces = [
-            pool.submit(self._read, crops[first : first + each], array[first : first + each])
-            for first in range(0, len(crops), each)
-        ]
-        return _Batch(chunk, crops.stop == self.plan.rows(chunk).stop, crops, pixels, pieces)
-
-    def _read(self, crops: range, pixels: NDArray[np.uint8]) -> dict[int, str]:
-        unreadable = {}
-        for row, crop in enumerate(crops):
-            try:
-                pixels[row] = read_image(self.paths[crop], self.size)
-            except UserError as error:
-                if not self.skip_unreadable:
-                    raise UserError(
-                        f"{error} Repair it, or leave it out with --skip-unreadable, and run the command "
-                        "again: what is finished stays."
-                    ) from error
-                unreadable[crop] = str(error)
-        return unreadable
-
-
 def _embed_chunks(
     embedder: PixelEmbedder,
-    decoder: _Decoder,
+    decoder: Decoder,
     progress: FolderInProgress,
     todo: Sequence[int],
     processes: Processes,
@@ -222,7 +133,7 @@ def _embed_chunks(
     def keep(chunk: int, found: list[Tensor], unreadable: dict[int, str]) -> None:
         empty = np.empty((0, plan.width), np.float32)
         features = np.concatenate([empty, *(part.cpu().numpy() for part in found)])
-        progress.keep(chunk, features.astype(plan.dtype), unreadable)
+        progress.keep(chunk, features.astype(plan.dtype, copy=False), unreadable)
 
     plan = progress.plan
     before = plan.crops - sum(len(plan.rows(chunk)) for chunk in todo)

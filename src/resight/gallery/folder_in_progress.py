@@ -33,6 +33,9 @@ from resight.gallery.feature_folder import (
 )
 from resight.registry import Settings
 
+MOVED = 64 * 2**20
+"""Bytes of chunks that lie on the disk twice at most, while they are put together."""
+
 
 class Mark(Settings):
     """A finished chunk: how many rows it has, and why others of its crops have none (crop -> sentence)."""
@@ -188,15 +191,19 @@ class FolderInProgress:
             array = np.load(joined, mmap_mode="r")
             begin, each = array.offset, self.plan.width * array.itemsize
             with joined.open("r+b") as stream:
+                moved: list[Path] = []
                 for chunk, mark in enumerate(marks):
                     part = self.work / _data_file(chunk)
                     if part.exists():
                         stream.seek(begin)
                         stream.write(np.load(part).data)
+                        moved.append(part)
+                    begin += mark.rows * each
+                    if len(moved) * self.plan.chunk * each > MOVED or chunk + 1 == len(marks):
                         stream.flush()
                         os.fsync(stream.fileno())
-                        part.unlink()
-                    begin += mark.rows * each
+                        while moved:
+                            moved.pop().unlink()
         except OSError as error:
             raise UserError(
                 f"Cannot write {joined}: {error.strerror or error}. All chunks are done and stay: free some "

@@ -1,0 +1,183 @@
+"""Reading crops ahead of the network, at its size, in threads."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resight.data.cache import workers
+from resight.data.images import decode_file, read_file
+from resight.errors import UserError
+from resight.gallery.feature_folder import Plan
+
+AHEAD = 2048
+"""Decoded crops that wait for a GPU, unless two batches are more: 200 MB at 256 x 128."""
+
+TURN = 1024
+"""Crops that are decoded before a CPU embeds them, unless a batch is more: 100 MB at 256 x 128. Of 256 at a
+time 4 % fewer were embedded a second, on two cores."""
+
+HELD = 4 * 2**20
+"""Bytes that are read ahead of one thread's share of a batch: more than crops take, a photograph or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Crops that are being decoded.
+
+    Attributes:
+        chunk: that they are of.
+        last: whether they are the last of it.
+        crops: their numbers.
+        pixels: uint8 [B, H, W, 3], which threads write into.
+        pieces: what each thread will say of its share: crop -> why it could not be read.
+    """
+
+    chunk: int
+    last: bool
+    crops: range
+    pixels: Tensor
+    pieces: Sequence[Future[dict[int, str]]]
+
+    def read(self) -> tuple[Tensor, dict[int, str]]:
+        """Wait for the threads; return pixels of the crops that could be read, and why others could not."""
+        unreadable = {crop: reason for piece in self.pieces for crop, reason in piece.result().items()}
+        if not unreadable:
+            return self.pixels, unreadable
+        return self.pixels[[row for row, crop in enumerate(self.crops) if crop not in unreadable]], unreadable
+
+
+Reading = tuple[int, range, list[tuple[range, Future[list[bytes | None]]]]]
+"""A chunk, crops of it, and these in pieces of which each is being read."""
+
+
+class Decoder:
+    """Reads crops at the network's size in threads, ahead of the network.
+
+    Beside a GPU, threads decode while it computes. On a CPU both need the same cores, and each layer ends
+    with the last of its threads: one that makes room for a decoder holds up all. There they take turns,
+    and while the network has its turn, files are read, no more.
+
+    Args:
+        paths: of all crops.
+        size: height and width to resize to.
+        device: that embeds them.
+        plan: of the folder.
+        skip_unreadable: leave unreadable images out.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        size: tuple[int, int],
+        device: torch.device,
+        plan: Plan,
+        skip_unreadable: bool,
+    ) -> None:
+        self.paths, self.size, self.plan, self.skip_unreadable = paths, size, plan, skip_unreadable
+        self.device = device
+
+    def batches(self, chunks: Iterator[int]) -> Iterator[Batch]:
+        """Yield the batches of each chunk in order; chunks are asked for when reading comes to them.
+
+        Raises:
+            UserError: later, by ``Batch.read``: a crop cannot be read, and is not to be left out.
+        """
+        pool = ThreadPoolExecutor(workers(), "decoder")
+        reading = (
+            (chunk, crops, self._read(pool, crops))
+            for chunk in chunks
+            for crops in _pieces(self.plan.rows(chunk), self.plan.batch)
+        )
+        try:
+            yield from (
+                self._in_turns(pool, reading) if self.device.type == "cpu" else self._beside(pool, reading)
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _in_turns(self, pool: Executor, reading: Iterator[Reading]) -> Iterator[Batch]:
+        turn = max(1, TURN // self.plan.batch)
+        following = list(islice(reading, turn))
+        while following:
+            batches = [self._decode(pool, *one) for one in following]
+            wait([piece for batch in batches for piece in batch.pieces])
+            following = list(islice(reading, turn))
+            yield from batches
+
+    def _beside(self, pool: Executor, reading: Iterator[Reading]) -> Iterator[Batch]:
+        ahead = max(2, min(2 * workers(), AHEAD // self.plan.batch))
+        waiting: deque[Batch] = deque()
+        for one in reading:
+            waiting.append(self._decode(pool, *one))
+            if len(waiting) > ahead:
+                yield waiting.popleft()
+        yield from waiting
+
+    def _read(self, pool: Executor, crops: range) -> list[tuple[range, Future[list[bytes | None]]]]:
+        each = -(-len(crops) // workers())
+        return [(piece, pool.submit(self._contents, piece)) for piece in _pieces(crops, each)]
+
+    def _contents(self, crops: range) -> list[bytes | None]:
+        """Read files, the first ``HELD`` bytes of them; None, or nothing at the end: read it later.
+
+        In the same loop as decoding, two threads hand the interpreter to each other at each step of reading a
+        file, and decode no faster than one.
+        """
+        found: list[bytes | None] = []
+        held = 0
+        for crop in crops:
+            if held > HELD:
+                break
+            try:
+                data = read_file(self.paths[crop])
+            except UserError:
+                found.append(None)
+            else:
+                found.append(data)
+                held += len(data)
+        return found
+
+    def _decode(
+        self,
+        pool: Executor,
+        chunk: int,
+        crops: range,
+        read: Sequence[tuple[range, Future[list[bytes | None]]]],
+    ) -> Batch:
+        pinned = self.device.type == "cuda"
+        pixels = torch.empty(len(crops), *self.size, 3, dtype=torch.uint8, pin_memory=pinned)
+        array = pixels.numpy()
+        pieces = [
+            pool.submit(self._pixels, piece, files, array[piece.start - crops.start :])
+            for piece, files in read
+        ]
+        return Batch(chunk, crops.stop == self.plan.rows(chunk).stop, crops, pixels, pieces)
+
+    def _pixels(
+        self, crops: range, files: Future[list[bytes | None]], pixels: NDArray[np.uint8]
+    ) -> dict[int, str]:
+        unreadable = {}
+        for row, (crop, data) in enumerate(zip_longest(crops, files.result())):
+            path = self.paths[crop]
+            try:
+                pixels[row] = decode_file(path, read_file(path) if data is None else data, self.size)
+            except UserError as error:
+                if not self.skip_unreadable:
+                    raise UserError(
+                        f"{error} Repair it, or leave it out with --skip-unreadable, and run the command "
+                        "again: what is finished stays."
+                    ) from error
+                unreadable[crop] = str(error)
+        return unreadable
+
+
+def _pieces(rows: range, each: int) -> Iterator[range]:
+    return (rows[first : first + each] for first in range(0, len(rows), each))
