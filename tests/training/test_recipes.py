@@ -59,8 +59,9 @@ def test_every_recipe_of_a_method_has_a_fast_sibling() -> None:
         if name.removesuffix("-fast") in methods:
             whole = load_recipe(name.removesuffix("-fast"))
             assert recipe.model.name == whole.model.name
-            for stage, paper in zip(recipe.stages, whole.stages, strict=True):
-                assert [item.term for item in stage.objective] == [item.term for item in paper.objective]
+            *before, last = ({item.term for item in stage.objective} for stage in recipe.stages)
+            assert last == {item.term for item in whole.stages[-1].objective}, "what the paper minimises"
+            assert all(terms <= last for terms in before), "a stage before may leave terms out"
 
 
 def test_sal_is_trained_as_its_section_4_1_says() -> None:
