@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from service_fakes import Make, encoded, photo, pixels
 
-from resight.gallery.crops import Pixels
+from resight.gallery.crops import NewCrop, Pixels
 from resight.service.limits import Limits, Refusal
 from resight.service.uploads import Reader
 
@@ -145,14 +145,16 @@ def test_a_crop_that_is_cut_out_already_is_not_cut_again() -> None:
 
 
 def test_a_picture_unlike_everything_is_said_to_be(make: Make) -> None:
-    from service_fakes import crops
+    def dressed(person: int, number: int) -> Pixels:
+        picture = pixels(person, number)
+        picture[32:] = picture[32:] // 8 + 30  # everybody wears dark trousers
+        return picture
 
-    running = make(people=crops(persons=40))
-    running.gallery.compact()  # measures what is usual
-    assert running.search(photo(3))["unlike_anything"] is False
-    nobody = encoded(np.tile(np.array([[[255], [0]]], np.uint8).repeat(32, 0), (1, 16, 3)))
-    found = running.search(encoded(np.random.default_rng(1).permutation(pixels(77))[::-1]))
-    assert found["unlike_anything"] in (True, False)
+    seen = [NewCrop(dressed(person, number), camera="lobby") for person in range(50) for number in range(5)]
+    running = make(people=seen)
+    assert running.search(encoded(dressed(3, 99)))["unlike_anything"] is False
+    assert running.search(encoded(dressed(77, 0)))["unlike_anything"] is False
+    nobody = encoded(dressed(78, 0)[::-1])
     assert running.search(nobody)["unlike_anything"] is True
     assert "unlike everything" in running.client.post("/search", files={"pictures": nobody}).text
 

@@ -115,8 +115,6 @@ def add(
             say(f"Left out: {reason if name in reason else f'{name}: {reason}'}")
         facts = opened.facts()
         total = len(opened)
-        if added.new:
-            opened.measure_usual(added.new)
         if total > opened.about.layout.exact_up_to and facts["indexed"] < 0.8 * total:
             say(f"Searches will be faster after: resight gallery compact --gallery {gallery}")
     told = {"new": added.new, "known": added.known, "refused": [list(one) for one in added.refused]}

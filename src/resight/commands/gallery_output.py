@@ -50,8 +50,7 @@ def print_found(found: "Found", gallery: str) -> None:
         print("In the order of re-ranking: by the crops that both have near them, too, not by score alone.")
     if found.unlike_anything:
         print(
-            "The picture is further from everything in the gallery than usual: does it show a person, cut "
-            "out closely?"
+            "The picture is unlike the gallery's crops: does it show a person, cut out closely and upright?"
         )
 
 

@@ -123,8 +123,6 @@ def ingest(
         )
         with _stopped_by_signals(ingestion):
             outcome = ingestion.run()
-        if not outcome.already:
-            opened.measure_usual(outcome.counts.crops)
     for note in frames.notes:
         say(f"Note: {note}")
     _print(frames, camera, gallery, outcome, json)

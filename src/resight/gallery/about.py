@@ -111,7 +111,6 @@ class About(Settings):
         store: name of the store of the crops.
         forget_after_days: crops older than this are forgotten; None keeps them.
         calibration: None before the first one.
-        usual_nearest: distance within which nearly every crop has another one; None before it was measured.
         reembedding: None while none is under way.
     """
 
@@ -126,7 +125,6 @@ class About(Settings):
     store: str = "crops-1"
     forget_after_days: float | None = None
     calibration: Calibration | None = None
-    usual_nearest: float | None = None
     reembedding: Reembedding | None = None
 
     @property
@@ -154,6 +152,7 @@ def parse_about(text: str, place: str) -> About:
             f"The gallery {place} was written by Resight {version} in format {written}; this is Resight "
             f"{__version__}, which reads formats up to {FORMAT}. Update Resight."
         )
+    content.pop("usual_nearest", None)  # galleries of before the first release have it
     try:
         return About.model_validate(content)
     except pydantic.ValidationError as error:

@@ -106,31 +106,3 @@ def _seen_twice(crops: Embedded) -> bool:
     people = crops.persons[crops.persons > 0]
     pairs = torch.stack((crops.persons, crops.cameras))[:, crops.persons > 0].unique(dim=1)
     return bool(pairs.shape[1] > len(people.unique()))
-
-
-def usual_nearest(store: Store, exact: bool, sample: int = 200) -> float | None:
-    """Return the distance within which 99 of 100 crops have another one of another camera.
-
-    Where cameras are not known, any other crop counts. A picture further than that from everything is like
-    nothing in the gallery: it may show no person. None for a gallery too small to tell.
-
-    Args:
-        store: of the crops.
-        exact: see ``Store.search``.
-        sample: crops to look at, spread over the ids, which are random.
-    """
-    records, _ = store.page(Filter(), sample)
-    if len(records) < sample:
-        return None
-    found = []
-    chosen = store.get([record.id for record in records], "vector")
-    for record in chosen.values():
-        assert record.vector is not None
-        camera = record.payload.get("camera")
-        where = Filter(not_ids=(record.id,), not_cameras=() if camera is None else (camera,))
-        nearest = store.search(record.vector[None], where, 1, exact=exact)[0]
-        nearest = (
-            nearest or store.search(record.vector[None], Filter(not_ids=(record.id,)), 1, exact=exact)[0]
-        )
-        found += [1 - one.score for one in nearest]
-    return float(np.quantile(found, 0.99))

@@ -17,6 +17,7 @@ from resight.gallery.pictures import read_pixels
 from resight.gallery.searching import Combine, Found, Match, nearest, refuse_unknown
 from resight.gallery.stock import EVERYTHING, Stock
 from resight.gallery.store import Home, Storage, Vectors
+from resight.gallery.usual import Usual
 
 if TYPE_CHECKING:
     from resight.evaluation.embedded import Embedded
@@ -33,6 +34,7 @@ class Gallery(Stock):
     """
 
     _embedder: Embedder | None = None
+    _usual: tuple[int, Usual | None] | None = None  # and how many crops there were
     _open = True
 
     @classmethod
@@ -202,7 +204,6 @@ class Gallery(Stock):
             )  # behind a filter a crop takes longer, and graphs lose some
             exact = self._store.count(EVERYTHING) <= enough or searched <= enough // 4
         hits = nearest(self._store, query, where, offset + top, combine=combine, rerank=rerank, exact=exact)
-        best = max((hit.record.score for hit in hits), default=None)
         return Found(
             tuple(
                 Match(
@@ -219,7 +220,7 @@ class Gallery(Stock):
             None if rate is None else rate.false_match_rate,
             None if rate is None else rate.threshold,
             None if rate is None else rate.false_match_rate * searched,
-            None if best is None else self._unlike_anything(query, best, where, exact),
+            None if not hits else self._unlike_anything(query),
             exact,
         )
 
@@ -252,26 +253,8 @@ class Gallery(Stock):
         self._tell(calibration=measure(crops, origin, false_match_rate))
 
     def compact(self) -> None:
-        """Put the store in order: build graphs, give room back, measure what is usual."""
+        """Put the store in order: build graphs, give room back."""
         self._store.compact()
-        self.measure_usual(len(self))
-
-    def measure_usual(self, added: int) -> None:
-        """Measure how far crops are from the nearest other one, and keep it in ``about.usual_nearest``.
-
-        Pictures that are further from everything are said to be unlike anything in the gallery: they may show
-        no person. It takes 200 searches, so it is left out if it is known and little came since.
-
-        Args:
-            added: crops since it was measured.
-        """
-        from resight.gallery.calibrating import usual_nearest
-
-        crops = self._store.count(EVERYTHING)
-        if self.about.usual_nearest is not None and added < crops / 10:
-            return
-        exact = crops <= self.about.layout.exact_up_to
-        self._tell(usual_nearest=usual_nearest(self._store, exact))
 
     def reembed(
         self,
@@ -308,11 +291,11 @@ class Gallery(Stock):
         assert self.about.reembedding is not None
         count = reembed_crops(self._store, self._pending, embedder, done)
         old, self._store, self._pending = (self.about.store, self._store), self._pending, None
+        self._usual = None
         self._tell(
             model=model_name(embedder),
             store=self.about.reembedding.store,
             calibration=None,
-            usual_nearest=None,
             reembedding=None,
         )
         self._embedder = embedder
@@ -369,13 +352,12 @@ class Gallery(Stock):
             f"person. Run: resight gallery calibrate --gallery {self.place}"
         )
 
-    def _unlike_anything(self, query: Vectors, best: float, where: Filter, exact: bool) -> bool | None:
-        usual = self.about.usual_nearest
-        if usual is not None and 1 - best > usual and where != EVERYTHING:
-            # the filter may have left out what it is like
-            exact = exact and self._store.count(EVERYTHING) <= self.about.layout.exact_up_to
-            best = max(hits[0].score for hits in self._store.search(query, EVERYTHING, 1, exact=exact))
-        return None if usual is None else 1 - best > usual
+    def _unlike_anything(self, query: Vectors) -> bool | None:
+        crops = self._store.count(EVERYTHING)
+        if self._usual is None or abs(crops - self._usual[0]) > crops / 10:
+            self._usual = crops, Usual.of(self._store)  # a quarter of a second, once
+        usual = self._usual[1]
+        return None if usual is None else usual.is_unlike(query)
 
 
 def _embedder(model: "Network | Embedder | None", device: str) -> Embedder | None:
