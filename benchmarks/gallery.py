@@ -56,12 +56,22 @@ Array = NDArray[np.float32]
 
 
 def draw(crops: int, width: int, seed: int, start: int = 0) -> Array:
-    """Draw unit vectors [crops, width], of the persons of crops ``start`` on, shuffled."""
+    """Draw unit vectors [crops, width], of the persons of crops ``start`` on, shuffled.
+
+    As a trained network's lie: on CUHK03, han-small-fast's had a mean of length 0.57, variances about it that
+    fall as (1 + place / 8) ** -1.5, and cosines of 0.71 +- 0.13 between crops of one person (here 0.67 +-
+    0.06), 0.33 +- 0.09 between those of two (here 0.34 +- 0.10). Independent numbers would leave no crop near
+    another person's, and a graph nothing to choose between.
+    """
     persons = np.random.default_rng(0).permutation(crops) // EACH
-    means = np.random.default_rng(1).standard_normal((crops // EACH + 1, width), np.float32)
+    means = np.random.default_rng([1, start]).standard_normal((crops // EACH + 1, width), np.float32)
     vectors = np.random.default_rng([seed, start]).standard_normal((crops, width), np.float32)
     vectors *= SPREAD
     vectors += means[persons]
+    deviation = (1 + np.arange(width, dtype=np.float32) / 8) ** -0.75
+    vectors *= deviation
+    shared = np.random.default_rng(2).standard_normal(width, np.float32)
+    vectors += shared * np.linalg.norm(deviation) / np.linalg.norm(shared) * np.sqrt((1 + SPREAD**2) / 2)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
 
@@ -225,6 +235,9 @@ def _searched(options: argparse.Namespace, graph_from: int) -> dict[str, Any]:
     if options.prepare:
         return found
     queries = draw(crops, 1024, 2)[: options.rounds + 3]
+    for file in place.rglob("*"):
+        if file.is_file():
+            file.read_bytes()  # nothing waits for the disk, as nothing of the memory map does
     with Gallery.open(place) as gallery:
         rows = searches(gallery, features, queries, graph_from == NEVER, options.rounds)
         return {"crops": crops, "width": 1024, **found, **gallery.facts(), "rows": rows}
@@ -245,9 +258,24 @@ def _inside(options: argparse.Namespace, *steps: str) -> dict[str, Any]:
     command += ["--scale", str(options.scale), "--rounds", str(options.rounds), "--inside"]
     found: dict[str, Any] = {"crops": round(1_000_000 * options.scale), "width": LARGE_WIDTH}
     for step in steps[:-1] if options.prepare else steps:
-        done = subprocess.run([*command, step], stdout=subprocess.PIPE, text=True, check=True)
-        found |= json.loads(done.stdout)
+        with subprocess.Popen([*command, step], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            most = 0.0
+            while process.poll() is None:
+                most = max(most, _anonymous_gb(process.pid))
+                time.sleep(0.2)
+            if process.returncode:
+                raise SystemExit(process.returncode)
+            found |= json.loads(process.stdout.read())
+        if f"{step}_peak_gb" in found:
+            found[f"{step}_anonymous_peak_gb"] = most
     return found
+
+
+def _anonymous_gb(pid: int) -> float:
+    """Return the memory of a process that no file stands behind, so that it cannot be dropped for others."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) / 1e6
 
 
 LARGE_WIDTH, PART = 512, 50_000

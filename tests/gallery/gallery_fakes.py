@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.data.images import resize
+from resight.gallery import by_camera, outlines
 from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop, Pixels
 from resight.gallery.gallery import Gallery
@@ -83,6 +84,7 @@ def people(persons: int = 8, cameras: int = 3, each: int = 2, **more: Any) -> li
 def add_until_killed(place: Path, seed: int) -> None:
     """Add crops batch after batch, forget and compact now and then; print the ids that are stored."""
     choose = random.Random(seed)
+    by_camera.WORTH, outlines.LEFT = 300 * 48, 0.6  # noise lies in all directions
 
     def stored(batch: Added) -> None:
         print("stored", *(identity for identity in batch.ids if identity), flush=True)

@@ -20,6 +20,7 @@ from resight.evaluation.reranking import Reranking, rerank
 from resight.gallery import folder, gallery, stock
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
+from resight.gallery.store import EXACT_NUMBERS, OUTLINED_NUMBERS, Storage
 
 
 @pytest.fixture
@@ -374,6 +375,17 @@ def test_a_large_gallery_is_searched_by_its_graph(place: Path) -> None:
         assert {match.crop.person for match in found.matches} == {"p3"}
         compared = opened.search([noise(5000, 3)], top=6, exact=True)
         assert [match.crop for match in compared.matches] == [match.crop for match in found.matches]
+
+
+@pytest.mark.parametrize(
+    ("storage", "numbers"),
+    [("float32", OUTLINED_NUMBERS), ("float16", EXACT_NUMBERS), ("int8", EXACT_NUMBERS)],
+)
+def test_a_graph_is_for_galleries_that_take_long_to_compare(
+    place: Path, storage: Storage, numbers: int
+) -> None:
+    with Gallery.open(place, Fake(), create=True, storage=storage) as opened:
+        assert opened.layout.exact_up_to == numbers // 48
 
 
 def test_a_gallery_of_another_model_says_which_one_it_needs(filled: Gallery, place: Path) -> None:

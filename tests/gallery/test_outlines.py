@@ -85,6 +85,16 @@ def test_few_numbers_are_read_and_all_of_the_nearest_found(filled: Filled) -> No
     check(vectors, truth)
 
 
+def test_a_rough_search_finds_nearly_all(filled: Filled) -> None:
+    vectors, queries = filled[0], draw(40, 12)
+    exact = vectors.nearest(queries, {"hall", "door"}.__contains__, 7)
+    rough = vectors.nearest(queries, {"hall", "door"}.__contains__, 7, rough=True)
+    shared = [len(dict(some).keys() & dict(others).keys()) for some, others in zip(exact, rough, strict=True)]
+    assert sum(shared) >= 0.98 * 7 * 40
+    cosines = dict(exact[0])
+    assert all(score == pytest.approx(cosines[name], abs=1e-6) for name, score in rough[0] if name in cosines)
+
+
 def test_most_vectors_are_ruled_out(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
 

@@ -115,7 +115,7 @@ def add(
             say(f"Left out: {reason if name in reason else f'{name}: {reason}'}")
         facts = opened.facts()
         total = len(opened)
-        if total > opened.about.layout.exact_up_to and facts["indexed"] < 0.8 * total:
+        if total > opened.layout.exact_up_to and facts["indexed"] < 0.8 * total:
             say(f"Searches will be faster after: resight gallery compact --gallery {gallery}")
     told = {"new": added.new, "known": added.known, "refused": [list(one) for one in added.refused]}
     if json:
@@ -228,7 +228,7 @@ def info(gallery: Place, *, json: Flag = False) -> None:
             "sources": opened.values("source"),
             "tags": opened.values("tags"),
             **opened.facts(),
-            "exact_up_to": opened.about.layout.exact_up_to,
+            "exact_up_to": opened.layout.exact_up_to,
             "bytes": opened.size(),
             **opened.about.model_dump(mode="json", exclude={"store", "format"}),
         }
@@ -391,7 +391,7 @@ def compact(gallery: Place, *, json: Flag = False) -> None:
     from resight.gallery.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
-        if len(opened) > opened.about.layout.exact_up_to:
+        if len(opened) > opened.layout.exact_up_to:
             say(f"Building a graph of {len(opened):,} crops. Of 100,000, that takes minutes.")
         before = opened.size()
         opened.compact()

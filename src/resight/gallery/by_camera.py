@@ -102,13 +102,16 @@ class VectorsByCamera:
                 self._outlines.erase(rows)
             self._order = None
 
-    def nearest(self, queries: Vectors, wanted: Callable[[str | None], bool], limit: int) -> list[Found]:
+    def nearest(
+        self, queries: Vectors, wanted: Callable[[str | None], bool], limit: int, rough: bool = False
+    ) -> list[Found]:
         """Return, for each of the queries [Q, D], the nearest ids with their cosines, nearest first.
 
         Args:
             queries: of unit length.
             wanted: tells whether to look at a camera.
             limit: how many to return.
+            rough: miss one now and then, and be done sooner.
         """
         with self._lock:
             runs = list(_runs([wanted(camera) for camera in self._blocks]))
@@ -124,9 +127,11 @@ class VectorsByCamera:
             left = None
             if outlines is not None:
                 [asked] = outline(query[None], outlines[0])
+                asked[-1] *= not rough  # the bounds are too high by what they say of the rest
                 bounds = np.concatenate([outlines[1][first:end] @ asked for first, end in runs])
-                bounds[~there] = -np.inf
-                left = left_over(bounds, among, vectors, rows, query, limit)
+                if among < len(there):
+                    bounds[~there] = -np.inf
+                left = left_over(bounds, among, vectors, rows, query, limit, rough)
             if left is None:
                 places, scores = rows, np.concatenate([vectors[first:end] @ query for first, end in runs])
                 scores[~there] = -np.inf

@@ -203,6 +203,10 @@ class Cluster:
         point = models.PointStruct(id=self._point, vector=[0.0], payload={"name": self._name, "about": about})
         self._client.upsert(ABOUT, [point], wait=True)
 
+    def suit(self, layout: Layout) -> Layout:
+        """Return a layout as it is."""
+        return layout
+
     def make_store(self, name: str, layout: Layout) -> Store:
         """Make a collection, with its indexes."""
         collection = self._collection(name)

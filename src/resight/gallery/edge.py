@@ -216,7 +216,14 @@ class EdgeStore:
         return [[_record(point, point.score) for point in points] for points in found]
 
     def _asked(
-        self, vectors: Vectors, where: Filter, limit: int, with_payload: Any, with_vector: bool, exact: bool
+        self,
+        vectors: Vectors,
+        where: Filter,
+        limit: int,
+        with_payload: Any,
+        with_vector: bool,
+        exact: bool,
+        effort: int = SEARCH_EFFORT,
     ) -> list[list[Any]]:
         """Return the engine's answer to each of the vectors."""
         requests = [
@@ -224,7 +231,7 @@ class EdgeStore:
                 query=engine.Query.Nearest(vector.tolist()),
                 limit=limit,
                 filter=_filter(where),
-                params=engine.SearchParams(exact=exact, hnsw_ef=max(SEARCH_EFFORT, limit)),
+                params=engine.SearchParams(exact=exact, hnsw_ef=max(effort, limit)),
                 with_payload=with_payload,
                 with_vector=with_vector,
             )

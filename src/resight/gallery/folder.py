@@ -6,12 +6,13 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from resight.errors import UserError
 from resight.files import whole_file
 from resight.gallery.edge_by_camera import make_edge, open_edge
-from resight.gallery.store import Layout, Store
+from resight.gallery.store import OUTLINED_NUMBERS, Layout, Store
 
 ABOUT = "gallery.json"
 LOCK = "lock"
@@ -64,12 +65,18 @@ class Folder:
         with whole_file(self.path / ABOUT) as temporary:
             temporary.write_text(about + "\n", encoding="utf-8")
 
+    def suit(self, layout: Layout) -> Layout:
+        """Return a layout whose graph begins where comparing by outlines gets slow."""
+        if layout.storage != "float32" or layout.graph_from is not None:
+            return layout
+        return replace(layout, graph_from=OUTLINED_NUMBERS // layout.width)
+
     def make_store(self, name: str, layout: Layout) -> Store:
         """Make a sub-folder."""
         making = self.path / f"{name}{UNFINISHED}"
         for left in (making, self.path / name):
             shutil.rmtree(left, ignore_errors=True)
-        make_edge(making, layout).close()
+        make_edge(making, self.suit(layout)).close()
         making.rename(self.path / name)
         return open_edge(self.path / name)
 

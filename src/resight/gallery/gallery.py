@@ -199,9 +199,7 @@ class Gallery(Stock):
         where = replace(where, not_ids=(*where.not_ids, *crops))
         searched = self._store.count(where)
         if exact is None:
-            enough = (
-                self.about.layout.exact_up_to
-            )  # behind a filter a crop takes longer, and graphs lose some
+            enough = self.layout.exact_up_to  # behind a filter a crop takes longer, and graphs lose some
             exact = self._store.count(EVERYTHING) <= enough or searched <= enough // 4
         hits = nearest(self._store, query, where, offset + top, combine=combine, rerank=rerank, exact=exact)
         return Found(

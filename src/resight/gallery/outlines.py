@@ -26,6 +26,10 @@ FIRST, MOST = 6, 8
 """Vectors read whole at first, as a multiple of those to find; and the share (1 / 8) of all from which on
 none is ruled out, as reading vectors here and there takes longer than one after the other."""
 
+ROUGH = 12
+"""Vectors read whole where a search need not be exact, likewise: half of those that may be among the
+nearest."""
+
 Rows = NDArray[np.int64]
 
 
@@ -135,7 +139,7 @@ def outline(vectors: Vectors, directions: Vectors) -> Vectors:
 
 
 def left_over(
-    bounds: Vectors, among: int, vectors: Vectors, rows: Rows, query: Vectors, limit: int
+    bounds: Vectors, among: int, vectors: Vectors, rows: Rows, query: Vectors, limit: int, rough: bool
 ) -> tuple[Rows, Vectors] | None:
     """Return the rows of all that may be among the nearest by their bounds, and their cosines.
 
@@ -146,14 +150,17 @@ def left_over(
         rows: [N], of each bound's vector.
         query: to compare with.
         limit: how many of the nearest are wanted.
+        rough: of so many as usually hold them all, rather than of all that may be among them.
 
     Returns:
         None where that are so many that reading all is faster.
     """
-    first = FIRST * limit
+    first = (ROUGH if rough else FIRST) * limit
     if first * MOST > among:
         return None
     best = np.argpartition(bounds, len(bounds) - first)[len(bounds) - first :]
+    if rough:
+        return rows[best], vectors[rows[best]] @ query
     reached = np.partition(vectors[rows[best]] @ query, first - limit)[first - limit]
     left = np.flatnonzero(bounds >= reached - ROUNDING)
     return None if len(left) * MOST > among else (rows[left], vectors[rows[left]] @ query)

@@ -8,7 +8,7 @@ from resight.errors import UserError
 from resight.gallery.about import About, now
 from resight.gallery.crops import Filter, StoredCrop, from_payload, refuse_no_ids
 from resight.gallery.pictures import from_text
-from resight.gallery.store import PICTURE, Home, Record, Store
+from resight.gallery.store import PICTURE, Home, Layout, Record, Store
 
 DAY = 86400.0
 EVERYTHING = Filter()
@@ -34,6 +34,11 @@ class Stock:
     def place(self) -> str:
         """Folder or address."""
         return self._home.place
+
+    @property
+    def layout(self) -> Layout:
+        """How its stores are made."""
+        return self._home.suit(self.about.layout)
 
     def __len__(self) -> int:
         return self._store.count(EVERYTHING)

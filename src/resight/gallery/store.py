@@ -23,9 +23,15 @@ PICTURE = "picture"
 """Field of the JPEG file, in base64: read only where it is asked for."""
 
 EXACT_NUMBERS = 150_000_000
-"""Numbers that are compared one by one, in about 20 ms on one core; a larger gallery has an HNSW graph."""
+"""Numbers that an engine compares one by one, in about 20 ms on one core; larger galleries have an HNSW
+graph."""
 
-GRAPH_EDGES, GRAPH_EFFORT, SEARCH_EFFORT = 16, 128, 128
+OUTLINED_NUMBERS = 600_000_000
+"""The same where outlines rule most vectors out (``by_camera.py``): 1,000,000 vectors of 512 numbers take
+EXACT ms on two cores, and no graph has to be built, which takes minutes to an hour and stops all else
+meanwhile."""
+
+GRAPH_EDGES, GRAPH_EFFORT, SEARCH_EFFORT = 16, 128, 160
 """HNSW's m, ef_construct and ef."""
 
 
@@ -53,7 +59,8 @@ class Layout:
     Attributes:
         width: numbers a vector.
         storage: type that they are kept in.
-        graph_from: crops from which on a graph is built; by default as many as make ``EXACT_NUMBERS``.
+        graph_from: crops from which on a graph is built; by default as many as make ``EXACT_NUMBERS``, or
+            what ``Home.suit`` says.
         shards, replicas: of a cluster: machines that share the crops, and copies of each.
     """
 
@@ -132,6 +139,9 @@ class Home(Protocol):
 
     def read(self) -> str | None:
         """Return what ``write`` wrote, or None where there is no gallery."""
+
+    def suit(self, layout: Layout) -> Layout:
+        """Return a layout, with what stores here make of what it leaves open."""
 
     def write(self, about: str) -> None:
         """Replace what is said about the gallery, all of it or nothing."""
