@@ -33,7 +33,7 @@ class Fake:
 
     def __init__(self, name: str = "fake", kill_at: int = 0) -> None:
         self.name, self.weights, self.width = name, None, 48
-        self.fingerprint = (name * 32)[:32]
+        self.fingerprint, self.on_cpu = (name * 32)[:32], True
         self.calls, self.kill_at = 0, kill_at
 
     def ready(self, picture: Pixels) -> Pixels:

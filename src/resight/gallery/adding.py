@@ -1,10 +1,16 @@
-"""Adding crops: read, describe, store, each stage a batch ahead of the next."""
+"""Adding crops: they are read, described and stored, all at once beside a GPU, in turns on a CPU.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+On a CPU all need the same cores, and each layer of a network ends with the last of its threads: one that
+makes room for others holds up all. So batches are described, and then stored while the next ones are read.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from resight.data.cache import workers
 from resight.errors import UserError
@@ -14,7 +20,14 @@ from resight.gallery.embedder import Embedder, unit
 from resight.gallery.pictures import Contents, to_text
 from resight.gallery.store import PICTURE, Record, Store
 
+T = TypeVar("T")
+U = TypeVar("U")
+
 BATCH = 64
+
+TURN, LONG = 8, 0.5
+"""Batches that are read and stored before a CPU describes them at most; seconds from which on a turn of
+describing is long enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +76,46 @@ def add_crops(
         UserError: the disk is full; what was told of before is in the store.
     """
     told: list[Added] = []
+    storing: list[tuple[Future[None], Added]] = []
     seen: set[str] = set()
+    source = iter(crops)
+    turn = 1
     with (
         ThreadPoolExecutor(workers()) as readers,
         ThreadPoolExecutor(1) as ahead,
         ThreadPoolExecutor(1) as behind,
     ):
-        last: Future[None] | None = None
-        for ready, batch in _ahead(ahead, lambda part: _prepare(store, embedder, part, seen, readers), crops):
-            records = _describe(embedder, ready)
-            if last is not None:
-                last.result()
-                stored(told[-1])
-            last = behind.submit(store.put, records)
-            told.append(batch)
-        if last is not None:
-            last.result()
-            stored(told[-1])
+
+        def prepare() -> Future[list[tuple[list[Ready], Added]]] | None:
+            some = list(islice(source, turn * BATCH))
+            parts = [some[first : first + BATCH] for first in range(0, len(some), BATCH)]
+            if not parts:
+                return None
+            return ahead.submit(lambda: [_prepare(store, embedder, part, seen, readers) for part in parts])
+
+        def settle() -> None:
+            for put, batch in storing:
+                put.result()
+                stored(batch)
+                told.append(batch)
+            storing.clear()
+
+        following = prepare()
+        while following is not None:
+            prepared = following.result()
+            if embedder.on_cpu:
+                settle()
+            else:
+                following = prepare()
+            begin = time.monotonic()
+            described = [(_describe(embedder, ready), batch) for ready, batch in prepared]
+            if time.monotonic() - begin < LONG and embedder.on_cpu:
+                turn = min(2 * turn, TURN)
+            settle()
+            storing += [(behind.submit(store.put, records), batch) for records, batch in described]
+            if embedder.on_cpu:
+                following = prepare()
+        settle()
     return Added(
         tuple(identity for batch in told for identity in batch.ids),
         sum(batch.new for batch in told),
@@ -88,27 +124,11 @@ def add_crops(
     )
 
 
-def _ahead(
-    executor: Executor,
-    prepare: Callable[[Sequence[NewCrop]], tuple[list[Ready], Added]],
-    crops: Iterable[NewCrop],
-) -> Iterator[tuple[list[Ready], Added]]:
-    """Yield prepared batches, while the next one is being prepared."""
-    source = iter(crops)
-    following: Future[tuple[list[Ready], Added]] | None = None
-    while part := list(islice(source, BATCH)):
-        current, following = following, executor.submit(prepare, part)
-        if current is not None:
-            yield current.result()
-    if following is not None:
-        yield following.result()
-
-
 def _prepare(
     store: Store, embedder: Embedder, crops: Sequence[NewCrop], seen: set[str], readers: Executor
 ) -> tuple[list[Ready], Added]:
     """Read the pictures of a batch, and decode those that are not in the store yet."""
-    contents = list(readers.map(_contents, crops))
+    contents = _shared(readers, _contents, crops)
     found = store.get([one.id for one in contents if isinstance(one, Contents)])
     new: list[tuple[NewCrop, Contents]] = []
     known = 0
@@ -119,7 +139,7 @@ def _prepare(
             else:
                 seen.add(one.id)
                 new.append((crop, one))
-    prepared = list(readers.map(lambda pair: _ready(embedder, *pair), new))
+    prepared = _shared(readers, lambda pair: _ready(embedder, *pair), new)
     refused = {
         id(crop): reason for (crop, _), reason in zip(new, prepared, strict=True) if isinstance(reason, str)
     }
@@ -131,6 +151,15 @@ def _prepare(
     )
     reasons = tuple((_name(crop), refused[id(crop)]) for crop in crops if id(crop) in refused)
     return ready, Added(ids, len(ready), known, reasons)
+
+
+def _shared(readers: Executor, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
+    """Map items, a share in each thread: handing over one by one costs more than reading a file."""
+    each = -(-len(items) // workers()) or 1
+    shares = [items[first : first + each] for first in range(0, len(items), each)]
+    return [
+        one for found in readers.map(lambda share: [work(item) for item in share], shares) for one in found
+    ]
 
 
 def _contents(crop: NewCrop) -> Contents | str:

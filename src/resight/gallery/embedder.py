@@ -26,12 +26,14 @@ class Embedder(Protocol):
         name: what people call the model.
         width: numbers a picture.
         weights: run or file that it was loaded from, where known.
+        on_cpu: whether it computes on the cores that decode pictures, too.
     """
 
     fingerprint: str
     name: str
     width: int
     weights: str | None
+    on_cpu: bool
 
     def ready(self, picture: Pixels) -> Pixels:
         """Return the picture [h, w, 3] at the size that the model takes."""
@@ -77,6 +79,7 @@ class NetworkEmbedder:
         self._network: Network = (
             folded(network).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         )
+        self.on_cpu = self._device.type == "cpu"
         self._lock = Lock()
         self.width = self([np.zeros((*self._size, 3), np.uint8)]).shape[1]
 

@@ -40,7 +40,7 @@ class Batcher:
         self, embedder: Embedder, told: Callable[[int, int], None] = lambda count, jobs: None
     ) -> None:
         self.fingerprint, self.name = embedder.fingerprint, embedder.name
-        self.width, self.weights = embedder.width, embedder.weights
+        self.width, self.weights, self.on_cpu = embedder.width, embedder.weights, embedder.on_cpu
         self._embedder, self._told = embedder, told
         self._waiting: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name="resight-batcher", daemon=True)

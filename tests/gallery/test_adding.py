@@ -1,0 +1,102 @@
+"""Adding takes turns with a network that computes on the same cores, and goes on beside one that does not."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gallery_fakes import Fake, noise
+from numpy.typing import NDArray
+
+from resight.gallery import adding
+from resight.gallery.adding import BATCH, add_crops
+from resight.gallery.crops import NewCrop, Pixels
+from resight.gallery.edge import EdgeStore
+from resight.gallery.store import Layout, Record
+
+COUNT = 7 * BATCH + 5
+
+
+class Watched(Fake):
+    """Notes how many crops it has described, and whether anything else went on meanwhile."""
+
+    def __init__(self, on_cpu: bool) -> None:
+        super().__init__()
+        self.on_cpu = on_cpu
+        self.working = self.disturbed = 0
+
+    def ready(self, picture: Pixels) -> Pixels:
+        with_others = super().ready(picture)
+        self.disturbed += self.working
+        return with_others
+
+    def __call__(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
+        self.working = 1
+        time.sleep(0.02)
+        found = super().__call__(pictures)
+        self.working = 0
+        return found
+
+
+@pytest.fixture(params=[True, False], ids=["in turns", "beside"])
+def embedder(request: pytest.FixtureRequest) -> Watched:
+    return Watched(request.param)
+
+
+def test_all_is_stored_and_told_of_in_order(embedder: Watched, tmp_path: Path, monkeypatch: Any) -> None:
+    store = EdgeStore(tmp_path / "store", Layout(48))
+    put = store.put
+
+    def noted(records: Sequence[Record]) -> None:
+        put(records)
+        embedder.disturbed += embedder.working
+
+    monkeypatch.setattr(store, "put", noted)
+    crops = [NewCrop(noise(at), name=str(at)) for at in range(COUNT)]
+    crops[70] = NewCrop(b"nothing")
+    told: list[str | None] = []
+    stored: list[int] = []
+
+    def tell(batch: adding.Added) -> None:
+        told.extend(batch.ids)
+        stored.append(len(store.get([one for one in told if one])))
+
+    added = add_crops(store, embedder, iter([*crops, crops[0]]), tell)
+    store.close()
+    assert told == list(added.ids)
+    assert told[0] == told[-1]
+    assert [told.index(None), told.count(None)] == [70, 1]
+    assert (added.new, added.known, [name for name, _ in added.refused]) == (COUNT - 1, 1, ["a picture"])
+    assert stored == sorted(stored)
+    assert stored[-1] == COUNT - 1
+    assert all(count >= BATCH * turn - 1 for turn, count in enumerate(stored[:-1], 1))
+    assert bool(embedder.disturbed) != embedder.on_cpu
+
+
+@pytest.mark.parametrize(("long", "most"), [(0.0, BATCH), (60.0, adding.TURN * BATCH)])
+def test_a_slow_network_is_told_of_often(
+    long: float, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next crops are not even asked for before the last but one turn is stored."""
+    monkeypatch.setattr(adding, "LONG", long)
+    taken = told = 0
+    waiting = []
+
+    def crops() -> Any:
+        nonlocal taken
+        for at in range(3 * adding.TURN * BATCH):
+            taken += 1
+            yield NewCrop(noise(at % 50), name=str(at))
+
+    def tell(batch: adding.Added) -> None:
+        nonlocal told
+        told += len(batch.ids)
+        waiting.append(taken - told)
+
+    store = EdgeStore(tmp_path / "store", Layout(48))
+    add_crops(store, Watched(True), crops(), tell)
+    store.close()
+    assert told == taken
+    assert BATCH <= max(waiting) <= 2 * most
