@@ -345,7 +345,7 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
         embedder = NetworkEmbedder(
             build_model("pooled", 10, trunk={"name": "osnet", "width": 0.25}, input_size=[128, 64])
         )
-    count = max(256, round(2048 * options.scale))
+    count = max(256, round(8192 * options.scale))
     rows = []
     for turn in range(3):
         crops = list(_jpegs(count, turn))
