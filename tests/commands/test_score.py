@@ -192,7 +192,13 @@ def test_files_that_are_no_archives_are_named(files, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ranks", "message"), [("1,x", "got '1,x'"), ("", "got ''"), ("0", "count from 1; got 0")]
+    ("ranks", "message"),
+    [
+        ("1,x", "got '1,x'"),
+        ("", "got ''"),
+        ("0", "count from 1; got 0"),
+        ("1,99999999999999999999", "No gallery has that many crops: rank 99999999999999999999"),
+    ],
 )
 def test_wrong_ranks_are_refused(files, ranks, message) -> None:
     with pytest.raises(UserError, match=message):

@@ -16,6 +16,7 @@ app = App(
     help="Find the same person again in other cameras' pictures: train, measure and look.",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # main() says that it was interrupted
 )
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
 app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a trained run on a data set.")

@@ -153,6 +153,8 @@ def check_wanted(ap: str, ranks: Sequence[int]) -> None:
         raise UserError(f"Unknown average precision '{ap}'. Known: {', '.join(get_args(AveragePrecision))}.")
     if any(k < 1 for k in ranks):
         raise UserError(f"Ranks count from 1; got {', '.join(map(str, ranks))}.")
+    if max(ranks, default=1) >= 2**63:
+        raise UserError(f"No gallery has that many crops: rank {max(ranks)}. Ask for lower ranks.")
 
 
 def summarise(
