@@ -114,3 +114,13 @@ def test_sona_with_the_terms_of_two_other_papers(name: str) -> None:
     assert recipe.model.settings["trunk"]["depth"] == depth
     assert recipe.model.settings == load_recipe("sona-2-fast" if depth == 18 else "sona-2").model.settings
     assert counting(recipe) == {"cross-entropy", "quadruplet", "support-neighbour", "self-attention"}
+
+
+@pytest.mark.parametrize("name", ["han-sn-sac", "han-sn-sac-fast"])
+def test_han_with_the_terms_of_two_other_papers_over_its_three_levels(name: str) -> None:
+    recipe, alone = load_recipe(name), load_recipe("han-small-fast")
+    assert recipe.model.settings == alone.model.settings
+    first, last = recipe.stages
+    assert [item.term for item in first.objective] == ["cross-entropy"]
+    assert counting(recipe) == {"cross-entropy", "triplet", "support-neighbour", "self-attention"}
+    assert last.objective[-1].settings["maps"] == ["level1", "level2", "level3"]
