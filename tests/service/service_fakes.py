@@ -34,7 +34,7 @@ CAMERAS = ("lobby", "gate", "stairs")
 class Colours:
     """Describes a picture by the colours of eight stripes."""
 
-    fingerprint, name, width, weights = "c" * 32, "colours", 24, None
+    fingerprint, name, width, weights, on_cpu = "c" * 32, "colours", 24, None, True
 
     def __init__(self) -> None:
         self.batches: list[int] = []
