@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import namedtuple
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from gallery_fakes import Fake, noise
 from resight.errors import UserError
 from resight.gallery import edge
 from resight.gallery.crops import Filter, NewCrop
+from resight.gallery.edge import HALF_BUILT, EdgeStore
 from resight.gallery.gallery import Gallery
 from resight.gallery.pictures import read_pixels
+from resight.gallery.store import Layout, Record
 
 SCRIPT = str(Path(__file__).with_name("gallery_fakes.py"))
 Usage = namedtuple("Usage", "total used free")
@@ -135,3 +138,21 @@ def test_nothing_is_made_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.undo()
     assert shutil.disk_usage(tmp_path).free
     Gallery.open(tmp_path / "gallery", Fake(), create=True).close()
+
+
+def test_what_a_killed_compaction_leaves_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "crops-1"
+    store = EdgeStore(folder, Layout(64, graph_from=20))
+    vectors = np.random.default_rng(0).standard_normal((500, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store.put([Record(str(uuid.UUID(int=number)), {}, vector) for number, vector in enumerate(vectors)])
+    store.compact()
+    store.close()
+    assert (folder / HALF_BUILT).is_dir(), "so the engine calls it"
+    half = folder / HALF_BUILT / "segment_builder_x"
+    half.mkdir()
+    (half / "vectors").write_bytes(bytes(100))
+    again = EdgeStore(folder)
+    assert not half.exists()
+    assert again.count(Filter()) == 500
+    again.close()

@@ -39,6 +39,9 @@ FLUSH_SECONDS = 10.0
 """Time between two flushes while adding. A flush takes the longer the larger a store is (0.3 s at 100,000
 crops), and only a power failure loses what the engine wrote since."""
 
+HALF_BUILT = "temp_segments"
+"""Where the engine compacts. When it is killed, what it had stays there: as much as the store, at worst."""
+
 SPARE = 256 * 2**20
 """Bytes that must stay free on the disk: the engine writes through memory maps, where a full disk kills."""
 
@@ -57,6 +60,7 @@ class EdgeStore:
         self._changes = 0
         self._counts: tuple[int, int, dict[str, int]] | None = None  # changes when counted, all, by camera
         if layout is None:
+            shutil.rmtree(folder / HALF_BUILT, ignore_errors=True)
             try:
                 self._shard = engine.EdgeShard.load(str(folder))
             except Exception as error:  # the engine has no other kind
