@@ -328,6 +328,12 @@ def test_calibration_takes_features_of_others(filled: Gallery) -> None:
         filled.calibrate(Embedded(torch.ones(4, 7), torch.tensor([1, 1, 2, 2])))
 
 
+@pytest.mark.parametrize("rate", [-1, 0, 0.5, float("nan")])
+def test_calibration_refuses_rates_that_are_none(filled: Gallery, rate: float) -> None:
+    with pytest.raises(UserError, match=f"0.2 or less, such as 0.001; got {rate}"):
+        filled.calibrate(false_match_rate=rate)
+
+
 def test_calibration_needs_labels(place: Path) -> None:
     with Gallery.open(place, Fake(), create=True) as opened:
         opened.add([NewCrop(noise(1))])

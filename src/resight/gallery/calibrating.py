@@ -14,6 +14,9 @@ from resight.gallery.store import Store, Vectors
 QUERIES = 4000
 """Crops, drawn at random, that are compared with all others."""
 
+HIGHEST = 0.2
+"""False-match rate from which on a match says nothing."""
+
 LABELLED = Filter(labelled=True)
 
 
@@ -56,15 +59,20 @@ def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibratio
         false_match_rate: of the check; a higher one is taken where so few crops could not tell it.
 
     Raises:
-        UserError: there are no two crops of one person, or no two persons.
+        UserError: there are no two crops of one person, or no two persons; no such rate.
     """
+    if not 0 < false_match_rate <= HIGHEST:
+        raise UserError(
+            f"A false-match rate lies above 0 and is {HIGHEST} or less, such as 0.001; "
+            f"got {false_match_rate}."
+        )
     crops = Embedded(crops.features, crops.persons, crops.cameras, torch.arange(len(crops)))
     rows = torch.randperm(len(crops), generator=torch.Generator().manual_seed(0))[:QUERIES].sort().values
     queries, protocol = crops.take(rows), Protocol() if _seen_twice(crops) else EVERY_OTHER_IMAGE
     found = verify(queries, crops, protocol)
     rates = _table(found)
     wished = max(false_match_rate, 20 / int(found.different.sum()))  # a half has a quarter of the pairs
-    if wished > 0.2 or not rates:
+    if wished > HIGHEST or not rates:
         raise UserError(
             f"{len(crops):,} labelled crops make {int(found.different.sum()):,} pairs of two persons, too "
             "few to tell false-match rates. Label more."
