@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from resight.data import images
-from resight.data.images import decode, natural, read_image, resize
+from resight.data.images import decode, natural, read_image, resize, resize_alike
 from resight.errors import UserError
 
 
@@ -88,6 +90,28 @@ def test_resize_is_antialiased() -> None:
     stripes[::2] = 255
     assert np.abs(resize(stripes, (16, 16)).astype(int) - 128).max() <= 16  # picking lines would give 127
     assert resize(stripes, (64, 64)) is stripes
+
+
+@settings(max_examples=60, deadline=None)
+@given(*[st.integers(1, 200)] * 4, st.integers(0, 9))
+def test_resize_is_pillows_to_one_level(height: int, width: int, high: int, wide: int, seed: int) -> None:
+    pictures = np.random.default_rng(seed).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    found = [resize(picture, (high, wide)) for picture in pictures]
+    for picture, one in zip(pictures, found, strict=True):
+        expected = Image.fromarray(picture).resize((wide, high), Image.Resampling.BILINEAR)
+        assert one.dtype == np.uint8
+        assert one.flags.c_contiguous
+        assert np.abs(one.astype(int) - np.asarray(expected).astype(int)).max() <= 1
+    np.testing.assert_array_equal(resize_alike(pictures, (high, wide)), np.stack(found))
+
+
+def test_resize_takes_what_cannot_be_written_to_and_parts_of_pictures() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    part = picture[5:35, 5:25]
+    expected = resize(part.copy(), (16, 8))
+    np.testing.assert_array_equal(resize(part, (16, 8)), expected)
+    picture.flags.writeable = False
+    np.testing.assert_array_equal(resize(part, (16, 8)), expected)
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.9])

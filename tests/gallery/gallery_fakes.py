@@ -90,6 +90,7 @@ def add_until_killed(place: Path, seed: int) -> None:
         print("stored", *(identity for identity in batch.ids if identity), flush=True)
 
     with Gallery.open(place, Fake(), create=True, graph_from=400) as gallery:
+        gallery.embed([noise(0)])  # PyTorch is loaded now, and not when the first crop is added
         print("open", flush=True)
         for round_ in range(1_000_000):
             base = (seed * 1000 + round_) * 1000

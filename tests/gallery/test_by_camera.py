@@ -40,7 +40,6 @@ def fill(vectors: VectorsByCamera, truth: Truth) -> None:
 def check(vectors: VectorsByCamera, truth: Truth) -> None:
     """Compare searches with plain ones."""
     assert len(vectors) == len(truth)
-    assert vectors.cameras([*truth, str(uuid.uuid4())]) == {name: one for name, (one, _) in truth.items()}
     query = np.full(WIDTH, WIDTH**-0.5, np.float32)
     for wanted in ({"hall"}, {"door", None}, {"hall", "door", None}, {"nowhere"}):
         scores = {name: float(one @ query) for name, (camera, one) in truth.items() if camera in wanted}

@@ -202,7 +202,7 @@ class _Store:
                 f"{path} changed while it was read. Run again when nothing writes there any more."
             )
         try:
-            return np.ascontiguousarray(resize(decode(data), self.size))
+            return resize(decode(data), self.size)
         except UserError as error:
             return str(error)
 

@@ -94,7 +94,22 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Resize an image [h, w, 3] to (height, width) = ``size``, bilinear and antialiased."""
     if pixels.shape[:2] == size:
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    resized: Pixels = resize_alike(pixels.reshape(1, *pixels.shape), size)[0]  # [None] has slow strides
+    return resized
+
+
+def resize_alike(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resize images [N, h, w, 3], each as ``resize`` does.
+
+    PyTorch does what Pillow does, to one level of 255 (at many sizes to the bit), in a tenth of the time for
+    many images and in a quarter for one.
+    """
+    import torch  # here, as whoever reads the headers of images alone waits a second for it
+    from torch.nn.functional import interpolate
+
+    images = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy()).permute(0, 3, 1, 2)
+    resized = interpolate(images, size, mode="bilinear", antialias=True)
+    return np.ascontiguousarray(resized.permute(0, 2, 3, 1).numpy())
 
 
 def list_images(folder: Path, *, deep: bool = False) -> list[Path]:

@@ -149,16 +149,6 @@ class VectorsByCamera:
         """Return how many numbers are read to compare so many vectors."""
         return count * (self.width if self._outlines is None else self._outlines.numbers + 1)
 
-    def cameras(self, ids: Sequence[str]) -> dict[str, str | None]:
-        """Return the cameras of those ids that are there."""
-        with self._lock:
-            rows = self._rows(ids).tolist()
-            return {
-                identity: self._blocks[row // BLOCK]
-                for identity, row in zip(ids, rows, strict=True)
-                if row >= 0
-            }
-
     def catch_up(
         self, there: Iterator[str], fetch: Callable[[list[str]], Mapping[str, tuple[str | None, Vectors]]]
     ) -> None:

@@ -91,6 +91,8 @@ class EdgeStore:
 
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
         """Return those records that are there."""
+        if not ids:
+            return {}
         with_payload, with_vector = _wanted(parts)
         found = self._shard.retrieve(list(ids), with_payload=with_payload, with_vector=with_vector)
         return {str(point.id): _record(point) for point in found}
@@ -104,7 +106,7 @@ class EdgeStore:
         if where != Filter() and share >= WIDE:
             first = len(where.not_ids) + round(2 * limit / share)
             wide = self._nearest(vectors, Filter(), first, parts, exact)
-            fitting = [[record for record in records if _fits(where, record)][:limit] for records in wide]
+            fitting = [[record for record in records if fits(where, record)][:limit] for records in wide]
             if all(len(records) == limit for records in fitting):
                 return fitting
         return self._nearest(vectors, where, limit, parts, exact)
@@ -142,7 +144,7 @@ class EdgeStore:
         kept = self._kept(where)
         if kept is not None:
             left_out = self.get(where.not_ids).values()
-            return kept - sum(_fits(replace(where, not_ids=()), record) for record in left_out)
+            return kept - sum(fits(replace(where, not_ids=()), record) for record in left_out)
         return self._shard.count(engine.CountRequest(exact=True, filter=_filter(where)))
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
@@ -306,7 +308,7 @@ def cameras_only(where: Filter) -> bool:
     return replace(where, cameras=(), not_cameras=(), not_ids=()) == Filter()
 
 
-def _fits(where: Filter, record: Record) -> bool:
+def fits(where: Filter, record: Record) -> bool:
     """Tell whether a record fits a filter that names cameras and ids alone."""
     camera = record.payload.get("camera")
     return (

@@ -1,13 +1,15 @@
 """The engine inside this process, and its vectors once more, by camera."""
 
+import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 
 from resight.gallery.by_camera import Found, VectorsByCamera
 from resight.gallery.crops import Filter
-from resight.gallery.edge import SPARE, EdgeStore, cameras_only
+from resight.gallery.edge import SPARE, EdgeStore, cameras_only, fits
 from resight.gallery.store import SEARCH_EFFORT, Layout, Part, Record, Vectors
 
 OWN = "vectors"
@@ -16,10 +18,11 @@ COMPARED = 13_000_000
 """Numbers that are compared behind a filter of cameras in the 2 ms that a graph of 100,000 takes without
 one."""
 
-MOST, DEEPER, WIDER = 4 * SEARCH_EFFORT, 4, 2
-"""Effort of a graph at most, and how many times as many records as are expected to hold enough of those that
-a filter keeps it is to look at, and to return. It finds the nearest of all more surely than those further
-off; where fewer are left than wanted, the cameras are compared."""
+MOST, DEEPER, WIDER = 4 * SEARCH_EFFORT, 4, 4
+"""Effort of a graph at most; how many times as many records as are expected to hold enough of those that a
+filter keeps it is to look at; and of these beyond the wanted, how many times as many to return. It finds the
+nearest of all more surely than those further off; where fewer are left than wanted, the cameras are
+compared."""
 
 
 class EdgeByCamera(EdgeStore):
@@ -67,18 +70,13 @@ class EdgeByCamera(EdgeStore):
         if not cameras_only(where):
             return super().search(vectors, where, limit, *parts, exact=exact)
         exact = exact or not self.facts()["indexed"]
-        found = [] if exact else self._nearest_by_graph(vectors, where, limit)
-        if exact or any(len(some) < limit for some in found):
-            found = self._nearest_by_camera(vectors, where, limit, rough=not exact)
-        there = self.get([identity for some in found for identity, _ in some], *parts)
-        return [
-            [
-                Record(identity, there[identity].payload, there[identity].vector, score)
-                for identity, score in some
-                if identity in there
-            ]
-            for some in found
-        ]
+        if not exact:
+            total, kept = self._counted()[0], self._kept(where) or 0
+            led = self._led_to(vectors, where, limit, kept, total)
+            found = self._fetched(led, where, limit, parts, kept / max(1, total))
+            if all(len(some) == limit for some in found):
+                return found
+        return self._fetched(self._nearest_by_camera(vectors, where, limit, not exact), where, limit, parts)
 
     def delete(self, where: Filter) -> None:
         """Delete the records that fit."""
@@ -111,41 +109,47 @@ class EdgeByCamera(EdgeStore):
         super().close()
         self._own.close()
 
-    def _nearest_by_camera(
-        self, vectors: Vectors, where: Filter, limit: int, rough: bool = False
-    ) -> list[Found]:
+    def _nearest_by_camera(self, vectors: Vectors, where: Filter, limit: int, rough: bool) -> list[Found]:
         """Compare the vectors of the cameras that a filter keeps; it names cameras and ids alone."""
 
         def wanted(camera: str | None) -> bool:
             return (not where.cameras or camera in where.cameras) and camera not in where.not_cameras
 
-        found = self._caught_up().nearest(vectors, wanted, limit + len(where.not_ids), rough)
-        left_out = set(where.not_ids)
-        return [[one for one in some if one[0] not in left_out][:limit] for some in found]
+        return self._caught_up().nearest(vectors, wanted, limit + len(where.not_ids), rough)
 
-    def _nearest_by_graph(self, vectors: Vectors, where: Filter, limit: int) -> list[Found]:
-        """Return what fits such a filter of all that the graph leads to: too few, where it keeps little."""
-        total, kept = self._counted()[0], self._kept(where) or 0
+    def _led_to(self, vectors: Vectors, where: Filter, limit: int, kept: int, total: int) -> list[Found]:
+        """Return what the graph leads to without such a filter, so much that enough should be left by it.
+
+        Nothing, where it keeps little.
+        """
         deep = limit * total / max(1, kept)
         effort = max(SEARCH_EFFORT, round(DEEPER * deep))
         if kept < total and (effort > MOST or self._own.reads(kept) <= COMPARED):
             return [[] for _ in vectors]
-        first = len(where.not_ids) + (limit if kept == total else round(WIDER * deep))
-        found = [
-            [(str(point.id), point.score) for point in points]
-            for points in self._asked(vectors, Filter(), first, False, False, False, effort)
-        ]
+        first = len(where.not_ids) + limit + round(WIDER * (deep - limit))
+        answers = self._asked(vectors, Filter(), first, False, False, False, effort)
+        return [[(str(point.id), point.score) for point in points] for points in answers]
+
+    def _fetched(
+        self, found: list[Found], where: Filter, limit: int, parts: Sequence[Part], share: float = 1.0
+    ) -> list[list[Record]]:
+        """Return the first records that are still there and fit such a filter, as this share of them does."""
         left_out = set(where.not_ids)
-        if kept != total:
-            own = self._caught_up()
-            for some in found:
-                cameras = own.cameras([identity for identity, _ in some])
-                left_out |= {
-                    identity
-                    for identity, camera in cameras.items()
-                    if (where.cameras and camera not in where.cameras) or camera in where.not_cameras
-                }
-        return [[one for one in some if one[0] not in left_out][:limit] for some in found]
+        records: list[list[Record]] = []
+        for some in found:
+            left = [one for one in some if one[0] not in left_out]
+            kept: list[Record] = []
+            while left and len(kept) < limit:
+                enough = math.ceil((limit - len(kept)) / share)
+                first, left = left[:enough], left[enough:]
+                there = self.get([identity for identity, _ in first], *parts)
+                kept += [
+                    replace(there[identity], score=score)
+                    for identity, score in first
+                    if identity in there and fits(where, there[identity])
+                ]
+            records.append(kept[:limit])
+        return records
 
     def _make_outlines(self) -> None:
         """Make the outlines, unless the disk is nearly full: searches work without."""

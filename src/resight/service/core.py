@@ -9,7 +9,6 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import simplejpeg
 from fastapi import UploadFile
 
@@ -240,7 +239,7 @@ class Service:
         if height <= THUMBNAIL:
             return jpeg
         small = resize(decode(jpeg), (THUMBNAIL, max(1, round(width * THUMBNAIL / height))))
-        encoded: bytes = simplejpeg.encode_jpeg(small.copy(order="C"), 85, "RGB", "444")
+        encoded: bytes = simplejpeg.encode_jpeg(small, 85, "RGB", "444")
         return encoded
 
     def attention(self, identity: str) -> "list[View]":
@@ -252,7 +251,7 @@ class Service:
 
         with self._looking:
             network = self._network()
-            pixels = np.array(resize(decode(jpeg), network.input_size))  # what Pillow returns is read-only
+            pixels = resize(decode(jpeg), network.input_size)
             return attention_views(network, pixels[None])[0]
 
     def refuse_unknown_cameras(self, where: Filter) -> None:
