@@ -33,7 +33,7 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
     count = max(256, round(8192 * options.scale))
     made = make_crops(options.folder / f"crops-{time.time_ns()}", count)
     crops = crops_to_embed(made[0].path.parent)
-    ready = [embedder.ready(read_image(path)) for path in crops.paths]
+    ready = embedder.ready(read_image(path) for path in crops.paths)
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     generator = random.Random(0)
     for _ in range(ROUNDS + 1):

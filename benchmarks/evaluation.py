@@ -1,6 +1,7 @@
 """Time and memory of scoring and re-ranking, beside bare products of the features and plain NumPy.
 
-    python benchmarks/evaluation.py [--cases scores re-ranking ...] [--scale 0.2] [--rounds 5] [--write]
+    python benchmarks/evaluation.py [--cases scores re-ranking ...] [--scale 0.2] [--rounds 5] [--log FILE]
+        [--write]
 
 Features are drawn, clustered by person: at the sizes of Market-1501 (scores, re-ranking) and of MSMT17
 (msmt17), and with 500,000 distractors in a memory-mapped file (distractors). Each measurement has a process
@@ -115,6 +116,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=tuple(CASES))
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of queries and crops")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--log", type=Path, help="file to keep each measurement in, and go on from after a break"
+    )
     parser.add_argument("--skip-plain", action="store_true", help="leave plain NumPy out")
     parser.add_argument("--folder", type=Path, help="where to draw features; by default a temporary one")
     parser.add_argument("--write", action="store_true", help="keep the figures in README.md and results/")
@@ -125,6 +129,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(measure(*options.one, options.folder)))
         return
     results = {}
+    known: dict[str, dict[str, float]] = {}
+    if options.log and options.log.exists():
+        known = dict(map(json.loads, options.log.read_text().splitlines()))
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for name in options.cases:
             case = CASES[name]
@@ -135,10 +142,16 @@ def main(arguments: list[str] | None = None) -> None:
             found: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
             for turn in range(options.rounds):
                 for method in methods:
-                    print(f"{name}, round {turn + 1} of {options.rounds}: {method}", file=sys.stderr)
-                    command = [sys.executable, __file__, "--folder", folder, "--one", name, method]
-                    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-                    found[method].append(json.loads(done.stdout))
+                    key = f"{name}, scale {options.scale}, round {turn + 1} of {options.rounds}: {method}"
+                    if key not in known:
+                        print(key, file=sys.stderr)
+                        command = [sys.executable, __file__, "--folder", folder, "--one", name, method]
+                        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+                        known[key] = json.loads(done.stdout)
+                        if options.log:
+                            with options.log.open("a") as stream:
+                                stream.write(json.dumps([key, known[key]]) + "\n")
+                    found[method].append(known[key])
             results[name] = summarise(case, found, options.scale)
     if options.write:
         write(results)

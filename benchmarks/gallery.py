@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from adding import adding  # noqa: F401 (a case)
 from drawn_galleries import CAMERAS, EACH, NEVER, Array, build, draw
 from numpy.typing import NDArray
 
@@ -288,7 +289,7 @@ def _labelled(options: argparse.Namespace) -> tuple[Side, Side]:
         benchmark = open_benchmark(options.data)
 
         def side(crops: Sequence[Any]) -> Side:
-            vectors = unit(embedder([embedder.ready(read_image(crop.path)) for crop in crops]))
+            vectors = unit(embedder(embedder.ready(read_image(crop.path) for crop in crops)))
             return (
                 vectors,
                 np.array([crop.person for crop in crops]),

@@ -18,8 +18,8 @@ from typing import Any
 
 RECIPES = (
     *("softmax-fast", "triplet-fast", "softmax-triplet-fast"),
-    *("sal-fast", "sona-2-fast", "sona-3-fast", "sona-23-fast", "sharp-fast", "sn-fast", "han-small-fast"),
-    *("han-sn-sac-fast", "sona-sac-quadruplet-sn-fast"),
+    *("sal-fast", "sona-plain-fast", "sona-2-fast", "sona-3-fast", "sona-23-fast", "sharp-fast", "sn-fast"),
+    *("han-small-fast", "han-sn-sac-fast", "sona-sac-quadruplet-sn-fast"),
 )
 RESULTS = Path(__file__).parent / "results"
 SHOWN = {"rank1": "rank-1", "mAP": "mAP", "mINP": "mINP"}

@@ -7,6 +7,9 @@ import torch
 
 from resight.errors import UserError
 
+KINDS = ("cpu", "cuda", "mps", "xpu")
+"""Devices that a computation may run on; a number behind a colon chooses one of several."""
+
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -18,13 +21,15 @@ def resolve_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.partition(":")[0] not in KINDS:
+        raise UserError(f"There is no device '{name}'. Use --device {', '.join(KINDS)} or auto.")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"Device '{name}' cannot be used here: {reason} Use --device cpu, cuda or auto."
+            f"Device '{name}' cannot be used here: {reason.rstrip('.')}. Use --device cpu or auto."
         ) from None
     return device
 

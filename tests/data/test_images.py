@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resight.data import images
-from resight.data.images import decode, natural, read_image, resize, resize_alike
+from resight.data.images import decode, natural, read_image, resize, resize_alike, resize_all
 from resight.errors import UserError
 
 
@@ -103,6 +103,18 @@ def test_resize_is_pillows_to_one_level(height: int, width: int, high: int, wide
         assert one.flags.c_contiguous
         assert np.abs(one.astype(int) - np.asarray(expected).astype(int)).max() <= 1
     np.testing.assert_array_equal(resize_alike(pictures, (high, wide)), np.stack(found))
+
+
+@pytest.mark.parametrize("large", [0, 20 * 10 * 3, 1 << 20])
+def test_all_are_resized_as_each_is(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "LARGE", large)
+    generator = np.random.default_rng(1)
+    sizes = [(20, 10), (16, 8), (20, 10), (31, 9), (20, 10), (31, 9)]
+    pictures = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    found = resize_all(iter(pictures), (16, 8))
+    for picture, one in zip(pictures, found, strict=True):
+        np.testing.assert_array_equal(one, resize(picture, (16, 8)))
+    assert resize_all([], (16, 8)) == []
 
 
 def test_resize_takes_what_cannot_be_written_to_and_parts_of_pictures() -> None:

@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_said() -> None:
         (query, replace(gallery, cameras=None), {}, "the gallery has no cameras"),
         (query, gallery, {"metric": "manhattan"}, "Unknown metric 'manhattan'. Known: cosine, euclidean"),
         (query, gallery, {"ap": "median"}, "Unknown average precision 'median'. Known: mean, trapezoid"),
-        (query, gallery, {"device": "gpu"}, "Device 'gpu' cannot be used here"),
+        (query, gallery, {"device": "gpu"}, "There is no device 'gpu'. Use --device cpu"),
         (query, gallery, {"ranks": (1, 0)}, "Ranks count from 1; got 1, 0"),
     ]
     for wrong_query, wrong_gallery, options, message in cases:

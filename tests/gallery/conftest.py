@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gallery_fakes import Somewhere
+from gallery_fakes import Fake, Somewhere, people
+
+from resight.gallery.gallery import Gallery
 
 SERVER = os.environ.get("RESIGHT_QDRANT_URL")
 
@@ -41,3 +43,17 @@ def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Somewh
         client = Kept(":memory:")
         yield lambda: Cluster(client, "test", "memory")
         QdrantClient.close(client)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return a folder for a gallery."""
+    return tmp_path / "gallery"
+
+
+@pytest.fixture
+def filled(place: Path) -> Iterator[Gallery]:
+    """Return a gallery of crops of some persons."""
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people())
+        yield opened

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.data.images import resize
+from resight.data.images import resize_all
 from resight.gallery import by_camera, outlines
 from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop, Pixels
@@ -36,9 +36,9 @@ class Fake:
         self.fingerprint, self.on_cpu = (name * 32)[:32], True
         self.calls, self.kill_at = 0, kill_at
 
-    def ready(self, picture: Pixels) -> Pixels:
-        """Shrink it."""
-        return np.ascontiguousarray(resize(picture, (4, 4)))
+    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+        """Shrink them."""
+        return resize_all(pictures, (4, 4))
 
     def __call__(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
         """Return centred pixels."""
@@ -57,6 +57,11 @@ def noise(seed: int, person: int | None = None, strength: float = 12) -> Pixels:
     colours = np.random.default_rng(person).integers(30, 226, (4, 1, 3)).repeat(4, 0)
     pixels = colours + generator.normal(0, strength, (16, 8, 3))
     return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def ids(opened: Gallery, where: Filter = Filter()) -> dict[str, str]:  # noqa: B008 (frozen)
+    """Return the ids of crops by their names."""
+    return {crop.name: crop.id for crop in opened.page(where, 10_000)[0]}
 
 
 def people(persons: int = 8, cameras: int = 3, each: int = 2, **more: Any) -> list[NewCrop]:

@@ -1,7 +1,7 @@
 """Adding takes turns with a network that computes on the same cores, and goes on beside one that does not."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ class Watched(Fake):
         self.on_cpu = on_cpu
         self.working = self.disturbed = 0
 
-    def ready(self, picture: Pixels) -> Pixels:
-        with_others = super().ready(picture)
+    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+        with_others = super().ready(pictures)
         self.disturbed += self.working
         return with_others
 

@@ -241,5 +241,7 @@ def test_behind_a_filter_that_keeps_much_the_graph_is_asked(
         monkeypatch.setattr(made, "_nearest_by_camera", None)  # the graph alone is enough
         made.search(queries, where, 5, exact=False)
         monkeypatch.delattr(made, "_nearest_by_camera")
+    made.delete(Filter())
+    assert made.search(queries, Filter(), 5, exact=False) == [[]] * 20
     made.close()
     home.close()

@@ -1,10 +1,5 @@
 """A gallery as people use it: adding, searching, labelling, forgetting, calibrating, changing the model."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,32 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gallery_fakes import START, Fake, noise, people
+from gallery_fakes import START, Fake, ids, noise, people
 
 from resight.errors import UserError
-from resight.evaluation.embedded import Embedded
 from resight.evaluation.reranking import Reranking, rerank
-from resight.gallery import folder, gallery, stock
+from resight.gallery import gallery, stock
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.store import EXACT_NUMBERS, OUTLINED_NUMBERS, Storage
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "gallery"
-
-
-@pytest.fixture
-def filled(place: Path) -> Iterator[Gallery]:
-    with Gallery.open(place, Fake(), create=True) as opened:
-        opened.add(people())
-        yield opened
-
-
-def ids(opened: Gallery, where: Filter = Filter()) -> dict[str, str]:  # noqa: B008 (frozen)
-    """Return the ids of crops by their names."""
-    return {crop.name: crop.id for crop in opened.page(where, 10_000)[0]}
 
 
 def names(found: gallery.Found) -> list[str]:
@@ -259,6 +236,7 @@ def test_forgetting_by_each_means(filled: Gallery) -> None:
     assert filled.forget(Filter(persons=("p1",))) == 0
     assert filled.forget(Filter(sources=("video.mp4",))) == 28
     assert len(filled) == 0
+    assert filled.search([noise(1)]).matches == ()
     with pytest.raises(UserError, match="Say which"):
         filled.forget(Filter())
 
@@ -289,88 +267,6 @@ def test_crops_are_forgotten_when_they_are_too_old(place: Path, monkeypatch: pyt
             opened.keep_for(0)
 
 
-def test_likely_matches_are_calibrated_on_labelled_crops(place: Path) -> None:
-    with Gallery.open(place, Fake(), create=True) as opened:
-        opened.add(people(24))
-        assert opened.search([noise(1)]).matches[0].likely is None
-        with pytest.raises(UserError, match="not calibrated"):
-            opened.search([noise(1)], false_match_rate=0.01)
-        opened.calibrate(false_match_rate=0.01)
-    with Gallery.open(place, Fake()) as opened:  # it is kept
-        calibration = opened.about.calibration
-        assert calibration is not None
-        assert (calibration.crops, calibration.persons) == (144, 24)
-        assert calibration.checked.false_match_rate < 0.05
-        found = opened.search([noise(5000, 3)], top=144, false_match_rate=0.01)
-        assert found.threshold == calibration.at(0.01).threshold
-        assert found.expected_false == pytest.approx(0.01 * 144)
-        likely = [match.crop.person for match in found.matches if match.likely]
-        assert likely.count("p3") == 6
-        assert len(likely) < 20
-        strict = opened.search([noise(5000, 3)], top=144, false_match_rate=0.001)
-        assert strict.threshold is not None
-        assert found.threshold is not None
-        assert strict.threshold < found.threshold
-        with pytest.raises(UserError, match="stricter than"):
-            opened.search([noise(1)], false_match_rate=1e-6)
-
-
-def test_calibration_takes_features_of_others(filled: Gallery) -> None:
-    crops = people(20)
-    labelled = Embedded(
-        torch.from_numpy(filled.embed([crop.picture for crop in crops])),
-        torch.tensor([1 + at // 6 for at in range(120)]),
-    )
-    filled.calibrate(labelled, origin="elsewhere")
-    assert filled.about.calibration is not None
-    assert filled.about.calibration.origin == "elsewhere"
-    with pytest.raises(UserError, match="another model"):
-        filled.calibrate(Embedded(torch.ones(4, 7), torch.tensor([1, 1, 2, 2])))
-
-
-@pytest.mark.parametrize("rate", [-1, 0, 0.5, float("nan")])
-def test_calibration_refuses_rates_that_are_none(filled: Gallery, rate: float) -> None:
-    with pytest.raises(UserError, match=f"0.2 or less, such as 0.001; got {rate}"):
-        filled.calibrate(false_match_rate=rate)
-
-
-def test_calibration_needs_labels(place: Path) -> None:
-    with Gallery.open(place, Fake(), create=True) as opened:
-        opened.add([NewCrop(noise(1))])
-        with pytest.raises(UserError, match="Nobody has said"):
-            opened.calibrate()
-        opened.add(people(2, 2, 1))
-        with pytest.raises(UserError, match="too few"):
-            opened.calibrate()
-
-
-def test_a_picture_of_nobody_is_unlike_everything(place: Path) -> None:
-    with Gallery.open(place, Fake(), create=True) as opened:
-        opened.add(people(15))
-        assert opened.search([noise(1)]).unlike_anything is None  # too few crops to tell
-        opened.add(people(70))
-        nobody = noise(1)
-        assert opened.search([nobody]).unlike_anything is True
-        assert opened.search([noise(5000, 3)]).unlike_anything is False
-        assert opened.search([nobody, noise(5000, 3)], combine="max").unlike_anything is False
-        far = Filter(persons=("p7",))
-        assert opened.search([noise(5000, 3)], where=far).unlike_anything is False
-        assert opened.search([nobody], where=Filter(persons=("nobody",))).unlike_anything is None
-        opened.reembed(Fake("other"))
-        assert opened.search([nobody]).unlike_anything is True
-
-
-def test_what_is_usual_is_learnt_again_when_much_was_added(place: Path) -> None:
-    stripes = np.tile(np.array([0, 255], np.uint8), (16, 4))[..., None].repeat(3, 2)
-    with Gallery.open(place, Fake(), create=True) as opened:
-        opened.add(people(70))
-        assert opened.search([stripes]).unlike_anything is True
-        generator = np.random.default_rng(0)
-        shown = np.clip(stripes[None] + generator.normal(0, 30, (300, 16, 8, 3)), 0, 255).astype(np.uint8)
-        opened.add([NewCrop(picture) for picture in shown])
-        assert opened.search([stripes]).unlike_anything is False
-
-
 def test_a_large_gallery_is_searched_by_its_graph(place: Path) -> None:
     with Gallery.open(place, Fake(), create=True, graph_from=100) as opened:
         opened.add(people(40))
@@ -392,140 +288,3 @@ def test_a_graph_is_for_galleries_that_take_long_to_compare(
 ) -> None:
     with Gallery.open(place, Fake(), create=True, storage=storage) as opened:
         assert opened.layout.exact_up_to == numbers // 48
-
-
-def test_a_gallery_of_another_model_says_which_one_it_needs(filled: Gallery, place: Path) -> None:
-    filled.close()
-    with pytest.raises(UserError, match=r"needs fake with the fingerprint fakefakefake; got other"):
-        Gallery.open(place, Fake("other"))
-
-
-def test_a_gallery_that_is_not_there(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="There is no gallery"):
-        Gallery.open(place)
-    with pytest.raises(UserError, match="There is no gallery"):
-        Gallery.open(place, Fake())
-    assert not place.exists()
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.tex").touch()
-    with pytest.raises(UserError, match=r"other things \(thesis.tex\)"):
-        Gallery.open(tmp_path / "other", Fake(), create=True)
-    with pytest.raises(UserError, match="is a file"):
-        Gallery.open(tmp_path / "other" / "thesis.tex", Fake(), create=True)
-
-
-def test_a_gallery_of_a_newer_version_or_damaged(filled: Gallery, place: Path) -> None:
-    filled.close()
-    file = place / folder.ABOUT
-    content = json.loads(file.read_text())
-    file.write_text(json.dumps(content | {"format": 99, "version": "7.0", "new": 1}))
-    with pytest.raises(UserError, match=r"Resight 7.0 in format 99.*Update Resight"):
-        Gallery.open(place)
-    for text in ("", "[]", "{", json.dumps({"format": "one"}), json.dumps(content | {"storage": "float8"})):
-        file.write_text(text)
-        with pytest.raises(UserError, match="damaged"):
-            Gallery.open(place)
-    file.write_text(json.dumps(content | {"store": "crops-9"}))
-    with pytest.raises(UserError, match="crops-9 is missing"):
-        Gallery.open(place)
-
-
-def test_a_gallery_in_use_names_the_other_process(filled: Gallery, place: Path) -> None:
-    code = "import sys; from resight.gallery.gallery import Gallery; Gallery.open(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True)
-    assert f"in use by process {os.getpid()}" in done.stderr
-    assert "UserError" in done.stderr
-    filled.close()
-    Gallery.open(place).close()
-
-
-def test_a_folder_that_cannot_be_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr(folder.os, "open", refuse)
-    with pytest.raises(UserError, match="Read-only"):
-        Gallery.open(place, Fake(), create=True)
-
-
-def test_an_export_holds_all_and_is_scored(filled: Gallery, tmp_path: Path) -> None:
-    from resight.commands.feature_files import read_arrays, read_fingerprint
-
-    out = tmp_path / "out"
-    filled.label([ids(filled)["0"]], None)
-    assert filled.export(out) == 48
-    arrays = read_arrays(out)
-    assert arrays["features"].shape == (48, 48)
-    assert read_fingerprint(out) == filled.about.model.fingerprint
-    lines = [json.loads(line) for line in (out / "crops.jsonl").read_text().splitlines()]
-    people_by_number = json.loads((out / "names.json").read_text())
-    for row, line in enumerate(lines):
-        (stored,) = filled.get([line["id"]])
-        assert line == stored.as_dict()
-        person = int(arrays["persons"][row])
-        assert (people_by_number[str(person)] if person else None) == stored.person
-        vector = filled._store.get([line["id"]], "vector")[line["id"]].vector
-        np.testing.assert_array_equal(arrays["features"][row], vector)
-        assert (out / "pictures" / f"{line['id']}.jpg").read_bytes() == filled.picture(line["id"])
-    with pytest.raises(UserError, match="there already"):
-        filled.export(out)
-    with pytest.raises(UserError, match="No crop"):
-        filled.export(tmp_path / "none", Filter(persons=("nobody",)))
-
-
-def test_an_export_without_all_cameras_has_none(place: Path, tmp_path: Path) -> None:
-    with Gallery.open(place, Fake(), create=True) as opened:
-        opened.add([*people(1), NewCrop(noise(5))])
-        opened.export(tmp_path / "out", Filter())
-    assert not (tmp_path / "out" / "cameras.npy").exists()
-
-
-def test_a_gallery_changes_its_model(filled: Gallery, place: Path) -> None:
-    filled.calibrate()
-    filled.label([ids(filled)["5"]], "renamed")
-    before = {crop.id: crop for crop in filled.page(top=100)[0]}
-    with pytest.raises(UserError, match="already"):
-        filled.reembed(Fake())
-    assert filled.reembed(Fake("other")) == 48
-    assert filled.about.model.name == "other"
-    assert filled.about.calibration is None
-    assert {crop.id: crop for crop in filled.page(top=100)[0]} == before
-    filled.close()
-    with Gallery.open(place, Fake("other")) as opened:
-        assert {match.crop.person for match in opened.search([noise(5000, 3)], top=6).matches} == {"p3"}
-        assert opened._home.stores() == {"crops-2"}
-    with pytest.raises(UserError, match="another model"):
-        Gallery.open(place, Fake())
-
-
-def test_a_killed_change_of_model_goes_on_where_it_was(place: Path) -> None:
-    with Gallery.open(place, Fake(), create=True) as opened:
-        opened.add(people(40))
-        known = ids(opened)
-    script = str(Path(__file__).with_name("gallery_fakes.py"))
-    killed = subprocess.run([sys.executable, script, "reembed", str(place), "3"])
-    assert killed.returncode == -9
-    with Gallery.open(place, Fake()) as opened:  # whole, of the old model
-        assert {match.crop.person for match in opened.search([noise(5000, 3)], top=6).matches} == {"p3"}
-        assert opened.about.reembedding is not None
-        opened.label([known["3"]], "renamed")  # both stores hear of it
-        forgotten = opened.forget(Filter(persons=("p1",)))
-        opened.add([NewCrop(noise(7777), name="late")])
-    with Gallery.open(place) as opened:
-        described = opened.reembed(Fake("other"))
-        assert 0 < described < 240
-        assert len(opened) == 240 - forgotten + 1
-        assert set(ids(opened)) == {*(name for name in known if name not in map(str, range(6, 12))), "late"}
-        assert opened.get([known["3"]])[0].person == "renamed"
-
-
-def test_a_change_to_a_third_model_begins_anew(place: Path) -> None:
-    with Gallery.open(place, Fake(), create=True) as opened:
-        opened.add(people(40))
-    script = str(Path(__file__).with_name("gallery_fakes.py"))
-    subprocess.run([sys.executable, script, "reembed", str(place), "3"])
-    with Gallery.open(place) as opened:
-        assert opened.reembed(Fake("third")) == 240
-        assert opened.about.model.name == "third"
-    with Gallery.open(place, Fake("third")) as opened:
-        assert opened._home.stores() == {opened.about.store}

@@ -156,3 +156,7 @@ class Visit:
         """Pixels by which the page is wider than the window."""
         wider: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         return wider
+
+
+Open = Callable[..., Visit]
+"""Opens the page of a new service."""

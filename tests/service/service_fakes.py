@@ -1,7 +1,7 @@
 """People of plain colours, a model that sees colours, and a service over a gallery of them."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
-from resight.data.images import resize
+from resight.data.images import resize_all
 from resight.gallery.crops import NewCrop, Pixels
 from resight.gallery.embedder import Embedder
 from resight.gallery.gallery import Gallery
@@ -39,9 +39,9 @@ class Colours:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def ready(self, picture: Pixels) -> Pixels:
-        """Shrink it to the stripes."""
-        return np.ascontiguousarray(resize(picture, (8, 1)))
+    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+        """Shrink them to the stripes."""
+        return resize_all(pictures, (8, 1))
 
     def __call__(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
         """Return the stripes, centred."""

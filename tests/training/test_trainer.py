@@ -24,6 +24,7 @@ from resight.losses.term import TERMS, Term
 from resight.models.network import build_model
 from resight.models.representation import Representation
 from resight.seeds import derive_seed
+from resight.training import trainer
 from resight.training.averaging import Average
 from resight.training.reading import parse_recipe
 from resight.training.recipe import Recipe
@@ -230,16 +231,18 @@ def test_parameters_of_a_term_are_trained_and_resumed(tiny_data: Path, tmp_path:
 def test_what_does_not_fit_is_found_before_anything_is_written(tiny_data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Term 'cross-entropy' does not fit the model: .* no branch 'local'"):
         plain_recipe(objective=[{"term": "cross-entropy", "branches": ["local"]}])
-    with pytest.raises(UserError, match="8 persons is larger than the training set allows"):
-        run(tiny_data, tmp_path / "run", plain_recipe(sampler={"name": "pk", "persons": 8}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "examples_of", None)  # no picture is read for this
+        with pytest.raises(UserError, match="8 persons is larger than the training set allows"):
+            run(tiny_data, tmp_path / "run", plain_recipe(sampler={"name": "pk", "persons": 8}))
     with pytest.raises(UserError, match="seed: Input should be greater than or equal to 0; got -1"):
         run(tiny_data, tmp_path / "run", plain_recipe(), seed=-1)
     alone = open_benchmark(tiny_data).train[:6]
     with pytest.raises(UserError, match=r"needs two persons or more to tell apart; .* has 1\."):
         run(Benchmark("alone", tiny_data, alone), tmp_path / "run", plain_recipe())
-    with pytest.raises(UserError, match="no crops"):
+    with pytest.raises(UserError, match=r"tell apart; .* has 0\."):
         run(Benchmark("empty", tiny_data), tmp_path / "run", plain_recipe())
-    with pytest.raises(UserError, match="Device 'warp'"):
+    with pytest.raises(UserError, match="There is no device 'warp'"):
         train(plain_recipe(), open_benchmark(tiny_data), tmp_path / "run", device="warp")
     assert not (tmp_path / "run").exists()
 

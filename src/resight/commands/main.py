@@ -51,17 +51,21 @@ gallery.command("resight.commands.gallery:add", name="add", help="Add crops to a
 gallery.command("resight.commands.gallery:search", name="search", help="Find a person by pictures.")
 gallery.command("resight.commands.gallery:info", name="info", help="Tell what is in a gallery.")
 gallery.command(
-    "resight.commands.gallery:forget", name="forget", help="Delete crops; set how long they are kept."
+    "resight.commands.gallery_upkeep:forget", name="forget", help="Delete crops; set how long they are kept."
 )
-gallery.command("resight.commands.gallery:export", name="export", help="Write features, labels and pictures.")
-gallery.command("resight.commands.gallery:reembed", name="reembed", help="Change a gallery to another model.")
 gallery.command(
-    "resight.commands.gallery:calibrate",
+    "resight.commands.gallery_upkeep:export", name="export", help="Write features, labels and pictures."
+)
+gallery.command(
+    "resight.commands.gallery_upkeep:reembed", name="reembed", help="Change a gallery to another model."
+)
+gallery.command(
+    "resight.commands.gallery_upkeep:calibrate",
     name="calibrate",
     help="Measure which distance means the same person.",
 )
 gallery.command(
-    "resight.commands.gallery:compact", name="compact", help="Build the search graph, give room back."
+    "resight.commands.gallery_upkeep:compact", name="compact", help="Build the search graph, give room back."
 )
 app.command(gallery)
 

@@ -37,6 +37,21 @@ class Examples:
     left_out: tuple[tuple[Path, str], ...] = ()
 
 
+def labels_of(data: Benchmark | Classification) -> NDArray[np.int64]:
+    """Return person or class, int64 [N], of the training pictures, none of which is read.
+
+    Raises:
+        UserError: there are fewer than two persons or classes, or a class has no picture.
+    """
+    if isinstance(data, Classification):
+        if sentences := untrained(data):
+            raise UserError(f"{data.root}: {' '.join(sentences)}")
+        return data.train.classes
+    persons = np.array([crop.person for crop in data.train], dtype=np.int64)
+    _refuse_one(persons, data.root)
+    return persons
+
+
 def examples_of(
     data: Benchmark | Classification, size: tuple[int, int], *, skip_unreadable: bool = False
 ) -> Examples:
@@ -47,21 +62,23 @@ def examples_of(
             unreadable (see ``PixelCache.open``).
     """
     if isinstance(data, Classification):
-        if sentences := untrained(data):
-            raise UserError(f"{data.root}: {' '.join(sentences)}")
-        classes, number = data.train.classes, len(data.classes)
+        classes, number = labels_of(data), len(data.classes)
         identity = _identity(classes, number, content_digest(data.train.pixels.tobytes()))
         names = [f"{data.train.file}, picture {row}" for row in range(len(classes))]
         return Examples(resized(data.train.pixels, size), classes, number, names, identity)
     cache = PixelCache.open(data.train, size, skip_unreadable=skip_unreadable)
     persons = np.array([crop.person for crop in cache.crops])
     known, classes = np.unique(persons, return_inverse=True)
-    if len(known) < 2:
-        raise UserError(f"Training needs two persons or more to tell apart; {data.root} has {len(known)}.")
+    _refuse_one(known, data.root)
     # a pixel file is named after the contents of its images, in order
     identity = _identity(persons, len(known), Path(str(cache.pixels.filename)).stem)
     names = [str(crop.path) for crop in cache.crops]
     return Examples(cache.pixels, classes.astype(np.int64), len(known), names, identity, cache.skipped)
+
+
+def _refuse_one(persons: NDArray[np.int64], root: Path) -> None:
+    if (count := len(np.unique(persons))) < 2:
+        raise UserError(f"Training needs two persons or more to tell apart; {root} has {count}.")
 
 
 def resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

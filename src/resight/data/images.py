@@ -20,6 +20,9 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 MAX_PIXELS = 1 << 26
 """Larger images (67 million pixels) are refused: no crop of one person has that many, memory has an end."""
 
+LARGE = 1 << 20
+"""Numbers of an image that does not wait for others of its size to be resized with: no crop has that many."""
+
 Pixels = NDArray[np.uint8]
 
 
@@ -110,6 +113,23 @@ def resize_alike(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     images = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy()).permute(0, 3, 1, 2)
     resized = interpolate(images, size, mode="bilinear", antialias=True)
     return np.ascontiguousarray(resized.permute(0, 2, 3, 1).numpy())
+
+
+def resize_all(pictures: Iterable[Pixels], size: tuple[int, int]) -> list[Pixels]:
+    """Resize images, each as ``resize`` does: those of one shape together, large ones as they come."""
+    found: list[Pixels] = []
+    waiting: dict[tuple[int, ...], list[int]] = {}
+    for picture in pictures:
+        if picture.shape[:2] == size or picture.size > LARGE:
+            found.append(resize(picture, size))
+        else:
+            waiting.setdefault(picture.shape, []).append(len(found))
+            found.append(picture)
+    for places in waiting.values():
+        together = resize_alike(np.stack([found[place] for place in places]), size)
+        for place, picture in zip(places, together, strict=True):
+            found[place] = picture
+    return found
 
 
 def list_images(folder: Path, *, deep: bool = False) -> list[Path]:

@@ -5,7 +5,7 @@ makes room for others holds up all. So batches are described, and then stored wh
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -128,7 +128,7 @@ def _prepare(
     store: Store, embedder: Embedder, crops: Sequence[NewCrop], seen: set[str], readers: Executor
 ) -> tuple[list[Ready], Added]:
     """Read the pictures of a batch, and decode those that are not in the store yet."""
-    contents = _shared(readers, _contents, crops)
+    contents = _shared(readers, lambda share: [_contents(crop) for crop in share], crops)
     found = store.get([one.id for one in contents if isinstance(one, Contents)])
     new: list[tuple[NewCrop, Contents]] = []
     known = 0
@@ -139,7 +139,7 @@ def _prepare(
             else:
                 seen.add(one.id)
                 new.append((crop, one))
-    prepared = _shared(readers, lambda pair: _ready(embedder, *pair), new)
+    prepared = _shared(readers, lambda share: _ready(embedder, share), new)
     refused = {
         id(crop): reason for (crop, _), reason in zip(new, prepared, strict=True) if isinstance(reason, str)
     }
@@ -153,13 +153,11 @@ def _prepare(
     return ready, Added(ids, len(ready), known, reasons)
 
 
-def _shared(readers: Executor, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
+def _shared(readers: Executor, work: Callable[[Sequence[T]], list[U]], items: Sequence[T]) -> list[U]:
     """Map items, a share in each thread: handing over one by one costs more than reading a file."""
     each = -(-len(items) // workers()) or 1
     shares = [items[first : first + each] for first in range(0, len(items), each)]
-    return [
-        one for found in readers.map(lambda share: [work(item) for item in share], shares) for one in found
-    ]
+    return [one for found in readers.map(work, shares) for one in found]
 
 
 def _contents(crop: NewCrop) -> Contents | str:
@@ -169,13 +167,24 @@ def _contents(crop: NewCrop) -> Contents | str:
         return str(error)
 
 
-def _ready(embedder: Embedder, crop: NewCrop, contents: Contents) -> Ready | str:
-    try:
-        pixels = contents.pixels()
-    except UserError as error:
-        return str(error)
-    size = pixels.shape[0], pixels.shape[1]
-    return Ready(crop, contents.id, embedder.ready(pixels), contents.jpeg(pixels), size)
+def _ready(embedder: Embedder, some: Sequence[tuple[NewCrop, Contents]]) -> list[Ready | str]:
+    """Decode pictures and make them ready; of those that cannot be read, return why."""
+    found: list[tuple[NewCrop, str, bytes, tuple[int, int]] | str] = []
+
+    def decoded() -> Iterator[Pixels]:
+        for crop, contents in some:
+            try:
+                pixels = contents.pixels()
+            except UserError as error:
+                found.append(str(error))
+            else:
+                found.append((crop, contents.id, contents.jpeg(pixels), pixels.shape[:2]))
+                yield pixels
+
+    ready = iter(embedder.ready(decoded()))
+    return [
+        one if isinstance(one, str) else Ready(one[0], one[1], next(ready), one[2], one[3]) for one in found
+    ]
 
 
 def _describe(embedder: Embedder, ready: Sequence[Ready]) -> list[Record]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.files import whole_file
-from resight.gallery.outlines import left_over, make_outlines, open_outlines, outline
+from resight.gallery.outlines import SHORTER, left_over, make_outlines, open_outlines, outline, products
 from resight.gallery.store import Vectors
 
 BLOCK = 256
@@ -117,23 +117,24 @@ class VectorsByCamera:
             runs = list(_runs([wanted(camera) for camera in self._blocks]))
             ids, used, vectors = self._ids, self._used, self._vectors
             outlines = None if self._outlines is None else self._outlines.seen()
-        if not runs:
+        there = np.concatenate([used[:0], *(used[first:end] for first, end in runs)])
+        among = int(there.sum())
+        if not among:
             return [[] for _ in queries]
         rows = np.concatenate([np.arange(*run) for run in runs])
-        there = np.concatenate([used[first:end] for first, end in runs])
-        among = int(there.sum())
         found = []
         for query in queries:
             left = None
             if outlines is not None:
                 [asked] = outline(query[None], outlines[0])
-                asked[-1] *= not rough  # the bounds are too high by what they say of the rest
-                bounds = np.concatenate([outlines[1][first:end] @ asked for first, end in runs])
+                if rough:  # what the bounds say of the rest makes them too high
+                    asked = asked[: round(SHORTER * (len(asked) - 1))]
+                bounds = products(outlines[1][:, : len(asked)], runs, asked)
                 if among < len(there):
                     bounds[~there] = -np.inf
                 left = left_over(bounds, among, vectors, rows, query, limit, rough)
             if left is None:
-                places, scores = rows, np.concatenate([vectors[first:end] @ query for first, end in runs])
+                places, scores = rows, products(vectors, runs, query)
                 scores[~there] = -np.inf
             else:
                 places, scores = left

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resight.data.cache import workers
-from resight.data.images import decode_file, read_file
+from resight.data.images import Pixels, decode_file, read_file, resize_all
 from resight.errors import UserError
 from resight.gallery.feature_folder import Plan
 
@@ -165,17 +165,26 @@ class Decoder:
         self, crops: range, files: Future[list[bytes | None]], pixels: NDArray[np.uint8]
     ) -> dict[int, str]:
         unreadable = {}
-        for row, (crop, data) in enumerate(zip_longest(crops, files.result())):
-            path = self.paths[crop]
-            try:
-                pixels[row] = decode_file(path, read_file(path) if data is None else data, self.size)
-            except UserError as error:
-                if not self.skip_unreadable:
-                    raise UserError(
-                        f"{error} Repair it, or leave it out with --skip-unreadable, and run the command "
-                        "again: what is finished stays."
-                    ) from error
-                unreadable[crop] = str(error)
+        rows = []
+
+        def decoded() -> Iterator[Pixels]:
+            for row, (crop, data) in enumerate(zip_longest(crops, files.result())):
+                path = self.paths[crop]
+                try:
+                    picture = decode_file(path, read_file(path) if data is None else data)
+                except UserError as error:
+                    if not self.skip_unreadable:
+                        raise UserError(
+                            f"{error} Repair it, or leave it out with --skip-unreadable, and run the command "
+                            "again: what is finished stays."
+                        ) from error
+                    unreadable[crop] = str(error)
+                else:
+                    rows.append(row)
+                    yield picture
+
+        for row, picture in zip(rows, resize_all(decoded(), self.size), strict=True):
+            pixels[row] = picture
         return unreadable
 
 

@@ -122,7 +122,7 @@ class EdgeByCamera(EdgeStore):
 
         Nothing, where it keeps little.
         """
-        deep = limit * total / max(1, kept)
+        deep = limit * max(1, total) / max(1, kept)  # nothing may be left of what is indexed
         effort = max(SEARCH_EFFORT, round(DEEPER * deep))
         if kept < total and (effort > MOST or self._own.reads(kept) <= COMPARED):
             return [[] for _ in vectors]

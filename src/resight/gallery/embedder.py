@@ -1,13 +1,13 @@
 """From pictures to unit vectors: what a gallery asks of a model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from resight.data.images import resize
+from resight.data.images import resize_all
 from resight.errors import UserError
 from resight.gallery.about import ModelName
 from resight.gallery.crops import Pixels
@@ -35,8 +35,8 @@ class Embedder(Protocol):
     weights: str | None
     on_cpu: bool
 
-    def ready(self, picture: Pixels) -> Pixels:
-        """Return the picture [h, w, 3] at the size that the model takes."""
+    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+        """Return the pictures [h, w, 3] at the size that the model takes; they may be read one by one."""
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
         """Describe pictures that are ready: float32 [N, D], of any length but zero."""
@@ -83,9 +83,9 @@ class NetworkEmbedder:
         self._lock = Lock()
         self.width = self([np.zeros((*self._size, 3), np.uint8)]).shape[1]
 
-    def ready(self, picture: Pixels) -> Pixels:
-        """Resize a picture to the network's size."""
-        return np.ascontiguousarray(resize(picture, self._size))
+    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+        """Resize pictures to the network's size."""
+        return resize_all(pictures, self._size)
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
         """Describe pictures at the network's size."""

@@ -135,7 +135,7 @@ class Gallery(Stock):
             UserError: there is no model, or a picture cannot be read.
         """
         embedder = self._need_model()
-        return unit(embedder([embedder.ready(read_pixels(picture)) for picture in pictures]))
+        return unit(embedder(embedder.ready(read_pixels(picture) for picture in pictures)))
 
     def search(
         self,

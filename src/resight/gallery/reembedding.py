@@ -30,8 +30,8 @@ def reembed_crops(
         there = new.get([record.id for record in records])
         missing = [record for record in records if record.id not in there]
         if missing:
-            pictures = [embedder.ready(decode(from_text(record.payload[PICTURE]))) for record in missing]
-            vectors = unit(embedder(pictures))
+            pictures = (decode(from_text(record.payload[PICTURE])) for record in missing)
+            vectors = unit(embedder(embedder.ready(pictures)))
             new.put(
                 [
                     Record(record.id, record.payload, vector)

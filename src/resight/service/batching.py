@@ -1,6 +1,6 @@
 """One model for many requests: pictures that wait while it computes are described together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -46,9 +46,9 @@ class Batcher:
         self._thread = Thread(target=self._work, name="resight-batcher", daemon=True)
         self._thread.start()
 
-    def ready(self, picture: Pixels) -> Pixels:
-        """Return the picture at the size that the model takes."""
-        return self._embedder.ready(picture)
+    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+        """Return the pictures at the size that the model takes."""
+        return self._embedder.ready(pictures)
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
         """Describe pictures; returns when the batch that they are in is done."""

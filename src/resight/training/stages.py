@@ -61,6 +61,20 @@ class Phase:
         return float(self.stage.optimizer.settings["lr"]) * factor_at(self.schedules, self.point(step))
 
 
+def refuse_few(recipe: Recipe, labels: NDArray[np.int64]) -> None:
+    """Refuse data that are too few for a sampler; for this no picture needs to be read.
+
+    Args:
+        recipe: of the run.
+        labels: int64 [N], person or class of each training picture.
+
+    Raises:
+        UserError: they are.
+    """
+    for stage in recipe.stages:
+        SAMPLERS.build(stage.sampler.name, labels, recipe.seed, **stage.sampler.settings)
+
+
 def make_phases(
     recipe: Recipe,
     model: Network,

@@ -9,7 +9,7 @@ import torch
 
 from resight.data.benchmark import Benchmark
 from resight.data.classification import Classification
-from resight.data.examples import examples_of
+from resight.data.examples import examples_of, labels_of
 from resight.device import computes_bfloat16, resolve_device
 from resight.errors import UserError
 from resight.files import whole_file
@@ -37,7 +37,7 @@ from resight.training.run import (
     save_info,
     versions,
 )
-from resight.training.stages import make_phases
+from resight.training.stages import make_phases, refuse_few
 from resight.training.testing import embed_benchmark, score_benchmark
 
 
@@ -79,8 +79,9 @@ def train(
     if seed is not None:
         recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}")
     _check_folder(folder, resume)
+    refuse_few(recipe, labels_of(benchmark))  # this, and what is pretrained, before pictures are decoded
     bare = bare_model(recipe.model)
-    pretrained = None  # read, and refused, before minutes go into decoding pictures
+    pretrained = None
     if recipe.pretrained is not None and not resume:
         pretrained = read_pretrained(bare, recipe.pretrained)
     examples = examples_of(benchmark, bare.picture_size, skip_unreadable=skip_unreadable)

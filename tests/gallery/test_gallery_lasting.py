@@ -1,0 +1,153 @@
+"""A gallery over time: opened again, by others, exported, and changed to another model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gallery_fakes import Fake, ids, noise, people
+
+from resight.errors import UserError
+from resight.gallery import folder
+from resight.gallery.crops import Filter, NewCrop
+from resight.gallery.gallery import Gallery
+
+
+def test_a_gallery_of_another_model_says_which_one_it_needs(filled: Gallery, place: Path) -> None:
+    filled.close()
+    with pytest.raises(UserError, match=r"needs fake with the fingerprint fakefakefake; got other"):
+        Gallery.open(place, Fake("other"))
+
+
+def test_a_gallery_that_is_not_there(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no gallery"):
+        Gallery.open(place)
+    with pytest.raises(UserError, match="There is no gallery"):
+        Gallery.open(place, Fake())
+    assert not place.exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(UserError, match=r"other things \(thesis.tex\)"):
+        Gallery.open(tmp_path / "other", Fake(), create=True)
+    with pytest.raises(UserError, match="is a file"):
+        Gallery.open(tmp_path / "other" / "thesis.tex", Fake(), create=True)
+
+
+def test_a_gallery_of_a_newer_version_or_damaged(filled: Gallery, place: Path) -> None:
+    filled.close()
+    file = place / folder.ABOUT
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"format": 99, "version": "7.0", "new": 1}))
+    with pytest.raises(UserError, match=r"Resight 7.0 in format 99.*Update Resight"):
+        Gallery.open(place)
+    for text in ("", "[]", "{", json.dumps({"format": "one"}), json.dumps(content | {"storage": "float8"})):
+        file.write_text(text)
+        with pytest.raises(UserError, match="damaged"):
+            Gallery.open(place)
+    file.write_text(json.dumps(content | {"store": "crops-9"}))
+    with pytest.raises(UserError, match="crops-9 is missing"):
+        Gallery.open(place)
+
+
+def test_a_gallery_in_use_names_the_other_process(filled: Gallery, place: Path) -> None:
+    code = "import sys; from resight.gallery.gallery import Gallery; Gallery.open(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True)
+    assert f"in use by process {os.getpid()}" in done.stderr
+    assert "UserError" in done.stderr
+    filled.close()
+    Gallery.open(place).close()
+
+
+def test_a_folder_that_cannot_be_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(folder.os, "open", refuse)
+    with pytest.raises(UserError, match="Read-only"):
+        Gallery.open(place, Fake(), create=True)
+
+
+def test_an_export_holds_all_and_is_scored(filled: Gallery, tmp_path: Path) -> None:
+    from resight.commands.feature_files import read_arrays, read_fingerprint
+
+    out = tmp_path / "out"
+    filled.label([ids(filled)["0"]], None)
+    assert filled.export(out) == 48
+    arrays = read_arrays(out)
+    assert arrays["features"].shape == (48, 48)
+    assert read_fingerprint(out) == filled.about.model.fingerprint
+    lines = [json.loads(line) for line in (out / "crops.jsonl").read_text().splitlines()]
+    people_by_number = json.loads((out / "names.json").read_text())
+    for row, line in enumerate(lines):
+        (stored,) = filled.get([line["id"]])
+        assert line == stored.as_dict()
+        person = int(arrays["persons"][row])
+        assert (people_by_number[str(person)] if person else None) == stored.person
+        vector = filled._store.get([line["id"]], "vector")[line["id"]].vector
+        np.testing.assert_array_equal(arrays["features"][row], vector)
+        assert (out / "pictures" / f"{line['id']}.jpg").read_bytes() == filled.picture(line["id"])
+    with pytest.raises(UserError, match="there already"):
+        filled.export(out)
+    with pytest.raises(UserError, match="No crop"):
+        filled.export(tmp_path / "none", Filter(persons=("nobody",)))
+
+
+def test_an_export_without_all_cameras_has_none(place: Path, tmp_path: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add([*people(1), NewCrop(noise(5))])
+        opened.export(tmp_path / "out", Filter())
+    assert not (tmp_path / "out" / "cameras.npy").exists()
+
+
+def test_a_gallery_changes_its_model(filled: Gallery, place: Path) -> None:
+    filled.calibrate()
+    filled.label([ids(filled)["5"]], "renamed")
+    before = {crop.id: crop for crop in filled.page(top=100)[0]}
+    with pytest.raises(UserError, match="already"):
+        filled.reembed(Fake())
+    assert filled.reembed(Fake("other")) == 48
+    assert filled.about.model.name == "other"
+    assert filled.about.calibration is None
+    assert {crop.id: crop for crop in filled.page(top=100)[0]} == before
+    filled.close()
+    with Gallery.open(place, Fake("other")) as opened:
+        assert {match.crop.person for match in opened.search([noise(5000, 3)], top=6).matches} == {"p3"}
+        assert opened._home.stores() == {"crops-2"}
+    with pytest.raises(UserError, match="another model"):
+        Gallery.open(place, Fake())
+
+
+def test_a_killed_change_of_model_goes_on_where_it_was(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people(40))
+        known = ids(opened)
+    script = str(Path(__file__).with_name("gallery_fakes.py"))
+    killed = subprocess.run([sys.executable, script, "reembed", str(place), "3"])
+    assert killed.returncode == -9
+    with Gallery.open(place, Fake()) as opened:  # whole, of the old model
+        assert {match.crop.person for match in opened.search([noise(5000, 3)], top=6).matches} == {"p3"}
+        assert opened.about.reembedding is not None
+        opened.label([known["3"]], "renamed")  # both stores hear of it
+        forgotten = opened.forget(Filter(persons=("p1",)))
+        opened.add([NewCrop(noise(7777), name="late")])
+    with Gallery.open(place) as opened:
+        described = opened.reembed(Fake("other"))
+        assert 0 < described < 240
+        assert len(opened) == 240 - forgotten + 1
+        assert set(ids(opened)) == {*(name for name in known if name not in map(str, range(6, 12))), "late"}
+        assert opened.get([known["3"]])[0].person == "renamed"
+
+
+def test_a_change_to_a_third_model_begins_anew(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people(40))
+    script = str(Path(__file__).with_name("gallery_fakes.py"))
+    subprocess.run([sys.executable, script, "reembed", str(place), "3"])
+    with Gallery.open(place) as opened:
+        assert opened.reembed(Fake("third")) == 240
+        assert opened.about.model.name == "third"
+    with Gallery.open(place, Fake("third")) as opened:
+        assert opened._home.stores() == {opened.about.store}
