@@ -79,18 +79,6 @@ def test_no_product_of_outlines_is_below_the_vectors() -> None:
     assert bounds.max() <= 1 + outlines.ROUNDING
 
 
-@pytest.mark.parametrize("alone", [1, 7 * WIDTH, 100 * WIDTH])
-def test_products_are_shared_among_the_cores(alone: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlines, "ALONE", alone)
-    table, [vector] = draw(500, 3), draw(1, 4)
-    runs = [(3, 40), (41, 42), (100, 350), (400, 500)]
-    expected = np.concatenate([table[first:end] @ vector for first, end in runs])
-    np.testing.assert_allclose(outlines.products(table, runs, vector), expected, rtol=1e-5, atol=1e-7)
-    part = outlines.products(table[:, :5], runs, vector[:5])
-    expected = np.concatenate([table[first:end, :5] @ vector[:5] for first, end in runs])
-    np.testing.assert_allclose(part, expected, rtol=1e-5, atol=1e-7)
-
-
 def test_few_numbers_are_read_and_all_of_the_nearest_found(filled: Filled) -> None:
     vectors, truth, _ = filled
     assert vectors.reads(1000) < 1000 * WIDTH // 2

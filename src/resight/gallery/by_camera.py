@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.files import whole_file
-from resight.gallery.outlines import SHORTER, left_over, make_outlines, open_outlines, outline, products
+from resight.gallery.outlines import SHORTER, left_over, make_outlines, open_outlines, outline
 from resight.gallery.store import Vectors
 
 BLOCK = 256
@@ -128,13 +128,14 @@ class VectorsByCamera:
             if outlines is not None:
                 [asked] = outline(query[None], outlines[0])
                 if rough:  # what the bounds say of the rest makes them too high
-                    asked = asked[: round(SHORTER * (len(asked) - 1))]
-                bounds = products(outlines[1][:, : len(asked)], runs, asked)
+                    share = SHORTER if 2 * among < len(self) else 1
+                    asked = asked[: round(share * (len(asked) - 1))]
+                bounds = np.concatenate([outlines[1][first:end, : len(asked)] @ asked for first, end in runs])
                 if among < len(there):
                     bounds[~there] = -np.inf
                 left = left_over(bounds, among, vectors, rows, query, limit, rough)
             if left is None:
-                places, scores = rows, products(vectors, runs, query)
+                places, scores = rows, np.concatenate([vectors[first:end] @ query for first, end in runs])
                 scores[~there] = -np.inf
             else:
                 places, scores = left

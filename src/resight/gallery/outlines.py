@@ -2,9 +2,6 @@
 
 import mmap
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +28,8 @@ none is ruled out, as reading vectors here and there takes longer than one after
 
 ROUGH, SHORTER = 16, 0.8
 """Vectors read whole where a search need not be exact, likewise, and share of an outline that is compared
-there. Of 45,000 such vectors, none of the first ten was missed at 0.87, and 1 in 1,500 at 0.7."""
-
-ALONE, FEW = 400_000, 4
-"""Numbers of a product that BLAS leaves to one core; of such products, how many are too few to share."""
-
-CORES = min(4, os.cpu_count() or 1)
-"""That share them: more would wait for the memory."""
+there, unless half of all vectors are wanted: BLAS shares long products among the cores, and shorter ones not.
+Of 45,000 such vectors, none of the first ten was missed at 0.87, and 1 in 1,500 at 0.7."""
 
 Rows = NDArray[np.int64]
 
@@ -145,32 +137,6 @@ def outline(vectors: Vectors, directions: Vectors) -> Vectors:
     inside = vectors @ directions
     rest = np.sqrt(np.maximum(0, 1 - np.einsum("nk,nk->n", inside, inside)))
     return np.concatenate([inside, rest[:, None]], axis=1, dtype=np.float32)
-
-
-def products(table: Vectors, runs: Sequence[tuple[int, int]], vector: Vectors) -> Vectors:
-    """Return the products of a vector [D] with the rows [N, D] of these runs (first row, end), in order.
-
-    BLAS shares one large product among the cores, but many of a middle size it leaves to one. These are
-    shared here.
-    """
-    step = max(1, ALONE // table.shape[1])
-    pieces = [(start, min(start + step, end)) for first, end in runs for start in range(first, end, step)]
-    if len(runs) == 1 or len(pieces) <= FEW:
-        return np.concatenate([table[first:end] @ vector for first, end in runs])
-    ends = np.cumsum([end - first for first, end in pieces])
-    found = np.empty(ends[-1], np.float32)
-
-    def multiply(some: slice) -> None:
-        for (first, end), at in zip(pieces[some], ends[some], strict=True):
-            np.matmul(table[first:end], vector, out=found[at - (end - first) : at])
-
-    list(_threads().map(multiply, [slice(core, None, CORES) for core in range(CORES)]))
-    return found
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(CORES, "products")
 
 
 def left_over(
