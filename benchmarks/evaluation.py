@@ -16,12 +16,9 @@ import argparse
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +26,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from evaluation_methods import STEPS, averaged, curve, first_crops, load, plainly, reranked, resight
+from measuring import Sampled, memory, product, timed
 
 PERSONS_EACH = 4.5  # queries a person
 CAMERAS = 6
 SPREAD = 3.6  # of a person's crops about their mean, the means' being 1
-STEPS = 10  # of added distractors
 EXPAND, AUGMENT = 5, 10  # neighbours that a query, and a gallery crop, is averaged with
 PLAIN_BYTES = 12e9
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"
@@ -209,125 +207,6 @@ def measure(name: str, method: str, folder: Path) -> dict[str, float]:
         scores = timed(result, "", lambda: RUNS[method](*sides))
     peak = sampled.peak if mapped else memory("VmHWM")  # no peak is kept of memory that no file backs
     return result | {"megabytes": peak - before, "in_all": peak, **scores}
-
-
-def timed(into: dict[str, float], prefix: str, run: Callable[[], Any]) -> Any:
-    """Run, and note the seconds."""
-    start, cpu_start = time.perf_counter(), time.process_time()
-    value = run()
-    into[f"{prefix}seconds"] = time.perf_counter() - start
-    into[f"{prefix}cpu_seconds"] = time.process_time() - cpu_start
-    return value
-
-
-def product(left: Any, right: Any) -> None:
-    """Multiply the features: at once if the result fits well, else tile by tile."""
-    import torch
-
-    if len(left) * len(right) <= 2**29:
-        torch.mm(left, right.T)
-        return
-    buffer = torch.empty(4096 * 16384)
-    for rows in left.split(4096):
-        for columns in right.split(16384):
-            torch.mm(rows, columns.T, out=buffer[: len(rows) * len(columns)].view(len(rows), len(columns)))
-
-
-class Sampled:
-    """The largest value of a field of /proc/self/status while it is open, looked at every 2 ms."""
-
-    def __init__(self, field: str) -> None:
-        self.field, self.peak = field, 0.0
-
-    def __enter__(self) -> "Sampled":
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._done.wait(0.002):
-            self.peak = max(self.peak, memory(self.field))
-
-
-def memory(name: str) -> float:
-    """Return a field of /proc/self/status in MB."""
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024 / 1e6
-
-
-def load(folder: Path, mapped: bool) -> Any:
-    """Return a side as ``Embedded``; its features are read, or mapped."""
-    import torch
-
-    from resight.evaluation.embedded import Embedded
-
-    features = np.load(folder / "features.npy", mmap_mode="c" if mapped else None)
-    labels = (np.load(folder / f"{name}.npy") for name in ("persons", "cameras"))
-    return Embedded(torch.from_numpy(features), *map(torch.from_numpy, labels))
-
-
-def first_crops(side: Any) -> Any:
-    """Return a few crops of a side."""
-    from dataclasses import replace
-
-    return replace(
-        side, features=side.features[:200], persons=side.persons[:200] % 5 + 1, cameras=side.cameras[:200]
-    )
-
-
-def resight(query: Any, gallery: Any, **options: Any) -> dict[str, float]:
-    """Score with this package."""
-    from resight.evaluation.scores import evaluate
-
-    scores = evaluate(query, gallery, **options)
-    return {"rank1": scores.rank(1), "mAP": scores.mAP}
-
-
-def averaged(query: Any, gallery: Any, *, expand: int = 0, augment: int = 0) -> dict[str, float]:
-    """Average queries or gallery with their neighbours, and score, with this package."""
-    from resight.evaluation.expansion import augment_gallery, expand_queries
-
-    if augment:
-        gallery = augment_gallery(gallery, augment)
-    if expand:
-        query = expand_queries(query, gallery, expand)
-    return resight(query, gallery)
-
-
-def reranked(query: Any, gallery: Any) -> dict[str, float]:
-    """Re-rank and score with this package."""
-    from resight.evaluation.reranking import Reranking
-
-    return resight(query, gallery, reranking=Reranking())
-
-
-def curve(query: Any, gallery: Any) -> dict[str, float]:
-    """Score as distractors are added; return the figures with all of them."""
-    from resight.evaluation.embedded import Embedded
-    from resight.evaluation.growing import evaluate_growing
-
-    known = int((gallery.persons > 0).sum())  # the distractors come last
-    base = Embedded(gallery.features[:known], gallery.persons[:known], gallery.cameras[:known])
-    distractors = gallery.features[known:]
-    sizes = sorted({len(distractors) * step // STEPS for step in range(STEPS + 1)})
-    scores = evaluate_growing(query, base, distractors, sizes)[-1]
-    return {"rank1": scores.rank(1), "mAP": scores.mAP}
-
-
-def plainly(query: Any, gallery: Any, *, rerank: bool = False) -> dict[str, float]:
-    """Score with plain NumPy."""
-    import plain
-
-    sides = [plain.unit(side.features.numpy()) for side in (query, gallery)]
-    distances = plain.rerank(np.concatenate(sides), len(query)) if rerank else -sides[0] @ sides[1].T
-    labels = [[getattr(side, name).numpy() for side in (query, gallery)] for name in ("persons", "cameras")]
-    return plain.score(distances, *labels)
 
 
 RUNS: dict[str, Callable[[Any, Any], dict[str, float]]] = {
