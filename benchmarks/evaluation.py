@@ -225,7 +225,9 @@ def summarise(case: Case, found: dict[str, list[dict[str, float]]], scale: float
     """Return medians by method; what each takes of the product is compared round by round."""
     methods: dict[str, dict[str, Any]] = {}
     for name, rounds in found.items():
-        methods[name] = {key: median(one[key] for one in rounds) for key in rounds[0]}
+        methods[name] = {key: median(one[key] for one in rounds) for key in rounds[0]} | {
+            "rounds": len(rounds)
+        }
         for key in ("seconds", "cpu_seconds"):
             methods[name][f"times_{key}"] = median(one[key] / one[f"product_{key}"] for one in rounds)
         if scale == 1:
@@ -266,9 +268,10 @@ def table(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, one in result["methods"].items():
+        fewer = f" ({one['rounds']} rounds)" if one.get("rounds", result["rounds"]) < result["rounds"] else ""
         lines.append(
-            f"| {name} | {one['seconds']:.2f} | {one['product_seconds']:.2f} | {one['times_seconds']:.2f} | "
-            f"{one['times_cpu_seconds']:.2f} | {one['megabytes']:.0f} | {one['in_all']:.0f} | "
+            f"| {name}{fewer} | {one['seconds']:.2f} | {one['product_seconds']:.2f} | "
+            f"{one['times_seconds']:.2f} | {one['times_cpu_seconds']:.2f} | {one['megabytes']:.0f} | {one['in_all']:.0f} | "
             f"{one['rank1']:.4f} | {one['mAP']:.4f} | {'; '.join(one.get('bounds', []))} |"
         )
     return "\n".join(lines)
