@@ -271,8 +271,9 @@ def table(result: dict[str, Any]) -> str:
         fewer = f" ({one['rounds']} rounds)" if one.get("rounds", result["rounds"]) < result["rounds"] else ""
         lines.append(
             f"| {name}{fewer} | {one['seconds']:.2f} | {one['product_seconds']:.2f} | "
-            f"{one['times_seconds']:.2f} | {one['times_cpu_seconds']:.2f} | {one['megabytes']:.0f} | {one['in_all']:.0f} | "
-            f"{one['rank1']:.4f} | {one['mAP']:.4f} | {'; '.join(one.get('bounds', []))} |"
+            f"{one['times_seconds']:.2f} | {one['times_cpu_seconds']:.2f} | "
+            f"{one['megabytes']:.0f} | {one['in_all']:.0f} | {one['rank1']:.4f} | "
+            f"{one['mAP']:.4f} | {'; '.join(one.get('bounds', []))} |"
         )
     return "\n".join(lines)
 
