@@ -1,6 +1,5 @@
 """Galleries of drawn vectors, to be searched by the benchmarks."""
 
-import base64
 import json
 import resource
 import shutil
@@ -19,7 +18,7 @@ from resight.gallery.folder import Folder
 from resight.gallery.store import Record, Storage
 
 EACH, CAMERAS, SPREAD = 20, 20, 1.0
-PICTURE = base64.b64encode(np.random.default_rng(0).bytes(3000)).decode()
+PICTURE = np.random.default_rng(0).bytes(3000)
 """As large as the JPEG file of a crop of 128 x 64, and as little to be compressed."""
 BATCH = 256
 NEVER = 10**9
@@ -55,7 +54,7 @@ def build(
     width: int,
     graph_from: int = NEVER,
     storage: Storage = "float32",
-    picture: str = PICTURE,
+    picture: bytes = PICTURE,
     compacted: bool = True,
 ) -> dict[str, float]:
     """Make a gallery of vectors, and its graph, unless it is there; return what that took.
@@ -101,8 +100,8 @@ def build(
     return found
 
 
-def record(row: int, vector: Array, picture: str) -> Record:
+def record(row: int, vector: Array, picture: bytes) -> Record:
     """Return a crop as a gallery keeps it."""
     taken = datetime.fromtimestamp(1.7e9 + row, UTC)
     crop = NewCrop(b"", f"cam{row % CAMERAS}", taken, "video.mp4", f"frame {row}", f"p{row // EACH}")
-    return Record(str(uuid.UUID(int=row)), to_payload(crop, (128, 64), taken) | {"picture": picture}, vector)
+    return Record(str(uuid.UUID(int=row)), to_payload(crop, (128, 64), taken), vector, picture)

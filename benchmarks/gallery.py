@@ -258,7 +258,7 @@ def storage(options: argparse.Namespace) -> dict[str, Any]:
     for kind in kinds:
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
             place = Path(name) / "gallery"
-            build(place, [gallery[0]], width=gallery[0].shape[1], storage=kind, picture="")
+            build(place, [gallery[0]], width=gallery[0].shape[1], storage=kind, picture=b"")
             with Gallery.open(place) as opened:
                 scores = []
                 for start in range(0, len(query[0]), 64):

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "resight"
-TOOLS = {"errors", "registry", "seeds", "device", "memory", "progress", "files", "__init__", "__version__"}
+TOOLS = {
+    "errors",
+    "registry",
+    "seeds",
+    "device",
+    "memory",
+    "progress",
+    "files",
+    "threads",
+    "__init__",
+    "__version__",
+}
 MAY_USE = {
     "data": set(),
     "people": {"data"},

@@ -153,7 +153,7 @@ def test_a_forsaken_file_is_filled_again_while_others_read_the_old_one(filled: F
 
 def record(name: str, camera: str | None, vector: Vectors) -> Record:
     crop = NewCrop(b"", camera=camera)
-    return Record(name, to_payload(crop, (2, 1), START) | {"picture": ""}, vector)
+    return Record(name, to_payload(crop, (2, 1), START), vector, b"a")
 
 
 @pytest.fixture
@@ -201,9 +201,12 @@ def test_when_the_file_cannot_be_written_the_crop_is_stored_and_found(
     store: EdgeByCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth = crops(40)
+    write = os.pwrite
 
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
+    def full(handle: int, data: bytes, place: int) -> int:
+        if handle == store._own._handle:
+            raise OSError(28, "No space left on device")
+        return write(handle, data, place)
 
     monkeypatch.setattr("resight.gallery.by_camera.os.pwrite", full)
     store.put([record(name, *one) for name, one in truth.items()])

@@ -183,7 +183,7 @@ def records(truth: Named) -> list[Record]:
     found = []
     for name, (camera, vector) in truth.items():
         payload = to_payload(NewCrop(b"", camera, START, "a.mp4"), (8, 4), START)
-        found.append(Record(name, payload | {"picture": "aa"}, vector))
+        found.append(Record(name, payload, vector, b"aa"))
     return found
 
 

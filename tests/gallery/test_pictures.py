@@ -11,7 +11,7 @@ from PIL import Image
 from resight.data.images import decode
 from resight.errors import UserError
 from resight.gallery import pictures
-from resight.gallery.pictures import KEPT_BYTES, KEPT_SIDE, Contents, from_text, read_pixels, to_text
+from resight.gallery.pictures import KEPT_BYTES, KEPT_SIDE, Contents, read_pixels
 
 
 def encoded(kind: str, size: tuple[int, int] = (8, 16), **options: object) -> bytes:
@@ -99,7 +99,3 @@ def test_huge_files_and_odd_pixels_are_refused(monkeypatch: pytest.MonkeyPatch) 
     for odd in (np.zeros((4, 4), np.uint8), np.zeros((4, 0, 3), np.uint8), np.zeros((4, 4, 3), np.float32)):
         with pytest.raises(UserError, match="Pixels are uint8"):
             read_pixels(odd)  # type: ignore[arg-type]
-
-
-def test_pictures_as_text() -> None:
-    assert from_text(to_text(b"\xff\xd8\0")) == b"\xff\xd8\0"

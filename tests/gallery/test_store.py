@@ -43,8 +43,8 @@ def records() -> list[Record]:
             tags=("red", "bag") if number % 5 == 0 else ("red",) if number % 2 else (),
             box=(1, 2, 3, 4),
         )
-        payload = to_payload(crop, (20, 10), START) | {"picture": f"picture {number}"}
-        found.append(Record(identity(number), payload, vector))
+        payload = to_payload(crop, (20, 10), START)
+        found.append(Record(identity(number), payload, vector, b"picture %d" % number))
     return found
 
 
@@ -67,13 +67,14 @@ def test_records_come_back_as_they_were_put(store: Store) -> None:
     for record in given_ones:
         again = found[record.id]
         assert again.payload == record.payload
+        assert again.picture == record.picture
         assert again.vector is not None
         np.testing.assert_allclose(again.vector, record.vector, atol=1e-6)
 
 
 def test_pictures_and_vectors_come_only_when_asked_for(store: Store) -> None:
     (record,) = store.get([identity(3)]).values()
-    assert "picture" not in record.payload
+    assert record.picture is None
     assert record.payload["name"] == "crop 3"
     assert record.vector is None
 
@@ -116,7 +117,7 @@ def fits(record: Record, where: Filter) -> bool:
         and camera not in where.not_cameras
         and (where.after is None or (time is not None and time >= where.after.timestamp()))
         and (where.before is None or (time is not None and time < where.before.timestamp()))
-        and set(where.tags) <= set(payload["tags"])
+        and set(where.tags) <= set(payload.get("tags", ()))
         and (not where.persons or person in where.persons)
         and (not where.sources or payload["source"] in where.sources)
         and (not where.ids or record.id in where.ids)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from resight.data.augment import Augmentation
 from resight.data.samplers import Sampler
 from resight.seeds import derive_seed
+from resight.threads import computing_threads
 
 AHEAD = 2
 """Batches that wait, ready, while the consumer works on another."""
@@ -69,13 +70,9 @@ class Loader:
         """
         batches = self.sampler.batches(epoch)
         waiting: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(1, "loader")
-        # The thread computes on one core: with more, its and the model's threads wait for each other (on two
-        # busy cores augmentation ran ten times slower). What it sets also becomes the default of threads that
-        # start later, so that is put back.
-        cores = torch.get_num_threads()
-        pool.submit(_compute_on_one_core).result()
-        torch.set_num_threads(cores)
+        # With more cores, its and the model's threads wait for each other (on two busy ones augmentation ran
+        # ten times slower).
+        pool = computing_threads(1, 1, "loader")
         try:
             for step in range(start, len(batches)):
                 waiting.append(pool.submit(self._batch, batches[step], epoch, step))
@@ -96,8 +93,3 @@ class Loader:
         for augment in self.augmentations:
             images = augment(images, generator)
         return Batch(images, persons, items)
-
-
-def _compute_on_one_core() -> None:
-    torch.set_num_threads(1)
-    torch.get_num_threads()  # the thread takes the number now, not later, when it has been put back

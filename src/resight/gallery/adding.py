@@ -1,7 +1,8 @@
 """Adding crops: they are read, described and stored, all at once beside a GPU, in turns on a CPU.
 
 On a CPU all need the same cores, and each layer of a network ends with the last of its threads: one that
-makes room for others holds up all. So batches are described, and then stored while the next ones are read.
+makes room for others holds up all. So batches are described, and then stored, and then the next ones are
+read; none of these beside another, as two that mostly hold the interpreter take longer than in turn.
 """
 
 import time
@@ -17,8 +18,9 @@ from resight.errors import UserError
 from resight.gallery.about import now
 from resight.gallery.crops import NewCrop, Pixels, to_payload
 from resight.gallery.embedder import Embedder, unit
-from resight.gallery.pictures import Contents, to_text
-from resight.gallery.store import PICTURE, Record, Store
+from resight.gallery.pictures import Contents
+from resight.gallery.store import Record, Store
+from resight.threads import computing_threads
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -81,7 +83,7 @@ def add_crops(
     source = iter(crops)
     turn = 1
     with (
-        ThreadPoolExecutor(workers()) as readers,
+        computing_threads(workers(), 1, "reader") as readers,
         ThreadPoolExecutor(1) as ahead,
         ThreadPoolExecutor(1) as behind,
     ):
@@ -103,9 +105,7 @@ def add_crops(
         following = prepare()
         while following is not None:
             prepared = following.result()
-            if embedder.on_cpu:
-                settle()
-            else:
+            if not embedder.on_cpu:
                 following = prepare()
             begin = time.monotonic()
             described = [(_describe(embedder, ready), batch) for ready, batch in prepared]
@@ -114,6 +114,7 @@ def add_crops(
             settle()
             storing += [(behind.submit(store.put, records), batch) for records, batch in described]
             if embedder.on_cpu:
+                settle()
                 following = prepare()
         settle()
     return Added(
@@ -193,7 +194,7 @@ def _describe(embedder: Embedder, ready: Sequence[Ready]) -> list[Record]:
     vectors = unit(embedder([one.pixels for one in ready]))
     when = now()
     return [
-        Record(one.id, to_payload(one.crop, one.size, when) | {PICTURE: to_text(one.jpeg)}, vector)
+        Record(one.id, to_payload(one.crop, one.size, when), vector, one.jpeg)
         for one, vector in zip(ready, vectors, strict=True)
     ]
 

@@ -78,13 +78,16 @@ class VectorsByCamera:
 
     def add(self, ids: Sequence[str], cameras: Sequence[str | None], vectors: Sequence[Vectors]) -> None:
         """Add vectors that are not there yet."""
+        if not ids:
+            return
         with self._lock:
             self._mark()
-            rows = [self._take_row(camera) for camera in cameras]
-            for row, vector in zip(rows, vectors, strict=True):
-                os.pwrite(self._handle, vector.astype("<f4").tobytes(), row * self.width * 4)
-            if self._outlines is not None and rows:
-                self._outlines.write(rows, np.stack(vectors))
+            rows = np.array([self._take_row(camera) for camera in cameras], np.int64)
+            stacked = np.array(vectors, "<f4").reshape(len(rows), self.width)
+            for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
+                os.pwrite(self._handle, stacked[run].tobytes(), int(rows[run[0]]) * self.width * 4)
+            if self._outlines is not None:
+                self._outlines.write(rows, stacked)
             self._ids[rows] = _numbers(ids)
             self._used[rows] = True  # from now on they are found
 

@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,9 +62,10 @@ class ClusterStore:
         points = []
         for record in records:
             assert record.vector is not None
-            points.append(
-                models.PointStruct(id=record.id, vector=record.vector.tolist(), payload=record.payload)
-            )
+            payload = dict(record.payload)
+            if record.picture is not None:
+                payload[PICTURE] = b64encode(record.picture).decode()
+            points.append(models.PointStruct(id=record.id, vector=record.vector.tolist(), payload=payload))
         if points:
             self._client.upsert(self._name, points, wait=True)
 
@@ -303,7 +305,9 @@ def _wanted(parts: Sequence[Part]) -> tuple[Any, bool]:
 
 def _record(point: Any, score: float = 0.0) -> Record:
     vector = None if point.vector is None else np.array(point.vector, np.float32)
-    return Record(str(point.id), point.payload or {}, vector, score)
+    payload = dict(point.payload or {})
+    text = payload.pop(PICTURE, None)
+    return Record(str(point.id), payload, vector, None if text is None else b64decode(text), score)
 
 
 def _filter(where: Filter) -> models.Filter | None:

@@ -172,16 +172,16 @@ def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str,
     """Return what is stored with a crop's vector, but for its picture; what is not known is left out.
 
     ``since`` is what retention counts from: when the picture was taken, or was added where that is not known
-    or lies in the future.
+    or lies in the future. ``added`` is left out where both are the same.
     """
     taken = None if crop.time is None else stamp(crop.time)
     added = now.timestamp()
-    known = {
+    known: dict[str, Any] = {
         "camera": crop.camera,
         KEY: None if crop.camera is None else camera_key(crop.camera),
         "time": taken,
         "since": added if taken is None else min(taken, added),
-        "added": added,
+        "added": None if taken is None or taken > added else added,
         "source": crop.source,
         "name": crop.name,
         "person": crop.person,
@@ -189,7 +189,7 @@ def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str,
         "box": None if crop.box is None else list(crop.box),
         "size": list(size),
     }
-    return {key: value for key, value in known.items() if value is not None}
+    return {key: value for key, value in known.items() if value is not None and value not in ("", [])}
 
 
 def from_payload(identity: str, payload: dict[str, Any]) -> StoredCrop:
@@ -200,11 +200,11 @@ def from_payload(identity: str, payload: dict[str, Any]) -> StoredCrop:
         identity,
         payload.get("camera"),
         None if time is None else datetime.fromtimestamp(time, UTC),
-        payload["source"],
-        payload["name"],
+        payload.get("source", ""),
+        payload.get("name", ""),
         payload.get("person"),
-        tuple(payload["tags"]),
+        tuple(payload.get("tags", ())),
         None if box is None else (box[0], box[1], box[2], box[3]),
-        datetime.fromtimestamp(payload["added"], UTC),
+        datetime.fromtimestamp(payload.get("added", payload["since"]), UTC),
         (height, width),
     )

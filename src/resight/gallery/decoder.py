@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -16,6 +16,7 @@ from resight.data.cache import workers
 from resight.data.images import Pixels, decode_file, read_file, resize_all
 from resight.errors import UserError
 from resight.gallery.feature_folder import Plan
+from resight.threads import computing_threads
 
 AHEAD = 2048
 """Decoded crops that wait for a GPU, unless two batches are more: 200 MB at 256 x 128."""
@@ -90,7 +91,7 @@ class Decoder:
         Raises:
             UserError: later, by ``Batch.read``: a crop cannot be read, and is not to be left out.
         """
-        pool = ThreadPoolExecutor(workers(), "decoder")
+        pool = computing_threads(workers(), 1, "decoder")
         reading = (
             (chunk, crops, self._read(pool, crops))
             for chunk in chunks

@@ -2,9 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import qdrant_edge as engine
 
 from resight.errors import UserError
 from resight.gallery.crops import KEY, Filter
+from resight.gallery.picture_file import FILE, PictureFile
 from resight.gallery.store import (
     GRAPH_EDGES,
     GRAPH_EFFORT,
@@ -32,6 +35,11 @@ TYPES: dict[Storage, Any] = {
     "float16": engine.VectorStorageDatatype.Float16,
     "int8": engine.VectorStorageDatatype.Turbo8,
 }
+PLACE = "picture_at"
+"""Field that says where the picture lies in the ``PictureFile``."""
+
+AT = engine.PayloadSelector.Include([PLACE])
+
 WIDE = 0.3
 """Share of the crops from which on a filter of cameras is applied to what the engine finds without it."""
 
@@ -57,9 +65,10 @@ class EdgeStore:
     def __init__(self, folder: Path, layout: Layout | None = None) -> None:
         self.folder = folder
         self._flushed = time.monotonic()
-        self._changes = 0
+        self._changes, self._changing = 0, RLock()
         self._counts: tuple[int, int, dict[str, int]] | None = None  # changes when counted, all, by camera
         if layout is None:
+            self._pictures = PictureFile(folder)
             shutil.rmtree(folder / HALF_BUILT, ignore_errors=True)
             try:
                 self._shard = engine.EdgeShard.load(str(folder))
@@ -68,9 +77,12 @@ class EdgeStore:
                     f"The gallery {folder.parent} is damaged: its folder {folder.name} cannot be read "
                     f"({str(error).rstrip('.')}). Restore it from a copy."
                 ) from error
+            if self._pictures.untidy:
+                self._tidy()
             return
         folder.mkdir()
         _refuse_full_disk(folder, 0)
+        self._pictures = PictureFile(folder)
         self._shard = engine.EdgeShard.create(str(folder), _config(layout))
         for field, index in _indexes():
             self._update(engine.UpdateOperation.create_field_index(field, index))
@@ -79,13 +91,25 @@ class EdgeStore:
         """Add or replace records; when it returns, they are in the engine's log."""
         if not records:
             return
-        points, size = [], 0
-        for record in records:
-            assert record.vector is not None
-            size += record.vector.nbytes + len(record.payload.get(PICTURE, ""))
-            points.append(engine.Point(record.id, record.vector.tolist(), record.payload))
-        _refuse_full_disk(self.folder, 5 * size)  # in the log, in the segment, and again while compacting
-        self._update(engine.UpdateOperation.upsert_points(points))
+        pictures = [record.picture or b"" for record in records]
+        numbers = sum(record.vector.nbytes for record in records if record.vector is not None)
+        # Numbers are in the log, in the segment, and there again while compacting.
+        _refuse_full_disk(self.folder, 5 * numbers + sum(map(len, pictures)))
+        with self._changing:
+            try:
+                places = self._pictures.append(pictures)
+            except OSError:
+                _refuse_full_disk(self.folder, SPARE)
+                raise
+            points = []
+            for record, place in zip(records, places, strict=True):
+                assert record.vector is not None
+                points.append(
+                    engine.Point(record.id, record.vector.tolist(), record.payload | {PLACE: place})
+                )
+            there = self._shard.retrieve([record.id for record in records], AT, False)
+            with self._pictures.erased(_places(there)):
+                self._update(engine.UpdateOperation.upsert_points(points))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -95,7 +119,7 @@ class EdgeStore:
             return {}
         with_payload, with_vector = _wanted(parts)
         found = self._shard.retrieve(list(ids), with_payload=with_payload, with_vector=with_vector)
-        return {str(point.id): _record(point) for point in found}
+        return {str(point.id): self._record(point, parts) for point in found}
 
     def search(
         self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool = True
@@ -169,30 +193,41 @@ class EdgeStore:
 
     def delete(self, where: Filter) -> None:
         """Delete the records that fit."""
-        self._update(engine.UpdateOperation.delete_points_by_filter(_filter(where) or engine.Filter()))
-        self.flush()
+        with self._changing, self._pictures.erased(_places(self._points(where, AT))):
+            self._update(engine.UpdateOperation.delete_points_by_filter(_filter(where) or engine.Filter()))
+            self.flush()
 
     def flush(self) -> None:
         """Write everything to the disk."""
+        self._pictures.sync()
         self._shard.flush()
         self._flushed = time.monotonic()
 
     def compact(self) -> None:
         """Merge segments, build graphs, give room back."""
-        used = sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*") if path.is_file())
+        files = (path for path in self.folder.rglob("*") if path.is_file() and path.name != FILE)
+        used = sum(path.stat().st_blocks * 512 for path in files)
         _refuse_full_disk(self.folder, used)
         self._shard.optimize()
         self.flush()
+        self._tidy()
 
     def ids(self, where: Filter) -> Iterator[str]:
         """Yield the ids of the records that fit."""
+        return (str(point.id) for point in self._points(where, False))
+
+    def _points(self, where: Filter, with_payload: Any) -> Iterator[Any]:
         after: str | None = None
         while True:
             request = engine.ScrollRequest(
-                offset=after, limit=10_000, filter=_filter(where), with_payload=False, with_vector=False
+                offset=after,
+                limit=10_000,
+                filter=_filter(where),
+                with_payload=with_payload,
+                with_vector=False,
             )
             points, following = self._shard.scroll(request)
-            yield from (str(point.id) for point in points)
+            yield from points
             if following is None:
                 return
             after = str(following)
@@ -205,6 +240,7 @@ class EdgeStore:
     def close(self) -> None:
         """Write what is left and let go of the files."""
         self._shard.close()
+        self._pictures.close()
 
     def _update(self, operation: Any) -> None:
         try:
@@ -219,7 +255,7 @@ class EdgeStore:
         self, vectors: Vectors, where: Filter, limit: int, parts: Sequence[Part], exact: bool
     ) -> list[list[Record]]:
         found = self._asked(vectors, where, limit, *_wanted(parts), exact)
-        return [[_record(point, point.score) for point in points] for points in found]
+        return [[self._record(point, parts, point.score) for point in points] for points in found]
 
     def _asked(
         self,
@@ -276,7 +312,21 @@ class EdgeStore:
             with_vector=with_vector,
         )
         points, following = self._shard.scroll(request)
-        return [_record(point) for point in points], None if following is None else str(following)
+        records = [self._record(point, parts) for point in points]
+        return records, None if following is None else str(following)
+
+    def _record(self, point: Any, parts: Sequence[Part], score: float = 0.0) -> Record:
+        payload, picture = point.payload or {}, None
+        place, text = payload.pop(PLACE, None), payload.pop(PICTURE, None)
+        if "picture" in parts and (place is not None or text is not None):
+            picture = b64decode(text) if place is None else self._pictures.read(place)
+        vector = None if point.vector is None else np.array(point.vector, np.float32)
+        return Record(str(point.id), payload, vector, picture, score)
+
+    def _tidy(self) -> None:
+        """Erase the pictures that no record has."""
+        with self._changing:
+            self._pictures.tidy(_places(self._points(Filter(), AT)))
 
 
 def _config(layout: Layout) -> Any:
@@ -318,13 +368,14 @@ def fits(where: Filter, record: Record) -> bool:
     )
 
 
+def _places(points: Iterable[Any]) -> list[int]:
+    """Return where the pictures of the engine's points lie."""
+    payloads = (point.payload or {} for point in points)
+    return [payload[PLACE] for payload in payloads if PLACE in payload]
+
+
 def _wanted(parts: Sequence[Part]) -> tuple[Any, bool]:
     return "picture" in parts or engine.PayloadSelector.Exclude([PICTURE]), "vector" in parts
-
-
-def _record(point: Any, score: float = 0.0) -> Record:
-    vector = None if point.vector is None else np.array(point.vector, np.float32)
-    return Record(str(point.id), point.payload or {}, vector, score)
 
 
 def _filter(where: Filter) -> Any:

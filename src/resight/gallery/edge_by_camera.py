@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import RLock
 
 from resight.gallery.by_camera import Found, VectorsByCamera
 from resight.gallery.crops import Filter
@@ -43,7 +42,6 @@ class EdgeByCamera(EdgeStore):
         self._own = VectorsByCamera(
             folder / OWN, None if layout is None else layout.width, self.count(Filter())
         )
-        self._changing = RLock()
 
     def put(self, records: Sequence[Record]) -> None:
         """Add or replace records; when it returns, they are in the engine's log."""

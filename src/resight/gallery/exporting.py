@@ -11,8 +11,9 @@ from resight.errors import UserError
 from resight.files import whole_file
 from resight.gallery.about import About
 from resight.gallery.crops import Filter, from_payload
-from resight.gallery.pictures import from_text
-from resight.gallery.store import PICTURE, Store
+from resight.gallery.store import Store
+
+GONE = "Crops were forgotten while they were exported. Run the command again."
 
 
 def export_crops(
@@ -65,9 +66,11 @@ def _write(
                     raise UserError("Crops were added while they were exported. Run the command again.")
                 crop = from_payload(record.id, record.payload)
                 assert record.vector is not None
+                if record.picture is None:
+                    raise UserError(GONE)
                 features.write(record.vector.astype("<f4").tobytes())
                 path = pictures / f"{record.id}.jpg"
-                path.write_bytes(from_text(record.payload[PICTURE]))
+                path.write_bytes(record.picture)
                 lines.write(json.dumps(crop.as_dict(), ensure_ascii=False) + "\n")
                 paths.write(json.dumps(f"pictures/{path.name}") + "\n")
                 if crop.person is not None:
@@ -76,7 +79,7 @@ def _write(
                 row += 1
             done(len(records))
     if row != rows:
-        raise UserError("Crops were forgotten while they were exported. Run the command again.")
+        raise UserError(GONE)
     np.save(folder / "persons.npy", persons)
     if None not in places:
         np.save(folder / "cameras.npy", cameras)

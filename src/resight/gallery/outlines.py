@@ -69,7 +69,7 @@ class Outlines:
         """Return the directions [D, k] and the outlines of all rows [N, k + 1], as the file has them."""
         return self._directions, self._rows
 
-    def write(self, rows: list[int], vectors: Vectors) -> None:
+    def write(self, rows: Rows, vectors: Vectors) -> None:
         """Write the outlines of vectors [N, D] to these rows."""
         for row, one in zip(rows, outline(vectors, self._directions), strict=True):
             os.pwrite(self._handle, one.astype("<f4").tobytes(), (self._width + row) * self._bytes)

@@ -1,6 +1,5 @@
 """Pictures that come in, and the JPEG that is kept of each."""
 
-import base64
 import hashlib
 import io
 import uuid
@@ -85,16 +84,6 @@ class Contents:
 def read_pixels(picture: Picture) -> Pixels:
     """Read and decode a picture; see ``Contents``."""
     return Contents.of(picture).pixels()
-
-
-def to_text(jpeg: bytes) -> str:
-    """Return a JPEG file as text."""
-    return base64.b64encode(jpeg).decode()
-
-
-def from_text(text: str) -> bytes:
-    """Return the JPEG file that ``to_text`` wrote."""
-    return base64.b64decode(text)
 
 
 def _contents(picture: Picture) -> bytes:

@@ -1,14 +1,14 @@
 """Re-embedding: the kept pictures, described by another model, into a new store beside the old one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from resight.data.images import decode
 from resight.errors import UserError
 from resight.gallery.adding import BATCH
 from resight.gallery.crops import Filter
 from resight.gallery.embedder import Embedder, unit
-from resight.gallery.pictures import from_text
-from resight.gallery.store import PICTURE, Record, Store
+from resight.gallery.store import Store
 
 
 def reembed_crops(
@@ -28,16 +28,11 @@ def reembed_crops(
     count = 0
     for records in old.scan(Filter(), "picture", batch=BATCH):
         there = new.get([record.id for record in records])
-        missing = [record for record in records if record.id not in there]
+        missing = [record for record in records if record.id not in there and record.picture]
         if missing:
-            pictures = (decode(from_text(record.payload[PICTURE])) for record in missing)
+            pictures = (decode(record.picture or b"") for record in missing)
             vectors = unit(embedder(embedder.ready(pictures)))
-            new.put(
-                [
-                    Record(record.id, record.payload, vector)
-                    for record, vector in zip(missing, vectors, strict=True)
-                ]
-            )
+            new.put([replace(record, vector=vector) for record, vector in zip(missing, vectors, strict=True)])
         count += len(missing)
         done(len(records))
     new.flush()

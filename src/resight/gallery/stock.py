@@ -7,11 +7,11 @@ from typing import Any, Literal
 from resight.errors import UserError
 from resight.gallery.about import About, now
 from resight.gallery.crops import Filter, StoredCrop, from_payload, refuse_no_ids
-from resight.gallery.pictures import from_text
-from resight.gallery.store import PICTURE, Home, Layout, Record, Store
+from resight.gallery.store import Home, Layout, Record, Store
 
 DAY = 86400.0
 EVERYTHING = Filter()
+NOT_THERE = "No crop in the gallery has the id '{}'."
 Field = Literal["camera", "source", "person", "tags"]
 
 
@@ -80,7 +80,10 @@ class Stock:
         Raises:
             UserError: it is not in the gallery.
         """
-        return from_text(self._records([identity], "picture")[0].payload[PICTURE])
+        picture = self._records([identity], "picture")[0].picture
+        if picture is None:  # it was forgotten at this moment
+            raise UserError(NOT_THERE.format(identity))
+        return picture
 
     def page(
         self, where: Filter = EVERYTHING, top: int = 100, after: str | None = None
@@ -145,7 +148,7 @@ class Stock:
         found = self._store.get(ids, *parts)
         for identity in ids:
             if identity not in found:
-                raise UserError(f"No crop in the gallery has the id '{identity}'.")
+                raise UserError(NOT_THERE.format(identity))
         return [found[identity] for identity in ids]
 
     def _change(self, ids: Sequence[str], fields: dict[str, Any]) -> None:

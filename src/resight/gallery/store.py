@@ -20,7 +20,7 @@ NUMBERS = ("time", "since")
 """Fields that are indexed for ranges."""
 
 PICTURE = "picture"
-"""Field of the JPEG file, in base64: read only where it is asked for."""
+"""Field of the JPEG file in base64, where the engine keeps it: read only where it is asked for."""
 
 EXACT_NUMBERS = 150_000_000
 """Numbers that an engine compares one by one, in about 20 ms on one core; larger galleries have an HNSW
@@ -43,12 +43,14 @@ class Record:
         id: a UUID in its usual writing.
         payload: fields, of plain data.
         vector: float32 [D], of unit length; None where it was not asked for.
+        picture: a JPEG file; None where it was not asked for.
         score: of a search: the cosine of the angle to the query.
     """
 
     id: str
     payload: dict[str, Any]
     vector: Vectors | None = None
+    picture: bytes | None = None
     score: float = 0.0
 
 
