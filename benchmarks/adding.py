@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import shutil
 import time
 from pathlib import Path
 from statistics import median
@@ -21,7 +22,7 @@ from resight.gallery.sources import crops_to_embed
 from resight.models.network import MODELS, Network, build_model
 from resight.training.run import Run
 
-ROUNDS, KINDS = 5, ("embed", "add", "describe")
+ROUNDS, KINDS = 7, ("embed", "add", "describe")
 
 
 def adding(options: argparse.Namespace) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
                 with Gallery.open(place, embedder, create=True) as gallery:
                     assert gallery.add(NewCrop(path, camera="a") for path in crops.paths).new == count
             seconds[kind].append(time.perf_counter() - begin)
+            shutil.rmtree(place, ignore_errors=True)  # or the disk's writing would fall on what comes next
     times = {kind: some[1:] for kind, some in seconds.items()}
     shares = {
         f"of_{kind}": [one / mine for one, mine in zip(times[kind], times["add"], strict=True)]

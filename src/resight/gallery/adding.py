@@ -11,7 +11,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from threading import Lock
+from typing import Any, TypeVar
 
 from resight.data.cache import workers
 from resight.errors import UserError
@@ -27,7 +28,7 @@ U = TypeVar("U")
 
 BATCH = 64
 
-TURN, LONG = 8, 0.5
+TURN, LONG = 16, 1.0
 """Batches that are read and stored before a CPU describes them at most; seconds from which on a turn of
 describing is long enough."""
 
@@ -49,15 +50,29 @@ class Added:
     refused: tuple[tuple[str, str], ...] = ()
 
 
+class Seen:
+    """Ids that several threads meet."""
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+        self._lock = Lock()
+
+    def first(self, identity: str) -> bool:
+        """Tell whether this is the first time."""
+        with self._lock:
+            count = len(self._ids)
+            self._ids.add(identity)
+            return len(self._ids) > count
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A crop that can be described."""
 
-    crop: NewCrop
     id: str
+    payload: dict[str, Any]
     pixels: Pixels
     jpeg: bytes
-    size: tuple[int, int]
 
 
 def add_crops(
@@ -79,21 +94,19 @@ def add_crops(
     """
     told: list[Added] = []
     storing: list[tuple[Future[None], Added]] = []
-    seen: set[str] = set()
+    seen = Seen()
     source = iter(crops)
     turn = 1
     with (
         computing_threads(workers(), 1, "reader") as readers,
-        ThreadPoolExecutor(1) as ahead,
+        ThreadPoolExecutor(2) as ahead,  # while one waits for its readers, the other does its own part
         ThreadPoolExecutor(1) as behind,
     ):
 
-        def prepare() -> Future[list[tuple[list[Ready], Added]]] | None:
+        def prepare() -> list[Future[tuple[list[Ready], Added]]]:
             some = list(islice(source, turn * BATCH))
-            parts = [some[first : first + BATCH] for first in range(0, len(some), BATCH)]
-            if not parts:
-                return None
-            return ahead.submit(lambda: [_prepare(store, embedder, part, seen, readers) for part in parts])
+            parts = (some[first : first + BATCH] for first in range(0, len(some), BATCH))
+            return [ahead.submit(_prepare, store, embedder, part, seen, readers) for part in parts]
 
         def settle() -> None:
             for put, batch in storing:
@@ -103,8 +116,8 @@ def add_crops(
             storing.clear()
 
         following = prepare()
-        while following is not None:
-            prepared = following.result()
+        while following:
+            prepared = [one.result() for one in following]
             if not embedder.on_cpu:
                 following = prepare()
             begin = time.monotonic()
@@ -126,7 +139,7 @@ def add_crops(
 
 
 def _prepare(
-    store: Store, embedder: Embedder, crops: Sequence[NewCrop], seen: set[str], readers: Executor
+    store: Store, embedder: Embedder, crops: Sequence[NewCrop], seen: Seen, readers: Executor
 ) -> tuple[list[Ready], Added]:
     """Read the pictures of a batch, and decode those that are not in the store yet."""
     contents = _shared(readers, lambda share: [_contents(crop) for crop in share], crops)
@@ -135,10 +148,9 @@ def _prepare(
     known = 0
     for crop, one in zip(crops, contents, strict=True):
         if isinstance(one, Contents):
-            if one.id in found or one.id in seen:
+            if one.id in found or not seen.first(one.id):
                 known += 1
             else:
-                seen.add(one.id)
                 new.append((crop, one))
     prepared = _shared(readers, lambda share: _ready(embedder, share), new)
     refused = {
@@ -170,7 +182,8 @@ def _contents(crop: NewCrop) -> Contents | str:
 
 def _ready(embedder: Embedder, some: Sequence[tuple[NewCrop, Contents]]) -> list[Ready | str]:
     """Decode pictures and make them ready; of those that cannot be read, return why."""
-    found: list[tuple[NewCrop, str, bytes, tuple[int, int]] | str] = []
+    found: list[tuple[str, dict[str, Any], bytes] | str] = []
+    when = now()
 
     def decoded() -> Iterator[Pixels]:
         for crop, contents in some:
@@ -179,24 +192,19 @@ def _ready(embedder: Embedder, some: Sequence[tuple[NewCrop, Contents]]) -> list
             except UserError as error:
                 found.append(str(error))
             else:
-                found.append((crop, contents.id, contents.jpeg(pixels), pixels.shape[:2]))
+                payload = to_payload(crop, pixels.shape[:2], when)
+                found.append((contents.id, payload, contents.jpeg(pixels)))
                 yield pixels
 
     ready = iter(embedder.ready(decoded()))
-    return [
-        one if isinstance(one, str) else Ready(one[0], one[1], next(ready), one[2], one[3]) for one in found
-    ]
+    return [one if isinstance(one, str) else Ready(one[0], one[1], next(ready), one[2]) for one in found]
 
 
 def _describe(embedder: Embedder, ready: Sequence[Ready]) -> list[Record]:
     if not ready:
         return []
     vectors = unit(embedder([one.pixels for one in ready]))
-    when = now()
-    return [
-        Record(one.id, to_payload(one.crop, one.size, when), vector, one.jpeg)
-        for one, vector in zip(ready, vectors, strict=True)
-    ]
+    return [Record(one.id, one.payload, vector, one.jpeg) for one, vector in zip(ready, vectors, strict=True)]
 
 
 def _name(crop: NewCrop) -> str:

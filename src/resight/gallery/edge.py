@@ -13,28 +13,18 @@ import numpy as np
 import qdrant_edge as engine
 
 from resight.errors import UserError
-from resight.gallery.crops import KEY, Filter
+from resight.gallery.crops import Filter
+from resight.gallery.edge_requests import config_of, filter_of, indexes, wanted_of
 from resight.gallery.picture_file import FILE, PictureFile
 from resight.gallery.store import (
-    GRAPH_EDGES,
-    GRAPH_EFFORT,
-    KEYWORDS,
-    NUMBERS,
     PICTURE,
     SEARCH_EFFORT,
     Layout,
     Part,
     Record,
-    Storage,
     Vectors,
-    conditions,
 )
 
-TYPES: dict[Storage, Any] = {
-    "float32": engine.VectorStorageDatatype.Float32,
-    "float16": engine.VectorStorageDatatype.Float16,
-    "int8": engine.VectorStorageDatatype.Turbo8,
-}
 PLACE = "picture_at"
 """Field that says where the picture lies in the ``PictureFile``."""
 
@@ -68,7 +58,6 @@ class EdgeStore:
         self._changes, self._changing = 0, RLock()
         self._counts: tuple[int, int, dict[str, int]] | None = None  # changes when counted, all, by camera
         if layout is None:
-            self._pictures = PictureFile(folder)
             shutil.rmtree(folder / HALF_BUILT, ignore_errors=True)
             try:
                 self._shard = engine.EdgeShard.load(str(folder))
@@ -77,14 +66,15 @@ class EdgeStore:
                     f"The gallery {folder.parent} is damaged: its folder {folder.name} cannot be read "
                     f"({str(error).rstrip('.')}). Restore it from a copy."
                 ) from error
+            self._pictures = PictureFile(folder)
             if self._pictures.untidy:
                 self._tidy()
             return
         folder.mkdir()
         _refuse_full_disk(folder, 0)
         self._pictures = PictureFile(folder)
-        self._shard = engine.EdgeShard.create(str(folder), _config(layout))
-        for field, index in _indexes():
+        self._shard = engine.EdgeShard.create(str(folder), config_of(layout))
+        for field, index in indexes():
             self._update(engine.UpdateOperation.create_field_index(field, index))
 
     def put(self, records: Sequence[Record]) -> None:
@@ -108,16 +98,21 @@ class EdgeStore:
                     engine.Point(record.id, record.vector.tolist(), record.payload | {PLACE: place})
                 )
             there = self._shard.retrieve([record.id for record in records], AT, False)
+            if there:
+                self._replacing([str(point.id) for point in there])
             with self._pictures.erased(_places(there)):
                 self._update(engine.UpdateOperation.upsert_points(points))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
+    def _replacing(self, ids: Sequence[str]) -> None:
+        """Hear of records that are about to be replaced."""
+
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
         """Return those records that are there."""
         if not ids:
             return {}
-        with_payload, with_vector = _wanted(parts)
+        with_payload, with_vector = wanted_of(parts)
         found = self._shard.retrieve(list(ids), with_payload=with_payload, with_vector=with_vector)
         return {str(point.id): self._record(point, parts) for point in found}
 
@@ -155,7 +150,7 @@ class EdgeStore:
         for direction in (engine.Direction.Asc, engine.Direction.Desc):
             request = engine.ScrollRequest(
                 limit=1,
-                filter=_filter(where),
+                filter=filter_of(where),
                 with_payload=engine.PayloadSelector.Include([field]),
                 order_by=engine.OrderBy(field, direction),
             )
@@ -169,7 +164,7 @@ class EdgeStore:
         if kept is not None:
             left_out = self.get(where.not_ids).values()
             return kept - sum(fits(replace(where, not_ids=()), record) for record in left_out)
-        return self._shard.count(engine.CountRequest(exact=True, filter=_filter(where)))
+        return self._shard.count(engine.CountRequest(exact=True, filter=filter_of(where)))
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
         """Return how many records have each value of a word."""
@@ -179,7 +174,7 @@ class EdgeStore:
 
     def _facet(self, field: str, where: Filter) -> dict[str, int]:
         limit = self._shard.info().points_count * (64 if field == "tags" else 1)
-        request = engine.FacetRequest(field, limit=max(1, limit), exact=True, filter=_filter(where))
+        request = engine.FacetRequest(field, limit=max(1, limit), exact=True, filter=filter_of(where))
         return {str(hit.value): hit.count for hit in self._shard.facet(request).hits if hit.count}
 
     def change(self, ids: Sequence[str], fields: Mapping[str, Any]) -> None:
@@ -194,7 +189,7 @@ class EdgeStore:
     def delete(self, where: Filter) -> None:
         """Delete the records that fit."""
         with self._changing, self._pictures.erased(_places(self._points(where, AT))):
-            self._update(engine.UpdateOperation.delete_points_by_filter(_filter(where) or engine.Filter()))
+            self._update(engine.UpdateOperation.delete_points_by_filter(filter_of(where) or engine.Filter()))
             self.flush()
 
     def flush(self) -> None:
@@ -222,7 +217,7 @@ class EdgeStore:
             request = engine.ScrollRequest(
                 offset=after,
                 limit=10_000,
-                filter=_filter(where),
+                filter=filter_of(where),
                 with_payload=with_payload,
                 with_vector=False,
             )
@@ -254,7 +249,7 @@ class EdgeStore:
     def _nearest(
         self, vectors: Vectors, where: Filter, limit: int, parts: Sequence[Part], exact: bool
     ) -> list[list[Record]]:
-        found = self._asked(vectors, where, limit, *_wanted(parts), exact)
+        found = self._asked(vectors, where, limit, *wanted_of(parts), exact)
         return [[self._record(point, parts, point.score) for point in points] for points in found]
 
     def _asked(
@@ -272,7 +267,7 @@ class EdgeStore:
             engine.QueryRequest(
                 query=engine.Query.Nearest(vector.tolist()),
                 limit=limit,
-                filter=_filter(where),
+                filter=filter_of(where),
                 params=engine.SearchParams(exact=exact, hnsw_ef=max(effort, limit)),
                 with_payload=with_payload,
                 with_vector=with_vector,
@@ -303,11 +298,11 @@ class EdgeStore:
     def _scroll(
         self, where: Filter, limit: int, after: str | None, parts: Sequence[Part]
     ) -> tuple[list[Record], str | None]:
-        with_payload, with_vector = _wanted(parts)
+        with_payload, with_vector = wanted_of(parts)
         request = engine.ScrollRequest(
             offset=after,
             limit=limit,
-            filter=_filter(where),
+            filter=filter_of(where),
             with_payload=with_payload,
             with_vector=with_vector,
         )
@@ -329,30 +324,6 @@ class EdgeStore:
             self._pictures.tidy(_places(self._points(Filter(), AT)))
 
 
-def _config(layout: Layout) -> Any:
-    vectors = engine.EdgeVectorParams(
-        size=layout.width, distance=engine.Distance.Dot, datatype=TYPES[layout.storage]
-    )
-    return engine.EdgeConfig(
-        vectors=vectors,
-        hnsw_config=engine.HnswIndexConfig(
-            m=GRAPH_EDGES, ef_construct=GRAPH_EFFORT, full_scan_threshold=10_000
-        ),
-        optimizers=engine.EdgeOptimizersConfig(
-            indexing_threshold=layout.exact_up_to * layout.width * 4 // 1024
-        ),
-    )
-
-
-def _indexes() -> list[tuple[str, Any]]:
-    """Return fields and their indexes; no graphs of their own, which double the time to build one."""
-    return [
-        *((field, engine.KeywordIndexParams(enable_hnsw=False)) for field in KEYWORDS),
-        *((field, engine.FloatIndexParams(enable_hnsw=False)) for field in NUMBERS),
-        (KEY, engine.IntegerIndexParams(lookup=True, range=False, enable_hnsw=False)),
-    ]
-
-
 def cameras_only(where: Filter) -> bool:
     """Tell whether a filter names nothing but cameras and ids to leave out."""
     return replace(where, cameras=(), not_cameras=(), not_ids=()) == Filter()
@@ -372,27 +343,6 @@ def _places(points: Iterable[Any]) -> list[int]:
     """Return where the pictures of the engine's points lie."""
     payloads = (point.payload or {} for point in points)
     return [payload[PLACE] for payload in payloads if PLACE in payload]
-
-
-def _wanted(parts: Sequence[Part]) -> tuple[Any, bool]:
-    return "picture" in parts or engine.PayloadSelector.Exclude([PICTURE]), "vector" in parts
-
-
-def _filter(where: Filter) -> Any:
-    must, must_not = ([_condition(*one) for one in some] for some in conditions(where))
-    return engine.Filter(must=must, must_not=must_not) if must or must_not else None
-
-
-def _condition(kind: str, *rest: Any) -> Any:
-    if kind == "any":
-        field, values = rest
-        return engine.FieldCondition(field, match=engine.MatchAny(values))
-    if kind == "range":
-        field, least, below = rest
-        return engine.FieldCondition(field, range=engine.RangeFloat(gte=least, lt=below))
-    if kind == "empty":
-        return engine.IsEmptyCondition(rest[0])
-    return engine.HasIdCondition(set(rest[0]))
 
 
 def _refuse_full_disk(folder: Path, needed: int) -> None:

@@ -46,8 +46,6 @@ class EdgeByCamera(EdgeStore):
     def put(self, records: Sequence[Record]) -> None:
         """Add or replace records; when it returns, they are in the engine's log."""
         with self._changing:
-            if not self._own.behind and (known := self.get([record.id for record in records])):
-                self._own.remove(list(known))
             super().put(records)
             if self._own.behind:
                 return
@@ -60,6 +58,10 @@ class EdgeByCamera(EdgeStore):
                 )
             except OSError:  # the engine has them, and knows what to say of a full disk
                 self._own.forsake()
+
+    def _replacing(self, ids: Sequence[str]) -> None:
+        if not self._own.behind:
+            self._own.remove(ids)
 
     def search(
         self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool = True
