@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from resight.gallery import adding
 from resight.gallery.adding import BATCH, add_crops
-from resight.gallery.crops import NewCrop, Pixels
+from resight.gallery.crops import Filter, NewCrop, Pixels
 from resight.gallery.edge import EdgeStore
 from resight.gallery.store import Layout, Record
 
@@ -79,7 +79,7 @@ def test_all_is_stored_and_told_of_in_order(embedder: Watched, tmp_path: Path, m
 def test_a_slow_network_is_told_of_often(
     long: float, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next crops are not even asked for before the last turn is stored."""
+    """The next crops but one turn are not even asked for before the last turn is stored."""
     monkeypatch.setattr(adding, "LONG", long)
     taken = told = 0
     waiting = []
@@ -99,4 +99,15 @@ def test_a_slow_network_is_told_of_often(
     add_crops(store, Watched(True), crops(), tell)
     store.close()
     assert told == taken
-    assert max(waiting) == most - BATCH
+    assert max(waiting) == 2 * most - BATCH
+
+
+@pytest.mark.parametrize("held", [0, 2000, 1 << 30])
+def test_however_much_is_read_ahead_all_is_added(
+    held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adding, "HELD", held)
+    store = EdgeStore(tmp_path / "store", Layout(48))
+    added = add_crops(store, Watched(True), [NewCrop(noise(at)) for at in range(COUNT)])
+    assert added.new == len(set(added.ids)) == store.count(Filter()) == COUNT
+    store.close()

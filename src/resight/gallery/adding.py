@@ -1,8 +1,8 @@
 """Adding crops: they are read, described and stored, all at once beside a GPU, in turns on a CPU.
 
 On a CPU all need the same cores, and each layer of a network ends with the last of its threads: one that
-makes room for others holds up all. So batches are described, and then stored, and then the next ones are
-read; none of these beside another, as two that mostly hold the interpreter take longer than in turn.
+makes room for others holds up all. So batches are described, while files of the next ones are read, no more;
+then stored, and then the next ones are decoded: both hold the interpreter, and side by side take longer.
 """
 
 import time
@@ -29,8 +29,11 @@ U = TypeVar("U")
 BATCH = 64
 
 TURN, LONG = 16, 1.0
-"""Batches that are read and stored before a CPU describes them at most; seconds from which on a turn of
-describing is long enough."""
+"""Batches that are decoded before a CPU describes them at most; seconds from which on a turn of describing is
+long enough."""
+
+HELD = 4 * 2**20
+"""Bytes of files that are read ahead, of one thread's share of a batch: a photograph or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Added:
     new: int = 0
     known: int = 0
     refused: tuple[tuple[str, str], ...] = ()
+
+
+Reading = list[Future[list[Contents | str | None]]]
+"""Contents of the files of a batch; of those that cannot be read, why; None: not read yet."""
 
 
 class Seen:
@@ -103,10 +110,15 @@ def add_crops(
         ThreadPoolExecutor(1) as behind,
     ):
 
-        def prepare() -> list[Future[tuple[list[Ready], Added]]]:
+        def read() -> list[tuple[list[NewCrop], Reading]]:
             some = list(islice(source, turn * BATCH))
             parts = (some[first : first + BATCH] for first in range(0, len(some), BATCH))
-            return [ahead.submit(_prepare, store, embedder, part, seen, readers) for part in parts]
+            return [(part, _shares(readers, _contents, part)) for part in parts]
+
+        def prepare(
+            parts: list[tuple[list[NewCrop], Reading]],
+        ) -> list[Future[tuple[list[Ready], Added]]]:
+            return [ahead.submit(_prepare, store, embedder, *part, seen, readers) for part in parts]
 
         def settle() -> None:
             for put, batch in storing:
@@ -115,11 +127,12 @@ def add_crops(
                 told.append(batch)
             storing.clear()
 
-        following = prepare()
+        following = prepare(read())
         while following:
             prepared = [one.result() for one in following]
+            reading = read()
             if not embedder.on_cpu:
-                following = prepare()
+                following = prepare(reading)
             begin = time.monotonic()
             described = [(_describe(embedder, ready), batch) for ready, batch in prepared]
             if time.monotonic() - begin < LONG and embedder.on_cpu:
@@ -128,7 +141,7 @@ def add_crops(
             storing += [(behind.submit(store.put, records), batch) for records, batch in described]
             if embedder.on_cpu:
                 settle()
-                following = prepare()
+                following = prepare(reading)
         settle()
     return Added(
         tuple(identity for batch in told for identity in batch.ids),
@@ -139,10 +152,16 @@ def add_crops(
 
 
 def _prepare(
-    store: Store, embedder: Embedder, crops: Sequence[NewCrop], seen: Seen, readers: Executor
+    store: Store,
+    embedder: Embedder,
+    crops: Sequence[NewCrop],
+    reading: Reading,
+    seen: Seen,
+    readers: Executor,
 ) -> tuple[list[Ready], Added]:
-    """Read the pictures of a batch, and decode those that are not in the store yet."""
-    contents = _shared(readers, lambda share: [_contents(crop) for crop in share], crops)
+    """Decode the pictures of a batch that are not in the store yet."""
+    read = [one for share in reading for one in share.result()]
+    contents = [one or _content(crop) for crop, one in zip(crops, read, strict=True)]
     found = store.get([one.id for one in contents if isinstance(one, Contents)])
     new: list[tuple[NewCrop, Contents]] = []
     known = 0
@@ -152,7 +171,8 @@ def _prepare(
                 known += 1
             else:
                 new.append((crop, one))
-    prepared = _shared(readers, lambda share: _ready(embedder, share), new)
+    shares = _shares(readers, lambda share: _ready(embedder, share), new)
+    prepared = [one for share in shares for one in share.result()]
     refused = {
         id(crop): reason for (crop, _), reason in zip(new, prepared, strict=True) if isinstance(reason, str)
     }
@@ -166,14 +186,24 @@ def _prepare(
     return ready, Added(ids, len(ready), known, reasons)
 
 
-def _shared(readers: Executor, work: Callable[[Sequence[T]], list[U]], items: Sequence[T]) -> list[U]:
-    """Map items, a share in each thread: handing over one by one costs more than reading a file."""
+def _shares(readers: Executor, work: Callable[[Sequence[T]], U], items: Sequence[T]) -> list[Future[U]]:
+    """Give each thread a share of the items: handing over one by one costs more than reading a file."""
     each = -(-len(items) // workers()) or 1
-    shares = [items[first : first + each] for first in range(0, len(items), each)]
-    return [one for found in readers.map(work, shares) for one in found]
+    return [readers.submit(work, items[first : first + each]) for first in range(0, len(items), each)]
 
 
-def _contents(crop: NewCrop) -> Contents | str:
+def _contents(crops: Sequence[NewCrop]) -> list[Contents | str | None]:
+    """Read files, the first ``HELD`` bytes of them; None: read it later."""
+    found: list[Contents | str | None] = []
+    held = 0
+    for crop in crops:
+        one = None if held > HELD else _content(crop)
+        found.append(one)
+        held += len(one.raw) if isinstance(one, Contents) else 0
+    return found
+
+
+def _content(crop: NewCrop) -> Contents | str:
     try:
         return Contents.of(crop.picture)
     except UserError as error:
