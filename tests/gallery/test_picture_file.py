@@ -20,7 +20,7 @@ from resight.gallery import picture_file
 from resight.gallery.crops import Filter, NewCrop, to_payload
 from resight.gallery.edge import EdgeStore
 from resight.gallery.edge_by_camera import make_edge, open_edge
-from resight.gallery.picture_file import FILE, HEAD, READ, PictureFile
+from resight.gallery.picture_file import CHANGED, FILE, HEAD, READ, PictureFile
 from resight.gallery.store import Layout, Record, Storage
 
 COUNT, WIDTH = 20, 8
@@ -67,6 +67,7 @@ def test_what_is_erased_is_gone_and_the_rest_is_there(
         assert any(whole[place:end]) == (place not in gone)
     (last,) = file.append([b"last"])
     assert file.read(last) == b"last"
+    file.sync()
     assert not file.untidy
     file.close()
     again = PictureFile(folder)
@@ -171,12 +172,36 @@ def test_a_process_that_dies_while_it_deletes(
     gone = {3} if died == "after" else set()
     assert pictures(store) == {at: b"picture-%d;" % at for at in range(COUNT) if at not in gone}
     assert (b"picture-3;" in (folder / FILE).read_bytes()) == (3 not in gone)
-    assert not store._pictures.untidy
     store.close()
+    assert not (folder / CHANGED).exists()
 
 
 def die(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("lost", ["the end", "the middle"])
+def test_crops_whose_pictures_a_power_failure_took_can_be_added_again(folder: Path, lost: str) -> None:
+    """The engine's files were written to the disk before, and the pictures were not, or in part."""
+    last = (folder / FILE).stat().st_size
+    at = (folder / FILE).read_bytes().index(b"picture-17;") - HEAD
+    with (folder / FILE).open("r+b") as stream:
+        if lost == "the end":
+            stream.truncate(last - 3)
+        else:
+            stream.seek(at)
+            stream.write(bytes(HEAD + 11))
+    (folder / CHANGED).touch()
+    gone = 17 if lost == "the middle" else COUNT - 1
+    store = open_edge(folder)
+    assert pictures(store) == {at: b"picture-%d;" % at for at in range(COUNT) if at != gone}
+    assert store.count(Filter()) == COUNT - 1
+    vector = records()[gone].vector
+    assert vector is not None
+    assert identity(gone) not in [one.id for one in store.search(vector[None], Filter(), COUNT)[0]]
+    store.put([records()[gone]])
+    assert pictures(store)[gone] == b"picture-%d;" % gone
+    store.close()
 
 
 def test_pictures_that_the_engine_never_heard_of_are_erased_when_compacting(folder: Path) -> None:

@@ -68,7 +68,9 @@ class EdgeStore:
                 ) from error
             self._pictures = PictureFile(folder)
             if self._pictures.untidy:
+                self._forget_broken()
                 self._tidy()
+                self._pictures.sync()
             return
         folder.mkdir()
         _refuse_full_disk(folder, 0)
@@ -81,22 +83,21 @@ class EdgeStore:
         """Add or replace records; when it returns, they are in the engine's log."""
         if not records:
             return
-        pictures = [record.picture or b"" for record in records]
+        pictures = [record.picture for record in records if record.picture]
         numbers = sum(record.vector.nbytes for record in records if record.vector is not None)
         # Numbers are in the log, in the segment, and there again while compacting.
         _refuse_full_disk(self.folder, 5 * numbers + sum(map(len, pictures)))
         with self._changing:
             try:
-                places = self._pictures.append(pictures)
+                places = iter(self._pictures.append(pictures))
             except OSError:
                 _refuse_full_disk(self.folder, SPARE)
                 raise
             points = []
-            for record, place in zip(records, places, strict=True):
+            for record in records:
                 assert record.vector is not None
-                points.append(
-                    engine.Point(record.id, record.vector.tolist(), record.payload | {PLACE: place})
-                )
+                place = {PLACE: next(places)} if record.picture else {}
+                points.append(engine.Point(record.id, record.vector.tolist(), record.payload | place))
             there = self._shard.retrieve([record.id for record in records], AT, False)
             if there:
                 self._replacing([str(point.id) for point in there])
@@ -234,6 +235,7 @@ class EdgeStore:
 
     def close(self) -> None:
         """Write what is left and let go of the files."""
+        self._pictures.sync()
         self._shard.close()
         self._pictures.close()
 
@@ -317,6 +319,16 @@ class EdgeStore:
             picture = b64decode(text) if place is None else self._pictures.read(place)
         vector = None if point.vector is None else np.array(point.vector, np.float32)
         return Record(str(point.id), payload, vector, picture, score)
+
+    def _forget_broken(self) -> None:
+        """Delete records whose pictures the power failed before writing: they can be added again."""
+        broken: list[Any] = [
+            str(point.id)
+            for point in self._points(Filter(), AT)
+            if PLACE in (point.payload or {}) and not self._pictures.whole(point.payload[PLACE])
+        ]
+        if broken:
+            self._update(engine.UpdateOperation.delete_points(broken))
 
     def _tidy(self) -> None:
         """Erase the pictures that no record has."""

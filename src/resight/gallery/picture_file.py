@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 
-FILE, ERASING = "pictures", "pictures.erasing"
+FILE, CHANGED = "pictures", "pictures.changed"
 
 HEAD = 4
 """Bytes before each picture: how many it has, lowest first."""
@@ -27,22 +27,24 @@ _PUNCH_HOLE, _KEEP_SIZE = 2, 1  # modes of fallocate, from Linux' falloc.h
 class PictureFile:
     """Pictures by where they lie; may be used by several threads.
 
-    What is appended is in the file before the engine is told where, so a picture that the engine knows is
-    there. What a process leaves behind that dies between the two, or while it erases, is erased by ``tidy``.
+    What is appended is in the file before the engine is told where: when a process dies, a picture that the
+    engine knows is there. When the power fails, it need not be. So before the first change after ``sync``
+    there is a file ``pictures.changed``; who finds it asks for each picture whether it is ``whole``, and has
+    what nobody knows erased by ``tidy``.
 
     Args:
         folder: of the store.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._erasing, self._lock = folder / ERASING, Lock()
+        self._changed, self._lock, self._erasing = folder / CHANGED, Lock(), 0
         self._handle = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600)
         self._end = os.fstat(self._handle).st_size
 
     @property
     def untidy(self) -> bool:
-        """Whether a process died while it erased."""
-        return self._erasing.exists()
+        """Whether a process died, or the power failed, after a change."""
+        return self._changed.exists()
 
     def append(self, pictures: Sequence[bytes]) -> list[int]:
         """Write pictures, and return where each lies.
@@ -52,6 +54,7 @@ class PictureFile:
         """
         data = b"".join(part for picture in pictures for part in (_head(picture), picture))
         with self._lock:
+            self._mark()
             places = list(accumulate((HEAD + len(picture) for picture in pictures), initial=self._end))
             _write(self._handle, data, self._end)
             self._end = places.pop()
@@ -65,6 +68,11 @@ class PictureFile:
             data += os.pread(self._handle, end - len(data), place + len(data))
         return data[HEAD:end] or None
 
+    def whole(self, place: int) -> bool:
+        """Tell whether all of a picture is there."""
+        length = int.from_bytes(os.pread(self._handle, HEAD, place), "little")
+        return length > 0 and place + HEAD + length <= self._end
+
     @contextmanager
     def erased(self, places: Iterable[int]) -> Iterator[None]:
         """Erase pictures at the end of the context, in which the engine forgets where they lie."""
@@ -72,11 +80,13 @@ class PictureFile:
         if not gone:
             yield
             return
-        self._erasing.touch()
+        with self._lock:
+            self._mark()
+            self._erasing += 1
         yield
         for start, end in self._runs(gone):
             _erase(self._handle, start, end)
-        self._erasing.unlink(missing_ok=True)
+        self._erasing -= 1  # not where that failed: the file stays marked as changed
 
     def tidy(self, known: Iterable[int]) -> None:
         """Erase all but the pictures at these places; nothing may be appended meanwhile."""
@@ -85,15 +95,22 @@ class PictureFile:
             _erase(self._handle, begin, start)
             begin = end
         _erase(self._handle, begin, self._end)
-        self._erasing.unlink(missing_ok=True)
 
     def sync(self) -> None:
         """Write everything to the disk."""
-        os.fsync(self._handle)
+        with self._lock:
+            os.fsync(self._handle)
+            if not self._erasing:
+                self._changed.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._handle)
+
+    def _mark(self) -> None:
+        if not self._changed.exists():
+            with self._changed.open("xb") as stream:
+                os.fsync(stream.fileno())
 
     def _runs(self, places: Iterable[int]) -> Iterator[tuple[int, int]]:
         """Yield where pictures begin and end, those that touch as one."""
