@@ -3,8 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-import torch
-
 
 def computing_threads(count: int, cores: int, name: str) -> ThreadPoolExecutor:
     """Return threads that compute on so many cores each; all others go on as they did.
@@ -13,6 +11,7 @@ def computing_threads(count: int, cores: int, name: str) -> ThreadPoolExecutor:
     they for each other. What a thread sets becomes the default of those that start later: so all of these
     start now, take their number, and the default is put back.
     """
+    import torch  # here, as whoever only looks into a gallery waits a second for it
 
     def begin() -> None:
         torch.set_num_threads(cores)
