@@ -79,3 +79,8 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.returncode == 0
     assert "train" in done.stdout
     assert not done.stderr.strip()
+
+
+def test_a_gallery_is_looked_into_without_pytorch() -> None:
+    code = "import sys, resight.gallery.gallery; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
