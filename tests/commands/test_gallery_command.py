@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from resight.commands import detecting
 from resight.commands.main import main
 from resight.models.network import build_model
 from resight.models.weights import save_weights
@@ -133,6 +134,70 @@ def test_a_search_draws_a_contact_sheet(run: Run, filled: Path, tmp_path: Path) 
     assert picture.width > picture.height > 800
     assert len(np.unique(np.asarray(picture.convert("L")))) > 100  # crops are on it
     assert "name it like sheet.png" in run("search", queries[0], "--sheet", tmp_path / "a.jpg", fails=True)
+
+
+def scene(tmp_path: Path, *crops: Path) -> tuple[Path, np.ndarray]:
+    """Draw people side by side before a wall, and return their boxes."""
+    pixels = np.full((100, 60 * len(crops) + 20, 3), 128, np.uint8)
+    boxes = []
+    for place, crop in enumerate(crops):
+        left = 20 + 60 * place
+        pixels[20:84, left : left + 32] = np.asarray(Image.open(crop))
+        boxes.append([left, 20, left + 32, 84])
+    path = tmp_path / f"scene-{len(crops)}.png"
+    Image.fromarray(pixels).save(path)
+    return path, np.array(boxes, float).reshape(-1, 4)
+
+
+def test_a_detector_finds_who_is_searched_for(
+    run: Run,
+    filled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ours = sorted((filled / "query").iterdir())
+    picture, boxes = scene(tmp_path, ours[3], ours[1])
+    scores = np.linspace(0.9, 0.8, len(boxes))
+    monkeypatch.setattr(detecting, "load_detector", lambda path: lambda pixels: (boxes, scores))
+    options = ["--detector", "yolox.onnx", "--top", 1]
+    found = run("search", picture, *options)
+    assert (found["matches"][0]["person"], found["chosen"], len(found["persons"])) == ("4", 0, 2)
+    assert found["persons"][1]["box"] == pytest.approx([80 / 140, 0.2, 32 / 140, 0.64])
+    other = run("search", picture, *options, "--choice", 1, "--sheet", tmp_path / "sheet.png")
+    assert (other["matches"][0]["person"], other["chosen"]) == ("2", 1)
+    assert other["matches"][0]["score"] == pytest.approx(run("search", ours[1])["matches"][0]["score"])
+    assert "There is no person 2 in the picture: the detector finds 2, counted from 0" in run(
+        "search", picture, *options, "--choice", 2, fails=True
+    )
+    assert run("search", ours[3])["matches"][0].keys() == found["matches"][0].keys()
+
+
+def test_pictures_with_nobody_and_with_several_are_noted(
+    run: Run, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = sorted((filled / "query").iterdir())
+    picture, boxes = scene(tmp_path, *ours[:2])
+    found = {True: (boxes, np.array([0.9, 0.8])), False: (boxes[:0], np.zeros(0))}
+    several = True
+    monkeypatch.setattr(detecting, "load_detector", lambda path: lambda pixels: found[several])
+    said: list[str] = []
+    monkeypatch.setattr(detecting, "say", said.append)
+    run("search", picture, "--detector", "yolox.onnx")
+    assert said == [
+        f"Note: of 2 persons in {picture}, counted from 0, 0 is searched for (--choice takes another one)."
+    ]
+    several = False
+    told = run("search", picture, "--detector", "yolox.onnx")
+    assert "finds no person" in said[-1]
+    assert (told["persons"], told["chosen"]) == ([], None)
+
+
+def test_a_detector_that_is_none(run: Run, filled: Path, tmp_path: Path) -> None:
+    query = min((filled / "query").iterdir())
+    assert "--choice is the number" in run("search", query, "--choice", 1, fails=True)
+    assert "nowhere.onnx" in run("search", query, "--detector", tmp_path / "nowhere.onnx", fails=True)
+    assert "query" in run("search", query, "--detector", query, fails=True)
 
 
 def test_thresholds_are_calibrated(run: Run, filled: Path, tmp_path: Path, weights: Path) -> None:

@@ -16,6 +16,7 @@ from resight.data.images import resize_all
 from resight.gallery.crops import NewCrop, Pixels
 from resight.gallery.embedder import Embedder
 from resight.gallery.gallery import Gallery
+from resight.gallery.persons import Detect
 from resight.service.app import create_app
 from resight.service.audit import Audit
 from resight.service.batching import Batcher
@@ -24,7 +25,7 @@ from resight.service.guard import Guard
 from resight.service.limits import Limits
 from resight.service.metrics import Metrics
 from resight.service.tokens import Tokens
-from resight.service.uploads import Detect, Reader
+from resight.service.uploads import Reader
 
 HERE = "http://127.0.0.1:8008"
 START = datetime(2026, 5, 4, 8, tzinfo=UTC)

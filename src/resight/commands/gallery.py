@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from resight.commands import gallery_output as output
+from resight.commands.detecting import sought_on
 from resight.commands.embedders import load_embedder, use_own_model
 from resight.commands.gallery_crops import Which, Words, count_crops, new_crops
 from resight.commands.output import print_json
@@ -139,6 +140,8 @@ def search(
     rerank: int = 0,
     exact: bool | None = None,
     sheet: Path | None = None,
+    detector: Path | None = None,
+    choice: int | None = None,
     device: str = "auto",
     json: Flag = False,
 ) -> None:
@@ -159,6 +162,10 @@ def search(
         rerank: re-rank that many of the first by k-reciprocal neighbours; a few hundred are usual.
         exact: compare with every crop; with --no-exact only with those that the graph leads to.
         sheet: also draw the matches on a contact sheet, a PNG file.
+        detector: ONNX file of a YOLOX network, which finds the person in each picture; by default pictures
+            are taken to show little else.
+        choice: which of the persons that the detector finds in the first picture, from 0; by default the
+            surest.
         device: auto, cpu or cuda.
         json: print one JSON object.
     """
@@ -168,11 +175,12 @@ def search(
 
     if page < 1:
         raise UserError(f"Pages are counted from 1; got --page {page}.")
+    sought = sought_on(pictures, detector, choice)
     with Gallery.open(gallery) as opened:
-        if pictures:
+        if sought:
             use_own_model(opened, device) if model is None else opened.use(load_embedder(model, device))
         found = opened.search(
-            pictures,
+            [one.pixels for one in sought],
             crops=crop or (),
             combine=combine,
             top=top,
@@ -187,7 +195,7 @@ def search(
         if sheet is not None:
             shown = [(match, read_pixels(opened.picture(match.crop.id))) for match in found.matches]
             stored = [opened.picture(identity) for identity in crop or ()]
-            queries = [read_pixels(one) for one in stored] + [read_pixels(one) for one in pictures]
+            queries = [read_pixels(one) for one in stored] + [one.pixels for one in sought]
             write_sheet(
                 sheet,
                 queries,
@@ -198,7 +206,8 @@ def search(
             )
             say(f"Contact sheet: {sheet}")
     if json:
-        print_json(found.as_dict() | {"gallery": gallery, "page": page})
+        seen = sought[0].as_dict() if sought else {}
+        print_json(found.as_dict() | seen | {"gallery": gallery, "page": page})
     else:
         output.print_found(found, gallery)
 

@@ -5,10 +5,11 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from resight.commands.detecting import load_detector
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.progress import say
@@ -123,7 +124,7 @@ def serve(
     if audit.broken is not None:
         say(f"Warning: the audit log {audit.path} was changed before line {audit.broken}.")
     metrics = Metrics()
-    reader = Reader(limits, None if detector is None else _detector(detector))
+    reader = Reader(limits, None if detector is None else load_detector(detector))
 
     from resight.commands.embedders import load_embedder
     from resight.gallery.gallery import Gallery
@@ -249,12 +250,6 @@ def _load_network(model: Path) -> "Network":
 
     cpu = resolve_device("cpu")
     return load_weights(model, cpu) if model.is_file() else Run.open(model).load_model(cpu)
-
-
-def _detector(path: Path) -> Any:
-    from resight.ingest.detector import Detector
-
-    return Detector.open(path).detect
 
 
 def _bind(host: str, port: int) -> socket.socket:

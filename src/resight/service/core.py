@@ -17,6 +17,7 @@ from resight.errors import UserError
 from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop, StoredCrop
 from resight.gallery.gallery import Gallery
+from resight.gallery.persons import Sought
 from resight.gallery.searching import Found, refuse_unknown
 from resight.service import marks
 from resight.service.audit import Audit
@@ -24,7 +25,7 @@ from resight.service.forms import Addition, Forgetting, Marking, Search, parse_t
 from resight.service.guard import Caller
 from resight.service.limits import Limits, Refusal
 from resight.service.metrics import Metrics
-from resight.service.uploads import Reader, Upload
+from resight.service.uploads import Reader
 
 if TYPE_CHECKING:
     from resight.models.network import Network
@@ -42,19 +43,16 @@ class Answer:
 
     Attributes:
         found: matches.
-        upload: the first picture; None where stored crops alone were searched for.
+        first: of the pictures; None where stored crops alone were searched for.
     """
 
     found: Found
-    upload: Upload | None
+    first: Sought | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        persons = None if self.upload is None else self.upload.persons
-        return self.found.as_dict() | {
-            "persons": None if persons is None else [{"box": p.box, "score": p.score} for p in persons],
-            "chosen": None if self.upload is None else self.upload.chosen,
-        }
+        nobody = {"persons": None, "chosen": None}
+        return self.found.as_dict() | (nobody if self.first is None else self.first.as_dict())
 
 
 class Service:

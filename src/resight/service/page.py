@@ -15,6 +15,7 @@ from pydantic import Field
 from resight import __version__
 from resight.data.images import natural
 from resight.gallery.crops import Filter, Pixels
+from resight.gallery.persons import Sought
 from resight.gallery.pictures import QUALITY
 from resight.gallery.searching import Match
 from resight.service import forms
@@ -27,7 +28,6 @@ from resight.service.limits import Refusal
 from resight.service.marks import different_from, plain
 from resight.service.timeline import timeline
 from resight.service.tokens import SESSION_SECONDS
-from resight.service.uploads import Upload
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 RATES = (0.0001, 0.001, 0.01)
@@ -112,7 +112,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
             more=form.offset > 0,
             following=form.offset + len(found.matches) if len(found.matches) == form.top else None,
             likely=sum(bool(match.likely) for match in found.matches),
-            thumbs=_persons(answer.upload),
+            thumbs=_persons(answer.first),
         )
 
     @router.get("/crops/{identity}")
@@ -238,13 +238,13 @@ def _line(matches: Sequence[Match], last_likely: bool) -> int | None:
     return None
 
 
-def _persons(upload: Upload | None) -> list[dict[str, Any]]:
+def _persons(sought: Sought | None) -> list[dict[str, Any]]:
     """Return the persons in a picture that shows several, to choose another one."""
-    if upload is None or upload.persons is None or len(upload.persons) < 2:
+    if sought is None or sought.persons is None or len(sought.persons) < 2:
         return []
     return [
-        {"number": number, "box": person.box, "score": person.score, "chosen": number == upload.chosen}
-        for number, person in enumerate(upload.persons)
+        {"number": number, "box": person.box, "score": person.score, "chosen": number == sought.chosen}
+        for number, person in enumerate(sought.persons)
     ]
 
 

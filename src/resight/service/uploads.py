@@ -3,21 +3,16 @@
 import io
 import os
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from threading import BoundedSemaphore
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from resight.data.images import decode, resize
 from resight.errors import UserError
 from resight.gallery.crops import Box, Pixels
+from resight.gallery.persons import Detect, Sought, cut, find_persons, seek
 from resight.service.limits import Limits, Refusal
-
-Detect = Callable[[Pixels], tuple[NDArray[np.float64], NDArray[np.float64]]]
-"""Finds persons: boxes [N, 4] (left, top, right, bottom) and scores [N], surest first."""
 
 READ = {
     b"\xff\xd8\xff": "JPEG",
@@ -49,32 +44,6 @@ LEAST = 8
 
 KEPT_SIDE = 1024
 """Height and width of a picture at most once it was read, in pixels: more than any model looks at."""
-
-ALREADY_CUT = 0.6
-"""A person whose box is at least this share of the picture has been cut out already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody in a picture: left, top, width and height in fractions of it, and the detector's score."""
-
-    box: tuple[float, float, float, float]
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A picture to search for.
-
-    Attributes:
-        pixels: of the person searched for, ``KEPT_SIDE`` high and wide at most.
-        persons: that the detector finds in the whole picture; None without a detector.
-        chosen: which of them ``pixels`` shows; None where it is the whole picture.
-    """
-
-    pixels: Pixels
-    persons: tuple[Person, ...] | None = None
-    chosen: int | None = None
 
 
 class Reader:
@@ -118,7 +87,7 @@ class Reader:
                 f"{LEAST} x {LEAST} are needed.",
             )
 
-    def read(self, data: bytes, choice: int | None = None) -> Upload:
+    def read(self, data: bytes, choice: int | None = None) -> Sought:
         """Decode a picture, and cut out the person to search for.
 
         Args:
@@ -126,23 +95,12 @@ class Reader:
             choice: which of the persons that the detector finds; by default the surest.
 
         Raises:
-            Refusal: see ``check``; or it is damaged, or has no such person.
+            Refusal: see ``check``; or it is damaged.
+            UserError: there is no such person.
         """
         with self._turns:
-            pixels = self._decode(data)
-            if self.detect is None:
-                return Upload(shrunk(pixels))
-            persons = self._find(pixels)
-            if choice is not None and choice >= len(persons):
-                raise Refusal(
-                    422,
-                    f"The detector finds {len(persons)} persons in the picture, numbered from 0; got "
-                    f"{choice}.",
-                )
-            chosen = 0 if choice is None else choice
-            if not persons or (choice is None and persons[0].box[2] * persons[0].box[3] >= ALREADY_CUT):
-                return Upload(shrunk(pixels), persons)
-            return Upload(shrunk(cut(pixels, persons[chosen])[0]), persons, chosen)
+            sought = seek(self._decode(data), self.detect, choice)
+            return replace(sought, pixels=shrunk(sought.pixels))
 
     def whole(self, data: bytes) -> Pixels:
         """Decode a picture, and shrink it; see ``read``."""
@@ -155,9 +113,10 @@ class Reader:
         Raises:
             Refusal: see ``read``.
         """
+        assert self.detect is not None
         with self._turns:
             pixels = self._decode(data)
-            return [cut(pixels, person) for person in self._find(pixels)]
+            return [cut(pixels, person) for person in find_persons(self.detect, pixels)]
 
     def _too_large(self, pixels: str) -> Refusal:
         return Refusal(
@@ -173,30 +132,12 @@ class Reader:
         except UserError as error:
             raise Refusal(415, f"The picture {error}") from error
 
-    def _find(self, pixels: Pixels) -> tuple[Person, ...]:
-        assert self.detect is not None
-        height, width = pixels.shape[:2]
-        boxes, scores = self.detect(pixels)
-        return tuple(
-            Person((left / width, top / height, (right - left) / width, (bottom - top) / height), score)
-            for (left, top, right, bottom), score in zip(boxes.tolist(), scores.tolist(), strict=True)
-        )
-
 
 def shrunk(pixels: Pixels) -> Pixels:
     """Return a picture at ``KEPT_SIDE`` or less, so that those of many requests fit into the memory."""
     height, width = pixels.shape[:2]
     scale = min(1.0, KEPT_SIDE / max(height, width))
     return resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))
-
-
-def cut(pixels: Pixels, person: Person) -> tuple[Pixels, Box]:
-    """Return the part of a picture [H, W, 3] that shows a person, at least a pixel of it, and its box."""
-    height, width = pixels.shape[:2]
-    left, top = min(int(person.box[0] * width), width - 1), min(int(person.box[1] * height), height - 1)
-    right = max(left + 1, round((person.box[0] + person.box[2]) * width))
-    bottom = max(top + 1, round((person.box[1] + person.box[3]) * height))
-    return np.ascontiguousarray(pixels[top:bottom, left:right]), (left, top, right - left, bottom - top)
 
 
 def _kind(data: bytes) -> str:
