@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resight.errors import UserError
+from resight.gallery import cluster, edge, edge_by_camera
 from resight.gallery.crops import Filter, NewCrop, to_payload
-from resight.gallery.store import Home, Layout, Record, Store
+from resight.gallery.store import Home, Layout, Record, Store, search_effort
 
 WIDTH, COUNT = 16, 60
 
@@ -245,3 +247,37 @@ def test_compaction_keeps_everything(home: Home) -> None:
     kept = [number for number, record in enumerate(records()) if record.payload.get("camera") != "cam1"]
     assert numbers(found) == sorted(kept, key=lambda number: -float(vectors[number] @ vectors[0]))[:5]
     store.close()
+
+
+@pytest.mark.parametrize(("count", "effort"), [(0, 160), (100_000, 160), (200_000, 269), (1_000_000, 900)])
+def test_the_effort_of_a_graph_grows_with_it(count: int, effort: int) -> None:
+    assert search_effort(count) == effort
+
+
+def test_a_graph_is_led_by_the_effort_that_its_size_calls_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, efforts = [], []
+
+    def effort(count: int) -> int:
+        counts.append(count)
+        return 777
+
+    def noting(kind: Any) -> Any:
+        def make(**settings: Any) -> Any:
+            efforts.append(settings["hnsw_ef"])
+            return kind(**settings)
+
+        return make
+
+    for module in (edge, edge_by_camera, cluster):
+        monkeypatch.setattr(module, "search_effort", effort)
+    for module in (edge.engine, cluster.models):
+        monkeypatch.setattr(module, "SearchParams", noting(module.SearchParams))
+    query = records()[0].vector
+    assert query is not None
+    (found,) = store.search(query[None], Filter(sources=("video0",)), 3, exact=False)
+    assert found[0].id == identity(0)
+    assert (counts, efforts) == ([COUNT], [777])
+    store.search(query[None], Filter(sources=("video0",)), 3)
+    assert counts == [COUNT]

@@ -19,7 +19,6 @@ from resight.gallery.store import (
     KEYWORDS,
     NUMBERS,
     PICTURE,
-    SEARCH_EFFORT,
     Layout,
     Part,
     Record,
@@ -27,6 +26,7 @@ from resight.gallery.store import (
     Store,
     Vectors,
     conditions,
+    search_effort,
 )
 
 TYPES: dict[Storage, models.Datatype] = {
@@ -80,12 +80,13 @@ class ClusterStore:
     ) -> list[list[Record]]:
         """Return the nearest records of each vector."""
         with_payload, with_vector = _wanted(parts)
+        effort = 0 if exact else search_effort(self._client.count(self._name, exact=False).count)
         requests = [
             models.QueryRequest(
                 query=vector.tolist(),
                 limit=limit,
                 filter=_filter(where),
-                params=models.SearchParams(exact=exact, hnsw_ef=max(SEARCH_EFFORT, limit)),
+                params=models.SearchParams(exact=exact, hnsw_ef=max(effort, limit)),
                 with_payload=with_payload,
                 with_vector=with_vector,
             )

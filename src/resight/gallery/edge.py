@@ -18,11 +18,11 @@ from resight.gallery.edge_requests import config_of, filter_of, indexes, wanted_
 from resight.gallery.picture_file import FILE, PictureFile
 from resight.gallery.store import (
     PICTURE,
-    SEARCH_EFFORT,
     Layout,
     Part,
     Record,
     Vectors,
+    search_effort,
 )
 
 PLACE = "picture_at"
@@ -262,9 +262,11 @@ class EdgeStore:
         with_payload: Any,
         with_vector: bool,
         exact: bool,
-        effort: int = SEARCH_EFFORT,
+        effort: int | None = None,
     ) -> list[list[Any]]:
         """Return the engine's answer to each of the vectors."""
+        if effort is None:
+            effort = 0 if exact else search_effort(self._shard.info().points_count)
         requests = [
             engine.QueryRequest(
                 query=engine.Query.Nearest(vector.tolist()),
