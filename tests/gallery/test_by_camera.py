@@ -197,20 +197,25 @@ def test_a_record_put_again_with_another_camera_is_found_there_alone(store: Edge
     assert name not in {one.id for one in found}
 
 
+@pytest.mark.parametrize("part", [0, 5])
 def test_when_the_file_cannot_be_written_the_crop_is_stored_and_found(
-    store: EdgeByCamera, monkeypatch: pytest.MonkeyPatch
+    store: EdgeByCamera, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
     truth = crops(40)
-    write = os.pwrite
+    write = os.pwritev
+    refused = []
 
-    def full(handle: int, data: bytes, place: int) -> int:
-        if handle == store._own._handle:
-            raise OSError(28, "No space left on device")
-        return write(handle, data, place)
+    def full(handle: int, lines: list[memoryview], place: int) -> int:
+        refused.append(place)
+        if part:  # a disk that is full in the middle of a write says how much it took
+            return write(handle, lines[:1], place) - part
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("resight.gallery.by_camera.os.pwrite", full)
+    monkeypatch.setattr("resight.gallery.by_camera.os.pwritev", full)
     store.put([record(name, *one) for name, one in truth.items()])
     monkeypatch.undo()
+    assert len(refused) == 1
+    assert store._own.behind
     name, (camera, vector) = next(iter(truth.items()))
     (found,) = store.search(vector[None], Filter(cameras=() if camera is None else (camera,)), 1)
     assert found[0].id == name

@@ -42,7 +42,7 @@ SEARCH_EFFORT = 160
 def search_effort(count: int) -> int:
     """Return HNSW's ef by which a graph of so many crops finds 99 % of the first ten, and more.
 
-    With 160 one of 1,000,000 finds 95 %, with 900 99.7 % (``benchmarks/gallery.py``).
+    By 160 one of 1,000,000 finds 95 %, by 900 99.7 % (``benchmarks/gallery.py``).
     """
     return round(SEARCH_EFFORT * math.pow(max(1.0, count / 100_000), 0.75))
 
