@@ -71,14 +71,7 @@ def write_sheet(
         likely = "  likely" if match.likely else ""
         crop = match.crop
         write(x, y + HEIGHT + 3, f"{first + place}. {match.score:.3f}{likely}", INK, 12, WIDTH + GAP)
-        write(
-            x,
-            y + HEIGHT + 3 + LINE,
-            "camera unknown" if crop.camera is None else f"camera {crop.camera}",
-            FAINT,
-            10,
-            WIDTH + GAP - 4,
-        )
+        write(x, y + HEIGHT + 3 + LINE, shown_camera(crop.camera), FAINT, 10, WIDTH + GAP - 4)
         when = (
             crop.name.rpartition("/")[2]
             if crop.time is None
@@ -117,3 +110,10 @@ def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room
 
 def _shortened(text: str, kept: int) -> str:
     return f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"
+
+
+def shown_camera(camera: str | None) -> str:
+    """Return a camera's name as a caption: a number alone would not say of what."""
+    if camera is None:
+        return "camera unknown"
+    return f"camera {camera}" if camera.isdecimal() else camera
