@@ -1,4 +1,4 @@
-"""Places for galleries: a folder, a cluster in this process, and the one at ``RESIGHT_QDRANT_URL`` if set."""
+"""Places for galleries: folders, a cluster in this process, and the one at ``RESIGHT_QDRANT_URL`` if set."""
 
 import os
 import uuid
@@ -13,13 +13,16 @@ from resight.gallery.gallery import Gallery
 SERVER = os.environ.get("RESIGHT_QDRANT_URL")
 
 
-@pytest.fixture(params=["folder", "cluster in this process", *(["server"] if SERVER else [])])
+PLACES = ["folder", "folder kept beside", "cluster in this process", *(["server"] if SERVER else [])]
+
+
+@pytest.fixture(params=PLACES)
 def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Somewhere]:
     """Return a place without a gallery."""
-    if request.param == "folder":
+    if request.param.startswith("folder"):
         from resight.gallery.folder import Folder
 
-        yield lambda: Folder(tmp_path / "gallery", create=True)
+        yield lambda: Folder(tmp_path / "gallery", create=True, beside=request.param != "folder")
     elif request.param == "server":
         from resight.gallery.cluster import connect
 

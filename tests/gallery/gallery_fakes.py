@@ -1,6 +1,6 @@
 """A model of 48 numbers without a network, crops of plain noise, and what is run to be killed.
 
-As a script: python gallery_fakes.py add GALLERY SEED, or reembed GALLERY KILL_AT.
+As a script: python gallery_fakes.py add GALLERY SEED, the same with add-beside, or reembed GALLERY KILL_AT.
 """
 
 import os
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from resight.data.images import resize_all
 from resight.gallery import by_camera, outlines
 from resight.gallery.adding import Added
+from resight.gallery.beside import StoreBeside
 from resight.gallery.crops import Filter, NewCrop, Pixels
 from resight.gallery.gallery import Gallery
 from resight.gallery.store import Home
@@ -86,7 +87,7 @@ def people(persons: int = 8, cameras: int = 3, each: int = 2, **more: Any) -> li
     return found
 
 
-def add_until_killed(place: Path, seed: int) -> None:
+def add_until_killed(place: Path, seed: int, beside: bool) -> None:
     """Add crops batch after batch, forget and compact now and then; print the ids that are stored."""
     choose = random.Random(seed)
     by_camera.WORTH, outlines.LEFT = 300 * 48, 0.6  # noise lies in all directions
@@ -94,9 +95,10 @@ def add_until_killed(place: Path, seed: int) -> None:
     def stored(batch: Added) -> None:
         print("stored", *(identity for identity in batch.ids if identity), flush=True)
 
-    with Gallery.open(place, Fake(), create=True, graph_from=400) as gallery:
+    with Gallery.open(place, Fake(), create=True, graph_from=400, beside=beside) as gallery:
         gallery.embed([noise(0)])  # PyTorch is loaded now, and not when the first crop is added
-        print("open", flush=True)
+        store = gallery._store
+        print("open", store._process.pid if isinstance(store, StoreBeside) else os.getpid(), flush=True)
         for round_ in range(1_000_000):
             base = (seed * 1000 + round_) * 1000
             kept = (NewCrop(noise(base + at), camera=f"c{at % 3}", source="kept") for at in range(130))
@@ -110,8 +112,8 @@ def add_until_killed(place: Path, seed: int) -> None:
 
 if __name__ == "__main__":
     what, folder, number = sys.argv[1:]
-    if what == "add":
-        add_until_killed(Path(folder), int(number))
+    if what.startswith("add"):
+        add_until_killed(Path(folder), int(number), what == "add-beside")
     else:
         with Gallery.open(folder) as opened:
             opened.reembed(Fake("other", kill_at=int(number)))

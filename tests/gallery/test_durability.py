@@ -1,5 +1,6 @@
 """What was told to be stored stays, whatever kills the process; full disks and refused writes."""
 
+import os
 import random
 import shutil
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 import uuid
 from collections import namedtuple
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +27,31 @@ from resight.gallery.store import Layout, Record
 SCRIPT = str(Path(__file__).with_name("gallery_fakes.py"))
 Usage = namedtuple("Usage", "total used free")
 
+WAYS = ("alone", "adding", "keeping", "both")
+"""What is killed: a process that keeps the crops that it adds; or, of two, one of them, or both."""
 
-def kill_while_adding(place: Path, seed: int, seconds: float) -> set[str]:
+
+def kill_while_adding(place: Path, seed: int, seconds: float, how: str) -> set[str]:
     """Let a process add crops, kill it so long after its first word, and return the ids that it told of."""
+    what = "add" if how == "alone" else "add-beside"
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, "add", str(place), str(seed)], stdout=subprocess.PIPE, text=True
+        [sys.executable, SCRIPT, what, str(place), str(seed)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "open\n"
+    word, keeper = process.stdout.readline().split()
+    assert word == "open"
     time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    lines = process.stdout.read().splitlines(keepends=True)
-    process.stdout.close()
-    assert process.wait() == -signal.SIGKILL
+    if how != "adding":
+        os.kill(int(keeper), signal.SIGKILL)
+    if how != "keeping":
+        process.send_signal(signal.SIGKILL)
+    written, errors = process.communicate()
+    assert process.returncode == (1 if how == "keeping" else -signal.SIGKILL)
+    assert (how == "keeping") == ("has died (exit status -9)" in errors)
+    lines = written.splitlines(keepends=True)
     return {
         identity
         for line in lines
@@ -70,22 +84,23 @@ def check_whole(place: Path, told: set[str]) -> None:
             assert source == "kept" or source.startswith("forgotten-")
 
 
-def kill_often(place: Path, times: int) -> None:
+def kill_often(place: Path, times: int, how: Sequence[str]) -> None:
     choose = random.Random(times)
     told: set[str] = set()
     for turn in range(times):
-        told |= kill_while_adding(place, turn, choose.uniform(0, 0.8))
+        told |= kill_while_adding(place, turn, choose.uniform(0, 0.8), how[turn % len(how)])
         check_whole(place, told)
     assert len(told) > 100 * times / 5  # the deaths were not all too early to tell of anything
 
 
 def test_killed_5_times_nothing_is_lost(tmp_path: Path) -> None:
-    kill_often(tmp_path / "gallery", 5)
+    kill_often(tmp_path / "gallery", 5, WAYS)
 
 
 @pytest.mark.slow
-def test_killed_50_times_nothing_is_lost(tmp_path: Path) -> None:
-    kill_often(tmp_path / "gallery", 50)
+@pytest.mark.parametrize("how", WAYS)
+def test_killed_50_times_nothing_is_lost(tmp_path: Path, how: str) -> None:
+    kill_often(tmp_path / "gallery", 50, [how])
 
 
 def test_killed_while_it_is_made_a_gallery_can_be_made(tmp_path: Path) -> None:

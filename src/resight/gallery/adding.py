@@ -2,17 +2,18 @@
 
 On a CPU all need the same cores, and each layer of a network ends with the last of its threads: one that
 makes room for others holds up all. So batches are described, while files of the next ones are read, no more;
-then stored, and then the next ones are decoded: both hold the interpreter, and side by side take longer.
+then stored, and then the next ones are decoded: both hold the interpreter, and side by side take longer,
+unless another process keeps the store.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from resight.data.cache import workers
 from resight.errors import UserError
@@ -72,6 +73,22 @@ class Seen:
             return len(self._ids) > count
 
 
+class Looked(NamedTuple):
+    """A batch whose files were read.
+
+    Attributes:
+        crops: all of it.
+        contents: of each; of those that cannot be read, why.
+        new: those that are not in the store yet.
+        known: how many are.
+    """
+
+    crops: Sequence[NewCrop]
+    contents: list[Contents | str]
+    new: list[tuple[NewCrop, Contents]]
+    known: int
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A crop that can be described."""
@@ -115,10 +132,11 @@ def add_crops(
             parts = (some[first : first + BATCH] for first in range(0, len(some), BATCH))
             return [(part, _shares(readers, _contents, part)) for part in parts]
 
-        def prepare(
-            parts: list[tuple[list[NewCrop], Reading]],
-        ) -> list[Future[tuple[list[Ready], Added]]]:
-            return [ahead.submit(_prepare, store, embedder, *part, seen, readers) for part in parts]
+        def look(parts: list[tuple[list[NewCrop], Reading]]) -> list[Future[Looked]]:
+            return [ahead.submit(_look, store, *part, seen) for part in parts]
+
+        def prepare(looked: list[Future[Looked]]) -> list[Future[tuple[list[Ready], Added]]]:
+            return [ahead.submit(_prepare, embedder, one, readers) for one in looked]
 
         def settle() -> None:
             for put, batch in storing:
@@ -127,21 +145,27 @@ def add_crops(
                 told.append(batch)
             storing.clear()
 
-        following = prepare(read())
+        following = prepare(look(read()))
         while following:
             prepared = [one.result() for one in following]
+            if embedder.on_cpu:
+                settle()
             reading = read()
             if not embedder.on_cpu:
-                following = prepare(reading)
+                following = prepare(look(reading))
             begin = time.monotonic()
             described = [(_describe(embedder, ready), batch) for ready, batch in prepared]
             if time.monotonic() - begin < LONG and embedder.on_cpu:
                 turn = min(2 * turn, TURN)
             settle()
+            if embedder.on_cpu:
+                looked = look(reading)
+                wait(looked)  # a store elsewhere would answer only when it has put what it gets now
             storing += [(behind.submit(store.put, records), batch) for records, batch in described]
             if embedder.on_cpu:
-                settle()
-                following = prepare(reading)
+                if not store.elsewhere:
+                    settle()
+                following = prepare(looked)
         settle()
     return Added(
         tuple(identity for batch in told for identity in batch.ids),
@@ -151,15 +175,8 @@ def add_crops(
     )
 
 
-def _prepare(
-    store: Store,
-    embedder: Embedder,
-    crops: Sequence[NewCrop],
-    reading: Reading,
-    seen: Seen,
-    readers: Executor,
-) -> tuple[list[Ready], Added]:
-    """Decode the pictures of a batch that are not in the store yet."""
+def _look(store: Store, crops: Sequence[NewCrop], reading: Reading, seen: Seen) -> Looked:
+    """Tell which pictures of a batch are not in the store yet."""
     read = [one for share in reading for one in share.result()]
     contents = [one or _content(crop) for crop, one in zip(crops, read, strict=True)]
     found = store.get([one.id for one in contents if isinstance(one, Contents)])
@@ -171,6 +188,12 @@ def _prepare(
                 known += 1
             else:
                 new.append((crop, one))
+    return Looked(crops, contents, new, known)
+
+
+def _prepare(embedder: Embedder, looked: Future[Looked], readers: Executor) -> tuple[list[Ready], Added]:
+    """Decode the new pictures of a batch."""
+    crops, contents, new, known = looked.result()
     shares = _shares(readers, lambda share: _ready(embedder, share), new)
     prepared = [one for share in shares for one in share.result()]
     refused = {

@@ -11,12 +11,17 @@ from pathlib import Path
 
 from resight.errors import UserError
 from resight.files import whole_file
+from resight.gallery.beside import StoreBeside
 from resight.gallery.edge_by_camera import make_edge, open_edge
 from resight.gallery.store import OUTLINED_NUMBERS, Layout, Store
 
 ABOUT = "gallery.json"
 LOCK = "lock"
 STORE, UNFINISHED = "crops-", ".unfinished"
+
+FINISHING = 30.0
+"""Seconds to wait for the process that keeps crops beside one that was killed: it writes what it has, and
+ends."""
 
 
 class Folder:
@@ -25,13 +30,15 @@ class Folder:
     Args:
         path: of the folder.
         create: make it if it is not there.
+        beside: keep its stores in processes of their own; see ``StoreBeside``.
 
     Raises:
         UserError: another process uses it, it holds other things, or it cannot be written.
     """
 
-    def __init__(self, path: Path, create: bool = False) -> None:
+    def __init__(self, path: Path, create: bool = False, beside: bool = False) -> None:
         self.path, self.place = path, str(path)
+        self._beside = beside
         if path.is_file():
             raise UserError(f"{path} is a file. A gallery is a folder.")
         if not (path / ABOUT).exists():
@@ -78,7 +85,7 @@ class Folder:
             shutil.rmtree(left, ignore_errors=True)
         make_edge(making, self.suit(layout)).close()
         making.rename(self.path / name)
-        return open_edge(self.path / name)
+        return self.open_store(name)
 
     def open_store(self, name: str) -> Store:
         """Open a sub-folder."""
@@ -86,6 +93,8 @@ class Folder:
             raise UserError(
                 f"The gallery {self.path} is damaged: its folder {name} is missing. Restore it from a copy."
             )
+        if self._beside:
+            return StoreBeside(self.path / name, self._lock)
         return open_edge(self.path / name)
 
     def stores(self) -> set[str]:
@@ -105,25 +114,40 @@ class Folder:
         os.close(self._lock)
 
     def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _holder(self._lock)
-            os.close(self._lock)
-            raise UserError(
-                f"The gallery {self.path} is in use by {holder}. One process at a time can use it: wait "
-                "until that one has finished, search on its page if it is 'resight serve', or keep the "
-                "gallery in a Qdrant cluster."
-            ) from None
+        until = time.monotonic() + FINISHING
+        while not _taken(self._lock):
+            holder, lives = _holder(self._lock)
+            if lives or time.monotonic() > until:
+                os.close(self._lock)
+                raise UserError(
+                    f"The gallery {self.path} is in use by {holder}. One process at a time can use it: wait "
+                    "until that one has finished, search on its page if it is 'resight serve', or keep the "
+                    "gallery in a Qdrant cluster."
+                )
+            time.sleep(0.02)
         told = {"pid": os.getpid(), "command": " ".join(sys.argv)[:200], "since": time.strftime("%H:%M:%S")}
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, json.dumps(told).encode(), 0)
 
 
-def _holder(lock: int) -> str:
-    """Describe the process that has the lock, in words."""
+def _taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(lock: int) -> tuple[str, bool]:
+    """Describe the process that took the lock, in words, and tell whether it lives."""
     try:
         told = json.loads(os.pread(lock, 4096, 0))
-        return f"process {told['pid']} ({told['command']}) since {told['since']}"
+        words = f"process {told['pid']} ({told['command']}) since {told['since']}"
+        os.kill(told["pid"], 0)
+    except ProcessLookupError:
+        return words, False
     except (ValueError, KeyError):
-        return "another process"
+        return "another process", True
+    except PermissionError:  # it is another user's
+        pass
+    return words, True

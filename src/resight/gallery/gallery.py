@@ -50,6 +50,7 @@ class Gallery(Stock):
         shards: int = 1,
         replicas: int = 1,
         device: str = "auto",
+        beside: bool = False,
     ) -> "Gallery":
         """Open a gallery, or make one; crops that are too old are forgotten at once.
 
@@ -60,6 +61,8 @@ class Gallery(Stock):
             create: make a gallery where there is none.
             storage, forget_after_days, graph_from, shards, replicas: of a new gallery; see ``About``.
             device: that a network computes on.
+            beside: keep crops in a process beside this one, where the gallery is a folder: adding many is
+                faster, searching slower.
 
         Raises:
             UserError: there is no such gallery, another process uses it, it is of another model or of a newer
@@ -67,7 +70,7 @@ class Gallery(Stock):
         """
         from resight.gallery.homes import open_home
 
-        home = open_home(place, create) if isinstance(place, Path | str) else place
+        home = open_home(place, create, beside) if isinstance(place, Path | str) else place
         try:
             embedder = _embedder(model, device)
             written = home.read()

@@ -11,7 +11,7 @@ def is_address(place: Path | str) -> bool:
     return isinstance(place, str) and place.startswith(("http://", "https://"))
 
 
-def open_home(place: Path | str, create: bool) -> Home:
+def open_home(place: Path | str, create: bool, beside: bool = False) -> Home:
     """Return the folder or the part of a cluster that a user names.
 
     Raises:
@@ -32,4 +32,4 @@ def open_home(place: Path | str, create: bool) -> Home:
             "A gallery in a folder needs Qdrant Edge. Install it, where your system has it: "
             "pip install qdrant-edge-py==0.9.0"
         ) from error
-    return Folder(Path(place).expanduser(), create)
+    return Folder(Path(place).expanduser(), create, beside)
