@@ -16,6 +16,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from resight.errors import UserError
 from resight.gallery.crops import Filter
 from resight.gallery.store import Part, Record, Store, Vectors
@@ -55,7 +57,15 @@ class StoreBeside:
 
     def put(self, records: Sequence[Record]) -> None:
         """Add or replace records; when it returns, they are in the engine's log."""
-        self._ask("put", records)
+        if records:
+            # in columns: one array for all vectors is handed over in half the time
+            self._ask(
+                "put",
+                [record.id for record in records],
+                [record.payload for record in records],
+                np.stack([record.vector for record in records]),  # type: ignore[misc]
+                [record.picture for record in records],
+            )
 
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
         """Return those records that are there."""
@@ -180,6 +190,8 @@ def keep(wire: Connection, folder: Path) -> None:
             asked, method, arguments, options = wire.recv()
         except (EOFError, OSError):
             asked, method, arguments, options = 0, "close", (), {}
+        if method == "put":
+            arguments = ([Record(*columns) for columns in zip(*arguments, strict=True)],)
         _do(wire, asked, lambda: getattr(store, method)(*arguments, **options))  # noqa: B023 (done at once)
         if method == "close":
             store = None
