@@ -5,11 +5,16 @@ Commands are named by import path, so that ``resight --help`` loads none of them
 
 import os
 import sys
+import threading
+from typing import NoReturn
 
 from cyclopts import App
 
 from resight import __version__
 from resight.errors import UserError
+
+WAITING = ("waiting", "frames", "stream")
+"""Threads of ``resight.ingest`` that may sit in a call that nobody can end."""
 
 app = App(
     name="resight",
@@ -92,5 +97,20 @@ def main() -> None:
         sys.exit(0)
 
 
+def run() -> NoReturn:
+    """Run the command line in a process of its own, as ``resight`` does, and end it."""
+    status: str | int | None = 0
+    try:
+        main()
+    except SystemExit as stopped:
+        status = stopped.code or 0
+    if isinstance(status, int) and any(thread.name in WAITING for thread in threading.enumerate()):
+        # FFmpeg crashes now and then in a thread that still waits for a server while the interpreter ends
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -39,7 +39,7 @@ def list_recipes(*, json: Annotated[bool, Parameter(negative="")] = False) -> No
     """
     from resight.training.reading import load_recipe, recipe_files
 
-    recipes = [load_recipe(name) for name in recipe_files()]
+    recipes = [load_recipe(name, fitting=False) for name in recipe_files()]
     if json:
         print_json(
             [
