@@ -5,12 +5,15 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
 from gallery_fakes import START
 
-from resight.gallery.by_camera import BLOCK, CHANGED, ROWS, VectorsByCamera
+from resight.errors import UserError
+from resight.gallery.blocks import BLOCK
+from resight.gallery.by_camera import CHANGED, ROWS, VectorsByCamera
 from resight.gallery.crops import Filter, NewCrop, to_payload
 from resight.gallery.edge_by_camera import OWN, EdgeByCamera
 from resight.gallery.folder import Folder
@@ -127,23 +130,129 @@ def test_without_its_rows_everything_is_fetched(filled: Filled) -> None:
     check(again, truth)
 
 
-def test_a_file_that_is_mostly_holes_is_made_anew(filled: Filled) -> None:
+def test_a_file_that_is_mostly_holes_is_arranged(filled: Filled) -> None:
     vectors, truth, folder = filled
     more = crops(12 * BLOCK, 3)
     fill(vectors, more)
+    assert not vectors.untidy
     vectors.remove([*more, *list(truth)[BLOCK:]])
     truth = dict(list(truth.items())[:BLOCK])
     size = os.stat(folder / f"vectors-{WIDTH}.f32").st_blocks
+    assert vectors.untidy
+    vectors.arrange()
+    assert not vectors.untidy
+    assert os.stat(folder / f"vectors-{WIDTH}.f32").st_blocks < size / 4
+    check(vectors, truth)
+    vectors.remove(list(truth))
+    vectors.arrange()
+    check(vectors, {})
+    fill(vectors, more)
+    check(vectors, more)
+
+
+def test_arranged_vectors_lie_by_camera_and_grow_on(filled: Filled) -> None:
+    vectors, truth, folder = filled
+    gone = list(truth)[::5]
+    vectors.remove(gone)
+    truth = {name: one for name, one in truth.items() if name not in set(gone)}
+    vectors.arrange()
+    check(vectors, truth)
+    rows = vectors._vectors.rows
+    for camera in CAMERAS:
+        there = [one for _, one in truth.values() if any(np.array_equal(one, row) for row in rows)]
+        assert len(there) == len(truth)
+        places = [
+            int(np.flatnonzero((rows == one).all(1))[0]) for other, one in truth.values() if other == camera
+        ]
+        assert max(places) - min(places) == len(places) - 1
+    file = vectors._vectors.file.stat()
+    vectors.arrange()
+    assert vectors._vectors.file.stat() == file  # there was nothing to do
+    vectors.save()
+    more = crops(2 * BLOCK, 4)
+    fill(vectors, more)
+    check(vectors, truth | more)
     vectors.close()
-    again = VectorsByCamera(folder, None, len(truth))
+    again = VectorsByCamera(folder, None, len(truth) + len(more))
+    assert not again.behind
+    check(again, truth | more)
+
+
+def test_who_is_searching_while_they_are_arranged_finds_the_same(filled: Filled) -> None:
+    vectors, truth, _ = filled
+    done = Event()
+
+    def arrange() -> None:
+        for _ in range(20):
+            vectors.arrange()
+        done.set()
+
+    thread = Thread(target=arrange)
+    thread.start()
+    while not done.is_set():
+        check(vectors, truth)
+    thread.join()
+    check(vectors, truth)
+
+
+@pytest.mark.parametrize("when", ["writing", "written", "replaced"])
+def test_a_process_that_died_while_arranging_loses_nothing(
+    filled: Filled, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A copy of the folder as it was at that moment is what the next process finds."""
+    vectors, truth, folder = filled
+    vectors.save()
+    copied = folder.with_name("copy")
+    replace = Path.replace
+
+    def dies(self: Path, target: Path) -> Path:
+        assert target == folder / f"vectors-{WIDTH}.f32"
+        if when == "replaced":
+            replace(self, target)
+        shutil.copytree(folder, copied)
+        raise KeyboardInterrupt
+
+    def dies_early(*_: object) -> None:
+        shutil.copytree(folder, copied)
+        raise KeyboardInterrupt
+
+    if when == "writing":
+        monkeypatch.setattr("resight.gallery.by_camera.delete_outlines", dies_early)
+    else:
+        monkeypatch.setattr(Path, "replace", dies)
+    with pytest.raises(KeyboardInterrupt):
+        vectors.arrange()
+    monkeypatch.undo()
+    assert list(copied.glob(".vectors-*")) != [] or when == "replaced"
+    again = VectorsByCamera(copied, None, len(truth))
+    assert not list(copied.glob(".*"))
+    assert again.behind
     again.catch_up(iter(truth), lambda ids: {name: truth[name] for name in ids})
     check(again, truth)
-    assert os.stat(folder / f"vectors-{WIDTH}.f32").st_blocks < size
+
+
+def test_a_disk_that_is_full_while_arranging_leaves_them_as_they_were(
+    filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, truth, folder = filled
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError, match="No space left"):
+        vectors.arrange()
+    monkeypatch.undo()
+    check(vectors, truth)
+    vectors.close()
+    again = VectorsByCamera(folder, None, len(truth))
+    assert not again.behind
+    check(again, truth)
 
 
 def test_a_forsaken_file_is_filled_again_while_others_read_the_old_one(filled: Filled) -> None:
     vectors, truth, _ = filled
-    mapped = vectors._vectors
+    mapped = vectors._vectors.rows
     vectors.forsake()
     assert float(np.abs(mapped).sum()) > 0
     assert vectors.behind
@@ -185,6 +294,33 @@ def test_a_store_that_lost_its_vectors_finds_all_the_same(store: EdgeByCamera) -
     last.close()
 
 
+def test_compacting_a_store_lays_its_vectors_by_camera(store: EdgeByCamera) -> None:
+    truth = crops(4 * BLOCK)
+    store.put([record(name, *one) for name, one in truth.items()])
+    gone = tuple(list(truth)[::2])
+    store.delete(Filter(ids=gone))
+    file = store.folder / OWN / f"vectors-{WIDTH}.f32"
+    size, query = file.stat().st_size, next(iter(truth.values()))[1][None]
+    before = [store.search(query, where, 9) for where in (Filter(), Filter(cameras=("door",)))]
+    store.compact()
+    assert file.stat().st_size < size
+    assert [store.search(query, where, 9) for where in (Filter(), Filter(cameras=("door",)))] == before
+    assert not (store.folder / OWN / CHANGED).exists()
+
+
+def test_a_store_that_most_was_forgotten_of_is_arranged_by_itself(store: EdgeByCamera) -> None:
+    truth = crops(8 * BLOCK)
+    store.put([record(name, *one) for name, one in truth.items()])
+    file = store.folder / OWN / f"vectors-{WIDTH}.f32"
+    size = file.stat().st_size
+    store.delete(Filter(ids=tuple(list(truth)[BLOCK:])))
+    store.flush()
+    assert file.stat().st_size < size / 2
+    left = dict(list(truth.items())[:BLOCK])
+    name, (_, vector) = next(iter(left.items()))
+    assert store.search(vector[None], Filter(), 1)[0][0].id == name
+
+
 def test_a_record_put_again_with_another_camera_is_found_there_alone(store: EdgeByCamera) -> None:
     truth = crops(50)
     store.put([record(name, *one) for name, one in truth.items()])
@@ -211,7 +347,7 @@ def test_when_the_file_cannot_be_written_the_crop_is_stored_and_found(
             return write(handle, lines[:1], place) - part
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("resight.gallery.by_camera.os.pwritev", full)
+    monkeypatch.setattr("resight.gallery.row_file.os.pwritev", full)
     store.put([record(name, *one) for name, one in truth.items()])
     monkeypatch.undo()
     assert len(refused) == 1

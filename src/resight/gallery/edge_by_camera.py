@@ -13,7 +13,7 @@ from resight.gallery.store import SEARCH_EFFORT, Layout, Part, Record, Vectors, 
 
 OWN = "vectors"
 
-COMPARED = 13_000_000
+COMPARED = 6_000_000
 """Numbers that are compared behind a filter of cameras in the 2 ms that a graph of 100,000 takes without one;
 where a graph is led by more effort, its square root as many times as many: behind few cameras it takes more,
 and misses more (of 1,000,000 crops, behind 4 of 20 cameras 1.5 %)."""
@@ -93,15 +93,15 @@ class EdgeByCamera(EdgeStore):
         with self._changing:
             super().flush()
             self._own.save()
-            if self._own.needs_outlines:
-                self._make_outlines()
+            if self._own.untidy:
+                self._arrange()
 
     def compact(self) -> None:
-        """Merge segments, build graphs, give room back; make the outlines anew."""
+        """Merge segments, build graphs, give room back; lay the vectors by camera."""
         super().compact()
         with self._changing:
-            if self._caught_up().large:
-                self._make_outlines()
+            self._caught_up()
+            self._arrange()
 
     def close(self) -> None:
         """Write what is left and let go of the files."""
@@ -153,10 +153,13 @@ class EdgeByCamera(EdgeStore):
             records.append(kept[:limit])
         return records
 
-    def _make_outlines(self) -> None:
-        """Make the outlines, unless the disk is nearly full: searches work without."""
-        if shutil.disk_usage(self.folder).free > self.count(Filter()) * self._own.width * 2 + SPARE:
-            self._own.make_outlines()
+    def _arrange(self) -> None:
+        """Lay vectors by camera, and outline them, unless the disk is nearly full: searches work without."""
+        if shutil.disk_usage(self.folder).free > self.count(Filter()) * self._own.width * 6 + SPARE:
+            self._own.arrange()
+            if self._own.large:
+                self._own.make_outlines()
+            self._own.save()
 
     def _caught_up(self) -> VectorsByCamera:
         """Return the vectors by camera, after what they missed when a process died."""
