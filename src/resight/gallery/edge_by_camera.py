@@ -13,10 +13,10 @@ from resight.gallery.store import SEARCH_EFFORT, Layout, Part, Record, Vectors, 
 
 OWN = "vectors"
 
-COMPARED = 6_000_000
-"""Numbers that are compared behind a filter of cameras in the 2 ms that a graph of 100,000 takes without one;
-where a graph is led by more effort, its square root as many times as many: behind few cameras it takes more,
-and misses more (of 1,000,000 crops, behind 4 of 20 cameras 1.5 %)."""
+COMPARED = 5_000_000
+"""Numbers that are compared behind a filter of cameras in less time than a graph of 100,000 takes without;
+where a graph is led by more effort, as many times as many. Behind fewer cameras the graph takes more, and
+misses more."""
 
 MOST, DEEPER, WIDER = 4 * SEARCH_EFFORT, 4, 4
 """Effort of a graph that a filter may call for; how many times as many records as are expected to hold enough
@@ -125,7 +125,7 @@ class EdgeByCamera(EdgeStore):
         """
         deep = limit * max(1, total) / max(1, kept)  # nothing may be left of what is indexed
         needed, effort = round(DEEPER * deep), search_effort(total)
-        compared = COMPARED * math.sqrt(effort / SEARCH_EFFORT)
+        compared = COMPARED * effort / SEARCH_EFFORT
         if kept < total and (needed > MOST or self._own.reads(kept) <= compared):
             return [[] for _ in vectors]
         first = len(where.not_ids) + limit + round(WIDER * (deep - limit))

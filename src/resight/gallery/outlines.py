@@ -31,9 +31,9 @@ FIRST, MOST = 6, 8
 """Vectors read whole at first, as a multiple of those to find; and the share (1 / 8) of all from which on
 none is ruled out, as reading vectors here and there takes longer than one after the other."""
 
-ROUGH_TAILS, ROUGH = 64, 12
-"""Tails and vectors read where a search need not be exact, likewise: of 60,000 such vectors, 1 in 500 of the
-first ten was missed."""
+ROUGH_TAILS, ROUGH, ROUGH_UP_TO = 64, 8, 50_000
+"""Tails and vectors read where a search need not be exact, likewise, and vectors up to which that is enough:
+of 45,000 as above, 1 in 500 of the first ten was missed. Among more, as many times as many are read."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,8 @@ def left_over(
     Returns:
         None where that are so many that reading all is faster.
     """
-    first = (ROUGH if rough else FIRST) * limit
+    more = max(1.0, len(rows) / ROUGH_UP_TO)
+    first = limit * (round(ROUGH * more) if rough else FIRST)
     if first * MOST > len(rows):
         return None
     [asked] = outline(query[None], outlines.directions)
@@ -223,7 +224,7 @@ def left_over(
     if not rough:
         bounds += product(outlines.tails, tail)
     if rough:  # what outlines say of the rest makes the bounds too high
-        likely = _highest(bounds, min(ROUGH_TAILS * limit, len(rows)))
+        likely = _highest(bounds, min(round(ROUGH_TAILS * more) * limit, len(rows)))
         bounds, rows = bounds[likely], rows[likely]
         bounds += outlines.tails[rows][:, :-1] @ tail[:-1]
     best = rows[_highest(bounds, first)]
