@@ -13,12 +13,12 @@ from resight.gallery.store import SEARCH_EFFORT, Layout, Part, Record, Vectors, 
 
 OWN = "vectors"
 
-COMPARED = 5_000_000
-"""Numbers that are compared behind a filter of cameras in less time than a graph of 100,000 takes without;
-where a graph is led by more effort, as many times as many. Behind fewer cameras the graph takes more, and
-misses more."""
+COMPARED = 5_600_000
+"""Numbers that are compared behind a filter of cameras in the time that a graph of 100,000 takes without;
+where a graph is led by more effort, nearly as many times as many. Behind fewer cameras the graph takes
+longer, and misses more."""
 
-MOST, DEEPER, WIDER = 4 * SEARCH_EFFORT, 4, 4
+MOST, DEEPER, WIDER = 4 * SEARCH_EFFORT, 4, 3
 """Effort of a graph that a filter may call for; how many times as many records as are expected to hold enough
 of those that a filter keeps it is to look at; and of these beyond the wanted, how many times as many to
 return. It finds the nearest of all more surely than those further off; where fewer are left than wanted, the
@@ -125,7 +125,7 @@ class EdgeByCamera(EdgeStore):
         """
         deep = limit * max(1, total) / max(1, kept)  # nothing may be left of what is indexed
         needed, effort = round(DEEPER * deep), search_effort(total)
-        compared = COMPARED * effort / SEARCH_EFFORT
+        compared = COMPARED * (effort / SEARCH_EFFORT) ** 0.9
         if kept < total and (needed > MOST or self._own.reads(kept) <= compared):
             return [[] for _ in vectors]
         first = len(where.not_ids) + limit + round(WIDER * (deep - limit))

@@ -31,7 +31,7 @@ FIRST, MOST = 6, 8
 """Vectors read whole at first, as a multiple of those to find; and the share (1 / 8) of all from which on
 none is ruled out, as reading vectors here and there takes longer than one after the other."""
 
-ROUGH_TAILS, ROUGH, ROUGH_UP_TO = 64, 8, 50_000
+ROUGH_TAILS, ROUGH, ROUGH_UP_TO = 64, 8, 80_000
 """Tails and vectors read where a search need not be exact, likewise, and vectors up to which that is enough:
 of 45,000 as above, 1 in 500 of the first ten was missed. Among more, as many times as many are read."""
 
