@@ -46,8 +46,8 @@ class VectorsByCamera:
     def __init__(self, folder: Path, width: int | None, count: int) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
-        for file in folder.glob(".*"):  # a killed process was writing it
-            file.unlink()
+        for half_written in (*folder.glob(".*.f32"), *folder.glob(".*.npz")):  # by a process that was killed
+            half_written.unlink()
         file = next(folder.glob("vectors-*.f32")) if width is None else folder / f"vectors-{width}.f32"
         self.width = int(file.stem.partition("-")[2])
         self._lock = Lock()
