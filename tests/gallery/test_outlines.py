@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gallery_fakes import START
 
+from resight.errors import UserError
 from resight.gallery import outlines
 from resight.gallery.blocks import BLOCK
 from resight.gallery.by_camera import VectorsByCamera
@@ -214,6 +215,23 @@ def test_a_forsaken_file_has_none_until_they_are_made_again(filled: Filled) -> N
     check(vectors, truth)
     vectors.make_outlines()
     assert vectors.reads(1) < WIDTH
+    check(vectors, truth)
+
+
+def test_a_disk_that_is_full_twice_is_survived(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First while cameras are laid side by side, when the outlines' files are gone, then while adding."""
+    vectors, truth, _ = filled
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError, match="No space left"):
+        vectors.arrange()
+    monkeypatch.undo()
+    check(vectors, truth)
+    vectors.forsake()
+    vectors.catch_up(iter(truth), lambda ids: {name: truth[name] for name in ids})
     check(vectors, truth)
 
 

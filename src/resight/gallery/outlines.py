@@ -223,7 +223,7 @@ def left_over(
     bounds = product(outlines.heads, head)
     if not rough:
         bounds += product(outlines.tails, tail)
-    if rough:  # what outlines say of the rest makes the bounds too high
+    else:  # what outlines say of the rest makes the bounds too high
         likely = _highest(bounds, min(round(ROUGH_TAILS * more) * limit, len(rows)))
         bounds, rows = bounds[likely], rows[likely]
         bounds += outlines.tails[rows][:, :-1] @ tail[:-1]

@@ -83,9 +83,9 @@ class RowFile:
         self._handle = handle
 
     def drop(self) -> None:
-        """Delete the file; who is reading it may go on."""
+        """Delete the file, if that was not done before; who is reading it may go on."""
         self.close()
-        self.file.unlink()
+        self.file.unlink(missing_ok=True)
 
     def _place(self, row: int) -> int:
         return (self._before + row) * self.width * 4
