@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from loading import make_crops
 
-from resight.commands.embedders import load_embedder
-from resight.data.images import read_image
+from resight.commands.models_of_galleries import load_embedder
 from resight.device import Precision
+from resight.features.crop_list import crops_to_embed
+from resight.features.embedding import embed_crops
 from resight.gallery.crops import NewCrop
-from resight.gallery.embedder import NetworkEmbedder
-from resight.gallery.embedding import embed_crops
 from resight.gallery.gallery import Gallery
-from resight.gallery.sources import crops_to_embed
+from resight.imaging import read_image
+from resight.inference.embedder import NetworkEmbedder
 from resight.models.network import MODELS, Network, build_model
 from resight.training.run import Run
 
@@ -34,7 +34,7 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
     count = max(256, round(8192 * options.scale))
     made = make_crops(options.folder / f"crops-{time.time_ns()}", count)
     crops = crops_to_embed(made[0].path.parent)
-    ready = embedder.ready(read_image(path) for path in crops.paths)
+    ready = embedder.preprocess(read_image(path) for path in crops.paths)
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     generator = random.Random(0)
     for _ in range(ROUNDS + 1):

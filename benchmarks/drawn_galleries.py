@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.gallery.about import About, ModelName
 from resight.gallery.crops import NewCrop, to_payload
-from resight.gallery.folder import Folder
-from resight.gallery.store import Record, Storage
+from resight.gallery.metadata import Metadata, ModelIdentity
+from resight.gallery.stores.folder import FolderBackend
+from resight.gallery.stores.store import Record, Storage
 
 EACH, CAMERAS, SPREAD = 20, 20, 1.0
 PICTURE = np.random.default_rng(0).bytes(3000)
@@ -72,10 +72,10 @@ def build(
         known: dict[str, float] = json.loads(told.read_text())
         return known
     shutil.rmtree(folder, ignore_errors=True)
-    home = Folder(folder, create=True)
-    model = ModelName(fingerprint="0" * 32, name="drawn", width=width)
-    about = About(created=datetime.now(UTC), model=model, storage=storage, graph_from=graph_from)
-    store = home.make_store(about.store, about.layout)
+    backend = FolderBackend(folder, create=True)
+    model = ModelIdentity(fingerprint="0" * 32, name="drawn", width=width)
+    metadata = Metadata(created=datetime.now(UTC), model=model, storage=storage, graph_from=graph_from)
+    store = backend.make_store(metadata.store, metadata.layout)
     crops, seconds = 0, 0.0
     for vectors in parts:
         begin = time.perf_counter()
@@ -93,8 +93,8 @@ def build(
         found["building_s"] = time.perf_counter() - begin
         found["building_cpu_s"] = time.process_time() - cpu
     store.close()
-    home.write(about.model_dump_json())
-    home.close()
+    backend.write(metadata.model_dump_json())
+    backend.close()
     found["filling_peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     told.write_text(json.dumps(found))
     return found

@@ -24,8 +24,8 @@ import torch
 from loading import make_crops
 
 from resight.device import Precision, autocast, resolve_device
-from resight.gallery.embedding import embed_crops
-from resight.gallery.sources import crops_to_embed
+from resight.features.crop_list import crops_to_embed
+from resight.features.embedding import embed_crops
 from resight.models.embedding import PixelEmbedder
 from resight.models.network import MODELS, Network, build_model
 

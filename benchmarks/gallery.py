@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 from resight.gallery.crops import Filter
 from resight.gallery.gallery import Gallery
-from resight.gallery.store import Storage
+from resight.gallery.stores.store import Storage
 
 CASES = ("exact", "graph", "large", "large_graph", "adding", "storage")
 
@@ -284,16 +284,16 @@ Side = tuple[Array, NDArray[np.int64], NDArray[np.int64]]
 def _labelled(options: argparse.Namespace) -> tuple[Side, Side]:
     """Return vectors, persons and cameras of queries and gallery."""
     if options.run is not None and options.data is not None:
-        from resight.commands.embedders import load_embedder
-        from resight.data.images import read_image
+        from resight.commands.models_of_galleries import load_embedder
         from resight.data.opening import open_benchmark
-        from resight.gallery.embedder import unit
+        from resight.imaging import read_image
+        from resight.inference.embedder import unit
 
         embedder = load_embedder(options.run, "auto")
         benchmark = open_benchmark(options.data)
 
         def side(crops: Sequence[Any]) -> Side:
-            vectors = unit(embedder(embedder.ready(read_image(crop.path) for crop in crops)))
+            vectors = unit(embedder(embedder.preprocess(read_image(crop.path) for crop in crops)))
             return (
                 vectors,
                 np.array([crop.person for crop in crops]),

@@ -22,9 +22,9 @@ from PIL import Image
 from resight.data.augment import AUGMENTATIONS
 from resight.data.cache import PixelCache
 from resight.data.crop import Crop
-from resight.data.images import Pixels, read_image
 from resight.data.loader import Loader
 from resight.data.samplers import SAMPLERS
+from resight.imaging import Pixels, read_image
 
 BATCH = 32
 BOUND = 10_000

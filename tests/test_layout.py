@@ -10,6 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "resight"
 TOOLS = {
     "errors",
+    "imaging",
+    "timestamps",
     "registry",
     "seeds",
     "device",
@@ -28,9 +30,11 @@ MAY_USE = {
     "evaluation": {"data"},
     "training": {"data", "people", "models", "losses", "evaluation"},
     "report": {"data", "people", "models", "losses", "evaluation", "training"},
-    "gallery": {"data", "models", "evaluation"},
-    "ingest": {"data", "gallery"},
-    "service": {"data", "models", "gallery", "report"},
+    "inference": {"data", "models", "training"},
+    "features": {"data", "models", "inference"},
+    "gallery": {"data", "evaluation", "inference", "features"},
+    "ingest": {"inference", "gallery"},
+    "service": {"models", "inference", "gallery", "report"},
     "recipes": set(),
 }
 

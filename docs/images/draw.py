@@ -23,7 +23,7 @@ from torch.nn import functional
 import resight
 from resight.data.benchmark import Benchmark
 from resight.data.crop import Crop
-from resight.data.images import read_image
+from resight.imaging import read_image
 from resight.losses.mining import squared_distances
 from resight.losses.support_neighbour import SupportNeighbour
 from resight.losses.term import TERMS

@@ -118,8 +118,8 @@ def test_its_gallery_holds_the_people_calibrated_and_is_filled_only_once(tmp_pat
         assert gallery.values("camera") == {"camera 0": 11, "camera 1": 12, "camera 2": 12}
         assert set(gallery.values("person")) == {"1", "2", "3", "4", "5", "6"}
         assert gallery.times() is not None
-        assert gallery.about.calibration is not None
-        assert gallery.about.calibration.origin == "the demo's own people"
+        assert gallery.metadata.calibration is not None
+        assert gallery.metadata.calibration.origin == "the demo's own people"
 
 
 @pytest.mark.slow

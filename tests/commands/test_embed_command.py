@@ -12,7 +12,7 @@ import torch
 from calling import call, call_json
 from PIL import Image
 
-import resight.gallery.embedding
+import resight.features.embedding
 from resight.data.opening import open_benchmark
 from resight.errors import UserError
 from resight.models.fingerprint import fingerprint
@@ -149,7 +149,7 @@ def test_an_unfinished_folder_is_not_scored(place, tmp_path, monkeypatch) -> Non
     for number in range(3):
         Image.new("RGB", (8, 16), (number, 0, 0)).save(tmp_path / "broken" / f"{number}.png")
     (tmp_path / "broken" / "2.png").write_bytes(b"no image")
-    monkeypatch.setattr(resight.gallery.embedding, "CHUNK", 1)
+    monkeypatch.setattr(resight.features.embedding, "CHUNK", 1)
     options = ("--data", tmp_path / "broken", "--batch", 1)
     with pytest.raises(UserError, match=r"2\.png .*--skip-unreadable"):
         embed(place, tmp_path / "out", *options)

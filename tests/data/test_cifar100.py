@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from python2 import python2_pickle
 
-from resight.data.benchmark import Counts, Published
+from resight.data.benchmark import Published, PublishedCounts
 from resight.data.check_classification import check_classification
 from resight.data.classification import Classification
 from resight.data.classifications.cifar100 import CIFAR100, COUNTS
@@ -176,7 +176,7 @@ def test_the_check_compares_and_finds_copies(tmp_path: Path) -> None:
     assert checked.problems == ()
     assert checked.as_dict()["published"]["counts"]["test"]["found"]["crops"] == 2
     assert found.published is not None
-    here = Published(found.published.source, {"train": Counts(5, 3), "test": Counts(2, 2)})
+    here = Published(found.published.source, {"train": PublishedCounts(5, 3), "test": PublishedCounts(2, 2)})
     found.train.pixels[:2] = found.test.pixels[0]
     assert check_classification(replace(found, published=here)).warnings == (
         "2 pictures are exact copies of others.",
@@ -188,5 +188,5 @@ def test_the_check_compares_and_finds_copies(tmp_path: Path) -> None:
 
 
 def test_the_published_counts() -> None:
-    assert {"train": Counts(50_000, 100), "test": Counts(10_000, 100)} == COUNTS
+    assert {"train": PublishedCounts(50_000, 100), "test": PublishedCounts(10_000, 100)} == COUNTS
     assert CIFAR100.source.address == "https://www.cs.toronto.edu/~kriz/cifar.html"

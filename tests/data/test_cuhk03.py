@@ -12,10 +12,10 @@ from scipy.io import savemat
 
 from resight.data.benchmarks.cuhk03 import CUHK03
 from resight.data.check import check_benchmark
-from resight.data.images import read_image
 from resight.data.opening import open_benchmark
 from resight.data.published import compare
 from resight.errors import UserError
+from resight.imaging import read_image
 
 WriteImages = Callable[[Iterable[str]], Path]
 

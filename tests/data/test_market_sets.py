@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resight.data.benchmark import Counts, Published, Source
+from resight.data.benchmark import DataSource, Published, PublishedCounts
 from resight.data.check import check_benchmark
 from resight.data.crop import DISTRACTOR, JUNK
 from resight.data.opening import open_benchmark, reopen
@@ -105,12 +105,15 @@ def test_only_a_folder_of_that_name_is_held_against_the_published_counts(
 def test_counts_as_published_need_no_words_and_mixups_are_named(write_images: WriteImages) -> None:
     from dataclasses import replace
 
-    source = Source("Tiny", "https://example.org", "Free.")
-    here = {"train": Counts(4, 2), "gallery": Counts(4, 2, junk=1, distractors=1)}
+    source = DataSource("Tiny", "https://example.org", "Free.")
+    here = {"train": PublishedCounts(4, 2), "gallery": PublishedCounts(4, 2, junk=1, distractors=1)}
     found = replace(open_benchmark(make(write_images)), published=Published(source, here))
     assert compare(found) == []
-    others = {"It is the other one.": {"train": Counts(4)}, "It is neither.": {"train": Counts(5)}}
-    wrong = replace(found, published=Published(source, {"train": Counts(5, 1)}, others))
+    others = {
+        "It is the other one.": {"train": PublishedCounts(4)},
+        "It is neither.": {"train": PublishedCounts(5)},
+    }
+    wrong = replace(found, published=Published(source, {"train": PublishedCounts(5, 1)}, others))
     first, second = compare(wrong)
     assert "train: 4 of 5 crops, 1 missing; train: 2 of 1 persons, 1 too many" in first
     assert second == "It is the other one."

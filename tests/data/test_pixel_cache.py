@@ -15,9 +15,9 @@ from PIL import Image
 from resight.data import cache as cache_module
 from resight.data.cache import PixelCache
 from resight.data.crop import Crop
-from resight.data.images import read_image
 from resight.errors import UserError
 from resight.files import cache_folder
+from resight.imaging import read_image
 
 WriteImages = Callable[[Iterable[str]], Path]
 SIZE = (16, 8)

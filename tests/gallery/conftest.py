@@ -20,22 +20,22 @@ PLACES = ["folder", "folder kept beside", "cluster in this process", *(["server"
 def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Somewhere]:
     """Return a place without a gallery."""
     if request.param.startswith("folder"):
-        from resight.gallery.folder import Folder
+        from resight.gallery.stores.folder import FolderBackend
 
-        yield lambda: Folder(tmp_path / "gallery", create=True, beside=request.param != "folder")
+        yield lambda: FolderBackend(tmp_path / "gallery", create=True, beside=request.param != "folder")
     elif request.param == "server":
-        from resight.gallery.cluster import connect
+        from resight.gallery.stores.cluster import connect
 
         address = f"{SERVER}/test-{uuid.uuid4()}"
         yield lambda: connect(address)
-        home = connect(address)
-        for name in home.stores():
-            home.drop_store(name)
-        home.close()
+        backend = connect(address)
+        for name in backend.stores():
+            backend.drop_store(name)
+        backend.close()
     else:
         from qdrant_client import QdrantClient
 
-        from resight.gallery.cluster import Cluster
+        from resight.gallery.stores.cluster import Cluster
 
         class Kept(QdrantClient):
             """Keeps what it holds when a gallery is closed, as a server does."""

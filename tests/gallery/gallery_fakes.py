@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.data.images import resize_all
 from resight.gallery import by_camera, outlines
 from resight.gallery.adding import Added
-from resight.gallery.beside import StoreBeside
-from resight.gallery.crops import Filter, NewCrop, Pixels
+from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
-from resight.gallery.store import Home
+from resight.gallery.stores.beside import StoreBeside
+from resight.gallery.stores.store import StorageBackend
+from resight.imaging import Pixels, resize_all
 
-Somewhere = Callable[[], Home]
+Somewhere = Callable[[], StorageBackend]
 """Opens the same place again and again; the one before must be closed, as a folder has one user."""
 
 START = datetime(2024, 5, 31, 12, tzinfo=UTC)
@@ -37,7 +37,7 @@ class Fake:
         self.fingerprint, self.on_cpu = (name * 32)[:32], True
         self.calls, self.kill_at = 0, kill_at
 
-    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+    def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
         """Shrink them."""
         return resize_all(pictures, (4, 4))
 

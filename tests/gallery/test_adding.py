@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from resight.gallery import adding
 from resight.gallery.adding import BATCH, add_crops
-from resight.gallery.crops import Filter, NewCrop, Pixels
-from resight.gallery.edge import EdgeStore
-from resight.gallery.store import Layout, Record
+from resight.gallery.crops import Filter, NewCrop
+from resight.gallery.stores.edge import EdgeStore
+from resight.gallery.stores.store import Layout, Record
+from resight.imaging import Pixels
 
 COUNT = 7 * BATCH + 5
 
@@ -27,8 +28,8 @@ class Watched(Fake):
         self.on_cpu = on_cpu
         self.working = self.disturbed = 0
 
-    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
-        with_others = super().ready(pictures)
+    def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+        with_others = super().preprocess(pictures)
         self.disturbed += self.working
         return with_others
 
@@ -106,7 +107,7 @@ def test_a_slow_network_is_told_of_often(
 def test_however_much_is_read_ahead_all_is_added(
     held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adding, "HELD", held)
+    monkeypatch.setattr(adding, "READ_AHEAD_BYTES", held)
     store = EdgeStore(tmp_path / "store", Layout(48))
     added = add_crops(store, Watched(True), [NewCrop(noise(at)) for at in range(COUNT)])
     assert added.new == len(set(added.ids)) == store.count(Filter()) == COUNT

@@ -16,11 +16,11 @@ from gallery_fakes import Fake, noise, people
 
 from resight.errors import UserError
 from resight.gallery import folder
-from resight.gallery.beside import StoreBeside
 from resight.gallery.crops import Filter, NewCrop
-from resight.gallery.folder import LOCK, Folder
 from resight.gallery.gallery import Gallery
-from resight.gallery.store import Record
+from resight.gallery.stores.beside import StoreBeside
+from resight.gallery.stores.folder import LOCK, FolderBackend
+from resight.gallery.stores.store import Record
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_gallery_waits_for_what_a_killed_process_left(made: Path) -> None:
     keeper = int(asking.stdout.readline())
     os.kill(keeper, signal.SIGSTOP)
     with pytest.raises(UserError, match=rf"in use by process {asking.pid} "):  # it lives
-        Folder(made)
+        FolderBackend(made)
     asking.kill()
     asking.communicate()
     waking = subprocess.Popen(["/bin/sh", "-c", f"sleep 0.3; kill -CONT {keeper}"])
@@ -138,4 +138,4 @@ def test_one_does_not_wait_for_ever(made: Path, monkeypatch: pytest.MonkeyPatch)
         lock.truncate()
         lock.flush()
         with pytest.raises(UserError, match=rf"in use by process {ended.pid} \(resight\) since 12:00:00"):
-            Folder(made)
+            FolderBackend(made)

@@ -12,12 +12,13 @@ import pytest
 from gallery_fakes import START
 
 from resight.errors import UserError
-from resight.gallery.blocks import BLOCK
-from resight.gallery.by_camera import CHANGED, ROWS, VectorsByCamera
 from resight.gallery.crops import Filter, NewCrop, to_payload
-from resight.gallery.edge_by_camera import OWN, EdgeByCamera
-from resight.gallery.folder import Folder
-from resight.gallery.store import Layout, Record, Vectors
+from resight.gallery.stores.blocks import BLOCK
+from resight.gallery.stores.by_camera import CHANGED, ROWS, VectorsByCamera
+from resight.gallery.stores.edge_by_camera import OWN, EdgeByCamera
+from resight.gallery.stores.folder import FolderBackend
+from resight.gallery.stores.store import Layout, Record
+from resight.inference.embedder import Vectors
 
 WIDTH = 8
 CAMERAS: tuple[str | None, ...] = ("hall", "door", None)
@@ -217,7 +218,7 @@ def test_a_process_that_died_while_arranging_loses_nothing(
         raise KeyboardInterrupt
 
     if when == "writing":
-        monkeypatch.setattr("resight.gallery.by_camera.delete_outlines", dies_early)
+        monkeypatch.setattr("resight.gallery.stores.by_camera.delete_outlines", dies_early)
     else:
         monkeypatch.setattr(Path, "replace", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -267,12 +268,12 @@ def record(name: str, camera: str | None, vector: Vectors) -> Record:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[EdgeByCamera]:
-    home = Folder(tmp_path / "gallery", create=True)
-    made = home.make_store("crops-1", Layout(WIDTH))
+    backend = FolderBackend(tmp_path / "gallery", create=True)
+    made = backend.make_store("crops-1", Layout(WIDTH))
     assert isinstance(made, EdgeByCamera)
     yield made
     made.close()
-    home.close()
+    backend.close()
 
 
 def test_a_store_that_lost_its_vectors_finds_all_the_same(store: EdgeByCamera) -> None:
@@ -347,7 +348,7 @@ def test_when_the_file_cannot_be_written_the_crop_is_stored_and_found(
             return write(handle, lines[:1], place) - part
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("resight.gallery.row_file.os.pwritev", full)
+    monkeypatch.setattr("resight.gallery.stores.row_file.os.pwritev", full)
     store.put([record(name, *one) for name, one in truth.items()])
     monkeypatch.undo()
     assert len(refused) == 1
@@ -361,13 +362,13 @@ def test_behind_a_filter_that_keeps_much_the_graph_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth = crops(1500)
-    home = Folder(tmp_path / "gallery", create=True)
-    made = home.make_store("crops-1", Layout(WIDTH, graph_from=100))
+    backend = FolderBackend(tmp_path / "gallery", create=True)
+    made = backend.make_store("crops-1", Layout(WIDTH, graph_from=100))
     assert isinstance(made, EdgeByCamera)
     made.put([record(name, *one) for name, one in truth.items()])
     made.compact()
     assert made.facts()["indexed"] >= 1000
-    monkeypatch.setattr("resight.gallery.edge_by_camera.COMPARED", 0)
+    monkeypatch.setattr("resight.gallery.stores.edge_by_camera.COMPARED", 0)
     queries = np.stack([vector for _, vector in list(truth.values())[:20]])
     for where in (
         Filter(),
@@ -388,4 +389,4 @@ def test_behind_a_filter_that_keeps_much_the_graph_is_asked(
     made.delete(Filter())
     assert made.search(queries, Filter(), 5, exact=False) == [[]] * 20
     made.close()
-    home.close()
+    backend.close()

@@ -21,7 +21,7 @@ def test_likely_matches_are_calibrated_on_labelled_crops(place: Path) -> None:
             opened.search([noise(1)], false_match_rate=0.01)
         opened.calibrate(false_match_rate=0.01)
     with Gallery.open(place, Fake()) as opened:  # it is kept
-        calibration = opened.about.calibration
+        calibration = opened.metadata.calibration
         assert calibration is not None
         assert (calibration.crops, calibration.persons) == (144, 24)
         assert calibration.checked.false_match_rate < 0.05
@@ -46,8 +46,8 @@ def test_calibration_takes_features_of_others(filled: Gallery) -> None:
         torch.tensor([1 + at // 6 for at in range(120)]),
     )
     filled.calibrate(labelled, origin="elsewhere")
-    assert filled.about.calibration is not None
-    assert filled.about.calibration.origin == "elsewhere"
+    assert filled.metadata.calibration is not None
+    assert filled.metadata.calibration.origin == "elsewhere"
     with pytest.raises(UserError, match="another model"):
         filled.calibrate(Embedded(torch.ones(4, 7), torch.tensor([1, 1, 2, 2])))
 

@@ -19,10 +19,10 @@ from gallery_fakes import Fake, noise
 from resight.errors import UserError
 from resight.gallery import edge
 from resight.gallery.crops import Filter, NewCrop
-from resight.gallery.edge import HALF_BUILT, EdgeStore
 from resight.gallery.gallery import Gallery
 from resight.gallery.pictures import read_pixels
-from resight.gallery.store import Layout, Record
+from resight.gallery.stores.edge import HALF_BUILT, EdgeStore
+from resight.gallery.stores.store import Layout, Record
 
 SCRIPT = str(Path(__file__).with_name("gallery_fakes.py"))
 Usage = namedtuple("Usage", "total used free")

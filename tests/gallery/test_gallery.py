@@ -14,7 +14,7 @@ from resight.evaluation.reranking import Reranking, rerank
 from resight.gallery import gallery, stock
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
-from resight.gallery.store import EXACT_NUMBERS, OUTLINED_NUMBERS, Storage
+from resight.gallery.stores.store import EXACT_NUMBERS, OUTLINED_NUMBERS, Storage
 
 
 def names(found: gallery.Found) -> list[str]:
@@ -222,7 +222,7 @@ def test_counts_and_times(filled: Gallery) -> None:
 
 
 def test_pictures_come_back(filled: Gallery) -> None:
-    from resight.data.images import decode
+    from resight.imaging import decode
 
     pixels = decode(filled.picture(ids(filled)["7"]))
     assert np.abs(pixels.astype(int) - people()[7].picture.astype(int)).mean() < 12  # type: ignore[union-attr]

@@ -15,8 +15,8 @@ def test_a_whole_life(somewhere: Somewhere) -> None:
     gallery.close()
 
     again = Gallery.open(somewhere(), Fake())  # what is said of it is kept
-    assert again.about.storage == "float16"
-    assert again.about.calibration is not None
+    assert again.metadata.storage == "float16"
+    assert again.metadata.calibration is not None
     found = again.search([noise(5000, 3)], top=10, false_match_rate=0.01, rerank=50, cameras=["cam0"])
     assert [match.crop.person for match in found.matches[:6]] == ["p3"] * 6
     assert all(match.likely for match in found.matches[:6])
@@ -31,11 +31,11 @@ def test_a_whole_life(somewhere: Somewhere) -> None:
     assert again.reembed(Fake("other")) == 144
     assert again.get([own.id])[0].person == "somebody"
     assert again.picture(own.id).startswith(b"\xff\xd8")
-    assert again._home.stores() == {"crops-2"}
+    assert again._backend.stores() == {"crops-2"}
     again.close()
 
     last = Gallery.open(somewhere(), Fake("other"))
-    assert last.about.calibration is None
+    assert last.metadata.calibration is None
     assert {match.crop.person for match in last.search([noise(5000, 5)], top=6).matches} == {"p5"}
     assert last.forget(Filter(cameras=("cam1",))) == 48
     last.add([NewCrop(noise(9), camera="cam1")])

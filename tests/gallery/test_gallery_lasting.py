@@ -38,7 +38,7 @@ def test_a_gallery_that_is_not_there(place: Path, tmp_path: Path) -> None:
 
 def test_a_gallery_of_a_newer_version_or_damaged(filled: Gallery, place: Path) -> None:
     filled.close()
-    file = place / folder.ABOUT
+    file = place / folder.METADATA
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"format": 99, "version": "7.0", "new": 1}))
     with pytest.raises(UserError, match=r"Resight 7.0 in format 99.*Update Resight"):
@@ -78,7 +78,7 @@ def test_an_export_holds_all_and_is_scored(filled: Gallery, tmp_path: Path) -> N
     assert filled.export(out) == 48
     arrays = read_arrays(out)
     assert arrays["features"].shape == (48, 48)
-    assert read_fingerprint(out) == filled.about.model.fingerprint
+    assert read_fingerprint(out) == filled.metadata.model.fingerprint
     lines = [json.loads(line) for line in (out / "crops.jsonl").read_text().splitlines()]
     people_by_number = json.loads((out / "names.json").read_text())
     for row, line in enumerate(lines):
@@ -109,13 +109,13 @@ def test_a_gallery_changes_its_model(filled: Gallery, place: Path) -> None:
     with pytest.raises(UserError, match="already"):
         filled.reembed(Fake())
     assert filled.reembed(Fake("other")) == 48
-    assert filled.about.model.name == "other"
-    assert filled.about.calibration is None
+    assert filled.metadata.model.name == "other"
+    assert filled.metadata.calibration is None
     assert {crop.id: crop for crop in filled.page(top=100)[0]} == before
     filled.close()
     with Gallery.open(place, Fake("other")) as opened:
         assert {match.crop.person for match in opened.search([noise(5000, 3)], top=6).matches} == {"p3"}
-        assert opened._home.stores() == {"crops-2"}
+        assert opened._backend.stores() == {"crops-2"}
     with pytest.raises(UserError, match="another model"):
         Gallery.open(place, Fake())
 
@@ -129,7 +129,7 @@ def test_a_killed_change_of_model_goes_on_where_it_was(place: Path) -> None:
     assert killed.returncode == -9
     with Gallery.open(place, Fake()) as opened:  # whole, of the old model
         assert {match.crop.person for match in opened.search([noise(5000, 3)], top=6).matches} == {"p3"}
-        assert opened.about.reembedding is not None
+        assert opened.metadata.reembedding is not None
         opened.label([known["3"]], "renamed")  # both stores hear of it
         forgotten = opened.forget(Filter(persons=("p1",)))
         opened.add([NewCrop(noise(7777), name="late")])
@@ -148,6 +148,6 @@ def test_a_change_to_a_third_model_begins_anew(place: Path) -> None:
     subprocess.run([sys.executable, script, "reembed", str(place), "3"])
     with Gallery.open(place) as opened:
         assert opened.reembed(Fake("third")) == 240
-        assert opened.about.model.name == "third"
+        assert opened.metadata.model.name == "third"
     with Gallery.open(place, Fake("third")) as opened:
-        assert opened._home.stores() == {opened.about.store}
+        assert opened._backend.stores() == {opened.metadata.store}

@@ -9,12 +9,13 @@ from gallery_fakes import START
 
 from resight.errors import UserError
 from resight.gallery import outlines
-from resight.gallery.blocks import BLOCK
-from resight.gallery.by_camera import VectorsByCamera
 from resight.gallery.crops import Filter, NewCrop, to_payload
-from resight.gallery.edge_by_camera import OWN, EdgeByCamera
-from resight.gallery.folder import Folder
-from resight.gallery.store import Layout, Record, Vectors
+from resight.gallery.stores.blocks import BLOCK
+from resight.gallery.stores.by_camera import VectorsByCamera
+from resight.gallery.stores.edge_by_camera import OWN, EdgeByCamera
+from resight.gallery.stores.folder import FolderBackend
+from resight.gallery.stores.store import Layout, Record
+from resight.inference.embedder import Vectors
 
 WIDTH, COUNT = 48, 6000
 CAMERAS: tuple[str | None, ...] = ("hall", "door", "yard", None)
@@ -108,7 +109,7 @@ def test_most_vectors_are_ruled_out(filled: Filled, monkeypatch: pytest.MonkeyPa
         return answer
 
     real = outlines.left_over
-    monkeypatch.setattr("resight.gallery.by_camera.left_over", counted)
+    monkeypatch.setattr("resight.gallery.stores.by_camera.left_over", counted)
     filled[0].nearest(draw(30, 7), lambda camera: True, 7)
     assert np.median(left) < COUNT / 20
 
@@ -134,7 +135,7 @@ def test_vectors_that_lie_in_all_directions_have_none(tmp_path: Path) -> None:
 
 
 def test_that_they_are_no_use_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resight.gallery.by_camera.WORTH", 1)
+    monkeypatch.setattr("resight.gallery.stores.by_camera.WORTH", 1)
     vectors, truth = VectorsByCamera(tmp_path / OWN, WIDTH, 0), crops(1000, 8, 0.0)
     fill(vectors, truth)
     assert vectors.untidy
@@ -186,7 +187,7 @@ def test_half_of_them_is_as_none(filled: Filled, monkeypatch: pytest.MonkeyPatch
     vectors, truth, folder = filled
     vectors.close()
     next(folder.glob(f"outlines-{part}-*")).unlink()
-    monkeypatch.setattr("resight.gallery.by_camera.WORTH", 1)
+    monkeypatch.setattr("resight.gallery.stores.by_camera.WORTH", 1)
     again = VectorsByCamera(folder, None, len(truth))
     assert again.untidy
     assert again.reads(1) == WIDTH
@@ -246,9 +247,9 @@ def records(truth: Named) -> list[Record]:
 def test_a_store_has_them_by_itself_when_it_is_worth_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resight.gallery.by_camera.WORTH", 3000 * WIDTH)
-    home = Folder(tmp_path / "gallery", create=True)
-    store = home.make_store("crops-1", Layout(WIDTH))
+    monkeypatch.setattr("resight.gallery.stores.by_camera.WORTH", 3000 * WIDTH)
+    backend = FolderBackend(tmp_path / "gallery", create=True)
+    store = backend.make_store("crops-1", Layout(WIDTH))
     own = tmp_path / "gallery" / "crops-1" / OWN
     truth = crops(COUNT, 2)
     lines = records(truth)
@@ -259,7 +260,7 @@ def test_a_store_has_them_by_itself_when_it_is_worth_it(
     store.close()
     first = sorted(own.glob("outlines-*"))
     assert len(first) == 2
-    store = home.open_store("crops-1")
+    store = backend.open_store("crops-1")
     store.put(lines[4000:])
     store.flush()
     assert sorted(own.glob("outlines-*")) == first  # there are not four times as many yet
@@ -279,18 +280,18 @@ def test_a_store_has_them_by_itself_when_it_is_worth_it(
     store.compact()
     assert [file.stem.endswith(str(COUNT)) for file in own.glob("outlines-*")] == [True, True]
     store.close()
-    home.close()
+    backend.close()
 
 
 def test_a_full_disk_keeps_a_store_from_having_them_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resight.gallery.by_camera.WORTH", 1)
-    home = Folder(tmp_path / "gallery", create=True)
-    store = home.make_store("crops-1", Layout(WIDTH))
+    monkeypatch.setattr("resight.gallery.stores.by_camera.WORTH", 1)
+    backend = FolderBackend(tmp_path / "gallery", create=True)
+    store = backend.make_store("crops-1", Layout(WIDTH))
     truth = crops(COUNT, 2)
     store.put(records(truth))
-    monkeypatch.setattr("resight.gallery.edge_by_camera.SPARE", 2**62)
+    monkeypatch.setattr("resight.gallery.stores.edge_by_camera.SPARE", 2**62)
     store.flush()
     assert not list((tmp_path / "gallery" / "crops-1" / OWN).glob("outlines-*"))
     monkeypatch.undo()
@@ -298,4 +299,4 @@ def test_a_full_disk_keeps_a_store_from_having_them_and_nothing_else(
     assert store.search(vector[None], Filter(), 1)[0][0].id == name
     assert isinstance(store, EdgeByCamera)
     store.close()
-    home.close()
+    backend.close()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resight.errors import UserError
-from resight.gallery.persons import ALREADY_CUT, Detect, Person, cut, find_persons, seek
+from resight.gallery.persons import ALREADY_CUT, Detect, DetectedPerson, cut, find_persons, select_person
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (100, 80, 3), np.uint8)
 
@@ -17,37 +17,37 @@ def finding(*boxes: tuple[float, float, float, float]) -> Detect:
 
 
 def test_without_a_detector_the_picture_is_taken_as_it_is() -> None:
-    sought = seek(PICTURE, None)
-    assert sought.pixels is PICTURE
-    assert sought.as_dict() == {"persons": None, "chosen": None}
+    person = select_person(PICTURE, None)
+    assert person.pixels is PICTURE
+    assert person.as_dict() == {"persons": None, "chosen": None}
 
 
 def test_nobody_is_not_the_same_as_no_detector() -> None:
-    sought = seek(PICTURE, finding())
-    assert sought.pixels is PICTURE
-    assert sought.as_dict() == {"persons": [], "chosen": None}
+    person = select_person(PICTURE, finding())
+    assert person.pixels is PICTURE
+    assert person.as_dict() == {"persons": [], "chosen": None}
 
 
 def test_the_surest_is_cut_out_and_the_others_are_told() -> None:
     detect = finding((10, 20, 30, 80), (40, 20, 60, 80))
-    sought = seek(PICTURE, detect)
-    np.testing.assert_array_equal(sought.pixels, PICTURE[20:80, 10:30])
-    assert sought.chosen == 0
-    assert sought.as_dict()["persons"][1] == {"box": (0.5, 0.2, 0.25, 0.6), "score": 0.5}
-    np.testing.assert_array_equal(seek(PICTURE, detect, 1).pixels, PICTURE[20:80, 40:60])
+    person = select_person(PICTURE, detect)
+    np.testing.assert_array_equal(person.pixels, PICTURE[20:80, 10:30])
+    assert person.chosen == 0
+    assert person.as_dict()["persons"][1] == {"box": (0.5, 0.2, 0.25, 0.6), "score": 0.5}
+    np.testing.assert_array_equal(select_person(PICTURE, detect, 1).pixels, PICTURE[20:80, 40:60])
 
 
 def test_a_picture_of_one_person_is_not_cut_unless_asked() -> None:
     detect = finding((0, 0, 80, 100 * ALREADY_CUT))
-    assert seek(PICTURE, detect).chosen is None
-    assert seek(PICTURE, detect, 0).pixels.shape == (60, 80, 3)
-    assert seek(PICTURE, finding((0, 0, 80, 100 * ALREADY_CUT - 1))).chosen == 0
+    assert select_person(PICTURE, detect).chosen is None
+    assert select_person(PICTURE, detect, 0).pixels.shape == (60, 80, 3)
+    assert select_person(PICTURE, finding((0, 0, 80, 100 * ALREADY_CUT - 1))).chosen == 0
 
 
 @pytest.mark.parametrize("choice", [-1, 1, 7])
 def test_a_person_that_is_not_there(choice: int) -> None:
     with pytest.raises(UserError, match=f"no person {choice} in the picture: the detector finds 1, counted"):
-        seek(PICTURE, finding((10, 20, 30, 80)), choice)
+        select_person(PICTURE, finding((10, 20, 30, 80)), choice)
 
 
 FRACTION = st.floats(0, 1)
@@ -55,7 +55,9 @@ FRACTION = st.floats(0, 1)
 
 @given(FRACTION, FRACTION, FRACTION, FRACTION)
 def test_what_is_cut_lies_in_the_picture(left: float, top: float, width: float, height: float) -> None:
-    pixels, (x, y, w, h) = cut(PICTURE, Person((left, top, min(width, 1 - left), min(height, 1 - top)), 1.0))
+    pixels, (x, y, w, h) = cut(
+        PICTURE, DetectedPerson((left, top, min(width, 1 - left), min(height, 1 - top)), 1.0)
+    )
     assert w >= 1
     assert h >= 1
     np.testing.assert_array_equal(pixels, PICTURE[y : y + h, x : x + w])
@@ -64,4 +66,4 @@ def test_what_is_cut_lies_in_the_picture(left: float, top: float, width: float, 
 
 def test_boxes_are_fractions() -> None:
     (person,) = find_persons(finding((20, 25, 60, 75)), PICTURE)
-    assert person == Person((0.25, 0.25, 0.5, 0.5), 0.9)
+    assert person == DetectedPerson((0.25, 0.25, 0.5, 0.5), 0.9)

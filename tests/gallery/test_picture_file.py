@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from resight.errors import UserError
 from resight.gallery import picture_file
 from resight.gallery.crops import Filter, NewCrop, to_payload
-from resight.gallery.edge import EdgeStore
-from resight.gallery.edge_by_camera import make_edge, open_edge
-from resight.gallery.picture_file import CHANGED, FILE, HEAD, READ, PictureFile
-from resight.gallery.store import Layout, Record, Storage
+from resight.gallery.stores.edge import EdgeStore
+from resight.gallery.stores.edge_by_camera import make_edge, open_edge
+from resight.gallery.stores.picture_file import CHANGED, FILE, HEAD, READ, PictureFile
+from resight.gallery.stores.store import Layout, Record, Storage
 
 COUNT, WIDTH = 20, 8
 
@@ -189,7 +189,7 @@ def test_crops_whose_pictures_a_power_failure_took_can_be_added_again(folder: Pa
         if lost == "the end":
             stream.truncate(last - 3)
         else:
-            stream.seek(at)
+            stream.select_person(at)
             stream.write(bytes(HEAD + 11))
     (folder / CHANGED).touch()
     gone = 17 if lost == "the middle" else COUNT - 1

@@ -8,10 +8,10 @@ import pytest
 from gallery_fakes import noise
 from PIL import Image
 
-from resight.data.images import decode
 from resight.errors import UserError
 from resight.gallery import pictures
 from resight.gallery.pictures import KEPT_BYTES, KEPT_SIDE, Contents, read_pixels
+from resight.imaging import decode
 
 
 def encoded(kind: str, size: tuple[int, int] = (8, 16), **options: object) -> bytes:
@@ -38,12 +38,12 @@ def test_a_small_jpeg_is_kept_as_it_is() -> None:
 
 def test_what_else_a_jpeg_tells_is_not_kept() -> None:
     exif = Image.Exif()
-    exif[0x010E] = "taken at home"
+    exif[0x010E] = "taken at backend"
     data = encoded("JPEG", exif=exif)
     contents = Contents.of(data)
     kept = contents.jpeg(contents.pixels())
-    assert b"taken at home" in data
-    assert b"taken at home" not in kept
+    assert b"taken at backend" in data
+    assert b"taken at backend" not in kept
     assert decode(kept).shape == (16, 8, 3)
 
 

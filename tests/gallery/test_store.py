@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from resight.errors import UserError
 from resight.gallery import cluster, edge, edge_by_camera
-from resight.gallery.beside import StoreBeside
 from resight.gallery.crops import Filter, NewCrop, to_payload
-from resight.gallery.store import Home, Layout, Record, Store, search_effort
+from resight.gallery.stores.beside import StoreBeside
+from resight.gallery.stores.store import Layout, Record, StorageBackend, Store, search_effort
 
 WIDTH, COUNT = 16, 60
 
 
 @pytest.fixture
-def home(somewhere: Somewhere) -> Iterator[Home]:
+def backend(somewhere: Somewhere) -> Iterator[StorageBackend]:
     made = somewhere()
     yield made
     made.close()
@@ -52,8 +52,8 @@ def records() -> list[Record]:
 
 
 @pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    made = home.make_store("crops-1", Layout(WIDTH))
+def store(backend: StorageBackend) -> Iterator[Store]:
+    made = backend.make_store("crops-1", Layout(WIDTH))
     made.put(records())
     yield made
     made.close()
@@ -210,8 +210,8 @@ def test_counts_follow_what_is_added(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("storage", "error"), [("float16", 2e-3), ("int8", 2e-2)])
-def test_smaller_numbers_are_nearly_as_good(home: Home, storage: str, error: float) -> None:
-    store = home.make_store("crops-2", Layout(WIDTH, storage))  # type: ignore[arg-type]
+def test_smaller_numbers_are_nearly_as_good(backend: StorageBackend, storage: str, error: float) -> None:
+    store = backend.make_store("crops-2", Layout(WIDTH, storage))  # type: ignore[arg-type]
     store.put(records())
     vectors = np.stack([record.vector for record in records()])
     (found,) = store.search(vectors[:1], Filter(), COUNT)
@@ -221,25 +221,25 @@ def test_smaller_numbers_are_nearly_as_good(home: Home, storage: str, error: flo
     store.close()
 
 
-def test_what_is_said_of_a_gallery_is_replaced(home: Home) -> None:
-    assert home.read() is None
-    home.write("first")
-    home.write("second")
-    assert (home.read() or "").strip() == "second"
+def test_what_is_said_of_a_gallery_is_replaced(backend: StorageBackend) -> None:
+    assert backend.read() is None
+    backend.write("first")
+    backend.write("second")
+    assert (backend.read() or "").strip() == "second"
 
 
-def test_stores_are_listed_and_dropped(home: Home, store: Store) -> None:
-    home.make_store("crops-2", Layout(8)).close()
-    assert home.stores() == {"crops-1", "crops-2"}
-    home.drop_store("crops-2")
-    home.drop_store("crops-2")
-    assert home.stores() == {"crops-1"}
+def test_stores_are_listed_and_dropped(backend: StorageBackend, store: Store) -> None:
+    backend.make_store("crops-2", Layout(8)).close()
+    assert backend.stores() == {"crops-1", "crops-2"}
+    backend.drop_store("crops-2")
+    backend.drop_store("crops-2")
+    assert backend.stores() == {"crops-1"}
     with pytest.raises(UserError, match="damaged"):
-        home.open_store("crops-2")
+        backend.open_store("crops-2")
 
 
-def test_compaction_keeps_everything(home: Home) -> None:
-    store = home.make_store("crops-3", Layout(WIDTH, graph_from=20))
+def test_compaction_keeps_everything(backend: StorageBackend) -> None:
+    store = backend.make_store("crops-3", Layout(WIDTH, graph_from=20))
     store.put(records())
     store.compact()
     assert store.count(Filter()) == COUNT

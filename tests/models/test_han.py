@@ -16,7 +16,7 @@ from resight.models.complexity import measure
 from resight.models.han import HAN, geometry
 from resight.models.heads import Classifier
 from resight.models.network import build_model
-from resight.models.units import Bottleneck, DepthwiseUnit, InceptionB
+from resight.models.units import DepthwiseUnit, InceptionB, ResidualBottleneck
 
 TINY: dict[str, Any] = {"widths": (16, 32, 48), "input_size": (80, 32)}
 """Small enough for quick tests, all three widths different."""
@@ -252,7 +252,7 @@ def test_without_soft_attention_the_blocks_follow_one_another() -> None:
 @pytest.mark.parametrize("unit", ["depthwise", "inception", "residual"])
 def test_units_of_table_12_build_the_blocks(unit: str) -> None:
     model = tiny(unit=unit)
-    kind = {"depthwise": DepthwiseUnit, "inception": InceptionB, "residual": Bottleneck}[unit]
+    kind = {"depthwise": DepthwiseUnit, "inception": InceptionB, "residual": ResidualBottleneck}[unit]
     for block in model.local_blocks:
         assert isinstance(block, kind)
     assert any(isinstance(part, kind) for part in model.global_blocks.modules())

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from resight.models.units import Bottleneck, ConvUnit, DepthwiseUnit, InceptionA, InceptionB
+from resight.models.units import ConvUnit, DepthwiseUnit, InceptionA, InceptionB, ResidualBottleneck
 
 
 @pytest.mark.parametrize("size", [(8, 6), (7, 5)])
@@ -13,7 +13,7 @@ from resight.models.units import Bottleneck, ConvUnit, DepthwiseUnit, InceptionA
 def test_units_keep_or_halve_the_map(stride: int, size: tuple[int, int]) -> None:
     images = torch.randn(2, 8, *size)
     expected = (2, 16, -(-size[0] // stride), -(-size[1] // stride))
-    for unit in (DepthwiseUnit(8, 16, stride), Bottleneck(8, 16, stride)):
+    for unit in (DepthwiseUnit(8, 16, stride), ResidualBottleneck(8, 16, stride)):
         assert unit(images).shape == expected
     inception = InceptionA(8, 16) if stride == 1 else InceptionB(8, 16)
     assert inception(images).shape == expected
@@ -24,13 +24,13 @@ def test_parameters() -> None:
         return sum(part.weight.numel() for part in unit.modules() if isinstance(part, nn.Conv2d))
 
     assert weights(DepthwiseUnit(8, 16, 2)) == 8 * 16 + 9 * 16
-    assert weights(Bottleneck(8, 16, 2)) == 8 * 8 + 9 * 8 * 8 + 8 * 16 + 8 * 16
+    assert weights(ResidualBottleneck(8, 16, 2)) == 8 * 8 + 9 * 8 * 8 + 8 * 16 + 8 * 16
     assert weights(InceptionA(8, 16)) == 3 * (8 * 4 + 9 * 16) + 8 * 4
     assert weights(InceptionB(8, 16)) == (8 * 4 + 9 * 16) + (8 * 4 + 2 * 9 * 16) + 8 * 8
 
 
 def test_no_convolution_has_a_bias_and_each_is_normalised() -> None:
-    for unit in (DepthwiseUnit(8, 16, 2), Bottleneck(8, 16, 2), InceptionA(8, 16), InceptionB(8, 16)):
+    for unit in (DepthwiseUnit(8, 16, 2), ResidualBottleneck(8, 16, 2), InceptionA(8, 16), InceptionB(8, 16)):
         parts = [part for part in unit.modules() if isinstance(part, ConvUnit)]
         assert len(parts) == sum(isinstance(part, nn.Conv2d) for part in unit.modules())
         for part in parts:
@@ -41,7 +41,7 @@ def test_no_convolution_has_a_bias_and_each_is_normalised() -> None:
 
 
 def test_a_bottleneck_is_residual_plus_shortcut() -> None:
-    unit, images = Bottleneck(8, 16, 2).eval(), torch.randn(2, 8, 6, 6)
+    unit, images = ResidualBottleneck(8, 16, 2).eval(), torch.randn(2, 8, 6, 6)
     expected = torch.relu(unit.residual(images) + unit.shortcut(images))
     torch.testing.assert_close(unit(images), expected)
     assert unit.residual(images).min() < 0

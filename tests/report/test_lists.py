@@ -16,7 +16,7 @@ from resight.evaluation.scores import evaluate
 from resight.report.lists import (
     RIGHT,
     WRONG,
-    Hit,
+    RankedCrop,
     RankedList,
     choose_queries,
     ranked_lists,
@@ -97,7 +97,7 @@ def test_the_picture_frames_right_crops_green_and_wrong_ones_dashed_red(tmp_path
         path = tmp_path / f"{number}.png"
         Image.new("RGB", (20, 40), (90, 90, 90)).save(path)
         crops.append(Crop(path, 1 if number < 2 else 2, number))
-    hits = (Hit(crops[1], 0.9, True), Hit(crops[2], 0.4, False))
+    hits = (RankedCrop(crops[1], 0.9, True), RankedCrop(crops[2], 0.4, False))
     ranked_lists_png([RankedList("best", crops[0], 1.0, 1, hits)], tmp_path / "lists.png", width=40, scale=1)
     picture = Image.open(tmp_path / "lists.png")
     colours = {colour for _, colour in picture.getcolors(1 << 16) or []}
@@ -114,7 +114,7 @@ def test_the_picture_frames_right_crops_green_and_wrong_ones_dashed_red(tmp_path
 
 def test_an_unreadable_crop_is_named(tmp_path: Path) -> None:
     missing = Crop(tmp_path / "gone.png", 1, 1)
-    entry = RankedList("best", missing, 1.0, 1, (Hit(missing, 1.0, True),))
+    entry = RankedList("best", missing, 1.0, 1, (RankedCrop(missing, 1.0, True),))
     with pytest.raises(UserError, match=r"gone\.png"):
         ranked_lists_png([entry], tmp_path / "lists.png")
     assert not (tmp_path / "lists.png").exists()

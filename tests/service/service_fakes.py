@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
-from resight.data.images import resize_all
-from resight.gallery.crops import NewCrop, Pixels
-from resight.gallery.embedder import Embedder
+from resight.gallery.crops import NewCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.persons import Detect
+from resight.imaging import Pixels, resize_all
+from resight.inference.embedder import Embedder
 from resight.service.app import create_app
 from resight.service.audit import Audit
 from resight.service.batching import Batcher
@@ -25,7 +25,7 @@ from resight.service.guard import Guard
 from resight.service.limits import Limits
 from resight.service.metrics import Metrics
 from resight.service.tokens import Tokens
-from resight.service.uploads import Reader
+from resight.service.uploads import UploadReader
 
 HERE = "http://127.0.0.1:8008"
 START = datetime(2026, 5, 4, 8, tzinfo=UTC)
@@ -40,7 +40,7 @@ class Colours:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+    def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
         """Shrink them to the stripes."""
         return resize_all(pictures, (8, 1))
 
@@ -136,7 +136,7 @@ def run(
     gallery.add(people)
     service = Service(
         gallery,
-        reader=Reader(limits, detect),
+        reader=UploadReader(limits, detect),
         audit=Audit(folder / "gallery" / "service" / "audit.jsonl"),
         metrics=metrics,
         limits=limits,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from resight.commands.embedders import load_embedder
+from resight.commands.models_of_galleries import load_embedder
 from resight.gallery.crops import NewCrop
 from resight.gallery.gallery import Gallery
 from resight.models.network import build_model

@@ -8,7 +8,7 @@ from service_fakes import HERE, Make, Running, photo
 from starlette.testclient import TestClient
 
 from resight.service.guard import COOKIE, HEADERS
-from resight.service.limits import Limits, Rate
+from resight.service.limits import Limits, RateLimit
 from resight.service.tokens import Tokens
 
 
@@ -195,7 +195,7 @@ def test_too_many_requests_are_refused_for_a_while(make: Make) -> None:
 def test_a_rate_fills_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("resight.service.limits.time.monotonic", lambda: now[0])
-    rate = Rate(60)
+    rate = RateLimit(60)
     assert [rate.take("a") for _ in range(60)] == [0.0] * 60
     assert rate.take("a") == 1.0
     assert rate.take("b") == 0.0

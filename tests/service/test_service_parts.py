@@ -11,8 +11,9 @@ import pytest
 from service_fakes import Colours, pixels
 
 from resight.errors import UserError
-from resight.gallery.crops import Pixels, StoredCrop
+from resight.gallery.crops import StoredCrop
 from resight.gallery.searching import Match
+from resight.imaging import Pixels
 from resight.service.audit import Audit
 from resight.service.batching import MOST, Batcher
 from resight.service.timeline import timeline
@@ -145,7 +146,7 @@ def test_requests_that_wait_are_described_together_and_get_their_own(monkeypatch
     model = Slow()
     batcher = Batcher(model)
     found: dict[int, np.ndarray] = {}
-    seen = [batcher.ready([pixels(person)]) * (1 + person % 3) for person in range(12)]
+    seen = [batcher.preprocess([pixels(person)]) * (1 + person % 3) for person in range(12)]
     threads = [
         threading.Thread(target=lambda p=person: found.__setitem__(p, batcher(seen[p])))
         for person in range(12)
@@ -175,7 +176,7 @@ def test_a_batch_that_fails_tells_all_who_wait_and_the_next_one_works() -> None:
     batcher = Batcher(model)
     with pytest.raises(UserError, match="black"):
         batcher([np.zeros((8, 1, 3), np.uint8)])
-    assert batcher(batcher.ready([pixels(1)])).shape == (1, 24)
+    assert batcher(batcher.preprocess([pixels(1)])).shape == (1, 24)
     batcher.close()
 
 

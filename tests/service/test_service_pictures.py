@@ -15,7 +15,7 @@ from browsing import DARK, DESKTOP, PHONE, SECONDS, Visit, chromium, listening
 from PIL import Image
 from service_fakes import Make
 
-from resight.commands.embedders import load_embedder
+from resight.commands.models_of_galleries import load_embedder
 from resight.data.crop import Crop
 from resight.data.opening import open_benchmark
 from resight.gallery.crops import NewCrop

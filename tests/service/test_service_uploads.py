@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from service_fakes import Make, encoded, photo, pixels
 
-from resight.gallery.crops import NewCrop, Pixels
+from resight.gallery.crops import NewCrop
+from resight.imaging import Pixels
 from resight.service.limits import Limits, Refusal
-from resight.service.uploads import Reader
+from resight.service.uploads import UploadReader
 
 
 def chunk(kind: bytes, contents: bytes) -> bytes:
@@ -64,26 +65,26 @@ BAD = {
 def test_what_is_no_picture_of_a_person_is_refused(name: str) -> None:
     data, status, sentence = BAD[name]
     with pytest.raises(Refusal) as refused:
-        Reader(Limits()).read(data)
+        UploadReader(Limits()).read(data)
     assert refused.value.status_code == status
     assert sentence in refused.value.detail
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 def test_every_kind_that_is_named_is_read(kind: str) -> None:
-    upload = Reader(Limits()).read(encoded(pixels(1), kind))
+    upload = UploadReader(Limits()).read(encoded(pixels(1), kind))
     assert upload.pixels.shape == (64, 32, 3)
     assert abs(upload.pixels.astype(int).mean() - pixels(1).mean()) < 6
 
 
 def test_a_large_picture_is_kept_small() -> None:
-    reader = Reader(Limits())
+    reader = UploadReader(Limits())
     assert reader.read(encoded(pixels(1, height=4000), "JPEG")).pixels.shape == (1024, 512, 3)
     assert reader.whole(encoded(pixels(1, height=2048), "JPEG")).shape == (1024, 512, 3)
 
 
 def test_no_more_is_unpacked_than_a_picture_says_that_it_holds() -> None:
-    assert Reader(Limits()).read(png(8, 8, b"\0" * 50_000_000)).pixels.shape == (8, 8, 3)
+    assert UploadReader(Limits()).read(png(8, 8, b"\0" * 50_000_000)).pixels.shape == (8, 8, 3)
 
 
 def test_a_bomb_is_refused_by_the_service_without_being_unpacked(make: Make) -> None:
@@ -139,7 +140,7 @@ def test_a_picture_without_a_person_is_searched_for_whole_and_said_so(make: Make
 
 
 def test_a_crop_that_is_cut_out_already_is_not_cut_again() -> None:
-    reader = Reader(Limits(), finds((2.0, 4.0, 30.0, 60.0)))
+    reader = UploadReader(Limits(), finds((2.0, 4.0, 30.0, 60.0)))
     assert reader.read(photo(1)).pixels.shape == (64, 32, 3)
     assert reader.read(photo(1), choice=0).pixels.shape == (56, 28, 3)
 

@@ -10,8 +10,8 @@ from tiny import tiny_recipe
 
 from resight.data.classification import Classification, Pictures
 from resight.data.examples import examples_of, resized
-from resight.data.images import resize
 from resight.errors import UserError
+from resight.imaging import resize
 from resight.models.embedding import classify_pixels
 from resight.models.network import build_model
 from resight.training.classifying import classify

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from resight.commands.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from resight.data.check import Check, Part
+    from resight.data.check import Check, PartSummary
     from resight.data.check_classification import ClassPart
     from resight.registry import Registry
 
@@ -173,7 +173,7 @@ def _from_to(least: int, most: int) -> str:
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
-def _table(parts: "dict[str, Part]") -> tuple[list[str], list[list[str]]]:
+def _table(parts: "dict[str, PartSummary]") -> tuple[list[str], list[list[str]]]:
     rows = [
         [title, *(f"{getattr(part, field):,}" for part in parts.values())]
         for field, title in (
@@ -191,7 +191,7 @@ def _table(parts: "dict[str, Part]") -> tuple[list[str], list[list[str]]]:
     return ["", *parts], rows
 
 
-def _sizes(part: "Part") -> str:
+def _sizes(part: "PartSummary") -> str:
     if part.smallest is None or part.median is None or part.largest is None:
         return "none readable"
     smallest, median, largest = (f"{h} x {w}" for h, w in (part.smallest, part.median, part.largest))

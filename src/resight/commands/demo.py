@@ -173,7 +173,7 @@ def fill_gallery(place: Path, run: Path, crops: "Sequence[Crop]", device: str) -
     The times are made up: nobody ever walked past these cameras. A person comes by every two minutes.
     """
     crops = [crop for crop in crops if crop.person >= 0]
-    from resight.commands.embedders import load_embedder
+    from resight.commands.models_of_galleries import load_embedder
     from resight.gallery.crops import NewCrop
     from resight.gallery.gallery import Gallery
     from resight.progress import Bar

@@ -8,7 +8,7 @@ from resight.errors import UserError
 from resight.progress import say
 
 if TYPE_CHECKING:
-    from resight.gallery.persons import Detect, Sought
+    from resight.gallery.persons import Detect, QueryPerson
 
 
 def load_detector(path: Path) -> "Detect":
@@ -18,7 +18,7 @@ def load_detector(path: Path) -> "Detect":
     return Detector.open(path).detect
 
 
-def sought_on(pictures: Sequence[Path], detector: Path | None, choice: int | None) -> list["Sought"]:
+def query_persons(pictures: Sequence[Path], detector: Path | None, choice: int | None) -> list["QueryPerson"]:
     """Return who is searched for on pictures of one person; where it could be somebody else, say so.
 
     Args:
@@ -26,7 +26,7 @@ def sought_on(pictures: Sequence[Path], detector: Path | None, choice: int | Non
         detector: ONNX file; None takes the pictures as they are.
         choice: number of the person on the first picture; by default the surest.
     """
-    from resight.gallery.persons import seek
+    from resight.gallery.persons import select_person
     from resight.gallery.pictures import read_pixels
 
     if choice is not None and (detector is None or not pictures):
@@ -34,13 +34,13 @@ def sought_on(pictures: Sequence[Path], detector: Path | None, choice: int | Non
     detect = None if detector is None else load_detector(detector)
     found = []
     for number, path in enumerate(pictures):
-        sought = seek(read_pixels(path), detect, choice if number == 0 else None)
-        count, other = len(sought.persons or ()), " (--choice takes another one)" if number == 0 else ""
-        if sought.persons is not None and not count:
+        person = select_person(read_pixels(path), detect, choice if number == 0 else None)
+        count, other = len(person.persons or ()), " (--choice takes another one)" if number == 0 else ""
+        if person.persons is not None and not count:
             say(f"Note: the detector finds no person in {path}; the whole picture is searched for.")
-        elif sought.chosen is not None and count > 1:
+        elif person.chosen is not None and count > 1:
             say(
-                f"Note: of {count} persons in {path}, counted from 0, {sought.chosen} is searched for{other}."
+                f"Note: of {count} persons in {path}, counted from 0, {person.chosen} is searched for{other}."
             )
-        found.append(sought)
+        found.append(person)
     return found

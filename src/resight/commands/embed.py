@@ -59,8 +59,8 @@ def embed(
         json: print one JSON object.
     """
     from resight.device import resolve_device
-    from resight.gallery.embedding import embed_crops
-    from resight.gallery.sources import crops_to_embed
+    from resight.features.crop_list import crops_to_embed
+    from resight.features.embedding import embed_crops
     from resight.models.weights import load_weights
     from resight.training.run import Run
 

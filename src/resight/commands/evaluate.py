@@ -151,7 +151,7 @@ def evaluate(
     if json:
         print_json(result)
         return
-    title = ", ".join([f"{run} on {benchmark.name}", *refine.told(), benchmark.protocol.name])
+    title = ", ".join([f"{run} on {benchmark.name}", *refine.describe(), benchmark.protocol.name])
     if isinstance(scores, RepeatedScores):
         print_spreads(scores.spreads(), title)
         draws, first = len(scores.draws), scores.draws[0]

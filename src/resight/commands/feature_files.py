@@ -65,7 +65,7 @@ def read_fingerprint(path: Path) -> str | None:
     Raises:
         UserError: ``resight embed`` has not finished the folder; or what the archive has is no string.
     """
-    from resight.gallery.feature_folder import read_info
+    from resight.features.folder import read_info
 
     folder = folder_of(path)
     if folder.is_dir():

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from resight.commands import gallery_output as output
-from resight.commands.detecting import sought_on
-from resight.commands.embedders import load_embedder, use_own_model
-from resight.commands.gallery_crops import Which, Words, count_crops, new_crops
+from resight.commands.detecting import query_persons
+from resight.commands.gallery_crops import FilterOptions, Words, count_crops, new_crops
+from resight.commands.models_of_galleries import load_embedder, use_own_model
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.progress import Bar, say
@@ -17,8 +17,8 @@ Place = Annotated[str, Parameter(env_var="RESIGHT_GALLERY")]
 Flag = Annotated[bool, Parameter(negative="")]
 
 
-Chosen = Annotated[Which, Parameter(name="*")]
-EVERYTHING = Which()
+Chosen = Annotated[FilterOptions, Parameter(name="*")]
+EVERYTHING = FilterOptions()
 
 
 def add(
@@ -70,9 +70,9 @@ def add(
         device: auto, cpu or cuda.
         json: print one JSON object.
     """
+    from resight.features.crop_list import crops_to_embed
     from resight.gallery.adding import Added
     from resight.gallery.gallery import Gallery
-    from resight.gallery.sources import crops_to_embed
 
     if not crops:
         raise UserError("Name folders of crops to add.")
@@ -175,7 +175,7 @@ def search(
 
     if page < 1:
         raise UserError(f"Pages are counted from 1; got --page {page}.")
-    sought = sought_on(pictures, detector, choice)
+    sought = query_persons(pictures, detector, choice)
     with Gallery.open(gallery) as opened:
         if sought:
             use_own_model(opened, device) if model is None else opened.use(load_embedder(model, device))
@@ -239,7 +239,7 @@ def info(gallery: Place, *, json: Flag = False) -> None:
             **opened.facts(),
             "exact_up_to": opened.layout.exact_up_to,
             "bytes": opened.size(),
-            **opened.about.model_dump(mode="json", exclude={"store", "format"}),
+            **opened.metadata.model_dump(mode="json", exclude={"store", "format"}),
         }
     if json:
         print_json(told)

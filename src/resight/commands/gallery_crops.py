@@ -12,15 +12,15 @@ from resight.errors import UserError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from resight.features.crop_list import CropList
     from resight.gallery.crops import Filter, NewCrop
-    from resight.gallery.sources import CropList
 
 Words = Annotated[list[str] | None, Parameter(negative="")]
 """An option that may be repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Which:
+class FilterOptions:
     """Which crops.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from resight.commands.output import print_table
 
 if TYPE_CHECKING:
-    from resight.gallery.about import Calibration
+    from resight.gallery.metadata import Calibration
     from resight.gallery.searching import Found
 
 SHOWN_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from resight.commands import gallery_output as output
-from resight.commands.embedders import load_embedder
 from resight.commands.gallery import EVERYTHING, Chosen, Flag, Place
 from resight.commands.gallery_crops import Words
+from resight.commands.models_of_galleries import load_embedder
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.progress import Bar, say
@@ -103,7 +103,7 @@ def reembed(*, gallery: Place, model: Path, device: str = "auto", json: Flag = F
             "gallery": gallery,
             "described": count,
             "crops": len(opened),
-            "model": opened.about.model.told(),
+            "model": opened.metadata.model.describe(),
         }
     if json:
         print_json(told)
@@ -139,14 +139,14 @@ def calibrate(
                 say(
                     f"Note: {features} does not say which model its features are of: see that it is this one."
                 )
-            elif found != opened.about.model.fingerprint:
+            elif found != opened.metadata.model.fingerprint:
                 raise UserError(
                     f"{features} is of a model with the fingerprint {found[:12]}; the gallery is of "
-                    f"{opened.about.model.told()}. Embed the labelled crops with that one."
+                    f"{opened.metadata.model.describe()}. Embed the labelled crops with that one."
                 )
             labelled = embed(read_arrays(features))
             opened.calibrate(labelled, origin=str(features), false_match_rate=false_match_rate)
-        calibration = opened.about.calibration
+        calibration = opened.metadata.calibration
     assert calibration is not None
     if json:
         print_json(calibration.model_dump(mode="json"))

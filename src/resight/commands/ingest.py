@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from resight.gallery.gallery import Gallery
     from resight.ingest.boxes import Boxes
-    from resight.ingest.frames import Frame, Source
+    from resight.ingest.frames import Frame, FrameSource
     from resight.ingest.ingestion import Ingestion, Outcome
     from resight.ingest.tracking import Tracker
 
@@ -129,7 +129,7 @@ def ingest(
 
 
 def _finder(
-    detector: Path | None, boxes: Path | None, source: "Source"
+    detector: Path | None, boxes: Path | None, source: "FrameSource"
 ) -> tuple["Callable[[Frame], Boxes]", "Tracker", dict[str, Any]]:
     """Return what finds the persons of a frame, what follows them, and what tells both from others."""
     from hashlib import blake2b
@@ -192,11 +192,11 @@ def _journals(gallery: "Gallery") -> Path:
     from hashlib import blake2b
 
     from resight.files import cache_folder
-    from resight.gallery.homes import is_address
+    from resight.gallery.stores.opening import is_address
 
     if not is_address(gallery.place):
         return Path(gallery.place) / "ingest"
-    which = f"{gallery.place} {gallery.about.created.isoformat()}"
+    which = f"{gallery.place} {gallery.metadata.created.isoformat()}"
     return cache_folder() / "ingest" / blake2b(which.encode(), digest_size=8).hexdigest()
 
 
@@ -206,7 +206,7 @@ def _refuse_below(least: float, **given: float | None) -> None:
             raise UserError(f"--{name.replace('_', '-')} must be {least:g} or more; got {value:g}.")
 
 
-def _print(source: "Source", camera: str, gallery: str, outcome: "Outcome", json: bool) -> None:
+def _print(source: "FrameSource", camera: str, gallery: str, outcome: "Outcome", json: bool) -> None:
     from datetime import datetime
 
     counts = outcome.counts

@@ -46,7 +46,7 @@ class Refining:
         """Return how many neighbours are averaged, as results tell it."""
         return {"augment_gallery": self.augment_gallery, "expand_queries": self.expand_queries}
 
-    def told(self) -> list[str]:
+    def describe(self) -> list[str]:
         """Return what is done, in words for a title."""
         averaged = [f"{name}: {count}" for name, count in self.counts().items() if count]
         return ["re-ranked"] * self.rerank + averaged

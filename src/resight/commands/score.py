@@ -88,7 +88,7 @@ def score(
     if json:
         print_json(_as_dict(scores, curve) | refine.counts() | {"query": str(query), "gallery": str(gallery)})
         return
-    told = ", ".join([metric, *refine.told(), protocol.name, f"average precision by {ap}"])
+    told = ", ".join([metric, *refine.describe(), protocol.name, f"average precision by {ap}"])
     print_scores(scores, f"{query} in {gallery}: {told}")
     if curve:
         shown = [f"Rank-{k}" for k in scores.ranks]

@@ -113,7 +113,7 @@ def serve(
     from resight.service.framing import Connection
     from resight.service.limits import Limits
     from resight.service.metrics import Metrics
-    from resight.service.uploads import Reader
+    from resight.service.uploads import UploadReader
 
     limits = Limits(
         upload_bytes=round(max_upload_mb * 2**20),
@@ -124,9 +124,9 @@ def serve(
     if audit.broken is not None:
         say(f"Warning: the audit log {audit.path} was changed before line {audit.broken}.")
     metrics = Metrics()
-    reader = Reader(limits, None if detector is None else load_detector(detector))
+    reader = UploadReader(limits, None if detector is None else load_detector(detector))
 
-    from resight.commands.embedders import load_embedder
+    from resight.commands.models_of_galleries import load_embedder
     from resight.gallery.gallery import Gallery
 
     # A core is left to those who ask: where threads of the network lack one, all of them wait for it.
@@ -170,7 +170,7 @@ def _tell(gallery: "Gallery", address: str, seconds: float, log: Path, *, plain:
             "Warning: without --tls-certificate and --tls-key, tokens and pictures cross the network in the "
             "clear. Give them, or put a proxy with TLS in front."
         )
-    if gallery.about.calibration is None:
+    if gallery.metadata.calibration is None:
         say(
             "Note: the gallery is not calibrated, so no match is called likely: resight gallery calibrate "
             f"--gallery {gallery.place}"
@@ -210,7 +210,7 @@ def _kept(gallery: str) -> Path:
     Raises:
         UserError: there is no gallery in that folder.
     """
-    from resight.gallery.homes import is_address
+    from resight.gallery.stores.opening import is_address
 
     if is_address(gallery):
         from hashlib import blake2b
@@ -234,10 +234,10 @@ def _weights(gallery: "Gallery", model: Path | None) -> Path:
     """
     if model is not None:
         return model
-    own = gallery.about.model.weights
+    own = gallery.metadata.model.weights
     if own is None or not Path(own).exists():
         raise UserError(
-            f"To read pictures, the gallery needs its model: {gallery.about.model.told()}"
+            f"To read pictures, the gallery needs its model: {gallery.metadata.model.describe()}"
             f"{'' if own is None else ', which is not there any more'}. Name it: --model RUN"
         )
     return Path(own)

@@ -40,7 +40,7 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DataSource:
     """Where the owners of a data set publish it; nothing here ever downloads one.
 
     Attributes:
@@ -57,7 +57,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class PublishedCounts:
     """Published counts of one part; None where they are not published."""
 
     crops: int | None = None
@@ -76,9 +76,9 @@ class Published:
         mixups: counts of what it may be taken for, and what then is the matter (a sentence).
     """
 
-    source: Source
-    counts: Mapping[str, Counts]
-    mixups: Mapping[str, Mapping[str, Counts]] = field(default_factory=dict)
+    source: DataSource
+    counts: Mapping[str, PublishedCounts]
+    mixups: Mapping[str, Mapping[str, PublishedCounts]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from resight.data.crop import Crop
-from resight.data.images import Pixels, decode, resize
 from resight.errors import UserError
 from resight.files import cache_folder, whole_file
+from resight.imaging import Pixels, decode, resize
 from resight.progress import Bar, say
 
 T = TypeVar("T")

@@ -12,15 +12,15 @@ import numpy as np
 from resight.data.benchmark import Benchmark
 from resight.data.cache import content_digest, workers
 from resight.data.crop import DISTRACTOR, JUNK, Crop
-from resight.data.images import decode
-from resight.data.matching import Matches, count_matches
+from resight.data.matching import MatchCounts, count_matches
 from resight.data.published import compare, counts, describe
 from resight.errors import UserError
+from resight.imaging import decode
 from resight.progress import track
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartSummary:
     """Counts of one split.
 
     Attributes:
@@ -63,8 +63,8 @@ class Check:
     """
 
     benchmark: Benchmark
-    parts: dict[str, Part]
-    matches: Matches | None
+    parts: dict[str, PartSummary]
+    matches: MatchCounts | None
     unreadable: tuple[tuple[Path, str], ...]
     duplicates: tuple[tuple[Crop, ...], ...]
     in_train_and_test: tuple[int, ...]
@@ -152,7 +152,7 @@ def _look(path: Path) -> _Look:
     return _Look(content_digest(data), (height, width))
 
 
-def _count(crops: Sequence[Crop], sizes: dict[Path, tuple[int, int]]) -> Part:
+def _count(crops: Sequence[Crop], sizes: dict[Path, tuple[int, int]]) -> PartSummary:
     views: dict[int, Counter[int | None]] = defaultdict(Counter)
     for crop in crops:
         if crop.person > 0:
@@ -167,7 +167,7 @@ def _count(crops: Sequence[Crop], sizes: dict[Path, tuple[int, int]]) -> Part:
         height, width = np.percentile(known, percentile, axis=0, method="lower")
         return int(height), int(width)
 
-    return Part(
+    return PartSummary(
         crops=len(crops),
         persons=len(views),
         cameras=len(cameras),
@@ -184,8 +184,8 @@ def _count(crops: Sequence[Crop], sizes: dict[Path, tuple[int, int]]) -> Part:
 
 def _problems(
     benchmark: Benchmark,
-    parts: dict[str, Part],
-    matches: Matches | None,
+    parts: dict[str, PartSummary],
+    matches: MatchCounts | None,
     unreadable: tuple[tuple[Path, str], ...],
     both: tuple[int, ...],
 ) -> list[str]:
@@ -214,8 +214,8 @@ def _problems(
 
 def _warnings(
     benchmark: Benchmark,
-    parts: dict[str, Part],
-    matches: Matches | None,
+    parts: dict[str, PartSummary],
+    matches: MatchCounts | None,
     duplicates: tuple[tuple[Crop, ...], ...],
 ) -> list[str]:
     found = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from resight.data.benchmark import Counts
+from resight.data.benchmark import PublishedCounts
 from resight.data.classification import Classification, Pictures, untrained
 from resight.data.published import describe, differences
 
@@ -82,8 +82,8 @@ def _part(pictures: Pictures) -> ClassPart:
     )
 
 
-def _counts(parts: dict[str, ClassPart]) -> dict[str, Counts]:
-    return {name: Counts(part.pictures, part.classes) for name, part in parts.items()}
+def _counts(parts: dict[str, ClassPart]) -> dict[str, PublishedCounts]:
+    return {name: PublishedCounts(part.pictures, part.classes) for name, part in parts.items()}
 
 
 def _copies(train: Pictures, test: Pictures) -> list[str]:

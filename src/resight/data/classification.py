@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.data.benchmark import Published, Source
+from resight.data.benchmark import DataSource, Published
 from resight.registry import Registry
 
 
@@ -73,7 +73,7 @@ class ClassificationReader(Interface):
     """Knows one data set on disk; registered as ``@CLASSIFICATIONS.register("name")``."""
 
     @property
-    def source(self) -> Source:
+    def source(self) -> DataSource:
         """Say where the set is published."""
 
     def recognises(self, root: Path) -> bool:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from resight.data.benchmark import Benchmark
 from resight.data.cache import PixelCache, content_digest
 from resight.data.classification import Classification, untrained
-from resight.data.images import resize
 from resight.errors import UserError
+from resight.imaging import resize
 from resight.progress import track
 from resight.seeds import derive_seed
 

@@ -8,7 +8,7 @@ from resight.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class MatchCounts:
     """What the protocol leaves of the test, as evaluation counts it.
 
     Attributes:
@@ -59,7 +59,7 @@ def refuse_without_match(benchmark: Benchmark) -> None:
         )
 
 
-def count_matches(benchmark: Benchmark) -> Matches:
+def count_matches(benchmark: Benchmark) -> MatchCounts:
     """Count which queries have a match in the gallery by the protocol, and why the others have none."""
     of_person = Counter(crop.person for crop in benchmark.gallery)
     of_view = Counter((crop.person, crop.camera) for crop in benchmark.gallery)
@@ -79,4 +79,4 @@ def count_matches(benchmark: Benchmark) -> Matches:
         else:
             found["same_camera_only" if others else "person_missing"] += 1
     names = ("with_match", "person_missing", "same_camera_only", "not_a_person")
-    return Matches(len(benchmark.query), **{name: found[name] for name in names}, pairs=pairs)
+    return MatchCounts(len(benchmark.query), **{name: found[name] for name in names}, pairs=pairs)

@@ -9,7 +9,7 @@ from typing import Protocol as Interface
 
 from pydantic import ValidationError
 
-from resight.data.benchmark import Benchmark, Source
+from resight.data.benchmark import Benchmark, DataSource
 from resight.data.classification import CLASSIFICATIONS, Classification
 from resight.data.listing import apply_listing
 from resight.data.merging import merge
@@ -30,7 +30,7 @@ class Reader(Interface):
     """
 
     @property
-    def source(self) -> Source | None:
+    def source(self) -> DataSource | None:
         """Say where the set is published; None for layouts that any set may have."""
 
     def recognises(self, root: Path) -> bool:

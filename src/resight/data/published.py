@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from resight.data.benchmark import Benchmark, Counts, Published
+from resight.data.benchmark import Benchmark, Published, PublishedCounts
 from resight.data.crop import DISTRACTOR, JUNK, Crop
 
 WORDS = {"crops": "crops", "persons": "persons", "junk": "junk crops", "distractors": "distractors"}
@@ -19,7 +19,7 @@ def compare(benchmark: Benchmark) -> list[str]:
 
 
 def differences(
-    published: Published, found: Mapping[str, Counts], words: Mapping[str, str] = WORDS
+    published: Published, found: Mapping[str, PublishedCounts], words: Mapping[str, str] = WORDS
 ) -> list[str]:
     """Return what ``compare`` says, of the counts of each part.
 
@@ -44,7 +44,7 @@ def differences(
 
 
 def describe(
-    published: Published, found: Mapping[str, Counts], words: Mapping[str, str] = WORDS
+    published: Published, found: Mapping[str, PublishedCounts], words: Mapping[str, str] = WORDS
 ) -> dict[str, Any]:
     """Return source, counts and differences as plain data; arguments are those of ``differences``."""
     wrong = differences(published, found, words)
@@ -61,14 +61,14 @@ def describe(
     }
 
 
-def counts(benchmark: Benchmark) -> dict[str, Counts]:
+def counts(benchmark: Benchmark) -> dict[str, PublishedCounts]:
     """Count every part."""
     return {part: count(getattr(benchmark, part)) for part in ("train", "query", "gallery")}
 
 
-def count(crops: Sequence[Crop]) -> Counts:
+def count(crops: Sequence[Crop]) -> PublishedCounts:
     """Count a part in the way that published counts do."""
-    return Counts(
+    return PublishedCounts(
         crops=len(crops),
         persons=len({crop.person for crop in crops if crop.person > 0}),
         junk=sum(crop.person == JUNK for crop in crops),
@@ -76,11 +76,13 @@ def count(crops: Sequence[Crop]) -> Counts:
     )
 
 
-def _differences(part: str, found: Counts, wanted: Counts, words: Mapping[str, str]) -> list[str]:
+def _differences(
+    part: str, found: PublishedCounts, wanted: PublishedCounts, words: Mapping[str, str]
+) -> list[str]:
     if not found.crops:
         return [f"there is no {part} part"]
     sentences = []
-    for field in fields(Counts):
+    for field in fields(PublishedCounts):
         here, there = getattr(found, field.name), getattr(wanted, field.name)
         if there is not None and here != there:
             gap = f"{there - here:,} missing" if here < there else f"{here - there:,} too many"
@@ -88,5 +90,7 @@ def _differences(part: str, found: Counts, wanted: Counts, words: Mapping[str, s
     return sentences
 
 
-def _equal(found: Mapping[str, Counts], wanted: Mapping[str, Counts], words: Mapping[str, str]) -> bool:
+def _equal(
+    found: Mapping[str, PublishedCounts], wanted: Mapping[str, PublishedCounts], words: Mapping[str, str]
+) -> bool:
     return all(not _differences(part, found[part], counts, words) for part, counts in wanted.items())

@@ -13,7 +13,7 @@ from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric, Side, working_dtype
 from resight.evaluation.grouping import even_parts
 from resight.evaluation.neighbours import nearest_columns, track_long
-from resight.evaluation.ranking import BLOCK_ROWS, Comparison, Sides
+from resight.evaluation.ranking import BLOCK_ROWS, Comparison, RankingInputs
 
 
 @torch.no_grad()
@@ -31,17 +31,17 @@ def expand_queries(
     the gallery is not its own neighbour. Junk is no neighbour.
 
     Args:
-        query, gallery, metric, device: as in ``ranking.Sides``. For the cosine, features are first scaled to
-            length 1.
+        query, gallery, metric, device: as in ``ranking.RankingInputs``. For the cosine, features are first
+            scaled to length 1.
         neighbours: how many gallery crops go into the mean.
 
     Returns:
         Features [Q, D], in the precision that query and gallery are compared in.
 
     Raises:
-        UserError: there are fewer neighbours in the gallery, or what ``ranking.Sides`` refuses.
+        UserError: there are fewer neighbours in the gallery, or what ``ranking.RankingInputs`` refuses.
     """
-    sides = Sides(query, gallery, EVERY_OTHER_IMAGE, metric, device)
+    sides = RankingInputs(query, gallery, EVERY_OTHER_IMAGE, metric, device)
     return replace(query, features=_means(sides, neighbours))
 
 
@@ -68,7 +68,7 @@ def augment_gallery(
         gallery.persons[kept],
         items=torch.arange(len(kept), device=gallery.persons.device),
     )
-    means = _means(Sides(crops, crops, EVERY_OTHER_IMAGE, metric, device), neighbours)
+    means = _means(RankingInputs(crops, crops, EVERY_OTHER_IMAGE, metric, device), neighbours)
     features = gallery.features.to(device, means.dtype, copy=True)
     features[kept.to(device)] = means
     return replace(gallery, features=features)
@@ -91,7 +91,7 @@ def average_sides(
     return query, gallery
 
 
-def _means(sides: Sides, neighbours: int) -> Tensor:
+def _means(sides: RankingInputs, neighbours: int) -> Tensor:
     """Return the mean of each query's feature and its nearest gallery crops' [Q, D]."""
     shared = sides.query.embedded.items is not None and sides.gallery.embedded.items is not None
     if not 1 <= neighbours <= len(sides.gallery) - shared:

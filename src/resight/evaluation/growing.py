@@ -11,7 +11,7 @@ from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric, Side
 from resight.evaluation.matches import count_wrong, find_matches
-from resight.evaluation.ranking import Sides
+from resight.evaluation.ranking import RankingInputs
 from resight.evaluation.scores import RANKS, AveragePrecision, Scores, check_wanted, summarise
 from resight.seeds import derive_seed
 
@@ -55,7 +55,7 @@ def evaluate_growing(
             f"Numbers of distractors must rise, from 0 or more to at most the {total:,} that there are; got "
             f"{', '.join(f'{size:,}' for size in sizes) or 'none'}."
         )
-    sides = Sides(query, gallery, protocol, metric, device)
+    sides = RankingInputs(query, gallery, protocol, metric, device)
     if distractors.ndim != 2 or distractors.shape[1] != sides.query.width:
         raise UserError(
             f"Distractors must have {sides.query.width} numbers a crop, as the queries; got the shape "

@@ -15,7 +15,7 @@ from resight.evaluation.counting import count_at_or_above
 from resight.evaluation.features import Side
 from resight.evaluation.grouping import even_parts
 from resight.evaluation.neighbours import track_long
-from resight.evaluation.ranking import BLOCK_ROWS, Block, Comparison, Sides
+from resight.evaluation.ranking import BLOCK_ROWS, Block, Comparison, RankingInputs
 from resight.evaluation.reranking import Reranking
 
 STREAM_ENTRIES = 2**24  # numbers of the features that are read at a time
@@ -51,7 +51,7 @@ class Matches:
         return torch.where(nth <= self.counts[:, None], nth + self.before[: step + 1].sum(0), 0)
 
 
-def find_matches(sides: Sides, reranking: Reranking | None = None, steps: int = 1) -> list[Matches]:
+def find_matches(sides: RankingInputs, reranking: Reranking | None = None, steps: int = 1) -> list[Matches]:
     """Return the matches of all queries, in blocks; what the gallery holds is in the first of the steps."""
     candidates, others = _split(sides)
     if reranking is not None:  # every crop has a part in every distance
@@ -65,7 +65,9 @@ def find_matches(sides: Sides, reranking: Reranking | None = None, steps: int = 
     return found
 
 
-def count_wrong(found: Sequence[Matches], sides: Sides, side: Side, places: Tensor, steps: Tensor) -> None:
+def count_wrong(
+    found: Sequence[Matches], sides: RankingInputs, side: Side, places: Tensor, steps: Tensor
+) -> None:
     """Count crops that are wrong for every query.
 
     Args:
@@ -93,7 +95,7 @@ def count_wrong(found: Sequence[Matches], sides: Sides, side: Side, places: Tens
                     block.before[step] += count_at_or_above(part, block.scores, block.counts)
 
 
-def _split(sides: Sides) -> tuple[Tensor, Tensor]:
+def _split(sides: RankingInputs) -> tuple[Tensor, Tensor]:
     """Return the places in the gallery to compare at once, and those to count a chunk at a time.
 
     The first are all that may match or be ignored; the others are wrong for every query.

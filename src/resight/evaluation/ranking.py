@@ -53,7 +53,7 @@ class Block:
     same_camera: Tensor
 
 
-class Source(Interface):
+class ScoreSource(Interface):
     """Where the scores of Q queries against the G columns of a comparison come from."""
 
     def write(self, rows: Tensor, out: Tensor) -> None:
@@ -63,7 +63,7 @@ class Source(Interface):
         """Return what to show a user for columns [B, k] of rows [B] that have these scores [B, k]."""
 
 
-class Sides:
+class RankingInputs:
     """A query set and a gallery that can be compared: checked, read when asked for.
 
     Args:
@@ -158,13 +158,13 @@ class Comparison:
     """
 
     def __init__(
-        self, sides: Sides, reranking: Reranking | None = None, places: Tensor | None = None
+        self, sides: RankingInputs, reranking: Reranking | None = None, places: Tensor | None = None
     ) -> None:
         places = torch.arange(len(sides.gallery)) if places is None else places
         query, gallery, device = sides.query.embedded, sides.gallery.embedded, sides.device
         kept = sides.gallery.rows[places.to(sides.gallery.rows.device)]
         self.columns = kept.to(device)
-        self.source: Source
+        self.source: ScoreSource
         if reranking is None:
             self.source = sides.products(sides.gallery, places)
         else:
@@ -228,7 +228,7 @@ def nearest(
     """Return each query's k nearest gallery crops that count, in the order that the scores use.
 
     Args:
-        query, gallery, protocol, metric, device: as in ``Sides``.
+        query, gallery, protocol, metric, device: as in ``RankingInputs``.
         k: crops a query; at most those of the gallery that are not junk.
         reranking: order by re-ranked distances.
         rows: the queries to rank; by default all.
@@ -240,7 +240,7 @@ def nearest(
     """
     if k < 1:
         raise UserError(f"At least one crop a query must be asked for; got k = {k}.")
-    comparison = Comparison(Sides(query, gallery, protocol, metric, device), reranking)
+    comparison = Comparison(RankingInputs(query, gallery, protocol, metric, device), reranking)
     wanted = range(len(query)) if rows is None else rows
     places = torch.as_tensor(wanted, dtype=torch.int64, device=comparison.columns.device)
     indices, shown = [], []

@@ -12,7 +12,7 @@ from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric
 from resight.evaluation.matches import Matches, find_matches
-from resight.evaluation.ranking import Sides
+from resight.evaluation.ranking import RankingInputs
 from resight.evaluation.reranking import Reranking
 
 AveragePrecision = Literal["mean", "trapezoid"]
@@ -130,7 +130,7 @@ def evaluate(
     a match that it ties with. Queries without a match are not counted.
 
     Args:
-        query, gallery, protocol, metric, device: as in ``ranking.Sides``.
+        query, gallery, protocol, metric, device: as in ``ranking.RankingInputs``.
         reranking: rank by k-reciprocal re-ranked distances; ``reranking.Reranking()`` has the paper's
             numbers. Junk takes no part in it.
         ap: ``mean``: mean of the precision at each match. ``trapezoid``: as the script that came with
@@ -140,10 +140,10 @@ def evaluate(
 
     Raises:
         UserError: no query has a match (the message counts why); an unknown ``ap``; a rank below 1; or what
-            ``ranking.Sides`` or the re-ranking refuses.
+            ``ranking.RankingInputs`` or the re-ranking refuses.
     """
     check_wanted(ap, ranks)
-    sides = Sides(query, gallery, protocol, metric, device)
+    sides = RankingInputs(query, gallery, protocol, metric, device)
     return summarise(find_matches(sides, reranking), sides, reranking, ap, ranks)
 
 
@@ -159,7 +159,7 @@ def check_wanted(ap: str, ranks: Sequence[int]) -> None:
 
 def summarise(
     found: Sequence[Matches],
-    sides: Sides,
+    sides: RankingInputs,
     reranking: Reranking | None,
     ap: AveragePrecision,
     ranks: Sequence[int],

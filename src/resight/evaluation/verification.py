@@ -17,7 +17,7 @@ from resight.data.benchmark import Protocol
 from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric
-from resight.evaluation.ranking import Comparison, Sides
+from resight.evaluation.ranking import Comparison, RankingInputs
 from resight.seeds import derive_seed
 
 BINS = 2**20
@@ -125,7 +125,7 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class ThresholdCheck:
     """A threshold chosen on one half of the persons and checked on the other.
 
     Attributes:
@@ -153,12 +153,12 @@ def verify(
     Junk is left out, as are the pairs that the protocol ignores, and queries that show no person.
 
     Args:
-        query, gallery, protocol, metric, device: as in ``ranking.Sides``.
+        query, gallery, protocol, metric, device: as in ``ranking.RankingInputs``.
 
     Raises:
-        UserError: there is no pair of one person, or none of two; or what ``ranking.Sides`` refuses.
+        UserError: there is no pair of one person, or none of two; or what ``ranking.RankingInputs`` refuses.
     """
-    sides = Sides(query, gallery, protocol, metric, device)
+    sides = RankingInputs(query, gallery, protocol, metric, device)
     comparison = Comparison(sides)
     rows = (query.persons > 0).nonzero()[:, 0].to(comparison.columns.device)
     squares = query.features.to(sides.dtype).square().sum(1).to(comparison.columns.device)
@@ -195,7 +195,7 @@ def calibrate(
     metric: Metric = "cosine",
     seed: int = 0,
     device: torch.device | str | None = None,
-) -> Calibration:
+) -> ThresholdCheck:
     """Choose a threshold on half of the persons, and check it on the other half.
 
     Args:
@@ -212,7 +212,7 @@ def calibrate(
         for queries, found in halves(query, gallery, seed)
     )
     chosen = first.threshold(false_match_rate)
-    return Calibration(false_match_rate, chosen, second.at(chosen.threshold))
+    return ThresholdCheck(false_match_rate, chosen, second.at(chosen.threshold))
 
 
 def halves(query: Embedded, gallery: Embedded, seed: int) -> list[tuple[Tensor, Tensor]]:

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from resight.data.cache import workers
 from resight.errors import UserError
-from resight.gallery.about import now
-from resight.gallery.crops import NewCrop, Pixels, to_payload
-from resight.gallery.embedder import Embedder, unit
+from resight.gallery.crops import NewCrop, to_payload
+from resight.gallery.metadata import now
 from resight.gallery.pictures import Contents
-from resight.gallery.store import Record, Store
+from resight.gallery.stores.store import Record, Store
+from resight.imaging import Pixels
+from resight.inference.embedder import Embedder, unit
 from resight.threads import computing_threads
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ TURN, LONG = 16, 1.0
 """Batches that are decoded before a CPU describes them at most; seconds from which on a turn of describing is
 long enough."""
 
-HELD = 4 * 2**20
+READ_AHEAD_BYTES = 4 * 2**20
 """Bytes of files that are read ahead, of one thread's share of a batch: a photograph or two."""
 
 
@@ -216,11 +217,11 @@ def _shares(readers: Executor, work: Callable[[Sequence[T]], U], items: Sequence
 
 
 def _contents(crops: Sequence[NewCrop]) -> list[Contents | str | None]:
-    """Read files, the first ``HELD`` bytes of them; None: read it later."""
+    """Read files, the first ``READ_AHEAD_BYTES`` bytes of them; None: read it later."""
     found: list[Contents | str | None] = []
     held = 0
     for crop in crops:
-        one = None if held > HELD else _content(crop)
+        one = None if held > READ_AHEAD_BYTES else _content(crop)
         found.append(one)
         held += len(one.raw) if isinstance(one, Contents) else 0
     return found
@@ -249,7 +250,7 @@ def _ready(embedder: Embedder, some: Sequence[tuple[NewCrop, Contents]]) -> list
                 found.append((contents.id, payload, contents.jpeg(pixels)))
                 yield pixels
 
-    ready = iter(embedder.ready(decoded()))
+    ready = iter(embedder.preprocess(decoded()))
     return [one if isinstance(one, str) else Ready(one[0], one[1], next(ready), one[2]) for one in found]
 
 

@@ -7,9 +7,10 @@ from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
 from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.verification import Verification, calibrate, verify
-from resight.gallery.about import Calibration, Rate, now
 from resight.gallery.crops import Filter
-from resight.gallery.store import Store, Vectors
+from resight.gallery.metadata import Calibration, OperatingPoint, now
+from resight.gallery.stores.store import Store
+from resight.inference.embedder import Vectors
 
 QUERIES = 4000
 """Crops, drawn at random, that are compared with all others."""
@@ -81,7 +82,7 @@ def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibratio
     return Calibration(
         rates=rates,
         wished=wished,
-        checked=Rate(
+        checked=OperatingPoint(
             threshold=check.threshold,
             false_match_rate=check.false_match_rate,
             matches_found=1 - check.false_non_match_rate,
@@ -93,7 +94,7 @@ def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibratio
     )
 
 
-def _table(found: Verification) -> tuple[Rate, ...]:
+def _table(found: Verification) -> tuple[OperatingPoint, ...]:
     """Return ten thresholds a decade of the false-match rate, as far down as so many pairs can tell.
 
     Each has the wished rate, which is not below the measured one.
@@ -102,7 +103,9 @@ def _table(found: Verification) -> tuple[Rate, ...]:
     rates = (10 ** (step / 10) for step in range(-60, -2))
     points = [(rate, found.threshold(rate)) for rate in rates if rate * pairs >= 1 and none <= rate * pairs]
     return tuple(
-        Rate(threshold=point.threshold, false_match_rate=rate, matches_found=1 - point.false_non_match_rate)
+        OperatingPoint(
+            threshold=point.threshold, false_match_rate=rate, matches_found=1 - point.false_non_match_rate
+        )
         for rate, point in points
     )
 

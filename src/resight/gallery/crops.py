@@ -8,12 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from resight.errors import UserError
+from resight.imaging import Pixels
 
-Pixels = NDArray[np.uint8]
 Picture = bytes | Path | Pixels
 """A picture to read: the bytes of an image file, the file, or pixels uint8 [H, W, 3] (RGB)."""
 

@@ -9,15 +9,19 @@ import numpy as np
 
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.gallery.about import About
 from resight.gallery.crops import Filter, from_payload
-from resight.gallery.store import Store
+from resight.gallery.metadata import Metadata
+from resight.gallery.stores.store import Store
 
 GONE = "Crops were forgotten while they were exported. Run the command again."
 
 
 def export_crops(
-    store: Store, about: About, folder: Path, where: Filter, done: Callable[[int], None] = lambda crops: None
+    store: Store,
+    metadata: Metadata,
+    folder: Path,
+    where: Filter,
+    done: Callable[[int], None] = lambda crops: None,
 ) -> int:
     """Write the crops that fit to a new folder, and return how many.
 
@@ -35,7 +39,7 @@ def export_crops(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there already. Name a new folder to export to.")
     try:
-        return _write(store, about, folder, where, rows, done)
+        return _write(store, metadata, folder, where, rows, done)
     except OSError as error:
         raise UserError(
             f"Cannot write {folder}: {error.strerror or error}. Free some space or choose another folder, "
@@ -44,11 +48,11 @@ def export_crops(
 
 
 def _write(
-    store: Store, about: About, folder: Path, where: Filter, rows: int, done: Callable[[int], None]
+    store: Store, metadata: Metadata, folder: Path, where: Filter, rows: int, done: Callable[[int], None]
 ) -> int:
     pictures = folder / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
-    width = about.model.width
+    width = metadata.model.width
     people: dict[str, int] = {}
     places: dict[str | None, int] = {}
     persons, cameras = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
@@ -85,7 +89,7 @@ def _write(
         np.save(folder / "cameras.npy", cameras)
     _write_json(folder / "names.json", {str(number): name for name, number in people.items()})
     _write_json(folder / "cameras.json", {str(number): name for name, number in places.items()})
-    info = {"format": 1, "rows": rows, "dtype": "float32", "source": "gallery", **about.model.model_dump()}
+    info = {"format": 1, "rows": rows, "dtype": "float32", "source": "gallery", **metadata.model.model_dump()}
     _write_json(folder / "info.json", info)
     return rows
 

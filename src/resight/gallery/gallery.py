@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from resight.errors import UserError
-from resight.gallery.about import About, Rate, Reembedding, now, parse_about
 from resight.gallery.adding import Added, add_crops
+from resight.gallery.catalogue import EVERYTHING, Catalogue
 from resight.gallery.crops import Filter, NewCrop, Picture, from_payload
-from resight.gallery.embedder import Embedder, NetworkEmbedder, model_name, refuse_other_model, unit
+from resight.gallery.metadata import Metadata, OperatingPoint, Reembedding, now, parse_metadata
+from resight.gallery.outliers import OutlierDetector
 from resight.gallery.pictures import read_pixels
 from resight.gallery.searching import Combine, Found, Match, nearest, refuse_unknown
-from resight.gallery.stock import EVERYTHING, Stock
-from resight.gallery.store import Home, Storage, Vectors
-from resight.gallery.usual import Usual
+from resight.gallery.stores.store import Storage, StorageBackend
+from resight.inference.embedder import (
+    Embedder,
+    NetworkEmbedder,
+    Vectors,
+    identity_of,
+    refuse_other_model,
+    unit,
+)
 
 if TYPE_CHECKING:
     from resight.evaluation.embedded import Embedded
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 USUAL_FALSE_MATCH_RATE = 0.001
 
 
-class Gallery(Stock):
+class Gallery(Catalogue):
     """Crops with their vectors; a context manager. Made by ``Gallery.open``.
 
     Searching and adding may go on in several threads of one process. A gallery in a folder is used by one
@@ -34,13 +41,13 @@ class Gallery(Stock):
     """
 
     _embedder: Embedder | None = None
-    _usual: tuple[int, Usual | None] | None = None  # and how many crops there were
+    _usual: tuple[int, OutlierDetector | None] | None = None  # and how many crops there were
     _open = True
 
     @classmethod
     def open(
         cls,
-        place: Path | str | Home,
+        place: Path | str | StorageBackend,
         model: "Network | Embedder | None" = None,
         *,
         create: bool = False,
@@ -59,7 +66,7 @@ class Gallery(Stock):
             model: whose vectors these are. None: pictures can be neither added nor searched for, but stored
                 crops can, and all else works.
             create: make a gallery where there is none.
-            storage, forget_after_days, graph_from, shards, replicas: of a new gallery; see ``About``.
+            storage, forget_after_days, graph_from, shards, replicas: of a new gallery; see ``Metadata``.
             device: that a network computes on.
             beside: keep crops in a process beside this one, where the gallery is a folder: adding many is
                 faster, searching slower.
@@ -68,39 +75,39 @@ class Gallery(Stock):
             UserError: there is no such gallery, another process uses it, it is of another model or of a newer
                 version of Resight.
         """
-        from resight.gallery.homes import open_home
+        from resight.gallery.stores.opening import open_backend
 
-        home = open_home(place, create, beside) if isinstance(place, Path | str) else place
+        backend = open_backend(place, create, beside) if isinstance(place, Path | str) else place
         try:
             embedder = _embedder(model, device)
-            written = home.read()
+            written = backend.read()
             if written is None:
                 if embedder is None or not create:
-                    raise UserError(f"There is no gallery at {home.place}. Make one with a model.")
-                about = About(
+                    raise UserError(f"There is no gallery at {backend.place}. Make one with a model.")
+                metadata = Metadata(
                     created=now(),
-                    model=model_name(embedder),
+                    model=identity_of(embedder),
                     storage=storage,
                     graph_from=graph_from,
                     shards=shards,
                     replicas=replicas,
                     forget_after_days=forget_after_days,
                 )
-                store, pending = home.make_store(about.store, about.layout), None
-                home.write(about.model_dump_json(indent=2))
+                store, pending = backend.make_store(metadata.store, metadata.layout), None
+                backend.write(metadata.model_dump_json(indent=2))
             else:
-                about = parse_about(written, home.place)
+                metadata = parse_metadata(written, backend.place)
                 if embedder is not None:
-                    refuse_other_model(home.place, about.model, embedder)
-                filled = None if about.reembedding is None else about.reembedding.store
-                for left in home.stores() - {about.store, filled}:  # by a re-embedding that was killed
-                    home.drop_store(left)
-                store = home.open_store(about.store)
-                pending = home.open_store(filled) if filled in home.stores() else None
+                    refuse_other_model(backend.place, metadata.model, embedder)
+                filled = None if metadata.reembedding is None else metadata.reembedding.store
+                for left in backend.stores() - {metadata.store, filled}:  # by a re-embedding that was killed
+                    backend.drop_store(left)
+                store = backend.open_store(metadata.store)
+                pending = backend.open_store(filled) if filled in backend.stores() else None
         except BaseException:
-            home.close()
+            backend.close()
             raise
-        gallery = cls(home, about, store, pending)
+        gallery = cls(backend, metadata, store, pending)
         gallery._embedder = embedder
         gallery.expired_on_opening = gallery.forget_expired()
         return gallery
@@ -113,7 +120,7 @@ class Gallery(Stock):
         """
         embedder = _embedder(model, device)
         assert embedder is not None
-        refuse_other_model(self.place, self.about.model, embedder)
+        refuse_other_model(self.place, self.metadata.model, embedder)
         self._embedder = embedder
 
     def add(self, crops: Iterable[NewCrop], stored: Callable[[Added], None] = lambda batch: None) -> Added:
@@ -138,7 +145,7 @@ class Gallery(Stock):
             UserError: there is no model, or a picture cannot be read.
         """
         embedder = self._need_model()
-        return unit(embedder(embedder.ready(read_pixels(picture) for picture in pictures)))
+        return unit(embedder(embedder.preprocess(read_pixels(picture) for picture in pictures)))
 
     def search(
         self,
@@ -246,9 +253,9 @@ class Gallery(Stock):
         from resight.gallery.calibrating import labelled_crops, measure
 
         crops = labelled_crops(self._store) if labelled is None else labelled
-        if crops.features.shape[1] != self.about.model.width:
+        if crops.features.shape[1] != self.metadata.model.width:
             raise UserError(
-                f"The gallery's vectors are of {self.about.model.width} numbers, these of "
+                f"The gallery's vectors are of {self.metadata.model.width} numbers, these of "
                 f"{crops.features.shape[1]}: they are of another model."
             )
         self._tell(calibration=measure(crops, origin, false_match_rate))
@@ -280,28 +287,28 @@ class Gallery(Stock):
 
         embedder = _embedder(model, device)
         assert embedder is not None
-        refuse_same(embedder.fingerprint, self.about.model.fingerprint, self.place)
-        begun = self.about.reembedding
+        refuse_same(embedder.fingerprint, self.metadata.model.fingerprint, self.place)
+        begun = self.metadata.reembedding
         if begun is None or begun.model.fingerprint != embedder.fingerprint or self._pending is None:
             if self._pending is not None:
                 self._pending.close()
-            name = next_name(self.about.store)
-            self._tell(reembedding=Reembedding(model=model_name(embedder), store=name))
-            layout = replace(self.about.layout, width=embedder.width)
-            self._pending = self._home.make_store(name, layout)
-        assert self.about.reembedding is not None
+            name = next_name(self.metadata.store)
+            self._tell(reembedding=Reembedding(model=identity_of(embedder), store=name))
+            layout = replace(self.metadata.layout, width=embedder.width)
+            self._pending = self._backend.make_store(name, layout)
+        assert self.metadata.reembedding is not None
         count = reembed_crops(self._store, self._pending, embedder, done)
-        old, self._store, self._pending = (self.about.store, self._store), self._pending, None
+        old, self._store, self._pending = (self.metadata.store, self._store), self._pending, None
         self._usual = None
         self._tell(
-            model=model_name(embedder),
-            store=self.about.reembedding.store,
+            model=identity_of(embedder),
+            store=self.metadata.reembedding.store,
             calibration=None,
             reembedding=None,
         )
         self._embedder = embedder
         old[1].close()
-        self._home.drop_store(old[0])
+        self._backend.drop_store(old[0])
         return count
 
     def export(
@@ -310,7 +317,7 @@ class Gallery(Stock):
         """Write features, labels and pictures of the crops that fit to a new folder; see ``exporting``."""
         from resight.gallery.exporting import export_crops
 
-        return export_crops(self._store, self.about, folder, where, done)
+        return export_crops(self._store, self.metadata, folder, where, done)
 
     def close(self) -> None:
         """Write what is left to the disk, and let others at the gallery."""
@@ -318,7 +325,7 @@ class Gallery(Stock):
             self._open = False
             for store in self._stores():
                 store.close()
-            self._home.close()
+            self._backend.close()
 
     def __enter__(self) -> "Gallery":
         return self
@@ -330,19 +337,21 @@ class Gallery(Stock):
 
     def _need_model(self) -> Embedder:
         if self._embedder is None:
-            raise UserError(f"To read pictures, the gallery needs its model: {self.about.model.told()}.")
+            raise UserError(
+                f"To read pictures, the gallery needs its model: {self.metadata.model.describe()}."
+            )
         return self._embedder
 
     def _checked(self, vectors: Vectors) -> Vectors:
-        if vectors.ndim != 2 or vectors.shape[1] != self.about.model.width:
+        if vectors.ndim != 2 or vectors.shape[1] != self.metadata.model.width:
             raise UserError(
-                f"The gallery's vectors are of {self.about.model.width} numbers; got the shape "
+                f"The gallery's vectors are of {self.metadata.model.width} numbers; got the shape "
                 f"{list(vectors.shape)}."
             )
         return unit(vectors)
 
-    def _rate(self, wished: float | None) -> Rate | None:
-        calibration = self.about.calibration
+    def _rate(self, wished: float | None) -> OperatingPoint | None:
+        calibration = self.metadata.calibration
         if calibration is not None:
             usual = max(USUAL_FALSE_MATCH_RATE, calibration.rates[0].false_match_rate)
             return calibration.at(usual if wished is None else wished)
@@ -356,12 +365,12 @@ class Gallery(Stock):
     def _unlike_anything(self, query: Vectors) -> bool | None:
         crops = self._store.count(EVERYTHING)
         if self._usual is None or abs(crops - self._usual[0]) > crops / 10:
-            self._usual = crops, Usual.of(self._store)  # a quarter of a second, once
+            self._usual = crops, OutlierDetector.of(self._store)  # a quarter of a second, once
         usual = self._usual[1]
         return None if usual is None else usual.is_unlike(query)
 
 
 def _embedder(model: "Network | Embedder | None", device: str) -> Embedder | None:
-    if model is None or hasattr(model, "ready"):  # asking for a network would load torch, for seconds
+    if model is None or hasattr(model, "preprocess"):  # asking for a network would load torch, for seconds
         return cast("Embedder | None", model)
     return NetworkEmbedder(cast("Network", model), device=device)

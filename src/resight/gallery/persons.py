@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.errors import UserError
-from resight.gallery.crops import Box, Pixels
+from resight.gallery.crops import Box
+from resight.imaging import Pixels
 
 Detect = Callable[[Pixels], tuple[NDArray[np.float64], NDArray[np.float64]]]
 """Finds persons: boxes [N, 4] (left, top, right, bottom) and scores [N], surest first."""
@@ -18,7 +19,7 @@ ALREADY_CUT = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class DetectedPerson:
     """Somebody in a picture: left, top, width and height in fractions of it, and the detector's score."""
 
     box: tuple[float, float, float, float]
@@ -26,7 +27,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class QueryPerson:
     """Who is searched for on a picture.
 
     Attributes:
@@ -36,7 +37,7 @@ class Sought:
     """
 
     pixels: Pixels
-    persons: tuple[Person, ...] | None = None
+    persons: tuple[DetectedPerson, ...] | None = None
     chosen: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,7 +49,7 @@ class Sought:
         }
 
 
-def seek(pixels: Pixels, detect: Detect | None, choice: int | None = None) -> Sought:
+def select_person(pixels: Pixels, detect: Detect | None, choice: int | None = None) -> QueryPerson:
     """Cut out who is searched for on a picture.
 
     Args:
@@ -60,29 +61,29 @@ def seek(pixels: Pixels, detect: Detect | None, choice: int | None = None) -> So
         UserError: there is no such person.
     """
     if detect is None:
-        return Sought(pixels)
+        return QueryPerson(pixels)
     persons = find_persons(detect, pixels)
     if choice is not None and not 0 <= choice < len(persons):
         raise UserError(
             f"There is no person {choice} in the picture: the detector finds {len(persons)}, counted from 0."
         )
     if not persons or (choice is None and persons[0].box[2] * persons[0].box[3] >= ALREADY_CUT):
-        return Sought(pixels, persons)
+        return QueryPerson(pixels, persons)
     chosen = choice or 0
-    return Sought(cut(pixels, persons[chosen])[0], persons, chosen)
+    return QueryPerson(cut(pixels, persons[chosen])[0], persons, chosen)
 
 
-def find_persons(detect: Detect, pixels: Pixels) -> tuple[Person, ...]:
+def find_persons(detect: Detect, pixels: Pixels) -> tuple[DetectedPerson, ...]:
     """Return the persons in a picture [H, W, 3], surest first."""
     height, width = pixels.shape[:2]
     boxes, scores = detect(pixels)
     return tuple(
-        Person((left / width, top / height, (right - left) / width, (bottom - top) / height), score)
+        DetectedPerson((left / width, top / height, (right - left) / width, (bottom - top) / height), score)
         for (left, top, right, bottom), score in zip(boxes.tolist(), scores.tolist(), strict=True)
     )
 
 
-def cut(pixels: Pixels, person: Person) -> tuple[Pixels, Box]:
+def cut(pixels: Pixels, person: DetectedPerson) -> tuple[Pixels, Box]:
     """Return the part of a picture [H, W, 3] that shows a person, at least a pixel of it, and its box."""
     height, width = pixels.shape[:2]
     left, top = min(int(person.box[0] * width), width - 1), min(int(person.box[1] * height), height - 1)

@@ -10,9 +10,9 @@ from pathlib import Path
 import simplejpeg
 from PIL import Image
 
-from resight.data.images import decode, resize
 from resight.errors import UserError
-from resight.gallery.crops import Picture, Pixels
+from resight.gallery.crops import Picture
+from resight.imaging import Pixels, decode, resize
 
 MAX_BYTES = 32 * 2**20
 """Larger image files are refused: no crop of one person is so large."""

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from resight.data.images import decode
 from resight.errors import UserError
 from resight.gallery.adding import BATCH
 from resight.gallery.crops import Filter
-from resight.gallery.embedder import Embedder, unit
-from resight.gallery.store import Store
+from resight.gallery.stores.store import Store
+from resight.imaging import decode
+from resight.inference.embedder import Embedder, unit
 
 
 def reembed_crops(
@@ -31,7 +31,7 @@ def reembed_crops(
         missing = [record for record in records if record.id not in there and record.picture]
         if missing:
             pictures = (decode(record.picture or b"") for record in missing)
-            vectors = unit(embedder(embedder.ready(pictures)))
+            vectors = unit(embedder(embedder.preprocess(pictures)))
             new.put([replace(record, vector=vector) for record, vector in zip(missing, vectors, strict=True)])
         count += len(missing)
         done(len(records))

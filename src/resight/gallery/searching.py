@@ -8,8 +8,8 @@ import numpy as np
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter, StoredCrop
-from resight.gallery.embedder import unit
-from resight.gallery.store import Part, Record, Store, Vectors
+from resight.gallery.stores.store import Part, Record, Store
+from resight.inference.embedder import Vectors, unit
 
 Combine = Literal["average", "max"]
 """Several pictures of one person: their mean vector searches, or each does and a crop's best score counts."""

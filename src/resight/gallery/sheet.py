@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.gallery.crops import Pixels
 from resight.gallery.searching import Match
+from resight.imaging import Pixels
 
 WIDTH, HEIGHT = 96, 192  # of the room for a picture, in points
 GAP, LINE, MARGIN = 12, 14, 20

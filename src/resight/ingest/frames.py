@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.data.images import list_images, natural, read_image
 from resight.errors import UserError
+from resight.imaging import list_images, natural, read_image
 from resight.ingest.times import Start, start_of, time_in_name
 
 USUAL_RATE = 25.0
@@ -45,7 +45,7 @@ class BrokeOff(UserError):
     """A source that cannot be read any further for now; the frames before were whole."""
 
 
-class Source(Protocol):
+class FrameSource(Protocol):
     """Something that gives frames.
 
     Attributes:
@@ -106,7 +106,7 @@ class FrameFolder:
         self.identity = {"frames": len(self._paths), "names": zlib.adler32(names.encode())}
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
-        """See ``Source``."""
+        """See ``FrameSource``."""
         first = 0 if after is None else after["index"] + every
         unreadable = 0
         for index in range(first, len(self._paths), every):

@@ -10,8 +10,8 @@ from resight.errors import UserError
 from resight.gallery.crops import NewCrop
 from resight.ingest.boxes import Boxes
 from resight.ingest.colours import colours
-from resight.ingest.frames import BrokeOff, Frame, Position, Source
-from resight.ingest.journal import Counts, Entry, Journal
+from resight.ingest.frames import BrokeOff, Frame, FrameSource, Position
+from resight.ingest.journal import Entry, IngestCounts, Journal
 from resight.ingest.selection import Candidate, Selection
 from resight.ingest.tracking import Tracker
 from resight.progress import Bar
@@ -52,7 +52,7 @@ class Outcome:
         frames_per_second: looked at, of this attempt.
     """
 
-    counts: Counts
+    counts: IngestCounts
     already: bool
     frames_per_second: float
 
@@ -71,7 +71,7 @@ class Ingestion:
 
     def __init__(
         self,
-        source: Source,
+        source: FrameSource,
         camera: str,
         *,
         find: Callable[[Frame], Boxes],
@@ -86,7 +86,7 @@ class Ingestion:
         self._selection = Selection(choices.crops_per_track, choices.min_height, choices.min_sightings)
         start = {} if source.live else {"start": source.start.seconds}
         self._settings = choices.model_dump(mode="json") | made_by | source.identity | start
-        self._counts = Counts()
+        self._counts = IngestCounts()
         self._outbox: list[NewCrop] = []
         self._position: Position | None = None
         self._last: Frame | None = None

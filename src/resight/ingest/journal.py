@@ -20,7 +20,7 @@ FORMAT = 1
 
 
 @dataclass
-class Counts:
+class IngestCounts:
     """What came of an ingestion so far.
 
     Attributes:
@@ -58,7 +58,7 @@ class Entry:
     passages: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[NDArray[np.uint8]] = field(default_factory=list)
     outbox: list[NewCrop] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
+    counts: IngestCounts = field(default_factory=IngestCounts)
 
 
 class Journal:
@@ -98,7 +98,7 @@ class Journal:
         split = len(pictures) - len(outbox)
         crops = [_crop(each, pixels) for each, pixels in zip(outbox, pictures[split:], strict=True)]
         return Entry(
-            **head | {"pictures": pictures[:split], "outbox": crops, "counts": Counts(**head["counts"])}
+            **head | {"pictures": pictures[:split], "outbox": crops, "counts": IngestCounts(**head["counts"])}
         )
 
     def write(self, entry: Entry) -> None:

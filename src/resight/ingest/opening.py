@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from resight.data.images import IMAGE_SUFFIXES
 from resight.errors import UserError
-from resight.ingest.frames import FrameFolder, Source
+from resight.imaging import IMAGE_SUFFIXES
+from resight.ingest.frames import FrameFolder, FrameSource
 from resight.ingest.stream import PATIENCE, Stream
 from resight.ingest.video import TIMEOUT, Video, is_address, look_at, without_password
 
@@ -17,7 +17,7 @@ def open_source(
     limit: float | None = None,
     timeout: float = TIMEOUT,
     patience: float = PATIENCE,
-) -> Source:
+) -> FrameSource:
     """Open a video file, a folder of frames, or an address.
 
     An address that tells how long it is (a file on a web server, a recording of an NVR) is a video; one that

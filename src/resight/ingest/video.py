@@ -34,7 +34,7 @@ OPTIONS = {"rtsp": _OVER_TCP, "rtsps": _OVER_TCP, "http": _RESUMED, "https": _RE
 
 
 @dataclass(frozen=True)
-class Facts:
+class VideoInfo:
     """What a video says about itself.
 
     Attributes:
@@ -50,7 +50,7 @@ class Facts:
     created: str | None
 
 
-def look_at(place: str, name: str, timeout: float) -> Facts:
+def look_at(place: str, name: str, timeout: float) -> VideoInfo:
     """Open a video, or an address, to see what it is.
 
     Raises:
@@ -64,10 +64,10 @@ def look_at(place: str, name: str, timeout: float) -> Facts:
         raise UserError(unreachable(name, error)) from error
 
 
-def _facts(place: str, name: str, timeout: float) -> Facts:
+def _facts(place: str, name: str, timeout: float) -> VideoInfo:
     with _opened(place, name, timeout) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate
-        return Facts(
+        return VideoInfo(
             None if container.duration is None else container.duration / 1e6,
             stream.frames,
             float(rate) if rate else USUAL_RATE,
@@ -89,7 +89,7 @@ class Video:
     live = False
 
     def __init__(
-        self, place: str, name: str, facts: Facts, start: float | None = None, timeout: float = TIMEOUT
+        self, place: str, name: str, facts: VideoInfo, start: float | None = None, timeout: float = TIMEOUT
     ) -> None:
         self.name, self._place, self._timeout, self._facts = name, place, timeout, facts
         self.notes: list[str] = []

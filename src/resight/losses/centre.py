@@ -42,11 +42,11 @@ class Centre(EmbeddingTerm):
         super().__init__(normalise, branches)
         self.alpha = alpha
 
-    def prepare(self, example: Representation, persons: int) -> None:
+    def prepare(self, example: Representation, num_persons: int) -> None:
         """Make the centres [persons, d] of each branch; refuse branches that the model lacks."""
-        super().prepare(example, persons)
+        super().prepare(example, num_persons)
         for name, embedding in self.embeddings(example).items():
-            self.register_buffer(f"centres_{name}", torch.zeros(persons, embedding.shape[1]))
+            self.register_buffer(f"centres_{name}", torch.zeros(num_persons, embedding.shape[1]))
 
     def forward(self, representation: Representation, persons: Tensor) -> Tensor:
         """Return the scalar sum over the chosen branches; in training, move the centres."""

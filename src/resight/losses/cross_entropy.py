@@ -34,7 +34,7 @@ class CrossEntropy(Term):
         self.label_smoothing = label_smoothing
         self.branches = branches
 
-    def prepare(self, example: Representation, persons: int) -> None:
+    def prepare(self, example: Representation, num_persons: int) -> None:
         """Refuse a model whose branches lack the logits [B, persons] that are needed."""
         classified = {
             name: branch.logits for name, branch in example.branches.items() if branch.logits is not None
@@ -47,10 +47,10 @@ class CrossEntropy(Term):
                 raise UserError(
                     f"The model's branch '{name}' has no logits. Those that have: {', '.join(classified)}."
                 )
-            if classified[name].shape[1] != persons:
+            if classified[name].shape[1] != num_persons:
                 raise UserError(
                     f"The model's branch '{name}' has logits for {classified[name].shape[1]} persons; "
-                    f"{persons} are trained."
+                    f"{num_persons} are trained."
                 )
 
     def forward(self, representation: Representation, persons: Tensor) -> Tensor:

@@ -28,13 +28,13 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, terms: Sequence[tuple[str, float, Term]], example: Representation, persons: int
+        self, terms: Sequence[tuple[str, float, Term]], example: Representation, num_persons: int
     ) -> None:
         super().__init__()
         refused = []
         for name, _, term in terms:
             try:
-                term.prepare(example, persons)
+                term.prepare(example, num_persons)
             except UserError as error:
                 refused.append(f"Term '{name}' does not fit the model: {error}")
         if refused:

@@ -30,7 +30,7 @@ class SelfAttention(Term):
         super().__init__()
         self.maps = maps
 
-    def prepare(self, example: Representation, persons: int) -> None:
+    def prepare(self, example: Representation, num_persons: int) -> None:
         """Refuse a model with fewer than two maps, or without those asked for."""
         refuse_unknown("feature map", self.maps, example.features)
         chosen = list(example.features) if self.maps is None else list(self.maps)

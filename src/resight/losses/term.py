@@ -32,12 +32,12 @@ class Term(nn.Module):
 
     needs_positives: ClassVar[bool] = False
 
-    def prepare(self, example: Representation, persons: int) -> None:
+    def prepare(self, example: Representation, num_persons: int) -> None:
         """Check that the model feeds this term, and make what it learns whose shape depends on it.
 
         Args:
             example: what the model produces for a small batch (on the ``meta`` device: shapes, no values).
-            persons: number of training persons.
+            num_persons: of training.
 
         Raises:
             UserError: the model does not produce what the term reads; the sentence names both.
@@ -65,7 +65,7 @@ class EmbeddingTerm(Term):
         super().__init__()
         self.normalise, self.branches = normalise, branches
 
-    def prepare(self, example: Representation, persons: int) -> None:
+    def prepare(self, example: Representation, num_persons: int) -> None:
         """Refuse a model that lacks the branches."""
         if not example.branches:
             raise UserError("It needs a branch, and the model has none.")

@@ -32,7 +32,7 @@ class TotalVariation(Term):
         super().__init__()
         self.of, self.masks = of, masks
 
-    def prepare(self, example: Representation, persons: int) -> None:
+    def prepare(self, example: Representation, num_persons: int) -> None:
         """Refuse a model without masks, or without those asked for."""
         known = _masks(example)
         if not known:

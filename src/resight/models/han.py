@@ -13,7 +13,7 @@ from resight.models.network import MODELS, Network, Views
 from resight.models.pooling import pooled
 from resight.models.representation import Representation
 from resight.models.trunk import AttentionParts, Attentions
-from resight.models.units import Bottleneck, ConvUnit, DepthwiseUnit, InceptionA, InceptionB
+from resight.models.units import ConvUnit, DepthwiseUnit, InceptionA, InceptionB, ResidualBottleneck
 
 Size = Literal["small", "medium", "large"]
 Unit = Literal["depthwise", "inception", "residual"]
@@ -41,7 +41,7 @@ class HAN(Network):
     the attention (Fig. 7), where there is spatial attention; regions and features ``level1`` to ``level3``.
 
     Args:
-        persons: number of identity classes.
+        num_persons: number of identity classes.
         size: where the global blocks carry their stride (Table 1); depthwise units only.
         unit: what the blocks are built of (Table 12). A global block is three depthwise units, or two of the
             others with strides 1 and 2; a local block is one unit of stride 2.
@@ -69,7 +69,7 @@ class HAN(Network):
 
     def __init__(
         self,
-        persons: int,
+        num_persons: int,
         *,
         size: Size = "small",
         unit: Unit = "depthwise",
@@ -97,7 +97,7 @@ class HAN(Network):
         )
         self.shows_soft = spatial
         self.attentions = Attentions(dict(zip(LEVELS, widths, strict=True)), attention)
-        self.global_head = Head(widths[2], branch_size, persons)
+        self.global_head = Head(widths[2], branch_size, num_persons)
 
         self.map_sizes, self.region_sizes = geometry(input_size)
         self.interaction = interaction
@@ -111,7 +111,7 @@ class HAN(Network):
                     if regions
                     else FixedRegions(REGIONS, share)
                 )
-            self.local_head = Head(REGIONS * widths[2], branch_size, persons)
+            self.local_head = Head(REGIONS * widths[2], branch_size, num_persons)
 
     def forward(self, images: Tensor) -> Representation:
         """Describe normalised images float [B, 3, H, W]."""
@@ -152,7 +152,7 @@ def global_block(unit: Unit, size: Size, inputs: int, outputs: int) -> nn.Module
     if unit == "inception":
         return nn.Sequential(InceptionA(inputs, outputs), InceptionB(outputs, outputs))
     if unit == "residual":
-        return nn.Sequential(Bottleneck(inputs, outputs, 1), Bottleneck(outputs, outputs, 2))
+        return nn.Sequential(ResidualBottleneck(inputs, outputs, 1), ResidualBottleneck(outputs, outputs, 2))
     widths = (inputs, outputs, outputs)
     return nn.Sequential(
         *(DepthwiseUnit(width, outputs, stride) for width, stride in zip(widths, STRIDES[size], strict=True))
@@ -163,7 +163,7 @@ def local_block(unit: Unit, inputs: int, outputs: int) -> nn.Module:
     """Return a block of the local streams, one unit that halves the map (Fig. 4a)."""
     if unit == "inception":
         return InceptionB(inputs, outputs)
-    return (Bottleneck if unit == "residual" else DepthwiseUnit)(inputs, outputs, 2)
+    return (ResidualBottleneck if unit == "residual" else DepthwiseUnit)(inputs, outputs, 2)
 
 
 def geometry(input_size: tuple[int, int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:

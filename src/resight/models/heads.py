@@ -24,14 +24,14 @@ class Head(nn.Module):
     Args:
         inputs: channels of the pooled features.
         outputs: size of the embedding; that of the inputs where they are the embedding (``pooled``).
-        persons: number of identity classes; None for a head without classifier.
+        num_persons: number of identity classes; None for a head without classifier.
         kind: of the layers.
     """
 
-    def __init__(self, inputs: int, outputs: int, persons: int | None, kind: HeadKind = "fc") -> None:
+    def __init__(self, inputs: int, outputs: int, num_persons: int | None, kind: HeadKind = "fc") -> None:
         super().__init__()
         self.feature = _layers(kind, inputs, outputs)
-        self.classifier = None if persons is None else Classifier(outputs, persons)
+        self.classifier = None if num_persons is None else Classifier(outputs, num_persons)
 
     def forward(self, pooled: Tensor) -> Branch:
         """Return embedding [B, outputs] and logits [B, persons] for pooled features [B, inputs]."""

@@ -23,8 +23,8 @@ Views = Literal["one", "mirror", "ten-crop"]
 class Network(nn.Module):
     """Base of every model: ``forward`` for training, ``embed`` for search.
 
-    Subclasses are registered as ``@MODELS.register("name")``; their constructor takes ``persons`` (the number
-    of identity classes) first and everything that a recipe may set as keyword-only parameters.
+    Subclasses are registered as ``@MODELS.register("name")``; their constructor takes ``num_persons`` (the
+    number of identity classes) first and everything that a recipe may set as keyword-only parameters.
 
     Args:
         input_size: height and width that the network was made for, in pixels.
@@ -35,13 +35,13 @@ class Network(nn.Module):
     Attributes:
         variants: name -> settings of the configurations that have a name of their own, such as a paper's;
             listed by ``resight models``.
-        name, persons, settings: what ``build_model`` was asked for; a weights file keeps it.
+        name, num_persons, settings: what ``build_model`` was asked for; a weights file keeps it.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     name: str
-    persons: int
+    num_persons: int
     settings: dict[str, Any]
     mean: Tensor
     std: Tensor
@@ -144,8 +144,8 @@ class Network(nn.Module):
         return [*cut, *(view.flip(3) for view in cut)]
 
 
-def build_model(name: str, persons: int, **settings: Any) -> Network:
-    """Build a registered model with ``persons`` identity classes from settings, which are checked."""
-    model = MODELS.build(name, persons, **settings)
-    model.name, model.persons, model.settings = name, persons, MODELS.defaults(name, settings)
+def build_model(name: str, num_persons: int, **settings: Any) -> Network:
+    """Build a registered model with ``num_persons`` identity classes from settings, which are checked."""
+    model = MODELS.build(name, num_persons, **settings)
+    model.name, model.num_persons, model.settings = name, num_persons, MODELS.defaults(name, settings)
     return model

@@ -35,7 +35,7 @@ class Pooled(TrunkNetwork):
     Representation: branch ``global``; features of every layer; what the attention modules say.
 
     Args:
-        persons: number of identity classes.
+        num_persons: number of identity classes.
         trunk: what computes the features.
         attention: modules after the trunk's layers.
         head: ``pooled``, the pooled features are the embedding (SN, Sec. 3.3); ``fc``, a fully-connected
@@ -62,7 +62,7 @@ class Pooled(TrunkNetwork):
 
     def __init__(
         self,
-        persons: int,
+        num_persons: int,
         *,
         trunk: TrunkPart = RESNET_50,
         attention: AttentionParts = None,
@@ -80,10 +80,10 @@ class Pooled(TrunkNetwork):
                 "feature_size out."
             )
         size = self.out_channels if head == "pooled" else feature_size or SIZES[head]
-        self.head = Head(self.out_channels, size, persons if classifier else None, head)
+        self.head = Head(self.out_channels, size, num_persons if classifier else None, head)
 
     def forward(self, images: Tensor) -> Representation:
         """Describe normalised images float [B, 3, H, W]."""
-        features, found = self.follow(images)
+        features, found = self.forward_features(images)
         found.branches["global"] = self.head(pooled(features))
         return found

@@ -42,7 +42,7 @@ class SAL(TrunkNetwork):
     unit norm, to look at: no gradient flows through them.
 
     Args:
-        persons: number of identity classes.
+        num_persons: number of identity classes.
         trunk: what computes the features.
         dilated: its layers 3 and 4 keep their resolution by dilations 2 and 4 (DIL): a trunk that has
             strides and dilations.
@@ -72,7 +72,7 @@ class SAL(TrunkNetwork):
 
     def __init__(
         self,
-        persons: int,
+        num_persons: int,
         *,
         trunk: TrunkPart = RESNET_50,
         dilated: bool = True,
@@ -104,13 +104,13 @@ class SAL(TrunkNetwork):
         self.head = Head(
             sum(channels[layer] for layer in self.pooled_layers),
             feature_size,
-            persons if classifier else None,
+            num_persons if classifier else None,
             head,
         )
 
     def forward(self, images: Tensor) -> Representation:
         """Describe normalised images float [B, 3, H, W]."""
-        features, found = self.follow(images)
+        features, found = self.forward_features(images)
         if self.stage6:
             features = self.attentions.attend(BEYOND, self.layer5(features), found)
             found.features[BEYOND] = features

@@ -48,7 +48,7 @@ class SONA(TrunkNetwork):
     Representation: branches ``global`` and ``local``, features of every layer, what the attention says.
 
     Args:
-        persons: number of identity classes.
+        num_persons: number of identity classes.
         trunk: what computes the features; the branches take its number of channels.
         attention: modules after the trunk's layers: SONA^2 after ``layer2``, SONA^3 after ``layer3``.
         branch_attention: modules after the trunk's last layer on one branch alone, ``global`` or ``local``
@@ -76,7 +76,7 @@ class SONA(TrunkNetwork):
 
     def __init__(
         self,
-        persons: int,
+        num_persons: int,
         *,
         trunk: TrunkPart = DILATED_RESNET_50,
         attention: AttentionParts = LAYER2,
@@ -94,17 +94,17 @@ class SONA(TrunkNetwork):
         self.branch_attentions = Attentions(
             dict.fromkeys(branches, width), branch_attention, "branch_attention", "branch"
         )
-        self.global_head = Head(width, global_size, persons)
+        self.global_head = Head(width, global_size, num_persons)
         self.local_head = None
         if local:
             self.bottleneck = Bottleneck(width, width // Bottleneck.expansion)
             initialise(self.bottleneck)
             self.drop = nn.Identity() if drop is None else DROPS.make(drop)
-            self.local_head = Head(width, local_size, persons)
+            self.local_head = Head(width, local_size, num_persons)
 
     def forward(self, images: Tensor) -> Representation:
         """Describe normalised images float [B, 3, H, W]."""
-        features, found = self.follow(images)
+        features, found = self.forward_features(images)
         attended = self.branch_attentions.attend("global", features, found)
         found.branches["global"] = self.global_head(pooled(attended))
         if self.local_head is not None:

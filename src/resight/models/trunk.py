@@ -152,7 +152,7 @@ class TrunkNetwork(Network):
         """Channels of the trunk's last layer."""
         return next(reversed(self.trunk.channels.values()))
 
-    def follow(self, images: Tensor) -> tuple[Tensor, Representation]:
+    def forward_features(self, images: Tensor) -> tuple[Tensor, Representation]:
         """Return the last layer's features [B, C, H, W], and a representation that has no branches yet."""
         found = Representation({})
         features = self.trunk.stem(images)

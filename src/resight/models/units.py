@@ -40,7 +40,7 @@ class DepthwiseUnit(nn.Sequential):
         super().__init__(ConvUnit(inputs, outputs), ConvUnit(outputs, outputs, 3, stride, groups=outputs))
 
 
-class Bottleneck(nn.Module):
+class ResidualBottleneck(nn.Module):
     """Residual bottleneck with half the width inside, the stride in its 3x3 and a projection as shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:

@@ -34,7 +34,7 @@ def save_weights(model: Network, path: Path) -> None:
         "resight_format": FORMAT,
         "resight_version": __version__,
         "model": model.name,
-        "persons": str(model.persons),
+        "persons": str(model.num_persons),
         "settings": json.dumps(model.settings),
         "input_size": json.dumps(model.input_size),
         "mean": json.dumps(model.mean.flatten().tolist()),

@@ -11,7 +11,7 @@ from resight.people.body import BONE
 Triple = tuple[float, float, float]
 
 
-class Part(IntEnum):
+class BodyPart(IntEnum):
     """What a triangle belongs to, and so how it is painted."""
 
     SKIN = 0
@@ -57,7 +57,7 @@ class Assembly:
 
     def __init__(self) -> None:
         self._vertices: list[tuple[Floats, Floats, Floats, Floats, Integers, Floats]] = []
-        self._faces: list[tuple[Integers, Part, bool]] = []
+        self._faces: list[tuple[Integers, BodyPart, bool]] = []
         self._count = 0
 
     def add(
@@ -69,7 +69,7 @@ class Assembly:
         bones: Integers,
         weights: Floats,
         faces: Integers,
-        part: Part,
+        part: BodyPart,
         *,
         two_sided: bool = False,
     ) -> None:
@@ -82,7 +82,7 @@ class Assembly:
         self._count += len(used)
 
     def add_rigid(
-        self, bone: str, part: Part, centre: Floats | Triple, radii: Triple, turn: Floats | None = None
+        self, bone: str, part: BodyPart, centre: Floats | Triple, radii: Triple, turn: Floats | None = None
     ) -> None:
         """Add a rounded box that moves with a bone."""
         turn = np.eye(3) if turn is None else turn

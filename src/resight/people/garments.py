@@ -10,7 +10,7 @@ import numpy as np
 
 from resight.people.arrays import Floats
 from resight.people.body import BONE, EYES, HAIR, SKIN, SKIRT, TIGHTS, Body, vertex_normals
-from resight.people.figure import Assembly, Figure, Part
+from resight.people.figure import Assembly, BodyPart, Figure
 from resight.people.identity import Person
 from resight.people.pose import about_x, turn_to
 
@@ -47,7 +47,7 @@ class _Tailor:
         layer: int,
         offset: Floats | float,
         cut: Floats,
-        part: Part,
+        part: BodyPart,
         folds: float = 0.0,
         *,
         open_below: bool = False,
@@ -111,20 +111,20 @@ class _Tailor:
         hips = ~arm & (c.torso < 0.4)
         top_offset = np.where(hips, np.maximum(top_offset, bottom_offset + 0.007), top_offset)
 
-        self._shell(TIGHTS, top_offset, top_cut, Part.TOP, 0.0012 + 0.16 * top.loose)
-        self._shell(TIGHTS, bottom_offset, bottom_cut, Part.BOTTOM, 0.001 + 0.16 * bottom.loose)
-        self._shell(TIGHTS, 0.009, shoe_cut, Part.SHOE)
+        self._shell(TIGHTS, top_offset, top_cut, BodyPart.TOP, 0.0012 + 0.16 * top.loose)
+        self._shell(TIGHTS, bottom_offset, bottom_cut, BodyPart.BOTTOM, 0.001 + 0.16 * bottom.loose)
+        self._shell(TIGHTS, 0.009, shoe_cut, BodyPart.SHOE)
         if bottom.kind != "leggings":
-            self._shell(TIGHTS, 0.003, sock_cut, Part.SOCK)
+            self._shell(TIGHTS, 0.003, sock_cut, BodyPart.SOCK)
         if skirted:
-            self._skirt(bottom.length, 0.012, Part.TOP if bottom.kind == "dress" else Part.BOTTOM)
+            self._skirt(bottom.length, 0.012, BodyPart.TOP if bottom.kind == "dress" else BodyPart.BOTTOM)
         if top.kind == "coat":
-            self._skirt(top.skirt_length, 0.012 + top.loose, Part.TOP)
+            self._skirt(top.skirt_length, 0.012 + top.loose, BodyPart.TOP)
 
         inside = np.maximum.reduce([top_cut, bottom_cut, shoe_cut])
         bare = np.where(inside > COVERED, -FAR, FAR)
-        self._shell(SKIN, np.where(inside > 0, -0.005, 0.0), bare, Part.SKIN)
-        self._shell(EYES, 0.0, np.full(len(c.limb), FAR), Part.EYE)
+        self._shell(SKIN, np.where(inside > 0, -0.005, 0.0), bare, BodyPart.SKIN)
+        self._shell(EYES, 0.0, np.full(len(c.limb), FAR), BodyPart.EYE)
 
     def _top_cut(self) -> Floats:
         top, c = self.person.top, self.body.chart
@@ -146,7 +146,7 @@ class _Tailor:
         cut: Floats = np.minimum.reduce([neck, arms, hem, (0.4 - c.hand) * 0.3])
         return cut
 
-    def _skirt(self, length: float, offset: float, part: Part) -> None:
+    def _skirt(self, length: float, offset: float, part: BodyPart) -> None:
         c = self.body.chart
         x, y, z = c.position.T
         below = np.clip((1.1 - z) / 0.9, 0, 1)
@@ -178,33 +178,39 @@ class _Tailor:
             volume = (min(thick, 0.009) if hatted else thick) * np.clip(
                 (z + 0.08) / 0.12, 0.4, 1
             ) + 0.2 * rough
-            self._shell(SKIN, volume, hair, Part.HAIR)
+            self._shell(SKIN, volume, hair, BodyPart.HAIR)
         if person.hair in ("long", "medium") and not hooded:
             length = person.hair_length if person.hair == "long" else 0.07
             self._shell(
                 HAIR,
                 0.004 + 0.5 * self.folds * 0.004,
                 np.minimum(z + length, y + 0.045),
-                Part.HAIR,
+                BodyPart.HAIR,
                 open_below=True,
             )
         if hooded:
             face = np.maximum.reduce([y + 0.055, z - 0.09, np.abs(x) - 0.06])
-            self._shell(SKIN, 0.024 + 0.0 * x, np.minimum(face, owns), Part.HOOD)
+            self._shell(SKIN, 0.024 + 0.0 * x, np.minimum(face, owns), BodyPart.HOOD)
         elif hatted:
             brim = z - (0.06 if person.hat == "beanie" else 0.08) + 0.25 * np.clip(y, 0, 0.2)
-            self._shell(SKIN, 0.016 + 0.0 * x, np.minimum(brim, owns), Part.HAT)
+            self._shell(SKIN, 0.016 + 0.0 * x, np.minimum(brim, owns), BodyPart.HAT)
         place = self.joints[BONE["head"]]
         if person.hat == "cap":
             self.assembly.add_rigid(
-                "head", Part.HAT, place + np.array([0, -0.135, 0.094]), (0.062, 0.058, 0.007), about_x(0.25)
+                "head",
+                BodyPart.HAT,
+                place + np.array([0, -0.135, 0.094]),
+                (0.062, 0.058, 0.007),
+                about_x(0.25),
             )
         if person.hair == "pony" and not hooded:
             self.assembly.add_rigid(
-                "head", Part.HAIR, place + np.array([0, 0.125, 0.0]), (0.03, 0.028, 0.1), about_x(-0.12)
+                "head", BodyPart.HAIR, place + np.array([0, 0.125, 0.0]), (0.03, 0.028, 0.1), about_x(-0.12)
             )
         if person.hair == "bun" and not hooded:
-            self.assembly.add_rigid("head", Part.HAIR, place + np.array([0, 0.11, 0.1]), (0.04, 0.04, 0.04))
+            self.assembly.add_rigid(
+                "head", BodyPart.HAIR, place + np.array([0, 0.11, 0.1]), (0.04, 0.04, 0.04)
+            )
 
     def carried(self) -> None:
         """Add bag, hood that hangs down, and scarf."""
@@ -217,13 +223,13 @@ class _Tailor:
         if bag.kind == "backpack":
             add(
                 "chest",
-                Part.BAG,
+                BodyPart.BAG,
                 (0, back + 0.06 * size, chest[2] - 0.06),
                 (0.145 * size, 0.08 * size, 0.21 * size),
             )
             add(
                 "chest",
-                Part.BAG,
+                BodyPart.BAG,
                 (0, back + 0.135 * size, chest[2] - 0.14),
                 (0.11 * size, 0.035 * size, 0.1 * size),
             )
@@ -231,7 +237,7 @@ class _Tailor:
             hip = self._hip_width()
             add(
                 "pelvis",
-                Part.BAG,
+                BodyPart.BAG,
                 (side * (hip + 0.03), pelvis[1] + 0.02, pelvis[2] - 0.05),
                 (0.045 * size, 0.13 * size, 0.1 * size),
             )
@@ -239,7 +245,7 @@ class _Tailor:
             hip = self._hip_width()
             add(
                 "spine1",
-                Part.BAG,
+                BodyPart.BAG,
                 (side * (hip + 0.04), pelvis[1] + 0.05, pelvis[2] + 0.1),
                 (0.05 * size, 0.15 * size, 0.14 * size),
             )
@@ -250,15 +256,15 @@ class _Tailor:
             turn = turn_to(np.array([0, 0, -1.0]), along)
             add(
                 "hand" + letter,
-                Part.BAG,
+                BodyPart.BAG,
                 hand + along * (0.12 + 0.14 * size),
                 (0.05 * size, 0.14 * size, 0.13 * size),
                 turn,
             )
         if person.top.kind == "hoodie" and person.hat != "hood":
-            add("chest", Part.HOOD, (0, back, neck[2] - 0.005), (0.1, 0.045, 0.055))
+            add("chest", BodyPart.HOOD, (0, back, neck[2] - 0.005), (0.1, 0.045, 0.055))
         if person.scarf is not None:
-            add("neck", Part.SCARF, (0, neck[1] - 0.012, neck[2] + 0.035), (0.085, 0.085, 0.04))
+            add("neck", BodyPart.SCARF, (0, neck[1] - 0.012, neck[2] + 0.035), (0.085, 0.085, 0.04))
 
     def _hip_width(self) -> float:
         c = self.body.chart

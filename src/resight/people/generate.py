@@ -24,7 +24,7 @@ import resight
 from resight.errors import UserError
 from resight.files import whole_file
 from resight.people.crops import Drawn, World
-from resight.people.plan import GALLERY, QUERY, TRAIN, Settings, Task, check, plan
+from resight.people.plan import GALLERY, QUERY, TRAIN, PlanSettings, Task, check, plan
 from resight.progress import Bar
 
 SETTINGS = "synthesis.json"
@@ -117,7 +117,7 @@ def present(folder: Path, tasks: list[Task]) -> Iterator[Task]:
     return (task for task in tasks if task.name in there[task.folder])
 
 
-def draw(folder: Path, settings: Settings, part: int, parts: int, advance: Callable[[], None]) -> None:
+def draw(folder: Path, settings: PlanSettings, part: int, parts: int, advance: Callable[[], None]) -> None:
     """Draw the missing files of one of several parts of a set; the parts share no person and no file."""
     tasks = [task for task in plan(settings) if task.group % parts == part]
     there = set(present(folder, tasks))
@@ -183,7 +183,7 @@ def _draw_in_processes(folder: Path, number: int, bar: Bar) -> None:
             )
 
 
-def _open(folder: Path, settings: Settings) -> None:
+def _open(folder: Path, settings: PlanSettings) -> None:
     """Make the folder ready, or refuse one that holds anything but this set."""
     record = folder / SETTINGS
     if folder.is_dir() and any(folder.iterdir()):

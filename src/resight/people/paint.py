@@ -4,7 +4,7 @@ import numpy as np
 
 from resight.people.arrays import Flags, Floats, Integers
 from resight.people.body import BONE, load_body
-from resight.people.figure import Part
+from resight.people.figure import BodyPart
 from resight.people.identity import Person
 
 
@@ -13,38 +13,41 @@ def paint(person: Person, part: Integers, chart: Floats) -> tuple[Floats, Floats
     albedo = np.empty((len(part), 3), np.float32)
     gloss = np.zeros(len(part), np.float32)
     plain = {
-        Part.BOTTOM: None,
-        Part.SHOE: person.shoe,
-        Part.SOCK: person.sock,
-        Part.HAIR: person.hair_colour,
-        Part.EYE: np.full(3, 0.25),
-        Part.HAT: person.hat_colour,
-        Part.SCARF: person.scarf,
-        Part.HOOD: person.top.colours[0],
+        BodyPart.BOTTOM: None,
+        BodyPart.SHOE: person.shoe,
+        BodyPart.SOCK: person.sock,
+        BodyPart.HAIR: person.hair_colour,
+        BodyPart.EYE: np.full(3, 0.25),
+        BodyPart.HAT: person.hat_colour,
+        BodyPart.SCARF: person.scarf,
+        BodyPart.HOOD: person.top.colours[0],
     }
-    for number in Part:
+    for number in BodyPart:
         here = np.flatnonzero(part == number)
         if not len(here):
             continue
         x, y, z, limb, arm, leg = chart[here].T
-        if number == Part.SKIN:
+        if number == BodyPart.SKIN:
             albedo[here] = _skin(person, x, y, z)
-        elif number == Part.TOP:
+        elif number == BodyPart.TOP:
             albedo[here] = _top(person, x, y, z, limb, arm > 0.5)
-        elif number == Part.BOTTOM:
+        elif number == BodyPart.BOTTOM:
             albedo[here] = _bottom(person, x, y, z, limb, leg > 0.5)
-        elif number == Part.BAG:
+        elif number == BodyPart.BAG:
             albedo[here] = _bag(person, x, z)
         else:
             albedo[here] = plain[number]
-        if number == Part.SHOE:
+        if number == BodyPart.SHOE:
             albedo[here[z < 0.024]] = person.sole
-        if number == Part.HAIR:
+        if number == BodyPart.HAIR:
             strands = 1 + 0.16 * np.sin(x * 310 + 2 * np.sin(z * 40)) + 0.1 * np.sin(y * 250 + z * 30)
             albedo[here] *= strands[:, None]
-        gloss[here] = {Part.SHOE: 0.05, Part.BAG: 0.05, Part.HAIR: 0.03, Part.SKIN: 0.015}.get(
-            Part(number), 0.0
-        )
+        gloss[here] = {
+            BodyPart.SHOE: 0.05,
+            BodyPart.BAG: 0.05,
+            BodyPart.HAIR: 0.03,
+            BodyPart.SKIN: 0.015,
+        }.get(BodyPart(number), 0.0)
     return albedo, gloss
 
 

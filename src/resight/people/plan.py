@@ -18,7 +18,7 @@ EXTRA = 0.15
 
 
 @dataclass(frozen=True)
-class Settings:
+class PlanSettings:
     """What a set is a function of; the argument order of ``synthesize``."""
 
     persons: int
@@ -46,7 +46,7 @@ class Task:
 
 def check(
     persons: int, cameras: int, crops: int, test_persons: int | None, seed: int, height: int
-) -> Settings:
+) -> PlanSettings:
     """Return the settings of a set, the number of test persons filled in.
 
     Raises:
@@ -85,10 +85,10 @@ def check(
         raise UserError(
             "A set with test persons needs at least 2 crops a camera, one for query, one for gallery; got 1."
         )
-    return Settings(persons, cameras, crops, test_persons, seed, height)
+    return PlanSettings(persons, cameras, crops, test_persons, seed, height)
 
 
-def plan(settings: Settings) -> Iterator[Task]:
+def plan(settings: PlanSettings) -> Iterator[Task]:
     """Yield every file of the set."""
     boundary = settings.persons - settings.test_persons
     gallery = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resight.errors import UserError
 from resight.people.generate import draw, read_settings
-from resight.people.plan import Settings
+from resight.people.plan import PlanSettings
 
 
 def main(folder: str, part: str, parts: str) -> None:
@@ -20,7 +20,7 @@ def main(folder: str, part: str, parts: str) -> None:
         out.flush()
 
     try:
-        draw(Path(folder), Settings(**read_settings(Path(folder))), int(part), int(parts), advance)
+        draw(Path(folder), PlanSettings(**read_settings(Path(folder))), int(part), int(parts), advance)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(1)

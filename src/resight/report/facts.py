@@ -24,7 +24,7 @@ def facts_of(run: Run, benchmark: Benchmark) -> list[Facts]:
     height, width = model["input"]
     training = (
         ("Recipe", run.recipe.name),
-        ("About", run.recipe.description),
+        ("Metadata", run.recipe.description),
         ("Source", run.recipe.source),
         ("Seed", str(info["seed"])),
         ("Length", f"{info['epochs']} epochs, {info['steps']:,} steps"),

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from resight.data.benchmark import Protocol
 from resight.data.crop import Crop
-from resight.data.images import read_image
 from resight.evaluation.ranking import nearest
 from resight.evaluation.scores import Scores
 from resight.files import whole_file
+from resight.imaging import read_image
 from resight.training.testing import EmbeddedBenchmark
 
 Kind = Literal["best", "median", "worst"]
@@ -24,7 +24,7 @@ RIGHT, WRONG, INK, FAINT = "#12924f", "#d43c3c", "#1d2127", "#69717d"
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class RankedCrop:
     """A gallery crop at its place in a ranked list.
 
     Attributes:
@@ -54,7 +54,7 @@ class RankedList:
     query: Crop
     average_precision: float
     first_match: int
-    hits: tuple[Hit, ...]
+    hits: tuple[RankedCrop, ...]
 
 
 def choose_queries(
@@ -125,7 +125,7 @@ def ranked_lists(
                 query,
                 float(per_query.average_precision[row]),
                 int(per_query.first_match_rank[row]),
-                tuple(Hit(crop, value, crop.person == query.person) for crop, value in crops),
+                tuple(RankedCrop(crop, value, crop.person == query.person) for crop, value in crops),
             )
         )
     return lists

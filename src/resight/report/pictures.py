@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resight.data.images import read_image
+from resight.imaging import read_image
 
 Pixels = NDArray[np.uint8]
 

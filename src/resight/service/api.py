@@ -72,7 +72,7 @@ def api_routes(service: Service) -> APIRouter:
     @router.get("/api/about", tags=["Gallery"])
     def about(asks: AnyCaller) -> dict[str, Any]:
         """Return what the gallery is: model, calibration, retention, how many crops, from when to when."""
-        told = gallery.about.model_dump(mode="json", exclude=NOT_TOLD)
+        told = gallery.metadata.model_dump(mode="json", exclude=NOT_TOLD)
         ends = gallery.times()
         return told | {
             "crops": len(gallery),
@@ -83,13 +83,13 @@ def api_routes(service: Service) -> APIRouter:
         }
 
     @router.get("/api/cameras", tags=["Gallery"])
-    def cameras(where: Annotated[forms.Where, Query()]) -> dict[str, Any]:
+    def cameras(where: Annotated[forms.FilterForm, Query()]) -> dict[str, Any]:
         """Return each camera with how many of the crops that fit it took."""
         counts = gallery.values("camera", where.filter(service.zone))
         return {"cameras": [{"camera": name, "crops": count} for name, count in sorted(counts.items())]}
 
     @router.get("/api/items", tags=["Crops"])
-    def items(listing: Annotated[forms.Listing, Query()]) -> dict[str, Any]:
+    def items(listing: Annotated[forms.ListForm, Query()]) -> dict[str, Any]:
         """Return stored crops in the order of their ids, a page at a time."""
         where = listing.filter(service.zone)
         service.refuse_unknown_cameras(where)
@@ -140,7 +140,7 @@ def api_routes(service: Service) -> APIRouter:
         return {"items": [crop.as_dict() for crop in crops]}
 
     @router.post("/api/search", tags=["Search"])
-    def search(form: Annotated[forms.Search, MULTIPART], asks: AnyCaller) -> dict[str, Any]:
+    def search(form: Annotated[forms.SearchRequest, MULTIPART], asks: AnyCaller) -> dict[str, Any]:
         """Find crops of the person on the pictures and stored crops that are given, nearest first."""
         return service.search(form, asks).as_dict()
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from resight.gallery.crops import Pixels
-from resight.gallery.embedder import Embedder
-from resight.gallery.store import Vectors
+from resight.imaging import Pixels
+from resight.inference.embedder import Embedder, Vectors
 
 MOST = 16
 """Pictures that are described at once; a request that brings more of them is described alone.
@@ -46,9 +45,9 @@ class Batcher:
         self._thread = Thread(target=self._work, name="resight-batcher", daemon=True)
         self._thread.start()
 
-    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+    def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
         """Return the pictures at the size that the model takes."""
-        return self._embedder.ready(pictures)
+        return self._embedder.preprocess(pictures)
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
         """Describe pictures; returns when the batch that they are in is done."""

@@ -59,7 +59,7 @@ def write_case(
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "by": by,
             "gallery": service.gallery.place.rstrip("/").rpartition("/")[2],
-            "model": service.gallery.about.model.model_dump(mode="json", exclude={"weights"}),
+            "model": service.gallery.metadata.model.model_dump(mode="json", exclude={"weights"}),
             "resight": __version__,
             "query": asked,
             "uploads": uploads,

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import simplejpeg
 from fastapi import UploadFile
 
-from resight.data.images import decode, resize
 from resight.errors import UserError
 from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop, StoredCrop
 from resight.gallery.gallery import Gallery
-from resight.gallery.persons import Sought
+from resight.gallery.persons import QueryPerson
 from resight.gallery.searching import Found, refuse_unknown
+from resight.imaging import decode, resize
 from resight.service import marks
 from resight.service.audit import Audit
-from resight.service.forms import Addition, Forgetting, Marking, Search, parse_time
+from resight.service.forms import Addition, Forgetting, Marking, SearchRequest, parse_time
 from resight.service.guard import Caller
 from resight.service.limits import Limits, Refusal
 from resight.service.metrics import Metrics
-from resight.service.uploads import Reader
+from resight.service.uploads import UploadReader
 
 if TYPE_CHECKING:
     from resight.models.network import Network
@@ -47,7 +47,7 @@ class Answer:
     """
 
     found: Found
-    first: Sought | None
+    first: QueryPerson | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -72,7 +72,7 @@ class Service:
         self,
         gallery: Gallery,
         *,
-        reader: Reader,
+        reader: UploadReader,
         audit: Audit,
         metrics: Metrics,
         limits: Limits,
@@ -85,7 +85,7 @@ class Service:
         self._adding, self._marking, self._looking = Lock(), Lock(), Lock()
         metrics.watch(lambda: len(gallery))
 
-    def search(self, form: Search, caller: Caller) -> Answer:
+    def search(self, form: SearchRequest, caller: Caller) -> Answer:
         """Search for pictures and stored crops.
 
         Raises:
@@ -100,7 +100,7 @@ class Service:
             "search",
             pictures=[hashlib.sha256(data).hexdigest() for data in contents],
             crops=form.crop,
-            where=form.told(),
+            where=form.describe(),
             offset=form.offset,
         )
         uploads = [
@@ -176,18 +176,20 @@ class Service:
         count = self.gallery.count(where)
         if form.dry_run or not count:
             return count
-        self.log(caller, "forget", ids=form.id, where=form.told(), crops=count)
+        self.log(caller, "forget", ids=form.id, where=form.describe(), crops=count)
         count = self.gallery.forget(where)
         self.metrics.forgotten.inc(count)
         return count
 
     def forget_expired(self) -> int:
         """Delete the crops that are older than the gallery keeps them."""
-        if self.gallery.about.forget_after_days is None:
+        if self.gallery.metadata.forget_after_days is None:
             return 0
         count = self.gallery.forget_expired()
         if count:
-            self.log(RETENTION, "forget", older_than_days=self.gallery.about.forget_after_days, crops=count)
+            self.log(
+                RETENTION, "forget", older_than_days=self.gallery.metadata.forget_after_days, crops=count
+            )
             self.metrics.forgotten.inc(count)
         return count
 

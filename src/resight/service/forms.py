@@ -43,7 +43,7 @@ class Form(BaseModel):
         return {name: value for name, value in kept.items() if value not in ("", [])}
 
 
-class Where(Form):
+class FilterForm(Form):
     """Which crops to look at: those that fit everything said."""
 
     camera: Words = Field([], description="taken by one of these cameras")
@@ -75,19 +75,19 @@ class Where(Form):
             **more,
         )
 
-    def told(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return what it says, for the audit log."""
-        return self.model_dump(include=set(Where.model_fields), exclude_defaults=True)
+        return self.model_dump(include=set(FilterForm.model_fields), exclude_defaults=True)
 
 
-class Listing(Where):
+class ListForm(FilterForm):
     """A page of stored crops."""
 
     top: int = Field(50, ge=1, le=LIMITS.top, description="crops to return")
     after_id: Id | None = Field(None, description="what the page before returned as 'next'")
 
 
-class Search(Where):
+class SearchRequest(FilterForm):
     """A search: for pictures, for stored crops, or for both as one person."""
 
     pictures: Pictures = Field([], description="of one person: JPEG, PNG, WebP, GIF or BMP")
@@ -116,7 +116,7 @@ class Addition(Form):
     detect: bool = Field(False, description="cut out each person that the detector finds")
 
 
-class Forgetting(Where):
+class Forgetting(FilterForm):
     """What to forget: crops that fit, or those of these ids."""
 
     id: Ids = []

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resight.errors import UserError
-from resight.service.limits import Limits, Rate, Refusal
+from resight.service.limits import Limits, RateLimit, Refusal
 from resight.service.metrics import Metrics
 from resight.service.tokens import Role, Token, Tokens
 
@@ -81,8 +81,8 @@ class Guard:
         metrics: Metrics,
     ) -> None:
         self.app, self.limits, self.tokens, self.hosts, self.metrics = app, limits, tokens, hosts, metrics
-        self._rate = None if limits.a_minute is None else Rate(limits.a_minute)
-        self.wrong = Rate(limits.wrong_tokens_a_minute)
+        self._rate = None if limits.a_minute is None else RateLimit(limits.a_minute)
+        self.wrong = RateLimit(limits.wrong_tokens_a_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""

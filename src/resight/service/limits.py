@@ -47,7 +47,7 @@ class Limits:
     wrong_tokens_a_minute: int = 10
 
 
-class Rate:
+class RateLimit:
     """Counts what callers do: so many a minute each, saved up for a minute at most.
 
     Args:

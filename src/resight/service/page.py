@@ -13,11 +13,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
 from resight import __version__
-from resight.data.images import natural
-from resight.gallery.crops import Filter, Pixels
-from resight.gallery.persons import Sought
+from resight.gallery.crops import Filter
+from resight.gallery.persons import QueryPerson
 from resight.gallery.pictures import QUALITY
 from resight.gallery.searching import Match
+from resight.imaging import Pixels, natural
 from resight.service import forms
 from resight.service.api import MULTIPART, AnyCaller, Identity, download
 from resight.service.case import write_case
@@ -39,7 +39,7 @@ SEEN = 60
 RERANKED = 100
 
 
-class Look(forms.Search):
+class SearchForm(forms.SearchRequest):
     """The page's form: a search, or a look at what is stored where nothing is searched for."""
 
     camera_mode: Literal["only", "but"] = "only"
@@ -48,14 +48,16 @@ class Look(forms.Search):
     last_likely: bool = Field(False, description="whether the last match of the page before was a likely one")
     name: forms.Word = Field("", description="of the person searched for; marks use it")
 
-    def as_search(self) -> forms.Search:
+    def as_search(self) -> forms.SearchRequest:
         """Return it as the API takes it."""
         said = {
-            name: getattr(self, name) for name in forms.Search.model_fields if name in self.model_fields_set
+            name: getattr(self, name)
+            for name in forms.SearchRequest.model_fields
+            if name in self.model_fields_set
         }
         if self.camera_mode == "but":
             said |= {"not_camera": self.camera, "camera": []}
-        return forms.Search.model_construct(**said | {"rerank": RERANKED if self.reranked else 0})
+        return forms.SearchRequest.model_construct(**said | {"rerank": RERANKED if self.reranked else 0})
 
 
 def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
@@ -70,14 +72,14 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
 
     @router.get("/")
     def index(asks: AnyCaller) -> Response:
-        calibration = gallery.about.calibration
+        calibration = gallery.metadata.calibration
         least = None if calibration is None else calibration.rates[0].false_match_rate
         return html(
             "index.html",
             may_write=asks.role == "write",
             who=asks.name,
             guarded=guard.tokens is not None,
-            about=gallery.about,
+            metadata=gallery.metadata,
             crops=len(gallery),
             times=gallery.times(),
             cameras=sorted(gallery.values("camera").items(), key=lambda entry: natural(entry[0])),
@@ -88,7 +90,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
         )
 
     @router.post("/search")
-    def search(form: Annotated[Look, MULTIPART], asks: AnyCaller) -> Response:
+    def search(form: Annotated[SearchForm, MULTIPART], asks: AnyCaller) -> Response:
         asked = form.as_search()
         if not form.pictures and not form.crop:
             where = asked.filter(service.zone)
@@ -121,7 +123,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
 
     @router.get("/crops/{identity}/attention")
     def attention(identity: Identity) -> Response:
-        return html("attention.html", views=service.attention(identity), model=gallery.about.model.name)
+        return html("attention.html", views=service.attention(identity), model=gallery.metadata.model.name)
 
     @router.post("/case")
     def case(form: Annotated[forms.Case, MULTIPART], asks: AnyCaller) -> Response:
@@ -238,7 +240,7 @@ def _line(matches: Sequence[Match], last_likely: bool) -> int | None:
     return None
 
 
-def _persons(sought: Sought | None) -> list[dict[str, Any]]:
+def _persons(sought: QueryPerson | None) -> list[dict[str, Any]]:
     """Return the persons in a picture that shows several, to choose another one."""
     if sought is None or sought.persons is None or len(sought.persons) < 2:
         return []

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from resight.data.images import natural
 from resight.gallery.searching import Match
+from resight.imaging import natural
 
 STEPS = tuple(
     timedelta(minutes=minutes)

@@ -8,10 +8,10 @@ from threading import BoundedSemaphore
 
 from PIL import Image
 
-from resight.data.images import decode, resize
 from resight.errors import UserError
-from resight.gallery.crops import Box, Pixels
-from resight.gallery.persons import Detect, Sought, cut, find_persons, seek
+from resight.gallery.crops import Box
+from resight.gallery.persons import Detect, QueryPerson, cut, find_persons, select_person
+from resight.imaging import Pixels, decode, resize
 from resight.service.limits import Limits, Refusal
 
 READ = {
@@ -46,7 +46,7 @@ KEPT_SIDE = 1024
 """Height and width of a picture at most once it was read, in pixels: more than any model looks at."""
 
 
-class Reader:
+class UploadReader:
     """Reads uploaded pictures, a few at a time, so that many large ones do not fill the memory.
 
     Args:
@@ -87,7 +87,7 @@ class Reader:
                 f"{LEAST} x {LEAST} are needed.",
             )
 
-    def read(self, data: bytes, choice: int | None = None) -> Sought:
+    def read(self, data: bytes, choice: int | None = None) -> QueryPerson:
         """Decode a picture, and cut out the person to search for.
 
         Args:
@@ -99,8 +99,8 @@ class Reader:
             UserError: there is no such person.
         """
         with self._turns:
-            sought = seek(self._decode(data), self.detect, choice)
-            return replace(sought, pixels=shrunk(sought.pixels))
+            person = select_person(self._decode(data), self.detect, choice)
+            return replace(person, pixels=shrunk(person.pixels))
 
     def whole(self, data: bytes) -> Pixels:
         """Decode a picture, and shrink it; see ``read``."""

@@ -29,9 +29,9 @@ def classify(
     Raises:
         UserError: the model has no classifier, or one of another number of classes.
     """
-    if model.persons != len(data.classes):
+    if model.num_persons != len(data.classes):
         raise UserError(
-            f"The model tells {model.persons:,} classes or persons apart; {data.root} has "
+            f"The model tells {model.num_persons:,} classes or persons apart; {data.root} has "
             f"{len(data.classes)} classes. Name a run that was trained on these classes."
         )
     pixels = resized(data.test.pixels, model.picture_size)

@@ -36,7 +36,7 @@ def _followed(name: str, settings: str) -> tuple[Network, Representation]:
     return model, example(model)
 
 
-def misfits(recipe: Recipe) -> list[tuple[str, str]]:
+def incompatibilities(recipe: Recipe) -> list[tuple[str, str]]:
     """Return (place in the recipe, sentence) for each part that does not fit the others."""
     try:
         model, shapes = _followed(recipe.model.name, json.dumps(recipe.model.settings))

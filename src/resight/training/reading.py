@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from resight.errors import UserError, did_you_mean
 from resight.training.components import REGISTRIES, TermFrame
-from resight.training.fitting import misfits
+from resight.training.fitting import incompatibilities
 from resight.training.recipe import Recipe, Stage
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -47,7 +47,7 @@ def parse_recipe(content: Mapping[str, Any], title: str, *, fitting: bool = True
     """
     try:
         recipe = Recipe.model_validate(content)
-        mistakes = misfits(recipe) if fitting else []
+        mistakes = incompatibilities(recipe) if fitting else []
     except ValidationError as error:
         mistakes = [(_path(item["loc"]), _explain(item, content)) for item in error.errors()]
     if mistakes:

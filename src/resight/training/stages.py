@@ -61,7 +61,7 @@ class Phase:
         return float(self.stage.optimizer.settings["lr"]) * factor_at(self.schedules, self.point(step))
 
 
-def refuse_few(recipe: Recipe, labels: NDArray[np.int64]) -> None:
+def check_sampler(recipe: Recipe, labels: NDArray[np.int64]) -> None:
     """Refuse data that are too few for a sampler; for this no picture needs to be read.
 
     Args:

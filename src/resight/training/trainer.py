@@ -37,7 +37,7 @@ from resight.training.run import (
     save_info,
     versions,
 )
-from resight.training.stages import make_phases, refuse_few
+from resight.training.stages import check_sampler, make_phases
 from resight.training.testing import embed_benchmark, score_benchmark
 
 
@@ -79,7 +79,7 @@ def train(
     if seed is not None:
         recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}")
     _check_folder(folder, resume)
-    refuse_few(recipe, labels_of(benchmark))  # this, and what is pretrained, before pictures are decoded
+    check_sampler(recipe, labels_of(benchmark))  # this, and what is pretrained, before pictures are decoded
     bare = bare_model(recipe.model)
     pretrained = None
     if recipe.pretrained is not None and not resume:

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from resight.data.benchmark import Benchmark, Counts, Published, Source
+from resight.data.benchmark import Benchmark, DataSource, Published, PublishedCounts
 from resight.data.crop import Crop
 from resight.data.drawing import draw_persons, single_shot
-from resight.data.images import examples, list_images
 from resight.data.opening import READERS, is_named
 from resight.errors import UserError
+from resight.imaging import examples, list_images
 
 NAME = re.compile(r"(?P<person>\d{4})(?P<image>\d{3})\.(?:png|jpg|bmp)", re.IGNORECASE)
 """``PPPPIII.png``: person, and image from 1; the first two are of one camera, the others of the other."""
@@ -30,7 +30,7 @@ class CUHK01:
         draws: how often query and gallery crops are drawn.
     """
 
-    source = Source(
+    source = DataSource(
         "CUHK01",
         "https://www.ee.cuhk.edu.hk/~xgwang/CUHK_identification.html",
         "For academic research only, on request to the owners; no redistribution.",
@@ -69,7 +69,7 @@ class CUHK01:
         crops = [_crop(path) for path in files]
         test = draw_persons((crop.person for crop in crops), self.test_persons, "cuhk01", self.split)
         rest = PERSONS - self.test_persons
-        shots = Counts(2 * self.test_persons, self.test_persons)
+        shots = PublishedCounts(2 * self.test_persons, self.test_persons)
         benchmark = Benchmark(
             name=root.resolve().name,
             root=root,
@@ -77,7 +77,7 @@ class CUHK01:
             query=tuple(crop for crop in crops if crop.person in test and crop.camera == 1),
             gallery=tuple(crop for crop in crops if crop.person in test and crop.camera == 2),
             published=Published(
-                self.source, {"train": Counts(4 * rest, rest), "query": shots, "gallery": shots}
+                self.source, {"train": PublishedCounts(4 * rest, rest), "query": shots, "gallery": shots}
             ),
         )
         note = f"Split {self.split} of seeded splits into {rest} and {self.test_persons} persons."

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from resight.data.benchmark import Benchmark, Counts, Published, Source
+from resight.data.benchmark import Benchmark, DataSource, Published, PublishedCounts
 from resight.data.benchmarks.cuhk03_mat import Original, find_original, read_new_split
 from resight.data.benchmarks.market_layout import first_names, read_parts
 from resight.data.crop import Crop
@@ -21,8 +21,16 @@ NAME = re.compile(r"(?P<person>\d+)_c(?P<camera>\d+)_\d+\.(?:png|jpg)", re.IGNOR
 
 FOLDERS = {"labelled": ("labeled", "labelled"), "detected": ("detected",)}
 NEW = {
-    "labelled": {"train": Counts(7368, 767), "query": Counts(1400, 700), "gallery": Counts(5328, 700)},
-    "detected": {"train": Counts(7365, 767), "query": Counts(1400, 700), "gallery": Counts(5332, 700)},
+    "labelled": {
+        "train": PublishedCounts(7368, 767),
+        "query": PublishedCounts(1400, 700),
+        "gallery": PublishedCounts(5328, 700),
+    },
+    "detected": {
+        "train": PublishedCounts(7365, 767),
+        "query": PublishedCounts(1400, 700),
+        "gallery": PublishedCounts(5332, 700),
+    },
 }
 ALL = {"labelled": 14096, "detected": 14097}
 PERSONS, TEST_PERSONS = 1467, 100
@@ -42,7 +50,7 @@ class CUHK03:
         draws: how often query and gallery crops are drawn in the old protocol.
     """
 
-    source = Source(
+    source = DataSource(
         "CUHK03",
         "https://www.ee.cuhk.edu.hk/~xgwang/CUHK_identification.html",
         "For academic research only, on request to the owners; no redistribution.",
@@ -144,9 +152,9 @@ class CUHK03:
         learn -= held
         tested = test if self.part == "test" else held
         shots = _of(original.crops, tested)
-        persons = Counts(persons=TEST_PERSONS if self.part == "test" else self.validation)
+        persons = PublishedCounts(persons=TEST_PERSONS if self.part == "test" else self.validation)
         rest = PERSONS - TEST_PERSONS - self.validation
-        counts = {"train": Counts(persons=rest), "query": persons, "gallery": persons}
+        counts = {"train": PublishedCounts(persons=rest), "query": persons, "gallery": persons}
         benchmark = Benchmark(
             name=root.resolve().name,
             root=root,

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from resight.data.crop import Crop
-from resight.data.images import list_images
 from resight.errors import UserError
 from resight.files import cache_folder
+from resight.imaging import list_images
 from resight.progress import track
 from resight.seeds import derive_seed
 

@@ -4,20 +4,24 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from resight.data.benchmark import Benchmark, Counts, Published, Source
+from resight.data.benchmark import Benchmark, DataSource, Published, PublishedCounts
 from resight.data.benchmarks.market_layout import first_names, read_parts
 from resight.data.opening import READERS
 
 NAME = re.compile(r"(?P<person>\d+)_c(?P<camera>\d+)_f\d+\.(?:jpg|jpeg|png)", re.IGNORECASE)
 
-COUNTS = {"train": Counts(16522, 702), "query": Counts(2228, 702), "gallery": Counts(17661, 1110)}
+COUNTS = {
+    "train": PublishedCounts(16522, 702),
+    "query": PublishedCounts(2228, 702),
+    "gallery": PublishedCounts(17661, 1110),
+}
 
 
 @READERS.register("dukemtmc-reid")
 class DukeMTMC:
     """DukeMTMC-reID: 1,404 persons and 408 more in the gallery, 8 cameras; withdrawn by its authors."""
 
-    source = Source(
+    source = DataSource(
         "DukeMTMC-reID",
         "https://exposing.ai/duke_mtmc/ (what it was; it is published no more)",
         "Withdrawn by its authors in 2019: there are no terms under which it may be had or passed on.",

@@ -9,10 +9,10 @@ from pathlib import Path
 from resight.data.benchmark import EVERY_OTHER_IMAGE, Benchmark, Protocol
 from resight.data.benchmarks.market_layout import NAME as MARKET_NAME
 from resight.data.crop import DISTRACTOR, JUNK, Crop
-from resight.data.images import IMAGE_SUFFIXES, examples, list_images, natural
 from resight.data.opening import READERS
 from resight.data.splitting import make_test
 from resight.errors import UserError
+from resight.imaging import IMAGE_SUFFIXES, examples, list_images, natural
 
 PARTS = {
     "train": ("train", "bounding_box_train"),

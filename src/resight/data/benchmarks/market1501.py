@@ -3,16 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-from resight.data.benchmark import Benchmark, Counts, Published, Source
+from resight.data.benchmark import Benchmark, DataSource, Published, PublishedCounts
 from resight.data.benchmarks.market_layout import MarketLayout, first_names
 from resight.data.opening import READERS, is_named
 
 COUNTS = {
-    "train": Counts(12936, 751),
-    "query": Counts(3368, 750),
-    "gallery": Counts(19732, 750, junk=3819, distractors=2798),
+    "train": PublishedCounts(12936, 751),
+    "query": PublishedCounts(3368, 750),
+    "gallery": PublishedCounts(19732, 750, junk=3819, distractors=2798),
 }
-WITH_500K = COUNTS | {"gallery": Counts(519732, 750, junk=3819, distractors=502798)}
+WITH_500K = COUNTS | {"gallery": PublishedCounts(519732, 750, junk=3819, distractors=502798)}
 
 
 @READERS.register("market-1501")
@@ -25,7 +25,7 @@ class Market1501(MarketLayout):
         distractors: add the crops in distractors_500k to the gallery, each as a distractor.
     """
 
-    source = Source(
+    source = DataSource(
         "Market-1501",
         "https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html",
         "For research; the terms are in the archive's readme.txt.",

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from resight.data.benchmark import Benchmark, Protocol, Source
+from resight.data.benchmark import Benchmark, DataSource, Protocol
 from resight.data.crop import DISTRACTOR, Crop
-from resight.data.images import examples, list_images
 from resight.data.opening import READERS
 from resight.errors import UserError
+from resight.imaging import examples, list_images
 
 NAME = re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+)s\d+_\d+_\d+\.(?:jpg|jpeg|png|bmp)", re.IGNORECASE)
 """``PPPP_cCsS_FFFFFF_BB.jpg``: person, camera, sequence, frame, box. -1 is junk, 0000 a distractor."""
@@ -30,7 +30,7 @@ class MarketLayout:
         distractors: add the crops in distractors_500k to the gallery, each as a distractor.
     """
 
-    source: Source | None = None
+    source: DataSource | None = None
 
     def __init__(
         self, *, queries: Literal["single", "average", "max"] = "single", distractors: bool = False

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from resight.data.benchmark import Benchmark, Counts, Published, Source
+from resight.data.benchmark import Benchmark, DataSource, Published, PublishedCounts
 from resight.data.crop import Crop
-from resight.data.images import list_images
 from resight.data.opening import READERS
 from resight.errors import UserError
+from resight.imaging import list_images
 
 FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 LISTS = {"train": 0, "val": 0, "query": 1, "gallery": 1}
@@ -21,10 +21,14 @@ LINE = re.compile(r"(?P<path>(?:\S+/)?\d+_\d+_(?P<camera>\d+)_[^\s/]+)\s+(?P<per
 The camera is the third number of the file's name: thousands of names go on with ``_0033_1_ex.jpg``.
 """
 
-COUNTS = {"train": Counts(32621, 1041), "query": Counts(11659, 3060), "gallery": Counts(82161, 3060)}
+COUNTS = {
+    "train": PublishedCounts(32621, 1041),
+    "query": PublishedCounts(11659, 3060),
+    "gallery": PublishedCounts(82161, 3060),
+}
 MIXUPS = {
     "The images of list_val.txt are missing: published figures train on list_train.txt and list_val.txt.": {
-        "train": Counts(30248)
+        "train": PublishedCounts(30248)
     }
 }
 
@@ -38,7 +42,7 @@ class MSMT17:
         validation: train on list_train.txt with list_val.txt, as published figures do; or without.
     """
 
-    source = Source(
+    source = DataSource(
         "MSMT17",
         "https://www.pkuvmc.com/dataset.html",
         "For academic research only, under a release agreement that the owners send; no redistribution.",
@@ -74,7 +78,7 @@ class MSMT17:
         notes = [f"Version {version}: {' and '.join(FOLDERS[version])}."]
         _say_what_differs(notes, root, everything, there)
         found = {name: [crop for crop in crops if crop.path in there] for name, crops in listed.items()}
-        counts = COUNTS if self.validation == "train" else COUNTS | {"train": Counts(30248, 1041)}
+        counts = COUNTS if self.validation == "train" else COUNTS | {"train": PublishedCounts(30248, 1041)}
         return Benchmark(
             name=root.resolve().name,
             root=root,

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from resight.data.benchmark import Benchmark, Counts, Published, Source
+from resight.data.benchmark import Benchmark, DataSource, Published, PublishedCounts
 from resight.data.crop import Crop
 from resight.data.drawing import SINGLE_SHOT, draw_persons
-from resight.data.images import examples, list_images
 from resight.data.opening import READERS
 from resight.errors import UserError
+from resight.imaging import examples, list_images
 
 NAME = re.compile(r"(?P<person>\d+)_\d+\.(?:bmp|png|jpg)", re.IGNORECASE)
 """``PPP_AA.bmp``: person and angle of view; the folder is the camera."""
@@ -30,7 +30,7 @@ class VIPeR:
         swap: queries from the second camera, gallery from the first.
     """
 
-    source = Source(
+    source = DataSource(
         "VIPeR",
         "https://vision.soe.ucsc.edu/node/178",
         "For research; see the page and the archive's readme.",
@@ -69,8 +69,8 @@ class VIPeR:
         both = set(views[1]) & set(views[2])
         test = draw_persons(both, self.test_persons, "viper", self.split)
         rest = PERSONS - self.test_persons
-        shots = Counts(self.test_persons, self.test_persons)
-        counts = {"train": Counts(2 * rest, rest), "query": shots, "gallery": shots}
+        shots = PublishedCounts(self.test_persons, self.test_persons)
+        counts = {"train": PublishedCounts(2 * rest, rest), "query": shots, "gallery": shots}
         query, gallery = (2, 1) if self.swap else (1, 2)
         return Benchmark(
             name=root.resolve().name,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.data.benchmark import Counts, Published, Source
+from resight.data.benchmark import DataSource, Published, PublishedCounts
 from resight.data.classification import CLASSIFICATIONS, Classification, Pictures
 from resight.data.plain_pickle import as_text, read_plain_pickle
 from resight.errors import UserError
@@ -21,7 +21,7 @@ PIXELS = 3 * SIDE * SIDE
 RECORD = 2 + PIXELS
 """Bytes of a picture in a binary file: its superclass, its class, then red, green and blue, row by row."""
 
-COUNTS = {"train": Counts(50_000, 100), "test": Counts(10_000, 100)}
+COUNTS = {"train": PublishedCounts(50_000, 100), "test": PublishedCounts(10_000, 100)}
 AGAIN = "Unpack the archive again; the owners' page has its MD5 sum."
 
 
@@ -33,7 +33,7 @@ class CIFAR100:
     that they name (``plain_pickle``).
     """
 
-    source = Source(
+    source = DataSource(
         "CIFAR-100",
         "https://www.cs.toronto.edu/~kriz/cifar.html",
         "The page names no licence; it asks to cite Krizhevsky's technical report of 2009.",

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.files import whole_file
-from resight.gallery.row_file import RowFile, Rows
-from resight.gallery.store import Vectors
+from resight.gallery.stores.row_file import RowFile, Rows
+from resight.inference.embedder import Vectors
 
 LEFT = 0.08
 """Share of the squared lengths that may lie outside the outlines: the fewer numbers these have, the sooner

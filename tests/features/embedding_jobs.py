@@ -20,12 +20,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import resight.gallery.decoder
-import resight.gallery.embedding
-from resight.data.images import read_file
+import resight.features.decoder
+import resight.features.embedding
 from resight.errors import UserError
-from resight.gallery.embedding import embed_crops
-from resight.gallery.sources import crops_to_embed
+from resight.features.crop_list import crops_to_embed
+from resight.features.embedding import embed_crops
+from resight.imaging import read_file
 from resight.models.network import MODELS, Network, Views, build_model
 from resight.models.representation import Branch, Representation
 
@@ -78,7 +78,7 @@ def job(arguments: list[str]) -> None:
     torch.set_num_threads(1)
     if options.disk is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (options.disk, options.disk))
-    resight.gallery.embedding.CHUNK = CHUNK
+    resight.features.embedding.CHUNK = CHUNK
     if options.log is not None:
         log_reading(options.log)
     if options.kill_at:
@@ -102,7 +102,7 @@ def log_reading(file: Path) -> None:
             stream.write(f"{path.name}\n")
         return read_file(path)
 
-    resight.gallery.decoder.read_file = logged  # type: ignore[attr-defined]
+    resight.features.decoder.read_file = logged  # type: ignore[attr-defined]
 
 
 def kill_at(number: int) -> None:

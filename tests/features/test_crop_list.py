@@ -8,7 +8,7 @@ from embedding_jobs import draw_pictures
 
 from resight.data.opening import open_benchmark
 from resight.errors import UserError
-from resight.gallery.sources import crops_to_embed
+from resight.features.crop_list import crops_to_embed
 
 
 @pytest.fixture

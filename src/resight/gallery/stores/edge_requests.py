@@ -6,7 +6,7 @@ from typing import Any
 import qdrant_edge as engine
 
 from resight.gallery.crops import KEY, Filter
-from resight.gallery.store import (
+from resight.gallery.stores.store import (
     GRAPH_EDGES,
     GRAPH_EFFORT,
     KEYWORDS,

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.gallery.beside import StoreBeside
-from resight.gallery.edge_by_camera import make_edge, open_edge
-from resight.gallery.store import OUTLINED_NUMBERS, Layout, Store
+from resight.gallery.stores.beside import StoreBeside
+from resight.gallery.stores.edge_by_camera import make_edge, open_edge
+from resight.gallery.stores.store import OUTLINED_NUMBERS, Layout, Store
 
-ABOUT = "gallery.json"
+METADATA = "gallery.json"
 LOCK = "lock"
 STORE, UNFINISHED = "crops-", ".unfinished"
 
@@ -24,8 +24,8 @@ FINISHING = 30.0
 ends."""
 
 
-class Folder:
-    """A folder that this process alone may use until it is closed; see ``Home``.
+class FolderBackend:
+    """A folder that this process alone may use until it is closed; see ``StorageBackend``.
 
     Args:
         path: of the folder.
@@ -41,10 +41,10 @@ class Folder:
         self._beside = beside
         if path.is_file():
             raise UserError(f"{path} is a file. A gallery is a folder.")
-        if not (path / ABOUT).exists():
+        if not (path / METADATA).exists():
             if not create:
                 raise UserError(
-                    f"There is no gallery in {path} (no {ABOUT}). Make one: resight gallery add CROPS "
+                    f"There is no gallery in {path} (no {METADATA}). Make one: resight gallery add CROPS "
                     f"--gallery {path} --model RUN"
                 )
             foreign = [child.name for child in path.iterdir()] if path.is_dir() else []
@@ -64,15 +64,15 @@ class Folder:
 
     def read(self) -> str | None:
         """Return the contents of ``gallery.json``."""
-        file = self.path / ABOUT
+        file = self.path / METADATA
         return file.read_text(encoding="utf-8") if file.exists() else None
 
-    def write(self, about: str) -> None:
+    def write(self, metadata: str) -> None:
         """Write ``gallery.json``."""
-        with whole_file(self.path / ABOUT) as temporary:
-            temporary.write_text(about + "\n", encoding="utf-8")
+        with whole_file(self.path / METADATA) as temporary:
+            temporary.write_text(metadata + "\n", encoding="utf-8")
 
-    def suit(self, layout: Layout) -> Layout:
+    def resolve_defaults(self, layout: Layout) -> Layout:
         """Return a layout whose graph begins where comparing by outlines gets slow."""
         if layout.storage != "float32" or layout.graph_from is not None:
             return layout
@@ -83,7 +83,7 @@ class Folder:
         making = self.path / f"{name}{UNFINISHED}"
         for left in (making, self.path / name):
             shutil.rmtree(left, ignore_errors=True)
-        make_edge(making, self.suit(layout)).close()
+        make_edge(making, self.resolve_defaults(layout)).close()
         making.rename(self.path / name)
         return self.open_store(name)
 

@@ -38,7 +38,7 @@ class Processes:
         self._counts[name] += amount
         return self._counts[name]
 
-    def told(self, value: T) -> T:
+    def describe(self, value: T) -> T:
         """Return the value of process 0, plain data, in all of them.
 
         Raises:

@@ -6,16 +6,39 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from resight.data.images import resize_all
 from resight.errors import UserError
-from resight.gallery.about import ModelName
-from resight.gallery.crops import Pixels
-from resight.gallery.store import Vectors
+from resight.imaging import Pixels, resize_all
+from resight.registry import Settings
 
 if TYPE_CHECKING:
     from resight.device import Precision
     from resight.models.network import Network
+
+
+Vectors = NDArray[np.float32]
+
+
+class ModelIdentity(Settings):
+    """Which model a gallery's vectors are of.
+
+    Attributes:
+        fingerprint: of the model (``models.fingerprint``).
+        name: what people call it.
+        width: numbers a vector.
+        weights: run or file that it was loaded from, where known.
+    """
+
+    fingerprint: str
+    name: str
+    width: int
+    weights: str | None = None
+
+    def describe(self) -> str:
+        """Return it in words."""
+        where = "" if self.weights is None else f", loaded from {self.weights}"
+        return f"{self.name} with the fingerprint {self.fingerprint[:12]}{where}"
 
 
 class Embedder(Protocol):
@@ -35,7 +58,7 @@ class Embedder(Protocol):
     weights: str | None
     on_cpu: bool
 
-    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+    def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
         """Return the pictures [h, w, 3] at the size that the model takes; they may be read one by one."""
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
@@ -83,7 +106,7 @@ class NetworkEmbedder:
         self._lock = Lock()
         self.width = self([np.zeros((*self._size, 3), np.uint8)]).shape[1]
 
-    def ready(self, pictures: Iterable[Pixels]) -> list[Pixels]:
+    def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
         """Resize pictures to the network's size."""
         return resize_all(pictures, self._size)
 
@@ -117,14 +140,14 @@ def unit(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / lengths, np.float32)
 
 
-def model_name(embedder: Embedder) -> ModelName:
+def identity_of(embedder: Embedder) -> ModelIdentity:
     """Return what a gallery keeps of a model."""
-    return ModelName(
+    return ModelIdentity(
         fingerprint=embedder.fingerprint, name=embedder.name, width=embedder.width, weights=embedder.weights
     )
 
 
-def refuse_other_model(place: str, needed: ModelName, given: Embedder) -> None:
+def refuse_other_model(place: str, needed: ModelIdentity, given: Embedder) -> None:
     """Refuse a model that a gallery's vectors are not of.
 
     Raises:
@@ -133,6 +156,6 @@ def refuse_other_model(place: str, needed: ModelName, given: Embedder) -> None:
     if given.fingerprint != needed.fingerprint:
         raise UserError(
             f"The gallery {place} holds vectors of another model, which cannot be compared. It needs "
-            f"{needed.told()}; got {model_name(given).told()}. Give that model, or change the gallery to "
-            f"this one: resight gallery reembed --gallery {place} --model RUN"
+            f"{needed.describe()}; got {identity_of(given).describe()}. Give that model, or change the "
+            f"gallery to this one: resight gallery reembed --gallery {place} --model RUN"
         )

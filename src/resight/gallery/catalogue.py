@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from resight.errors import UserError
-from resight.gallery.about import About, now
 from resight.gallery.crops import Filter, StoredCrop, from_payload, refuse_no_ids
-from resight.gallery.store import Home, Layout, Record, Store
+from resight.gallery.metadata import Metadata, now
+from resight.gallery.stores.store import Layout, Record, StorageBackend, Store
 
 DAY = 86400.0
 EVERYTHING = Filter()
@@ -15,7 +15,7 @@ NOT_THERE = "No crop in the gallery has the id '{}'."
 Field = Literal["camera", "source", "person", "tags"]
 
 
-class Stock:
+class Catalogue:
     """The crops of a gallery, without a model.
 
     Attributes:
@@ -25,20 +25,22 @@ class Stock:
 
     expired_on_opening = 0
 
-    def __init__(self, home: Home, about: About, store: Store, pending: Store | None) -> None:
-        self.about = about
-        self._home, self._store = home, store
+    def __init__(
+        self, backend: StorageBackend, metadata: Metadata, store: Store, pending: Store | None
+    ) -> None:
+        self.metadata = metadata
+        self._backend, self._store = backend, store
         self._pending = pending  # being filled by a re-embedding, and changed as the store is
 
     @property
     def place(self) -> str:
         """Folder or address."""
-        return self._home.place
+        return self._backend.place
 
     @property
     def layout(self) -> Layout:
         """How its stores are made."""
-        return self._home.suit(self.about.layout)
+        return self._backend.resolve_defaults(self.metadata.layout)
 
     def __len__(self) -> int:
         return self._store.count(EVERYTHING)
@@ -64,7 +66,7 @@ class Stock:
 
     def size(self) -> int | None:
         """Return the bytes on the disk; None for a cluster's."""
-        return self._home.size()
+        return self._backend.size()
 
     def get(self, ids: Sequence[str]) -> list[StoredCrop]:
         """Return stored crops by their ids.
@@ -127,7 +129,7 @@ class Stock:
 
         What counts is when a picture was taken; when it was added, where that is not known.
         """
-        days = self.about.forget_after_days
+        days = self.metadata.forget_after_days
         return 0 if days is None else self.forget(Filter(kept_since=now().timestamp() - days * DAY))
 
     def keep_for(self, days: float | None) -> None:
@@ -158,5 +160,5 @@ class Stock:
                 store.change(there, fields)
 
     def _tell(self, **changes: object) -> None:
-        self.about = self.about.model_copy(update=changes)
-        self._home.write(self.about.model_dump_json(indent=2))
+        self.metadata = self.metadata.model_copy(update=changes)
+        self._backend.write(self.metadata.model_dump_json(indent=2))

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.data.crop import Crop
-from resight.data.images import IMAGE_SUFFIXES, list_images
 from resight.data.opening import FALLBACK, READERS, open_benchmark, read_benchmark
 from resight.errors import UserError
+from resight.imaging import IMAGE_SUFFIXES, list_images
 
 Part = Literal["train", "query", "gallery", "all"]
 Labels = NDArray[np.int64]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.gallery.store import Vectors
+from resight.inference.embedder import Vectors
 
 Rows = NDArray[np.int64]
 

@@ -13,7 +13,7 @@ from qdrant_client.http.exceptions import ApiException, ResponseHandlingExceptio
 
 from resight.errors import UserError
 from resight.gallery.crops import KEY, Filter
-from resight.gallery.store import (
+from resight.gallery.stores.store import (
     GRAPH_EDGES,
     GRAPH_EFFORT,
     KEYWORDS,
@@ -24,17 +24,17 @@ from resight.gallery.store import (
     Record,
     Storage,
     Store,
-    Vectors,
     conditions,
     search_effort,
 )
+from resight.inference.embedder import Vectors
 
 TYPES: dict[Storage, models.Datatype] = {
     "float32": models.Datatype.FLOAT32,
     "float16": models.Datatype.FLOAT16,
     "int8": models.Datatype.TURBO8,
 }
-ABOUT = "resight-galleries"
+METADATA = "resight-galleries"
 """Collection of what is said about each gallery: a point a gallery, as collections cannot be renamed."""
 
 USUAL_NAME = "people"
@@ -164,7 +164,7 @@ class ClusterStore:
         return {"indexed": info.indexed_vectors_count or 0, "segments": info.segments_count}
 
     def close(self) -> None:
-        """Do nothing: the home has the connection."""
+        """Do nothing: the backend has the connection."""
 
     def _scroll(
         self, where: Filter, limit: int, after: str | None, parts: Sequence[Part]
@@ -181,8 +181,8 @@ class ClusterStore:
         return [_record(point) for point in points], None if following is None else str(following)
 
 
-class Cluster:
-    """A gallery on a cluster; see ``Home``. Several processes may use it at a time.
+class ClusterBackend:
+    """A gallery on a cluster; see ``StorageBackend``. Several processes may use it at a time.
 
     Args:
         client: of the cluster.
@@ -196,19 +196,23 @@ class Cluster:
 
     def read(self) -> str | None:
         """Return what is said about the gallery."""
-        if not self._client.collection_exists(ABOUT):
+        if not self._client.collection_exists(METADATA):
             return None
-        found = self._client.retrieve(ABOUT, [self._point])
-        return str((found[0].payload or {})["about"]) if found else None
+        found = self._client.retrieve(METADATA, [self._point])
+        return str((found[0].payload or {})["metadata"]) if found else None
 
-    def write(self, about: str) -> None:
+    def write(self, metadata: str) -> None:
         """Say it, in a point of its own."""
-        if not self._client.collection_exists(ABOUT):
-            self._client.create_collection(ABOUT, models.VectorParams(size=1, distance=models.Distance.DOT))
-        point = models.PointStruct(id=self._point, vector=[0.0], payload={"name": self._name, "about": about})
-        self._client.upsert(ABOUT, [point], wait=True)
+        if not self._client.collection_exists(METADATA):
+            self._client.create_collection(
+                METADATA, models.VectorParams(size=1, distance=models.Distance.DOT)
+            )
+        point = models.PointStruct(
+            id=self._point, vector=[0.0], payload={"name": self._name, "metadata": metadata}
+        )
+        self._client.upsert(METADATA, [point], wait=True)
 
-    def suit(self, layout: Layout) -> Layout:
+    def resolve_defaults(self, layout: Layout) -> Layout:
         """Return a layout as it is."""
         return layout
 
@@ -269,7 +273,7 @@ class Cluster:
         return f"{self._name}.{store}"
 
 
-def connect(address: str) -> Cluster:
+def connect(address: str) -> ClusterBackend:
     """Connect to the cluster at ``http://host:6333/NAME``; its key is in the variable ``QDRANT_API_KEY``.
 
     Raises:
@@ -299,7 +303,7 @@ def connect(address: str) -> Cluster:
             f"The Qdrant cluster at {parts.scheme}://{parts.hostname}:{port} does not answer: {reason}. "
             "Check the address, and that it runs."
         ) from error
-    return Cluster(client, name, address)
+    return ClusterBackend(client, name, address)
 
 
 def _wanted(parts: Sequence[Part]) -> tuple[Any, bool]:

@@ -5,13 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from resight.gallery.crops import KEY, Filter, camera_key
+from resight.inference.embedder import Vectors
 
 Storage = Literal["float32", "float16", "int8"]
-Vectors = NDArray[np.float32]
 Part = Literal["picture", "vector"]
 
 KEYWORDS = ("camera", "source", "person", "tags")
@@ -74,7 +71,7 @@ class Layout:
         width: numbers a vector.
         storage: type that they are kept in.
         graph_from: crops from which on a graph is built; by default as many as make ``EXACT_NUMBERS``, or
-            what ``Home.suit`` says.
+            what ``StorageBackend.suit`` says.
         shards, replicas: of a cluster: machines that share the crops, and copies of each.
     """
 
@@ -152,7 +149,7 @@ class Store(Protocol):
         """Write what is left, and let go of files and connections."""
 
 
-class Home(Protocol):
+class StorageBackend(Protocol):
     """Where a gallery lies: what is said about it, and its stores. A re-embedding has two for a while."""
 
     place: str
@@ -160,10 +157,10 @@ class Home(Protocol):
     def read(self) -> str | None:
         """Return what ``write`` wrote, or None where there is no gallery."""
 
-    def suit(self, layout: Layout) -> Layout:
+    def resolve_defaults(self, layout: Layout) -> Layout:
         """Return a layout, with what stores here make of what it leaves open."""
 
-    def write(self, about: str) -> None:
+    def write(self, metadata: str) -> None:
         """Replace what is said about the gallery, all of it or nothing."""
 
     def make_store(self, name: str, layout: Layout) -> Store:

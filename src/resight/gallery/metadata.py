@@ -7,35 +7,15 @@ import pydantic
 
 from resight import __version__
 from resight.errors import UserError
-from resight.gallery.store import Layout, Storage
+from resight.gallery.stores.store import Layout, Storage
+from resight.inference.embedder import ModelIdentity
 from resight.registry import Settings
 
 FORMAT = 1
 """Raised when galleries come to be kept in another way."""
 
 
-class ModelName(Settings):
-    """Which model a gallery's vectors are of.
-
-    Attributes:
-        fingerprint: of the model (``models.fingerprint``).
-        name: what people call it.
-        width: numbers a vector.
-        weights: run or file that it was loaded from, where known.
-    """
-
-    fingerprint: str
-    name: str
-    width: int
-    weights: str | None = None
-
-    def told(self) -> str:
-        """Return it in words."""
-        where = "" if self.weights is None else f", loaded from {self.weights}"
-        return f"{self.name} with the fingerprint {self.fingerprint[:12]}{where}"
-
-
-class Rate(Settings):
+class OperatingPoint(Settings):
     """A threshold: pairs of crops at this distance (1 - cosine) or nearer are called likely matches.
 
     Attributes:
@@ -61,15 +41,15 @@ class Calibration(Settings):
         made: when.
     """
 
-    rates: tuple[Rate, ...]
+    rates: tuple[OperatingPoint, ...]
     wished: float
-    checked: Rate
+    checked: OperatingPoint
     crops: int
     persons: int
     origin: str
     made: datetime
 
-    def at(self, false_match_rate: float) -> Rate:
+    def at(self, false_match_rate: float) -> OperatingPoint:
         """Return the loosest measured threshold whose false-match rate is not above the wished one.
 
         Raises:
@@ -93,11 +73,11 @@ class Reembedding(Settings):
         store: name of the store that is being filled.
     """
 
-    model: ModelName
+    model: ModelIdentity
     store: str
 
 
-class About(Settings):
+class Metadata(Settings):
     """Everything that is said about a gallery.
 
     Attributes:
@@ -117,7 +97,7 @@ class About(Settings):
     format: int = FORMAT
     version: str = __version__
     created: datetime
-    model: ModelName
+    model: ModelIdentity
     storage: Storage = "float32"
     graph_from: int | None = None
     shards: int = 1
@@ -133,8 +113,8 @@ class About(Settings):
         return Layout(self.model.width, self.storage, self.graph_from, self.shards, self.replicas)
 
 
-def parse_about(text: str, place: str) -> About:
-    """Read what ``About.model_dump_json`` wrote.
+def parse_metadata(text: str, place: str) -> Metadata:
+    """Read what ``Metadata.model_dump_json`` wrote.
 
     Raises:
         UserError: it is of a newer version of Resight, or damaged.
@@ -154,7 +134,7 @@ def parse_about(text: str, place: str) -> About:
         )
     content.pop("usual_nearest", None)  # galleries of before the first release have it
     try:
-        return About.model_validate(content)
+        return Metadata.model_validate(content)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from resight.gallery.by_camera import Found, VectorsByCamera
 from resight.gallery.crops import Filter
-from resight.gallery.edge import SPARE, EdgeStore, cameras_only, fits
-from resight.gallery.store import SEARCH_EFFORT, Layout, Part, Record, Vectors, search_effort
+from resight.gallery.stores.by_camera import Found, VectorsByCamera
+from resight.gallery.stores.edge import SPARE, EdgeStore, cameras_only, fits
+from resight.gallery.stores.store import SEARCH_EFFORT, Layout, Part, Record, search_effort
+from resight.inference.embedder import Vectors
 
 OWN = "vectors"
 

@@ -14,16 +14,10 @@ import qdrant_edge as engine
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter
-from resight.gallery.edge_requests import config_of, filter_of, indexes, wanted_of
-from resight.gallery.picture_file import FILE, PictureFile
-from resight.gallery.store import (
-    PICTURE,
-    Layout,
-    Part,
-    Record,
-    Vectors,
-    search_effort,
-)
+from resight.gallery.stores.edge_requests import config_of, filter_of, indexes, wanted_of
+from resight.gallery.stores.picture_file import FILE, PictureFile
+from resight.gallery.stores.store import PICTURE, Layout, Part, Record, search_effort
+from resight.inference.embedder import Vectors
 
 PLACE = "picture_at"
 """Field that says where the picture lies in the ``PictureFile``."""

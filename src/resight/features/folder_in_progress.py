@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.errors import UserError
-from resight.files import whole_file
-from resight.gallery.feature_folder import (
+from resight.features.folder import (
     FEATURES,
     FORMAT,
     INFO,
@@ -31,6 +30,7 @@ from resight.gallery.feature_folder import (
     plan_of,
     read_info,
 )
+from resight.files import whole_file
 from resight.registry import Settings
 
 MOVED = 64 * 2**20

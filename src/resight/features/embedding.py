@@ -16,11 +16,11 @@ from torch import Tensor
 from resight import __version__
 from resight.device import Precision, computes_bfloat16, resolve_device
 from resight.errors import UserError
-from resight.gallery.decoder import Decoder
-from resight.gallery.feature_folder import Plan, Storage, read_info
-from resight.gallery.folder_in_progress import FolderInProgress
-from resight.gallery.processes import Processes, own_device, together
-from resight.gallery.sources import CropList
+from resight.features.crop_list import CropList
+from resight.features.decoder import Decoder
+from resight.features.folder import Plan, Storage, read_info
+from resight.features.folder_in_progress import FolderInProgress
+from resight.features.processes import Processes, own_device, together
 from resight.models.embedding import PixelEmbedder
 from resight.models.fingerprint import fingerprint
 from resight.models.network import Network
@@ -89,7 +89,7 @@ def embed_crops(
     )
     with together() as processes, closing(FolderInProgress(folder, plan)) as progress:
         todo = progress.begin(skip_unreadable=skip_unreadable) if processes.rank == 0 else None
-        first, todo = processes.told((plan, todo))
+        first, todo = processes.describe((plan, todo))
         if found := plan.differences(first):
             raise UserError(
                 f"Process {processes.rank} differs from process 0: {'; '.join(found)}. All processes need "
@@ -111,7 +111,7 @@ def embed_crops(
                 items = np.array([_item(path) for path in crops.paths], dtype=np.int64)
                 columns = {"persons": crops.persons, "cameras": crops.cameras, "items": items}
                 progress.finish(columns, crops.paths, crops.names, facts)
-        processes.told(None)  # nobody returns before process 0 has finished
+        processes.describe(None)  # nobody returns before process 0 has finished
     info = read_info(folder)
     assert info is not None
     return info

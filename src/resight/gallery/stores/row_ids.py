@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.gallery.row_file import Rows
+from resight.gallery.stores.row_file import Rows
 
 
 class RowIds:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from resight.errors import UserError
-from resight.gallery.store import Home
+from resight.gallery.stores.store import StorageBackend
 
 
 def is_address(place: Path | str) -> bool:
@@ -11,7 +11,7 @@ def is_address(place: Path | str) -> bool:
     return isinstance(place, str) and place.startswith(("http://", "https://"))
 
 
-def open_home(place: Path | str, create: bool, beside: bool = False) -> Home:
+def open_backend(place: Path | str, create: bool, beside: bool = False) -> StorageBackend:
     """Return the folder or the part of a cluster that a user names.
 
     Raises:
@@ -19,17 +19,17 @@ def open_home(place: Path | str, create: bool, beside: bool = False) -> Home:
     """
     if is_address(place):
         try:
-            from resight.gallery.cluster import connect
+            from resight.gallery.stores.cluster import connect
         except ModuleNotFoundError as error:
             raise UserError(
                 "A gallery on a Qdrant cluster needs its client. Install it: pip install 'resight[cluster]'"
             ) from error
         return connect(str(place))
     try:
-        from resight.gallery.folder import Folder
+        from resight.gallery.stores.folder import FolderBackend
     except ModuleNotFoundError as error:
         raise UserError(
             "A gallery in a folder needs Qdrant Edge. Install it, where your system has it: "
             "pip install qdrant-edge-py==0.9.0"
         ) from error
-    return Folder(Path(place).expanduser(), create, beside)
+    return FolderBackend(Path(place).expanduser(), create, beside)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resight.data.cache import workers
-from resight.data.images import Pixels, decode_file, read_file, resize_all
 from resight.errors import UserError
-from resight.gallery.feature_folder import Plan
+from resight.features.folder import Plan
+from resight.imaging import Pixels, decode_file, read_file, resize_all
 from resight.threads import computing_threads
 
 AHEAD = 2048
@@ -25,12 +25,12 @@ TURN = 1024
 """Crops that are decoded before a CPU embeds them, unless a batch is more: 100 MB at 256 x 128. Of 256 at a
 time 4 % fewer were embedded a second, on two cores."""
 
-HELD = 4 * 2**20
+READ_AHEAD_BYTES = 4 * 2**20
 """Bytes that are read ahead of one thread's share of a batch: more than crops take, a photograph or two."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class DecodedBatch:
     """Crops that are being decoded.
 
     Attributes:
@@ -85,11 +85,11 @@ class Decoder:
         self.paths, self.size, self.plan, self.skip_unreadable = paths, size, plan, skip_unreadable
         self.device = device
 
-    def batches(self, chunks: Iterator[int]) -> Iterator[Batch]:
+    def batches(self, chunks: Iterator[int]) -> Iterator[DecodedBatch]:
         """Yield the batches of each chunk in order; chunks are asked for when reading comes to them.
 
         Raises:
-            UserError: later, by ``Batch.read``: a crop cannot be read, and is not to be left out.
+            UserError: later, by ``DecodedBatch.read``: a crop cannot be read, and is not to be left out.
         """
         pool = computing_threads(workers(), 1, "decoder")
         reading = (
@@ -104,7 +104,7 @@ class Decoder:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _in_turns(self, pool: Executor, reading: Iterator[Reading]) -> Iterator[Batch]:
+    def _in_turns(self, pool: Executor, reading: Iterator[Reading]) -> Iterator[DecodedBatch]:
         turn = max(1, TURN // self.plan.batch)
         following = list(islice(reading, turn))
         while following:
@@ -113,9 +113,9 @@ class Decoder:
             following = list(islice(reading, turn))
             yield from batches
 
-    def _beside(self, pool: Executor, reading: Iterator[Reading]) -> Iterator[Batch]:
+    def _beside(self, pool: Executor, reading: Iterator[Reading]) -> Iterator[DecodedBatch]:
         ahead = max(2, min(2 * workers(), AHEAD // self.plan.batch))
-        waiting: deque[Batch] = deque()
+        waiting: deque[DecodedBatch] = deque()
         for one in reading:
             waiting.append(self._decode(pool, *one))
             if len(waiting) > ahead:
@@ -127,7 +127,7 @@ class Decoder:
         return [(piece, pool.submit(self._contents, piece)) for piece in _pieces(crops, each)]
 
     def _contents(self, crops: range) -> list[bytes | None]:
-        """Read files, the first ``HELD`` bytes of them; None, or nothing at the end: read it later.
+        """Read the first ``READ_AHEAD_BYTES`` bytes of files; None, or nothing at the end: read it later.
 
         In the same loop as decoding, two threads hand the interpreter to each other at each step of reading a
         file, and decode no faster than one.
@@ -135,7 +135,7 @@ class Decoder:
         found: list[bytes | None] = []
         held = 0
         for crop in crops:
-            if held > HELD:
+            if held > READ_AHEAD_BYTES:
                 break
             try:
                 data = read_file(self.paths[crop])
@@ -152,7 +152,7 @@ class Decoder:
         chunk: int,
         crops: range,
         read: Sequence[tuple[range, Future[list[bytes | None]]]],
-    ) -> Batch:
+    ) -> DecodedBatch:
         pinned = self.device.type == "cuda"
         pixels = torch.empty(len(crops), *self.size, 3, dtype=torch.uint8, pin_memory=pinned)
         array = pixels.numpy()
@@ -160,7 +160,7 @@ class Decoder:
             pool.submit(self._pixels, piece, files, array[piece.start - crops.start :])
             for piece, files in read
         ]
-        return Batch(chunk, crops.stop == self.plan.rows(chunk).stop, crops, pixels, pieces)
+        return DecodedBatch(chunk, crops.stop == self.plan.rows(chunk).stop, crops, pixels, pieces)
 
     def _pixels(
         self, crops: range, files: Future[list[bytes | None]], pixels: NDArray[np.uint8]

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from resight.errors import UserError
 
 if TYPE_CHECKING:
-    from resight.gallery.embedder import NetworkEmbedder
     from resight.gallery.gallery import Gallery
+    from resight.inference.embedder import NetworkEmbedder
 
 
 def load_embedder(model: Path, device: str) -> "NetworkEmbedder":
     """Load a run, or a file of weights, to read pictures with; a gallery remembers where it lies."""
     from resight.device import resolve_device
-    from resight.gallery.embedder import NetworkEmbedder
+    from resight.inference.embedder import NetworkEmbedder
     from resight.models.weights import load_weights
     from resight.training.run import Run
 
@@ -31,11 +31,11 @@ def use_own_model(gallery: "Gallery", device: str) -> None:
     Raises:
         UserError: it does not know where that lies, or it is not there any more.
     """
-    weights = gallery.about.model.weights
+    weights = gallery.metadata.model.weights
     if weights is None or not Path(weights).exists():
         gone = "" if weights is None else ", which is not there any more"
         raise UserError(
-            f"To read pictures, the gallery needs its model: {gallery.about.model.told()}{gone}. "
+            f"To read pictures, the gallery needs its model: {gallery.metadata.model.describe()}{gone}. "
             "Name it: --model RUN"
         )
     gallery.use(load_embedder(Path(weights), device))

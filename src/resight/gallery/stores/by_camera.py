@@ -9,11 +9,11 @@ from threading import Lock
 import numpy as np
 
 from resight.files import whole_file
-from resight.gallery.blocks import BLOCK, Blocks
-from resight.gallery.outlines import delete_outlines, left_over, make_outlines, open_outlines, outlined
-from resight.gallery.row_file import RowFile
-from resight.gallery.row_ids import RowIds, words
-from resight.gallery.store import Vectors
+from resight.gallery.stores.blocks import BLOCK, Blocks
+from resight.gallery.stores.outlines import delete_outlines, left_over, make_outlines, open_outlines, outlined
+from resight.gallery.stores.row_file import RowFile
+from resight.gallery.stores.row_ids import RowIds, words
+from resight.inference.embedder import Vectors
 
 ROWS, CHANGED = "rows.npz", "changed"
 

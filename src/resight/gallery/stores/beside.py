@@ -20,7 +20,8 @@ import numpy as np
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter
-from resight.gallery.store import Part, Record, Store, Vectors
+from resight.gallery.stores.store import Part, Record, Store
+from resight.inference.embedder import Vectors
 
 
 class StoreBeside:
@@ -175,7 +176,7 @@ class StoreBeside:
 
 def keep(wire: Connection, folder: Path) -> None:
     """Open a store and do what is asked of it, until it is closed or nobody is left to ask."""
-    from resight.gallery.edge_by_camera import open_edge
+    from resight.gallery.stores.edge_by_camera import open_edge
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever asks decides when it is over
     store: Store | None = None

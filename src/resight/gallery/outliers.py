@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.gallery.crops import Filter
-from resight.gallery.store import Store, Vectors
+from resight.gallery.stores.store import Store
+from resight.inference.embedder import Vectors
 
 SAMPLE = 1000
 """Crops to look at, the first by their ids, which are random."""
@@ -21,7 +22,7 @@ SHRINKAGE = 0.1
 """Share of the variance that is taken to be equal in all directions, as few crops tell little of most."""
 
 
-class Usual:
+class OutlierDetector:
     """Where a gallery's vectors lie.
 
     The distance of a vector is Mahalanobis', to the mean of half of the crops, with a covariance shrunk

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resight.data import images
-from resight.data.images import decode, natural, read_image, resize, resize_alike, resize_all
 from resight.errors import UserError
+from resight.imaging import decode, natural, read_image, resize, resize_alike, resize_all
 
 
 def save(image: Image.Image, path: Path, **options: object) -> Path:

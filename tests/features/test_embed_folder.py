@@ -19,17 +19,17 @@ import pytest
 import torch
 from embedding_jobs import BATCH, CHUNK, draw_pictures, minute
 
-import resight.gallery.decoder
-import resight.gallery.embedding
-import resight.gallery.folder_in_progress
+import resight.features.decoder
+import resight.features.embedding
+import resight.features.folder_in_progress
 from resight import __version__
-from resight.data.images import read_image
 from resight.errors import UserError
-from resight.gallery.decoder import Decoder
-from resight.gallery.embedding import embed_crops
-from resight.gallery.feature_folder import Plan, read_info
-from resight.gallery.folder_in_progress import FolderInProgress
-from resight.gallery.sources import CropList, crops_to_embed
+from resight.features.crop_list import CropList, crops_to_embed
+from resight.features.decoder import Decoder
+from resight.features.embedding import embed_crops
+from resight.features.folder import Plan, read_info
+from resight.features.folder_in_progress import FolderInProgress
+from resight.imaging import read_image
 from resight.models.embedding import embed_pixels
 from resight.models.fingerprint import fingerprint
 
@@ -40,7 +40,7 @@ FIXED = {"batch_size": BATCH, "precision": "float32"}
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resight.gallery.embedding, "CHUNK", CHUNK)
+    monkeypatch.setattr(resight.features.embedding, "CHUNK", CHUNK)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_two_processes_share_the_work(data, expected, tmp_path) -> None:
 def test_the_same_again_does_nothing(data, tmp_path, monkeypatch, capsys) -> None:
     info = embed(data, tmp_path / "out")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    monkeypatch.setattr(resight.gallery.decoder, "read_file", None)
+    monkeypatch.setattr(resight.features.decoder, "read_file", None)
     assert embed(data, tmp_path / "out") == info
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
     assert "nothing left to embed" in capsys.readouterr().err
@@ -290,7 +290,7 @@ def test_a_full_disk_is_said_in_a_sentence_and_what_is_finished_stays(
     (status, *_), messages = jobs((data, out, "--disk", 128 + 2 * CHUNK * row))  # enough for each chunk alone
     assert status == [1]
     assert "Cannot write" in messages
-    monkeypatch.setattr(resight.gallery.decoder, "read_file", None)
+    monkeypatch.setattr(resight.features.decoder, "read_file", None)
     embed(data, out)
     assert_whole(out, expected, data)
 
@@ -307,8 +307,8 @@ def test_a_disk_that_is_too_small_is_refused_before_the_work(data, tmp_path, mon
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_turns_and_reading_ahead_change_no_row(data, monkeypatch, held, device) -> None:
     """However much is read ahead, and whether decoders take turns with the network, or work beside it."""
-    monkeypatch.setattr(resight.gallery.decoder, "HELD", held)
-    monkeypatch.setattr(resight.gallery.decoder, "TURN", 2 * BATCH)
+    monkeypatch.setattr(resight.features.decoder, "READ_AHEAD_BYTES", held)
+    monkeypatch.setattr(resight.features.decoder, "TURN", 2 * BATCH)
     monkeypatch.setattr(torch, "empty", functools.partial(unpinned, torch.empty))
     paths = sorted(data.iterdir())
     plan = Plan.model_construct(batch=BATCH, chunk=CHUNK, crops=COUNT)
@@ -331,18 +331,18 @@ def unpinned(empty: Callable[..., torch.Tensor], *shape: int, pin_memory: bool =
 
 
 def test_on_a_cpu_nothing_is_decoded_while_the_network_computes(data, monkeypatch) -> None:
-    monkeypatch.setattr(resight.gallery.decoder, "TURN", 2 * BATCH)
+    monkeypatch.setattr(resight.features.decoder, "TURN", 2 * BATCH)
     plan = Plan.model_construct(batch=BATCH, chunk=CHUNK, crops=COUNT)
     decoder = Decoder(sorted(data.iterdir()), (16, 8), torch.device("cpu"), plan, skip_unreadable=False)
     decoded = 0
-    count = resight.gallery.decoder.decode_file
+    count = resight.features.decoder.decode_file
 
     def counted(*arguments: Any) -> Any:
         nonlocal decoded
         decoded += 1
         return count(*arguments)
 
-    monkeypatch.setattr(resight.gallery.decoder, "decode_file", counted)
+    monkeypatch.setattr(resight.features.decoder, "decode_file", counted)
     seen = []
     for _ in decoder.batches(iter(range(CHUNKS))):
         before = decoded
@@ -354,6 +354,6 @@ def test_on_a_cpu_nothing_is_decoded_while_the_network_computes(data, monkeypatc
 
 def test_chunks_are_joined_few_at_a_time(data, expected, tmp_path, monkeypatch) -> None:
     row = expected.shape[1] * 4
-    monkeypatch.setattr(resight.gallery.folder_in_progress, "MOVED", 2 * CHUNK * row)
+    monkeypatch.setattr(resight.features.folder_in_progress, "MOVED", 2 * CHUNK * row)
     embed(data, tmp_path / "out")
     assert_whole(tmp_path / "out", expected, data)

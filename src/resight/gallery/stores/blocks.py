@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.gallery.row_file import Rows
+from resight.gallery.stores.row_file import Rows
 
 BLOCK = 256
 """Rows that belong to one camera, one after the other."""

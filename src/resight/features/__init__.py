@@ -1,0 +1,1 @@
+"""Embedding any number of crops into a folder of features."""

@@ -1,0 +1,1 @@
+"""Any model, ready to embed pictures: loading, embedding, runtimes."""
