@@ -35,7 +35,7 @@ SPREAD = 3.6  # of a person's crops about their mean, the means' being 1
 EXPAND, AUGMENT = 5, 10  # neighbours that a query, and a gallery crop, is averaged with
 PLAIN_BYTES = 12e9
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"
-README = Path(__file__).parent / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "evaluation.md"
 START, END = "<!-- evaluation.py --write: from here -->", "<!-- to here -->"
 
 
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--skip-plain", action="store_true", help="leave plain NumPy out")
     parser.add_argument("--folder", type=Path, help="where to draw features; by default a temporary one")
-    parser.add_argument("--write", action="store_true", help="keep the figures in README.md and results/")
+    parser.add_argument("--write", action="store_true", help="keep the figures in docs and results")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--one", nargs=2, metavar=("CASE", "METHOD"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -283,10 +283,10 @@ def write(results: dict[str, Any]) -> None:
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     kept = {name: found for name in CASES if (found := (known | results).get(name))}
     RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
-    text = README.read_text()
+    text = PAGE.read_text()
     before, after = text[: text.index(START)], text[text.index(END) :]
     tables = "\n\n".join(f"**{name}**: {table(found)}" for name, found in kept.items())
-    README.write_text(f"{before}{START}\n\n{tables}\n\n{after}")
+    PAGE.write_text(f"{before}{START}\n\n{tables}\n\n{after}")
 
 
 if __name__ == "__main__":

@@ -39,17 +39,17 @@ def test_every_method_of_every_case(benchmark, tmp_path, monkeypatch) -> None:
                 assert found[ours]["mAP"] == pytest.approx(found[plain]["mAP"], abs=1e-4)
         results[name] = benchmark.summarise(case, {name: [one] for name, one in found.items()}, 0.01)
     monkeypatch.setattr(benchmark, "RESULTS", tmp_path / "results.json")
-    monkeypatch.setattr(benchmark, "README", tmp_path / "README.md")
-    benchmark.README.write_text(f"Before.\n{benchmark.START}\nold\n{benchmark.END}\nAfter.\n")
+    monkeypatch.setattr(benchmark, "PAGE", tmp_path / "evaluation.md")
+    benchmark.PAGE.write_text(f"Before.\n{benchmark.START}\nold\n{benchmark.END}\nAfter.\n")
     benchmark.write(results)
-    text = benchmark.README.read_text()
+    text = benchmark.PAGE.read_text()
     assert text.startswith("Before.")
     assert text.endswith("After.\n")
     assert "old" not in text
     assert text.count("| resight, re-ranked |") == 2
     assert "34 x (159 + 5,000) x 1,024, gallery memory-mapped" in text
     benchmark.write({})
-    assert benchmark.README.read_text() == text
+    assert benchmark.PAGE.read_text() == text
 
 
 def test_bounds_are_told_at_full_size_and_large_matrices_left_out(benchmark) -> None:

@@ -61,7 +61,7 @@ def built(title: str, attention: dict[str, str]) -> Network:
 
 
 def feeds(found: Representation, name: str) -> bool:
-    """Tell whether the model produces what the term reads: docs/methods/README.md has the table."""
+    """Tell whether the model produces what the term reads: docs/methods/index.md has the table."""
     return {
         "cross-entropy": any(branch.logits is not None for branch in found.branches.values()),
         "self-attention": len(found.features) >= 2,
