@@ -32,7 +32,7 @@ MAY_USE = {
     "report": {"data", "people", "models", "losses", "evaluation", "training"},
     "inference": {"data", "models", "training"},
     "features": {"data", "models", "inference"},
-    "gallery": {"data", "evaluation", "inference", "features"},
+    "gallery": {"data", "models", "evaluation", "inference", "features"},
     "ingest": {"inference", "gallery"},
     "service": {"models", "inference", "gallery", "report"},
     "recipes": set(),
