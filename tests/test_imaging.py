@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resight.data import images
+from resight import imaging
 from resight.errors import UserError
 from resight.imaging import decode, natural, read_image, resize, resize_alike, resize_all
 
@@ -107,7 +107,7 @@ def test_resize_is_pillows_to_one_level(height: int, width: int, high: int, wide
 
 @pytest.mark.parametrize("large", [0, 20 * 10 * 3, 1 << 20])
 def test_all_are_resized_as_each_is(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "LARGE", large)
+    monkeypatch.setattr(imaging, "LARGE", large)
     generator = np.random.default_rng(1)
     sizes = [(20, 10), (16, 8), (20, 10), (31, 9), (20, 10), (31, 9)]
     pictures = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
@@ -165,7 +165,7 @@ def test_floating_point_images_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_huge_images_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(images, "MAX_PIXELS", 99)
+    monkeypatch.setattr(imaging, "MAX_PIXELS", 99)
     stream = io.BytesIO()
     Image.new("RGB", (10, 10)).save(stream, kind)
     with pytest.raises(UserError, match="is 10 x 10 pixels, more than the 99"):

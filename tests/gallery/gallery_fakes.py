@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.gallery import by_camera, outlines
 from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
+from resight.gallery.stores import by_camera, outlines
 from resight.gallery.stores.beside import StoreBeside
 from resight.gallery.stores.store import StorageBackend
 from resight.imaging import Pixels, resize_all

@@ -15,9 +15,9 @@ import pytest
 from gallery_fakes import Fake, noise, people
 
 from resight.errors import UserError
-from resight.gallery import folder
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
+from resight.gallery.stores import folder
 from resight.gallery.stores.beside import StoreBeside
 from resight.gallery.stores.folder import LOCK, FolderBackend
 from resight.gallery.stores.store import Record

@@ -17,10 +17,10 @@ import pytest
 from gallery_fakes import Fake, noise
 
 from resight.errors import UserError
-from resight.gallery import edge
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.pictures import read_pixels
+from resight.gallery.stores import edge
 from resight.gallery.stores.edge import HALF_BUILT, EdgeStore
 from resight.gallery.stores.store import Layout, Record
 

@@ -11,7 +11,7 @@ from gallery_fakes import START, Fake, ids, noise, people
 
 from resight.errors import UserError
 from resight.evaluation.reranking import Reranking, rerank
-from resight.gallery import gallery, stock
+from resight.gallery import catalogue, gallery
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.stores.store import EXACT_NUMBERS, OUTLINED_NUMBERS, Storage
@@ -253,12 +253,12 @@ def test_crops_are_forgotten_when_they_are_too_old(place: Path, monkeypatch: pyt
         opened.add(crops)
         assert opened.forget_expired() == 1
         assert set(ids(opened)) == {"young", "no time", "clock is ahead"}
-    monkeypatch.setattr(stock, "now", lambda: now + timedelta(days=29, hours=1))
+    monkeypatch.setattr(catalogue, "now", lambda: now + timedelta(days=29, hours=1))
     with Gallery.open(place) as opened:
         assert opened.expired_on_opening == 1
         assert set(ids(opened)) == {"no time", "clock is ahead"}
         opened.keep_for(None)
-    monkeypatch.setattr(stock, "now", lambda: now + timedelta(days=31))
+    monkeypatch.setattr(catalogue, "now", lambda: now + timedelta(days=31))
     with Gallery.open(place) as opened:
         assert len(opened) == 2
         opened.keep_for(5)

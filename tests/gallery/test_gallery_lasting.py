@@ -11,9 +11,9 @@ import pytest
 from gallery_fakes import Fake, ids, noise, people
 
 from resight.errors import UserError
-from resight.gallery import folder
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
+from resight.gallery.stores import folder
 
 
 def test_a_gallery_of_another_model_says_which_one_it_needs(filled: Gallery, place: Path) -> None:

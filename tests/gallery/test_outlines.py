@@ -8,8 +8,8 @@ import pytest
 from gallery_fakes import START
 
 from resight.errors import UserError
-from resight.gallery import outlines
 from resight.gallery.crops import Filter, NewCrop, to_payload
+from resight.gallery.stores import outlines
 from resight.gallery.stores.blocks import BLOCK
 from resight.gallery.stores.by_camera import VectorsByCamera
 from resight.gallery.stores.edge_by_camera import OWN, EdgeByCamera

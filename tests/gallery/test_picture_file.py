@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.errors import UserError
-from resight.gallery import picture_file
 from resight.gallery.crops import Filter, NewCrop, to_payload
+from resight.gallery.stores import picture_file
 from resight.gallery.stores.edge import EdgeStore
 from resight.gallery.stores.edge_by_camera import make_edge, open_edge
 from resight.gallery.stores.picture_file import CHANGED, FILE, HEAD, READ, PictureFile

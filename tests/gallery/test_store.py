@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resight.errors import UserError
-from resight.gallery import cluster, edge, edge_by_camera
 from resight.gallery.crops import Filter, NewCrop, to_payload
+from resight.gallery.stores import cluster, edge, edge_by_camera
 from resight.gallery.stores.beside import StoreBeside
 from resight.gallery.stores.store import Layout, Record, StorageBackend, Store, search_effort
 
