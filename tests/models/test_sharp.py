@@ -39,6 +39,19 @@ def test_stretching_is_equation_3_with_zero_for_a_constant_channel() -> None:
     torch.testing.assert_close(stretched(features), equation_3(features))
 
 
+@pytest.mark.parametrize("scale", [1e-7, 1e-10, 1e4])
+def test_stretching_does_not_depend_on_the_range(scale: float) -> None:
+    features = relu_features()
+    torch.testing.assert_close(stretched(features * scale), stretched(features), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_context_units_learn_whatever_the_mask(mask: str) -> None:
+    block = ATTENTIONS.build("sharp", 8, mask=mask, interaction="none")
+    block(relu_features())[0].square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in block.context.parameters())
+
+
 @pytest.mark.parametrize("tau", [1.0, 0.5])
 def test_draws_are_above_a_half_as_often_as_the_probability_says(tau: float) -> None:
     probability = torch.tensor([0.0, 0.01, 0.2, 0.5, 0.9, 1.0])
@@ -88,8 +101,8 @@ def test_alternatives_are_those_of_table_iii() -> None:
     features = relu_features()
     f = equation_3(features)
     for settings, expected in (
-        ({"mask": "threshold"}, (f >= 0.3).float()),
-        ({"mask": "threshold", "threshold": 0.6}, (f >= 0.6).float()),
+        ({"mask": "threshold"}, f * (f >= 0.3)),
+        ({"mask": "threshold", "threshold": 0.6}, f * (f >= 0.6)),
         ({"mask": "power"}, f**2),
         ({"mask": "power", "power": 3}, f**3),
         ({"mask": "soft"}, torch.sigmoid(features)),

@@ -19,7 +19,11 @@ Interaction = Literal["add", "none", "concatenate"]
 Upsampling = Literal["bilinear", "transposed"]
 
 LEAST = 1e-6
-"""Least probability of either outcome, and least range of a channel that Eq. 3 divides by."""
+"""Least probability of either outcome."""
+
+FLAT = 1e-12
+"""A channel whose range is smaller counts as constant: the gradient of Eq. 3 is one over the range, and its
+square, which Adam keeps, must stay finite in float32."""
 
 
 @ATTENTIONS.register("sharp")
@@ -40,7 +44,8 @@ class Sharp(Attention):
     Args:
         channels: C of the layer.
         mask: ``sharp``, sampled; ``soft``, a sigmoid of the mask branch's features, the gate that the paper
-            argues against; ``threshold``, 1 where f >= ``threshold``; ``power``, f ** ``power`` (Table III).
+            argues against; ``threshold``, f where f >= ``threshold`` and 0 elsewhere ("features that are
+            below a certain threshold are set to 0"); ``power``, f ** ``power`` (Sec. IV-F, Table III).
         context: make the mask from a context-aware unit instead of the features themselves (Sec. III-D).
         interaction: ``add``, the cross-feature interaction learning (1 + M) T of Eq. 2; ``none``, M T alone
             (Eq. 1); ``concatenate`` T and M T, which "is hard to converge" (Sec. III-C).
@@ -91,7 +96,7 @@ class Sharp(Attention):
             return torch.sigmoid(source)
         share = stretched(source)
         if self.mask == "threshold":
-            return (share >= self.threshold).to(share.dtype)
+            return share * (share >= self.threshold)
         if self.mask == "power":
             return share**self.power
         return sample(share, self.temperature, noisy=self.training)
@@ -134,7 +139,7 @@ def stretched(features: Tensor) -> Tensor:
     """Return features [B, C, H, W], every channel mapped to [0, 1] by its least and greatest (Eq. 3)."""
     least = features.amin((2, 3), keepdim=True)
     span = features.amax((2, 3), keepdim=True) - least
-    return (features - least) / span.clamp(min=LEAST)
+    return (features - least) / span.masked_fill(span < FLAT, torch.inf)  # 0 without a gradient where flat
 
 
 def sample(probability: Tensor, temperature: Tensor, noisy: bool) -> Tensor:
