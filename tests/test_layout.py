@@ -18,6 +18,7 @@ TOOLS = {
     "memory",
     "progress",
     "files",
+    "interruption",
     "threads",
     "__init__",
     "__version__",

@@ -2,20 +2,20 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 T = TypeVar("T")
+
+RECENT = 60.0
+"""The time left follows from the pace of so many seconds."""
+
+EVERY = 20.0
+"""Seconds between two lines where there is no terminal."""
 
 stderr = Console(stderr=True, highlight=False)
 """Where everything but results goes."""
@@ -27,65 +27,97 @@ def say(message: str) -> None:
 
 
 class Bar:
-    """A progress bar as a context manager: ``with Bar("Training", steps) as bar: bar.advance()``.
+    """A progress bar as a context manager: ``with Bar("Training", crops) as bar: bar.advance(16)``.
 
-    Where standard error is no terminal, it prints a line at the start, every ``quiet_seconds`` and at the
-    end, with the time left. A total of None is one that nobody knows.
+    Where standard error is no terminal, it prints a line now and then, and at the end.
+    The time left follows from the pace of the last minute in this process.
+
+    Args:
+        title: what is going on.
+        total: how much there is to do; None where nobody knows.
+        done: how much of it was done before, by an earlier process.
+        now: a clock, in seconds.
     """
 
-    def __init__(self, title: str, total: int | None, done: int = 0, quiet_seconds: float = 20.0) -> None:
-        self.title, self.total, self.done, self.started_at = title, total, done, done
+    def __init__(
+        self,
+        title: str,
+        total: int | None,
+        done: int = 0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.title, self.total, self.done, self.begun_at = title, total, done, done
         self.note = ""
-        self.quiet_seconds = quiet_seconds
-        self.start = self.last = time.monotonic()
+        self.now = now
+        self._start()
         self._rich: Progress | None = None
 
     def __enter__(self) -> "Bar":
-        self.start = self.last = time.monotonic()
+        self._start()
         if stderr.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[left]} {task.fields[note]}"),
             )
             self._rich = Progress(*columns, console=stderr, transient=False)
             self._rich.start()
-            self._task = self._rich.add_task(self.title, total=self.total, completed=self.done, note="")
+            self._task = self._rich.add_task(
+                self.title, total=self.total, completed=self.done, left="", note=""
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._rich is not None:
             self._rich.stop()
-        elif self.done > self.started_at:
-            self._line()
+        elif self.done > self.begun_at:
+            self._line(self.now())
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         """Count steps as done; ``note`` is shown behind the bar."""
+        now = self.now()
         self.done += steps
         self.note = self.note if note is None else note
+        self._remember(now)
         if self._rich is not None:
-            self._rich.update(self._task, completed=self.done, note=self.note)
-        elif time.monotonic() - self.last >= self.quiet_seconds:
-            self._line()
+            left = self.seconds_left()
+            self._rich.update(
+                self._task,
+                completed=self.done,
+                left="" if left is None else f"{clock(left)} left",
+                note=self.note,
+            )
+        elif now - self._printed >= EVERY:
+            self._line(now)
 
-    def _line(self) -> None:
-        self.last = time.monotonic()
-        spent = self.last - self.start
-        if self.total is None:
-            far = f"{self.done}, {clock(spent)} spent"
-        else:
-            left = spent * (self.total - self.done) / max(1, self.done - self.started_at)
-            far = f"{self.done}/{self.total}, {clock(spent)} spent, {clock(left)} left"
-        print(
-            f"{self.title}: {far}",
-            self.note,
-            file=sys.stderr,
-            flush=True,
-        )
+    def seconds_left(self) -> float | None:
+        """Return how long the rest takes at the pace of the last minute; None where that is unknown."""
+        (then, before), (now, done) = self._marks[0], self._marks[-1]
+        if self.total is None or done == before or now == then:
+            return None
+        return (self.total - done) * (now - then) / (done - before)
+
+    def _start(self) -> None:
+        self._began = self._printed = self.now()
+        self._marks = deque([(self._began, self.done)])
+
+    def _remember(self, now: float) -> None:
+        """Note how far it is, once a second at most, and forget what is older than the last minute."""
+        marks = self._marks
+        if len(marks) > 1 and now - marks[-2][0] < 1:
+            marks.pop()
+        marks.append((now, self.done))
+        while len(marks) > 2 and now - marks[1][0] >= RECENT:
+            marks.popleft()
+
+    def _line(self, now: float) -> None:
+        self._printed = now
+        spent, left = clock(now - self._began), self.seconds_left()
+        far = f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
+        rest = "" if left is None else f", {clock(left)} left"
+        print(f"{self.title}: {far}, {spent} spent{rest}", self.note, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:

@@ -218,8 +218,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tiny_data: Path, tmp_p
     _, messages = process.communicate(timeout=60)
     assert process.returncode not in (0, None)
     assert f"Go on with: resight train {folder} --resume" in messages
-    step = load_checkpoint(folder / "checkpoint.pt")["step"]
-    assert f"Stopped after step {step} of {STEPS}" in messages
+    assert 0 < load_checkpoint(folder / "checkpoint.pt")["step"] < STEPS
     whole = run(tiny_data, tmp_path / "whole", tiny.tiny_recipe(precision="float32")).folder
     resumed = run(tiny_data, folder, tiny.tiny_recipe(precision="float32"), resume=True).folder
     assert_same_bits(outcome(whole)[0], outcome(resumed)[0])

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.files import whole_file
+from resight.interruption import SAME_COMMAND, resumable
 from resight.progress import clock, say
 
 if TYPE_CHECKING:
@@ -61,11 +62,8 @@ def demo(
     else:
         say(f"The demo takes {MINUTES} minutes on two cores; a GPU shortens its second half.")
     start = time.monotonic()
-    try:
+    with resumable(SAME_COMMAND):
         result = _run(out, persons, seed, device)
-    except KeyboardInterrupt:
-        say("The same command goes on from here.")
-        raise
     _keep_record(out, loads((out / RECORD).read_text()) | {"finished": True})
     if json:
         print_json(result)

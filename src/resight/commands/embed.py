@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from resight.commands.output import print_json
+from resight.interruption import SAME_COMMAND, resumable
 from resight.progress import say
 
 
+@resumable(SAME_COMMAND)
 def embed(
     run: Path,
     *,

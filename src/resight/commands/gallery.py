@@ -11,6 +11,7 @@ from resight.commands.gallery_crops import FilterOptions, Words, count_crops, ne
 from resight.commands.models_of_galleries import load_embedder, use_own_model
 from resight.commands.output import print_json
 from resight.errors import UserError
+from resight.interruption import SAME_COMMAND, resumable
 from resight.progress import Bar, say
 
 Place = Annotated[str, Parameter(env_var="RESIGHT_GALLERY")]
@@ -21,6 +22,7 @@ Chosen = Annotated[FilterOptions, Parameter(name="*")]
 EVERYTHING = FilterOptions()
 
 
+@resumable(SAME_COMMAND)
 def add(
     *crops: Path,
     gallery: Place,

@@ -8,6 +8,7 @@ from resight.commands.gallery_crops import Words
 from resight.commands.models_of_galleries import load_embedder
 from resight.commands.output import print_json
 from resight.errors import UserError
+from resight.interruption import SAME_COMMAND, resumable
 from resight.progress import Bar, say
 
 
@@ -81,6 +82,7 @@ def export(*, gallery: Place, out: Path, which: Chosen = EVERYTHING, json: Flag 
         print(f"{out}: {count:,} crops of {gallery}.")
 
 
+@resumable(SAME_COMMAND)
 def reembed(*, gallery: Place, model: Path, device: str = "auto", json: Flag = False) -> None:
     """Describe all crops of a gallery by another model, from the pictures that it keeps.
 

@@ -1,8 +1,5 @@
 """``resight ingest``: put the people of a video, a folder of frames or a camera into a gallery."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +8,7 @@ from cyclopts import Parameter
 
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
+from resight.interruption import SAME_COMMAND, resumable, stopping
 from resight.progress import say
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from resight.gallery.gallery import Gallery
     from resight.ingest.boxes import Boxes
     from resight.ingest.frames import Frame, FrameSource
-    from resight.ingest.ingestion import Ingestion, Outcome
+    from resight.ingest.ingestion import Outcome
     from resight.ingest.tracking import Tracker
 
 
@@ -121,7 +119,7 @@ def ingest(
             choices=choices,
             made_by=made_by,
         )
-        with _stopped_by_signals(ingestion):
+        with resumable(SAME_COMMAND), stopping(ingestion.stop):
             outcome = ingestion.run()
     for note in frames.notes:
         say(f"Note: {note}")
@@ -157,25 +155,6 @@ def _finder(
     network = Detector.open(detector, threshold=UNSURE)
     digest = blake2b(detector.read_bytes(), digest_size=8).hexdigest()
     return lambda frame: Boxes(*network.detect(frame.pixels)), OverlapTracker(), {"detector": digest}
-
-
-@contextmanager
-def _stopped_by_signals(ingestion: "Ingestion") -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end an ingestion at a frame's end; the second Ctrl-C ends it at once."""
-
-    def stop(number: int, frame: object) -> None:
-        signal.signal(number, signal.default_int_handler)
-        ingestion.stop()
-
-    former = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except KeyboardInterrupt:
-        say("Stopped. Run the same command again to go on from here.")
-        raise
-    finally:
-        for each, handler in former.items():
-            signal.signal(each, handler)
 
 
 def _load(model: Path, device: str) -> Any:

@@ -89,8 +89,8 @@ def main() -> None:
     except UserError as error:
         print(f"resight: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("resight: interrupted.", file=sys.stderr)
+    except KeyboardInterrupt as how_to_go_on:
+        print(f"resight: interrupted. {how_to_go_on}".rstrip(), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone (| head)

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from resight.interruption import SAME_COMMAND, resumable
 
+
+@resumable(SAME_COMMAND)
 def synthesize(
     out: Path,
     /,

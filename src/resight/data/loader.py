@@ -63,6 +63,11 @@ class Loader:
         """Return the number of batches in every epoch."""
         return len(self.sampler)
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Crops of each batch of an epoch; every epoch has the same."""
+        return [len(batch) for batch in self.sampler.batches(0)]
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the epoch's batches from step ``start`` on.
 

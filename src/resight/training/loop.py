@@ -1,10 +1,8 @@
 """The loop of training steps: step, look at the loss, log, checkpoint, and the same again after a kill."""
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from resight.data.examples import Examples
 from resight.data.loader import Batch
 from resight.device import autocast, seed_draws
 from resight.errors import UserError
+from resight.interruption import resumable, stopping
 from resight.models.network import Network
 from resight.progress import Bar, say
 from resight.seeds import derive_seed
@@ -110,12 +109,22 @@ class Loop:
 
         Raises:
             UserError: the loss is not finite, or the disk is full.
-            KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
         """
+        interrupted = threading.Event()
+
+        def stop() -> None:
+            interrupted.set()
+            say("Finishing this step and writing a checkpoint; press Ctrl-C again to leave without.")
+
+        crops, done = (
+            sum(phase.crops_before(step) for phase in self.phases) for step in (self.steps, self.step)
+        )
         with (
             MetricsLog(self.folder, self.step) as self.log,
-            _interruptible() as interrupted,
-            Bar(f"Training {self.recipe.name}", self.steps, self.step) as self.bar,
+            resumable(how_to_resume(self.folder)),
+            stopping(stop),
+            Bar(f"Training {self.recipe.name} (crops)", crops, done) as self.bar,
         ):
             while self.step < self.steps:
                 phase = phase_at(self.phases, self.step)
@@ -140,7 +149,7 @@ class Loop:
         for batch in self.phase.loader.epoch(self.phase.first_epoch + point.epoch, start):
             self._window.append((batch.items, self._train(batch)))
             self.step += 1
-            self.bar.advance()
+            self.bar.advance(len(batch.items))
             ended = self.step == epoch_end
             if ended or self.step % self.log_steps == 0 or interrupted.is_set():
                 self._look()
@@ -149,7 +158,6 @@ class Loop:
                 if ended or interrupted.is_set() or time.monotonic() - self._saved > self.checkpoint_seconds:
                     self._save()
             if interrupted.is_set():
-                say(f"Stopped after step {self.step} of {self.steps}. {how_to_resume(self.folder)}")
                 raise KeyboardInterrupt
 
     def _train(self, batch: Batch) -> Tensor:
@@ -268,24 +276,3 @@ class Loop:
                 )
                 + "\nResume with what it was begun with, or begin a new run in another folder."
             )
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, so that no step is cut in half; the second interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # only the main thread may handle signals
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def interrupt(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        event.set()
-        say("Finishing this step and writing a checkpoint; press Ctrl-C again to leave without.")
-
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -49,6 +49,13 @@ class Phase:
         """Return where a step of the run lies in this stage."""
         return Point(step - self.first_step, len(self.loader), self.stage.epochs)
 
+    def crops_before(self, step: int) -> int:
+        """Return how many crops of this stage come before a step of the run."""
+        sizes = self.loader.batch_sizes
+        steps = min(max(step, self.first_step), self.end_step) - self.first_step
+        epochs, rest = divmod(steps, len(sizes))
+        return epochs * sum(sizes) + sum(sizes[:rest])
+
     def optimizer(self, model: Network) -> Optimizer:
         """Make the stage's optimiser for the model's and the objective's parameters."""
         chosen = self.stage.optimizer

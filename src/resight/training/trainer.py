@@ -72,7 +72,7 @@ def train(
     Raises:
         UserError: the folder is taken; model, data and objective do not fit together; recipe or data differ
             from those of the run to resume; the loss is not finite; the disk is full.
-        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
     folder, target = Path(folder), resolve_device(device)
     keep_freed_memory()

@@ -1,0 +1,54 @@
+"""What Ctrl-C and SIGTERM do: the work ends in order, and one message says how to go on."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SAME_COMMAND = "The same command goes on where it was."
+
+
+@contextmanager
+def resumable(how: str) -> Iterator[None]:
+    """Raise ``KeyboardInterrupt(how)`` at Ctrl-C or SIGTERM; of nested ones, the outermost sentence is kept.
+
+    Args:
+        how: the sentence that says how to go on, which ``resight`` prints.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    # torchrun must be able to end a process that waits for the others, which runs no Python meanwhile
+    alone = "TORCHELASTIC_RUN_ID" not in os.environ
+    try:
+        with _handling({signal.SIGTERM: interrupt} if alone else {}):
+            yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(how) from None
+
+
+@contextmanager
+def stopping(stop: Callable[[], object]) -> Iterator[None]:
+    """Call ``stop`` at the first Ctrl-C or SIGTERM; the second one interrupts at once."""
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(number, signal.default_int_handler)
+        stop()
+
+    with _handling({signal.SIGINT: first, signal.SIGTERM: first}):
+        yield
+
+
+@contextmanager
+def _handling(handlers: dict[signal.Signals, Callable[[int, object], None]]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
