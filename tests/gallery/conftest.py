@@ -35,7 +35,7 @@ def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Somewh
     else:
         from qdrant_client import QdrantClient
 
-        from resight.gallery.stores.cluster import Cluster
+        from resight.gallery.stores.cluster import ClusterBackend
 
         class Kept(QdrantClient):
             """Keeps what it holds when a gallery is closed, as a server does."""
@@ -44,7 +44,7 @@ def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Somewh
                 pass
 
         client = Kept(":memory:")
-        yield lambda: Cluster(client, "test", "memory")
+        yield lambda: ClusterBackend(client, "test", "memory")
         QdrantClient.close(client)
 
 

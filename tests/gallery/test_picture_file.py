@@ -189,7 +189,7 @@ def test_crops_whose_pictures_a_power_failure_took_can_be_added_again(folder: Pa
         if lost == "the end":
             stream.truncate(last - 3)
         else:
-            stream.select_person(at)
+            stream.seek(at)
             stream.write(bytes(HEAD + 11))
     (folder / CHANGED).touch()
     gone = 17 if lost == "the middle" else COUNT - 1

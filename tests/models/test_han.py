@@ -330,4 +330,7 @@ def test_classifiers_belong_to_the_persons() -> None:
 
 def test_recipes_can_set_everything_by_name() -> None:
     parameters = inspect.signature(HAN.__init__).parameters.values()
-    assert [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY] == ["self", "persons"]
+    assert [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY] == [
+        "self",
+        "num_persons",
+    ]

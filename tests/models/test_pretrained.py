@@ -183,7 +183,7 @@ def test_the_trunk_of_another_run_is_taken(
     trunk: Trunk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = Trunked()
-    other.persons, other.settings = 3, {}
+    other.num_persons, other.settings = 3, {}
     save_weights(other, tmp_path / "weights.safetensors")
     assert sorted(load_trunk(trunk, tmp_path / "weights.safetensors")) == [
         "classifier.bias",

@@ -56,7 +56,7 @@ def test_the_file_alone_rebuilds_the_model(settings: dict[str, Any], tmp_path: P
     assert again.input_size == (80, 32)
     model.eval()
     assert torch.equal(model.embed(model.normalise(images)), again.embed(again.normalise(images)))
-    assert (again.name, again.persons, again.settings) == (model.name, model.num_persons, model.settings)
+    assert (again.name, again.num_persons, again.settings) == (model.name, model.num_persons, model.settings)
 
 
 def test_metadata_tell_other_readers_what_they_need(path: Path) -> None:
