@@ -93,28 +93,38 @@ def test_blocks_reach_every_corner_and_bfe_every_line() -> None:
 
 
 @each
-def test_all_channels_share_a_mask_and_bfe_all_images_too(name: str) -> None:
+def test_which_channels_and_images_share_a_mask(name: str) -> None:
+    """DropBlock draws one for each channel, DropBlock+ one for each image, BFE one for the batch."""
     drop, features = make(name), torch.ones(16, 5, *SIZE)
     kept = drop(features) != 0
-    assert torch.equal(kept, kept[:, :1].expand_as(kept))
-    alike = torch.equal(kept, kept[:1].expand_as(kept))
-    assert alike == (name == "bfe")
+    assert torch.equal(kept, kept[:, :1].expand_as(kept)) == (name != "dropblock")
+    assert torch.equal(kept, kept[:1].expand_as(kept)) == (name == "bfe")
     assert not kept.all()
     assert kept.any()
 
 
-@pytest.mark.parametrize("name", ["dropblock", "dropblock+"])
-def test_what_blocks_leave_is_rescaled_by_the_kept_share(name: str) -> None:
-    dropped = make(name)(torch.ones(8, 3, *SIZE))
+def test_what_dropblock_leaves_is_rescaled_by_the_kept_share() -> None:
+    dropped = make("dropblock")(torch.ones(8, 3, *SIZE))
     kept = dropped[dropped != 0]
     torch.testing.assert_close(kept, torch.full_like(kept, dropped.numel() / kept.numel()))
     torch.testing.assert_close(dropped.mean(), torch.tensor(1.0))
 
 
-def test_what_bfe_leaves_is_as_it_was() -> None:
+@pytest.mark.parametrize("name", ["dropblock+", "bfe"])
+def test_what_dropblock_plus_and_bfe_leave_is_as_it_was(name: str) -> None:
     features = torch.randn(8, 3, *SIZE)
-    dropped = make("bfe")(features)
+    dropped = make(name)(features)
     assert torch.equal(dropped[dropped != 0], features[dropped != 0])
+
+
+@pytest.mark.parametrize("name", ["dropblock", "dropblock+"])
+def test_sharing_and_rescaling_are_settings(name: str) -> None:
+    drop = make(name, shared=name == "dropblock", rescale=name == "dropblock+")
+    dropped = drop(torch.ones(8, 3, *SIZE))
+    kept = dropped != 0
+    assert torch.equal(kept, kept[:, :1].expand_as(kept)) == (name == "dropblock")
+    value = 1 if name == "dropblock" else kept.numel() / int(kept.sum())
+    torch.testing.assert_close(dropped[kept], torch.full_like(dropped[kept], value))
 
 
 @each

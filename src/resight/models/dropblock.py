@@ -27,7 +27,7 @@ DropPart = Annotated[Mapping[str, Any] | None, BeforeValidator(_named_or_none)]
 
 @DROPS.register("dropblock+")
 class DropBlock(nn.Module):
-    """Zero blocks of the map, whose places are drawn for each image and shared by its channels.
+    """Zero blocks of the map; where they lie is drawn for each image.
 
     DropBlock (Ghiasi et al., NeurIPS 2018, Algorithm 1) with a height and a width instead of one side
     (SONA, Section 2.1 and Section 3.2: 5 and 8, gamma 0.1). That gamma cannot be the rate at which blocks are
@@ -37,31 +37,49 @@ class DropBlock(nn.Module):
         rate = share / (h w)  *  H W / ((H - h + 1) (W - w + 1))
 
     0.00485 on a 48x16 map. Blocks overlap, so that a little less is dropped: 9.4 % there. Blocks lie inside
-    the map; on a map smaller than a block the block has the map's size. What is kept is divided by the kept
-    share of the batch, as in Algorithm 1. At test time nothing changes.
+    the map; on a map smaller than a block the block has the map's size. At test time nothing changes.
+
+    The defaults are DropBlock+: SONA "applies the mask" to the features, so it is one mask an image, and what
+    is kept is not rescaled (before a maximum, rescaling makes training values larger than test values).
 
     Args:
         height, width: h and w, in positions of the map.
         share: of the map that would be dropped if no blocks met.
+        shared: draw one mask for all channels of an image; else one for each channel.
+        rescale: divide what is kept by the kept share of the batch, as in Algorithm 1.
     """
 
-    def __init__(self, *, height: Side = 5, width: Side = 8, share: Share = 0.1) -> None:
+    def __init__(
+        self,
+        *,
+        height: Side = 5,
+        width: Side = 8,
+        share: Share = 0.1,
+        shared: bool = True,
+        rescale: bool = False,
+    ) -> None:
         super().__init__()
         self.height, self.width, self.share = height, width, share
+        self.shared, self.rescale = shared, rescale
 
     def forward(self, features: Tensor) -> Tensor:
         """Return [B, C, H, W] for features [B, C, H, W]."""
         if not self.training:
             return features
         kept = self.mask(features)
-        return features * (kept / kept.mean().clamp(min=1 / kept.numel())).to(features.dtype)
+        if self.rescale:
+            kept = kept / kept.mean().clamp(min=1 / kept.numel())
+        return features * kept.to(features.dtype)
 
     def mask(self, features: Tensor) -> Tensor:
-        """Draw what is kept of features [B, C, H, W]: float32 [B, 1, H, W], 0 where a block lies, else 1."""
-        batch, _, rows, columns = features.shape
+        """Draw what is kept of features [B, C, H, W]: float32, 0 where a block lies, else 1.
+
+        [B, 1, H, W] where channels share a mask, else [B, C, H, W].
+        """
+        batch, channels, rows, columns = features.shape
         height, width = min(self.height, rows), min(self.width, columns)
-        corners = torch.rand(batch, 1, rows - height + 1, columns - width + 1, device=features.device)
-        placed = (corners < self.rate(rows, columns)).float()
+        size = (batch, 1 if self.shared else channels, rows - height + 1, columns - width + 1)
+        placed = (torch.rand(size, device=features.device) < self.rate(rows, columns)).float()
         around = (width - 1, width - 1, height - 1, height - 1)
         return 1 - functional.max_pool2d(functional.pad(placed, around), (height, width), stride=1)
 
@@ -73,9 +91,9 @@ class DropBlock(nn.Module):
 
 
 @DROPS.register("dropblock")
-def dropblock(*, side: Side = 5, share: Share = 0.1) -> DropBlock:
-    """DropBlock as its authors have it, with square blocks; as ``DropBlock`` in all else."""
-    return DropBlock(height=side, width=side, share=share)
+def dropblock(*, side: Side = 5, share: Share = 0.1, shared: bool = False, rescale: bool = True) -> DropBlock:
+    """DropBlock as its authors' code has it: square blocks, a mask for each channel, rescaled."""
+    return DropBlock(height=side, width=side, share=share, shared=shared, rescale=rescale)
 
 
 @DROPS.register("bfe")
