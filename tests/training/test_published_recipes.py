@@ -40,6 +40,12 @@ def test_every_line_says_where_it_is_from(name: str) -> None:
     assert [line for line in values if "#" not in line] == []
 
 
+@pytest.mark.parametrize("name", recipe_files())
+def test_recipes_as_published_train_in_float32(name: str) -> None:
+    """No paper says bfloat16; the -fast siblings take it where the processor computes in it."""
+    assert load_recipe(name, fitting=False).precision == ("auto" if name.endswith("-fast") else "float32")
+
+
 def counting(recipe: Recipe) -> set[str]:
     return {item.term for stage in recipe.stages for item in stage.objective if item.weight}
 

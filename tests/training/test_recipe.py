@@ -197,4 +197,4 @@ def test_printed_recipe_is_plain_yaml() -> None:
         "epochs": [100, 200, 250],
         "factor": 0.1,
     }
-    assert printed["precision"] == "auto"
+    assert printed["precision"] == "float32"
