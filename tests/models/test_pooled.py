@@ -95,6 +95,7 @@ def test_a_head_without_size_of_its_own_refuses_one() -> None:
         ("pooled", [nn.Identity]),
         ("linear", [nn.Linear]),
         ("fc", [nn.Linear, nn.BatchNorm1d, nn.ReLU]),
+        ("fc-norm", [nn.Linear, nn.BatchNorm1d]),
         ("trinet", [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]),
     ],
 )

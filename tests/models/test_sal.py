@@ -76,6 +76,7 @@ def is_3x3(part: nn.Module) -> bool:
         ({"multi": False}, RESNET_50 + STAGE_6 + 1024 * 1024 + 2 * 1024),
         ({"stage6": False}, RESNET_50 + (1024 + 2048) * 1024 + 2 * 1024),
         (OFF, RESNET_50 + 2048 * 1024 + 2 * 1024),
+        (OFF | {"head": "fc-norm"}, RESNET_50 + 2048 * 1024 + 2 * 1024),
         (OFF | {"head": "linear"}, RESNET_50 + 2048 * 1024 + 1024),
     ],
 )

@@ -12,7 +12,7 @@ from resight.training.recipe import Recipe
 
 PUBLISHED = [
     *("sal", "sal-cifar", "sona-plain", "sona-2", "sona-3", "sona-23", "sharp", "sn"),
-    *("softmax", "triplet", "softmax-triplet"),
+    *("softmax", "triplet", "softmax-triplet", "quadruplet", "sal-softmax", "sal-quadruplet"),
     *("han-small", "han-medium", "han-large"),
 ]
 TITLE = re.compile(r"(base|name|description|source): ")
@@ -22,14 +22,16 @@ PLAIN = "stages.1.objective.1={term: quadruplet}"
 NO_SAC = ("stages.0.objective.1.weight=0", "stages.1.objective.1.weight=0")
 TABLE_1: dict[str, tuple[str, tuple[str, ...], set[str]]] = {
     "1": ("softmax", (), {"cross-entropy"}),
+    "2": ("quadruplet", (), {"quadruplet"}),
     "3": ("softmax-triplet", (PLAIN,), {"cross-entropy", "quadruplet"}),
     "3(T)": ("softmax-triplet", (), {"cross-entropy", "triplet"}),
-    "4": ("sal", (*NO_SAC, "stages.1.objective.2.weight=0"), {"cross-entropy"}),
+    "4": ("sal-softmax", NO_SAC[:1], {"cross-entropy"}),
     "5": ("sal", NO_SAC, {"cross-entropy", "quadruplet"}),
-    "6": ("sal", ("stages.1.objective.2.weight=0",), {"cross-entropy", "self-attention"}),
+    "6": ("sal-softmax", (), {"cross-entropy", "self-attention"}),
+    "7": ("sal-quadruplet", (), {"quadruplet", "self-attention"}),
     "8": ("sal", (), {"cross-entropy", "quadruplet", "self-attention"}),
 }
-"""Rows of SAL's Table 1: recipe, overrides, terms that count. Rows 2 and 7 stand in docs/methods/sal.md."""
+"""Rows of SAL's Table 1: recipe, overrides, terms that count."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -58,6 +60,18 @@ def test_rows_of_sals_table_1(row: str) -> None:
     settings = recipe.model.settings
     dilated = int(row[0]) >= 4
     assert (settings.get("dilated", False), settings.get("multi", False)) == (dilated, dilated)
+    assert settings["classifier"] == ("cross-entropy" in terms)
+    ranks = bool(terms & {"quadruplet", "triplet"})
+    names = [name for name, there in (("classify", settings["classifier"]), ("rank", ranks)) if there]
+    assert [stage.name for stage in recipe.stages] == names
+
+
+@pytest.mark.parametrize(
+    "name", ["sal", "sal-quadruplet", "quadruplet", "softmax-triplet", "sharp", "triplet"]
+)
+def test_an_epoch_of_sal_and_of_sharp_is_all_images(name: str) -> None:
+    sampler = load_recipe(name, fitting=False).stages[-1].sampler
+    assert (sampler.name, sampler.settings["epoch"]) == ("pk", "crops")
 
 
 def sharp(block: str, *more: str) -> Recipe:

@@ -9,9 +9,10 @@ from resight.models.representation import Branch
 HIDDEN = 1024
 """Width of the TriNet head's first layer."""
 
-HeadKind = Literal["pooled", "linear", "fc", "trinet"]
+HeadKind = Literal["pooled", "linear", "fc-norm", "fc", "trinet"]
 """What makes the embedding: the pooled features themselves; a fully-connected layer; one with batch
-normalisation and ReLU; or TriNet's two, the first of 1,024 with batch normalisation and ReLU."""
+normalisation; one with batch normalisation and ReLU; or TriNet's two, the first of 1,024 with batch
+normalisation and ReLU."""
 
 
 class Classifier(nn.Linear):
@@ -45,5 +46,6 @@ def _layers(kind: HeadKind, inputs: int, outputs: int) -> nn.Module:
     if kind == "linear":
         return nn.Linear(inputs, outputs)
     width = HIDDEN if kind == "trinet" else outputs
-    layers = [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+    layers = [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width)]
+    layers += [] if kind == "fc-norm" else [nn.ReLU()]
     return nn.Sequential(*layers, *([nn.Linear(width, outputs)] if kind == "trinet" else []))

@@ -17,7 +17,7 @@ Extent = Annotated[int, Field(ge=32)]
 
 RESNET_50: Mapping[str, Any] = {"name": "resnet", "depth": 50}
 
-SIZES: Mapping[HeadKind, int] = {"linear": 512, "fc": 512, "trinet": 128}
+SIZES: Mapping[HeadKind, int] = {"linear": 512, "fc-norm": 512, "fc": 512, "trinet": 128}
 """Sizes of embeddings where a recipe names none: OSNet's and TriNet's."""
 
 SHARP_BLOCKS: Mapping[str, Any] = {
@@ -39,8 +39,9 @@ class Pooled(TrunkNetwork):
         trunk: what computes the features.
         attention: modules after the trunk's layers.
         head: ``pooled``, the pooled features are the embedding (SN, Sec. 3.3); ``fc``, a fully-connected
-            layer with batch normalisation and ReLU (OSNet); ``trinet``, 1,024 with batch normalisation and
-            ReLU, then ``feature_size`` (TriNet; Sharp attention, Sec. IV-B); ``linear``, one layer alone.
+            layer with batch normalisation and ReLU (OSNet); ``fc-norm``, without ReLU; ``trinet``, 1,024
+            with batch normalisation and ReLU, then ``feature_size`` (TriNet; Sharp attention, Sec. IV-B);
+            ``linear``, one layer alone.
         feature_size: of the embedding (HAN, Fig. 6); by default 512, and 128 with ``trinet``. Not with
             ``pooled``, where it is the trunk's.
         classifier: have an identity classifier; a recipe without cross-entropy needs none.
@@ -76,7 +77,7 @@ class Pooled(TrunkNetwork):
         if head == "pooled" and feature_size not in (None, self.out_channels):
             raise UserError(
                 f"feature_size: with head 'pooled' the embedding is the trunk's pooled features, of size "
-                f"{self.out_channels}; got {feature_size}. Take head 'fc', 'linear' or 'trinet', or leave "
+                f"{self.out_channels}; got {feature_size}. Take head 'fc' or another one, or leave "
                 "feature_size out."
             )
         size = self.out_channels if head == "pooled" else feature_size or SIZES[head]

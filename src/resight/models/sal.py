@@ -49,7 +49,8 @@ class SAL(TrunkNetwork):
         stage6: have the last stage, three bottlenecks with half the trunk's channels, as ``layer5``.
         last_dilations: of its bottlenecks; 4, 4, 4 would go on as stage 5 does.
         multi: pool the trunk's last two layers and stage 6 together (Multi).
-        head: ``fc``, a fully-connected layer with batch normalisation and ReLU, or ``linear``, it alone.
+        head: ``fc``, a fully-connected layer with batch normalisation and ReLU; ``fc-norm``, without
+            ReLU; or ``linear``, the layer alone.
         feature_size: of the embedding (Sec. 3.1).
         classifier: have an identity classifier; rows 2 and 7 of Table 1 need none.
         attention: more modules after any layer, ``layer5`` too.
@@ -79,7 +80,7 @@ class SAL(TrunkNetwork):
         stage6: bool = True,
         last_dilations: tuple[Dilation, Dilation, Dilation] = (2, 1, 1),
         multi: bool = True,
-        head: Literal["fc", "linear"] = "fc",
+        head: Literal["fc", "fc-norm", "linear"] = "fc",
         feature_size: Annotated[int, Field(ge=1)] = 1024,
         classifier: bool = True,
         attention: AttentionParts = None,
