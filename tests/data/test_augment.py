@@ -88,17 +88,19 @@ def test_pad_and_crop_reaches_every_shift() -> None:
     assert (places > 40).all()  # 80 expected of each of the 25
 
 
-def cut_boxes(count: int, seed: int = 0, **settings: object) -> Tensor:
+def cut_boxes(count: int, seed: int = 0, aspect: float | None = None, **settings: object) -> Tensor:
     """Return (top, left, bottom, right) [B, 4] of the rectangles that are cut out of 288 x 144 pixels.
 
-    Found from a picture whose colours are its own coordinates.
+    Found from a picture whose colours are its own coordinates. ``aspect`` is that of the files.
     """
     rows = torch.linspace(0, 255, 288).view(-1, 1).expand(288, 144)
     columns = torch.linspace(0, 255, 144).expand(288, 144)
     picture = torch.stack([rows, columns, torch.zeros(288, 144)]).round().to(torch.uint8)
     augment = AUGMENTATIONS.build("random-resized-crop", **settings)
     draw = generator(seed)
-    cut = torch.cat([augment(picture.expand(100, 3, 288, 144), draw) for _ in range(count // 100)]).float()
+    aspects = None if aspect is None else torch.full((100,), aspect)
+    images = picture.expand(100, 3, 288, 144)
+    cut = torch.cat([augment(images, draw, aspects) for _ in range(count // 100)]).float()
     assert cut.shape == (count, 3, 64, 32)
     down, right = cut[:, 0, :, 0] / 255 * 287, cut[:, 1, 0] / 255 * 143
     half_row = (down[:, -1] - down[:, 0]) / (down.shape[1] - 1) / 2
@@ -121,6 +123,19 @@ def test_random_resized_crop_keeps_to_its_ranges_and_reaches_all_places() -> Non
     assert left.max() > 40
     assert ((top + bottom) / 2 - 144).abs().mean() < 12
     assert ((left + right) / 2).mean() == pytest.approx(72, abs=1)
+
+
+@pytest.mark.parametrize(("height", "width", "least"), [(220, 60, 0.64 * 220 / 60), (160, 64, 2.0)])
+def test_random_resized_crop_keeps_to_its_aspect_in_pictures_of_another_shape(
+    height: int, width: int, least: float
+) -> None:
+    """As of CUHK03; a rectangle of 0.64 of a picture has 0.64 of its aspect or more, to lie inside."""
+    top, left, bottom, right = cut_boxes(2000, aspect=height / width, size=(64, 32)).T
+    tall, wide = (bottom - top) / 288 * height, (right - left) / 144 * width
+    area, aspect = tall * wide / (height * width), tall / wide
+    assert least * 0.97 < aspect.min() < least * 1.05
+    assert 2.9 < aspect.max() < 3.08
+    assert 0.62 < area.min() < 0.67
 
 
 def test_random_resized_crop_follows_the_loop_that_draws_until_it_fits() -> None:

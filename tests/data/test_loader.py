@@ -39,6 +39,17 @@ def make_loader(pixels: np.ndarray, *names: str, device: str = "cpu", seed: int 
     return Loader(pixels, classes, sampler, augmentations, torch.device(device), seed)
 
 
+def test_crops_are_cut_by_the_aspect_of_the_picture_that_each_is_of(pixels: np.ndarray) -> None:
+    """Of pictures of 2:1 all may be taken, of pictures of 10:1 nothing that is so high fits but the whole."""
+    aspects = np.where(np.arange(50) % 2, 10, 2).astype(np.float32)
+    sampler = SAMPLERS.build("random", np.zeros(50, dtype=np.int64), 0, batch_size=50)
+    cut = AUGMENTATIONS.build("random-resized-crop", area=(0.4, 0.6), aspect=(2, 3))
+    (batch,) = Loader(pixels, np.zeros(50, dtype=np.int64), sampler, [cut], CPU, 0, aspects).epoch(0)
+    whole = torch.from_numpy(pixels)[batch.items].permute(0, 3, 1, 2)
+    same = (batch.images == whole).flatten(1).all(1)
+    assert torch.equal(same, batch.items % 2 == 1)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_batches_are_the_crops_the_sampler_chose(pixels: np.ndarray, device: str) -> None:
     loader = make_loader(pixels, device=device)

@@ -64,6 +64,21 @@ def test_pixels_are_the_crops_in_order(crops: list[Crop], own_cache: Path) -> No
     assert own_cache.stat().st_mode & 0o077 == 0  # pictures of people are for their owner only
 
 
+def test_aspects_are_those_of_the_files_and_found_again(tmp_path: Path) -> None:
+    crops = []
+    for number, shape in enumerate([(220, 60), (128, 64), (0, 0), (60, 90)]):
+        path = tmp_path / f"{number}.png"
+        if shape[0]:
+            Image.fromarray(np.zeros((*shape, 3), dtype=np.uint8)).save(path)
+        else:
+            path.write_bytes(b"no image")
+        crops.append(Crop(path, 1, 1))
+    for _ in range(2):
+        aspects = PixelCache.open(crops, SIZE, skip_unreadable=True).aspects
+        assert aspects.dtype == np.float32
+        np.testing.assert_allclose(aspects, [220 / 60, 2, 60 / 90], rtol=1e-6)
+
+
 def test_built_once_and_then_found_without_reading(
     crops: list[Crop], decoded: list[bytes], read: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import make_crops
+from torch import nn
 
 from resight.data.opening import open_benchmark
 from resight.training.components import Component
 from resight.training.metrics import read_metrics
+from resight.training.optimizers import OPTIMIZERS
 from resight.training.reading import load_recipe, recipe_files
 from resight.training.recipe import Recipe, Stage
 from resight.training.schedules import SCHEDULES, Point, factor_at
+from resight.training.stages import Phase
 from resight.training.trainer import train
 
 FAST = [name for name in recipe_files() if name.endswith("-fast")]
@@ -24,7 +28,13 @@ RESNET_50 = {"name": "resnet", "depth": 50, "strides": [1, 2, 2, 2], "dilations"
 CROSS_ENTROPY = {"label_smoothing": 0, "branches": None}
 MIRROR = ("mirror", {"p": 0.5})
 SGD = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": False, "decay_biases_and_norms": True}
-ADAM = {"betas": [0.9, 0.999], "weight_decay": 5e-4, "decay_biases_and_norms": True}
+ADAM = {
+    "betas": [0.9, 0.999],
+    "late_betas": None,
+    "late_from": 0.0,
+    "weight_decay": 5e-4,
+    "decay_biases_and_norms": True,
+}
 
 
 def named(component: Component) -> tuple[str, dict[str, Any]]:
@@ -44,6 +54,18 @@ def rates(stage: Stage, *epochs: float) -> list[float]:
     schedules = tuple(SCHEDULES.build(item.name, **item.settings) for item in stage.schedule)
     points = [Point(round(10 * epoch), 10, stage.epochs) for epoch in epochs]
     return [stage.optimizer.settings["lr"] * factor_at(schedules, point) for point in points]
+
+
+def betas(stage: Stage, *epochs: float) -> list[tuple[float, float]]:
+    """Return Adam's betas at those epochs, as the trainer sets them, at 10 steps an epoch."""
+    phase = Phase(stage, range(10), nn.Identity(), (), 0, 0)  # type: ignore[arg-type]
+    chosen = stage.optimizer
+    optimizer = OPTIMIZERS.build(chosen.name, [nn.Parameter(torch.zeros(1))], **chosen.settings)
+    found = []
+    for epoch in epochs:
+        phase.adjust(optimizer, round(10 * epoch))
+        found.append(optimizer.param_groups[0]["betas"])
+    return found
 
 
 def test_every_recipe_of_a_method_has_a_fast_sibling() -> None:
@@ -148,7 +170,7 @@ def check_two_stages(recipe: Recipe, first: list[str], metric: str) -> None:
     assert [stage.name for stage in recipe.stages] == ["classify", "rank"]
     classify, rank = recipe.stages
     check_classifying(classify, first)
-    assert named(rank.sampler) == ("pk", {"persons": 18, "crops": 4, "epoch": "persons"})
+    assert named(rank.sampler) == ("pk", {"persons": 18, "crops": 4, "epoch": "crops"})
     assert terms(rank) == [(term, 1) for term in (*first, metric)]  # Eq. 6: "The weight of each part is 1"
     assert settings_of(rank, "cross-entropy") == CROSS_ENTROPY
     assert named(rank.optimizer) == ("sgd", {"lr": 1e-4, **SGD})
@@ -181,7 +203,14 @@ def test_sona_is_trained_as_its_section_3_2_says(name: str, attended: list[str])
         "trunk": RESNET_50 | {"strides": [1, 2, 1, 1], "dilations": [1, 1, 2, 4]},
         "attention": {layer: [second_order] for layer in attended} or None,
         "branch_attention": None,
-        "drop": {"name": "dropblock+", "height": 5, "width": 8, "share": 0.1},
+        "drop": {
+            "name": "dropblock+",
+            "height": 5,
+            "width": 8,
+            "share": 0.1,
+            "shared": True,
+            "rescale": False,
+        },
         "local": True,
         "global_size": 512,
         "local_size": 1024,
@@ -206,7 +235,7 @@ def test_sona_is_trained_as_its_section_3_2_says(name: str, attended: list[str])
 def check_trinet_training(stage: Stage) -> None:
     """Sharp attention, Section IV-B."""
     assert stage.epochs == 150
-    assert named(stage.sampler) == ("pk", {"persons": 64, "crops": 4, "epoch": "persons"})
+    assert named(stage.sampler) == ("pk", {"persons": 64, "crops": 4, "epoch": "crops"})
     cut, mirror = stage.augment
     assert cut.name == "random-resized-crop"
     assert (cut.settings["area"], cut.settings["aspect"]) == ([0.64, 1.0], [2, 3])
@@ -214,7 +243,9 @@ def check_trinet_training(stage: Stage) -> None:
     assert named(mirror) == MIRROR
     triplet = settings_of(stage, "triplet")
     assert (triplet["margin"], triplet["mining"], triplet["normalise"]) == (0.5, "hard", False)
-    assert named(stage.optimizer) == ("adam", {"lr": 2e-4, **ADAM})
+    late = {"late_betas": [0.5, 0.999], "late_from": 90}
+    assert named(stage.optimizer) == ("adam", {"lr": 2e-4, **ADAM, **late})
+    assert betas(stage, 0, 89.9, 90, 150) == [(0.9, 0.999), (0.9, 0.999), (0.5, 0.999), (0.5, 0.999)]
     middle = 2e-4 * math.sqrt(1e-3)
     assert rates(stage, 0, 90, 120, 150) == pytest.approx([2e-4, 2e-4, middle, 2e-7])
 

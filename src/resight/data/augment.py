@@ -81,12 +81,13 @@ class RandomResizedCrop:
     """Cut out a rectangle of random area and aspect, anywhere, and resize it (Sharp attention, Sec. IV-B).
 
     Area and aspect are uniform in their ranges and drawn again until the rectangle, its sides rounded to
-    pixels, fits into the image; of an image in which none of 100 fits the whole is taken. Bilinear, without
-    smoothing: a rectangle is hardly larger than what is made of it.
+    pixels, fits into the image; of an image in which none of 100 fits the whole is taken. The aspect is that
+    in the picture as it came: sets such as CUHK03 have pictures of many shapes, and all were resized to one.
+    Bilinear, without smoothing: a rectangle is hardly larger than what is made of it.
 
     Args:
         area: least and greatest area of the rectangle as a part of the image.
-        aspect: least and greatest height / width of the rectangle.
+        aspect: least and greatest height / width of the rectangle, in the picture as it came.
         size: height and width of the result; those of the images by default.
 
     Raises:
@@ -105,12 +106,20 @@ class RandomResizedCrop:
                 raise UserError(f"{name} should rise from least to greatest; got {least}, {greatest}.")
         self.area, self.aspect, self.size = area, aspect, size
 
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return the batch, of every image a part, uint8 [B, 3, *size]."""
+    def __call__(self, images: Tensor, generator: Generator, aspects: Tensor | None = None) -> Tensor:
+        """Return the batch, of every image a part, uint8 [B, 3, *size].
+
+        Args:
+            images, generator: as for every augmentation.
+            aspects: float [B], height / width of each picture before it was resized; by default that of the
+                images.
+        """
         count, _, height, width = images.shape
         draws = torch.rand(4, count, ATTEMPTS, generator=generator, device=images.device)
         area = (self.area[0] + draws[0] * (self.area[1] - self.area[0])) * (height * width)
         aspect = self.aspect[0] + draws[1] * (self.aspect[1] - self.aspect[0])
+        if aspects is not None:  # a rectangle of the picture, in pixels of the image that it was resized to
+            aspect = aspect * (height / width / aspects[:, None])
         tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
         fits = (tall <= height) & (wide <= width)
         first = fits.int().argmax(dim=1, keepdim=True)

@@ -19,9 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resight.data.crop import Crop
 from resight.errors import UserError
@@ -31,8 +32,8 @@ from resight.progress import Bar, say
 
 T = TypeVar("T")
 
-FORMAT = "1"
-"""Part of every key: raised when decoding or resizing changes what pixels come out."""
+FORMAT = "2"
+"""Part of every key: raised when decoding or resizing changes what pixels come out, or what is kept."""
 
 CHUNK = 256
 """Crops that are decoded between two writes."""
@@ -51,11 +52,13 @@ class PixelCache:
     Attributes:
         crops: the crops whose pixels these are, in the order asked for.
         pixels: uint8 [N, H, W, 3], RGB, read-only.
+        aspects: float32 [N], height / width of each image before it was resized.
         skipped: path and reason of each crop that could not be read.
     """
 
     crops: tuple[Crop, ...]
     pixels: np.memmap[Any, np.dtype[np.uint8]]
+    aspects: NDArray[np.float32]
     skipped: tuple[tuple[Path, str], ...] = ()
 
     @classmethod
@@ -83,17 +86,27 @@ class PixelCache:
         if not crops:
             raise UserError("There are no crops to read: this part of the data set is empty.")
         store = _Store(folder or cache_folder(), [crop.path for crop in crops], size)
-        path, unreadable = store.find() or store.build()
+        path, unreadable, shapes = store.find() or store.build()
         skipped = tuple((crops[index].path, reason) for index, reason in unreadable.items())
         if skipped and (not skip_unreadable or len(skipped) == len(crops)):
             raise UserError(_refusal(skipped, len(crops)))
         kept = tuple(crop for index, crop in enumerate(crops) if index not in unreadable)
-        return cls(kept, np.memmap(path, np.uint8, "r", shape=(len(kept), *size, 3)), skipped)
+        heights, widths = np.array(shapes, dtype=np.float32).T
+        pixels = np.memmap(path, np.uint8, "r", shape=(len(kept), *size, 3))
+        return cls(kept, pixels, heights / widths, skipped)
 
 
 def content_digest(data: bytes) -> str:
     """Return the name of these contents: 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+class _Decoded(NamedTuple):
+    """A pixel file; the positions of unreadable images, and why; height and width of the others' images."""
+
+    path: Path
+    unreadable: dict[int, str]
+    shapes: list[tuple[int, int]]
 
 
 class _Store:
@@ -107,12 +120,12 @@ class _Store:
         if (stats := self._stats()) is not None:
             self.alias = folder / f"stat-{stats}.json"
 
-    def find(self) -> tuple[Path, dict[int, str]] | None:
-        """Return the pixel file and the missing positions, if the paths and times of the images are known."""
+    def find(self) -> _Decoded | None:
+        """Return what is decoded, if the paths and times of the images are known."""
         known = _load(self.alias)
         return None if known is None else self._complete(known["key"])
 
-    def build(self) -> tuple[Path, dict[int, str]]:
+    def build(self) -> _Decoded:
         """Read all images, and decode them unless pixels of the same contents are there."""
         self._make_folder()
         with self._locked():
@@ -127,14 +140,14 @@ class _Store:
                     path.write_text(json.dumps({"key": key}))
             return found
 
-    def _complete(self, key: str) -> tuple[Path, dict[int, str]] | None:
+    def _complete(self, key: str) -> _Decoded | None:
         """Return the pixel file of that key unless it, or a part of it, is missing."""
         pixels, info = self.folder / f"{key}.pixels", _load(self.folder / f"{key}.json")
         if info is None or not pixels.exists():
             return None
         unreadable = {int(index): reason for index, reason in info["unreadable"].items()}
         whole = pixels.stat().st_size == (len(self.paths) - len(unreadable)) * self.crop_bytes
-        return (pixels, unreadable) if whole else None
+        return _Decoded(pixels, unreadable, info["shapes"]) if whole else None
 
     def _stats(self) -> str | None:
         """Return a digest of what the file system says of the images; None where it cannot be trusted.
@@ -162,8 +175,9 @@ class _Store:
         with ThreadPoolExecutor(workers()) as pool, Bar("Reading images", len(self.paths)) as bar:
             return list(_advance(pool.map(digest, self.paths), bar))
 
-    def _decode(self, key: str, digests: list[str]) -> tuple[Path, dict[int, str]]:
+    def _decode(self, key: str, digests: list[str]) -> _Decoded:
         unreadable: dict[int, str] = {}
+        shapes: list[tuple[int, int]] = []
         pixels = self.folder / f"{key}.pixels"
         title = f"Decoding crops to {self.size[0]} x {self.size[1]}"
         try:
@@ -181,18 +195,20 @@ class _Store:
                         if isinstance(result, str):
                             unreadable[position] = result
                         else:
-                            stream.write(result.data)
+                            image, shape = result
+                            stream.write(image.data)
+                            shapes.append(shape)
                 stream.close()
                 with whole_file(self.folder / f"{key}.json") as info:
-                    info.write_text(json.dumps({"unreadable": unreadable}))
+                    info.write_text(json.dumps({"unreadable": unreadable, "shapes": shapes}))
         except UserError as error:
             if isinstance(error.__cause__, OSError):
                 raise UserError(f"{error} {self._advice()}") from error
             raise
-        return pixels, unreadable
+        return _Decoded(pixels, unreadable, shapes)
 
-    def _pixels_of(self, path: Path, digest: str) -> Pixels | str:
-        """Decode one image, or return why it cannot be."""
+    def _pixels_of(self, path: Path, digest: str) -> tuple[Pixels, tuple[int, int]] | str:
+        """Decode one image, and tell its height and width in the file; or return why it cannot be decoded."""
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -202,7 +218,8 @@ class _Store:
                 f"{path} changed while it was read. Run again when nothing writes there any more."
             )
         try:
-            return resize(decode(data), self.size)
+            image = decode(data)
+            return resize(image, self.size), (image.shape[0], image.shape[1])
         except UserError as error:
             return str(error)
 

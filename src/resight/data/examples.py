@@ -22,6 +22,7 @@ class Examples:
 
     Attributes:
         pixels: uint8 [N, H, W, 3], RGB.
+        aspects: float32 [N], height / width of each picture as it came, before it was resized.
         classes: int64 [N], 0 to number - 1.
         number: how many classes, or persons, there are.
         names: what messages call each of the N.
@@ -30,6 +31,7 @@ class Examples:
     """
 
     pixels: NDArray[np.uint8]
+    aspects: NDArray[np.float32]
     classes: NDArray[np.int64]
     number: int
     names: Sequence[str]
@@ -65,7 +67,9 @@ def examples_of(
         classes, number = labels_of(data), len(data.classes)
         identity = _identity(classes, number, content_digest(data.train.pixels.tobytes()))
         names = [f"{data.train.file}, picture {row}" for row in range(len(classes))]
-        return Examples(resized(data.train.pixels, size), classes, number, names, identity)
+        height, width = data.train.pixels.shape[1:3]
+        aspects = np.full(len(classes), height / width, dtype=np.float32)
+        return Examples(resized(data.train.pixels, size), aspects, classes, number, names, identity)
     cache = PixelCache.open(data.train, size, skip_unreadable=skip_unreadable)
     persons = np.array([crop.person for crop in cache.crops])
     known, classes = np.unique(persons, return_inverse=True)
@@ -73,7 +77,8 @@ def examples_of(
     # a pixel file is named after the contents of its images, in order
     identity = _identity(persons, len(known), Path(str(cache.pixels.filename)).stem)
     names = [str(crop.path) for crop in cache.crops]
-    return Examples(cache.pixels, classes.astype(np.int64), len(known), names, identity, cache.skipped)
+    labels = classes.astype(np.int64)
+    return Examples(cache.pixels, cache.aspects, labels, len(known), names, identity, cache.skipped)
 
 
 def _refuse_one(persons: NDArray[np.int64], root: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resight.data.augment import Augmentation
+from resight.data.augment import Augmentation, RandomResizedCrop
 from resight.data.samplers import Sampler
 from resight.seeds import derive_seed
 from resight.threads import computing_threads
@@ -44,6 +44,8 @@ class Loader:
         augmentations: applied to each batch in this order.
         device: where batches go, and where they are augmented.
         seed: of the run; augmentation of a step is drawn from (seed, epoch, step) alone.
+        aspects: float32 [N], height / width of each picture before it was resized to H x W, for augmentations
+            that cut by it; by default that of the pixels.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class Loader:
         augmentations: Sequence[Augmentation],
         device: torch.device,
         seed: int,
+        aspects: NDArray[np.float32] | None = None,
     ) -> None:
         self.pixels, self.sampler, self.augmentations = pixels, sampler, tuple(augmentations)
         self.persons = torch.from_numpy(person_classes)
         self.device, self.seed = device, seed
+        self.aspects = None if aspects is None else torch.from_numpy(aspects)
 
     def __len__(self) -> int:
         """Return the number of batches in every epoch."""
@@ -96,5 +100,8 @@ class Loader:
             persons = persons.to(self.device)
         generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "augment", epoch, step))
         for augment in self.augmentations:
-            images = augment(images, generator)
+            if isinstance(augment, RandomResizedCrop) and self.aspects is not None:
+                images = augment(images, generator, self.aspects[items].to(self.device))
+            else:
+                images = augment(images, generator)
         return Batch(images, persons, items)

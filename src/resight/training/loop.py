@@ -163,9 +163,7 @@ class Loop:
     def _train(self, batch: Batch) -> Tensor:
         """Do one step; return the loss and each term, float32 [1 + terms] on the device."""
         seed_draws(self.device, derive_seed(self.recipe.seed, "step", self.step))
-        rate = self.phase.rate(self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.phase.adjust(self.optimizer, self.step)
         with autocast(self.device, self.recipe.precision):
             representation = self.model(self.model.normalise(batch.images))
         loss, terms = self.phase.objective(representation, batch.persons)

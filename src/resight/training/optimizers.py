@@ -39,10 +39,19 @@ def adam(
     *,
     lr: Rate,
     betas: tuple[Share, Share] = (0.9, 0.999),
+    late_betas: tuple[Share, Share] | None = None,
+    late_from: Annotated[float, Field(ge=0)] = 0.0,
     weight_decay: Decay = 0.0,
     decay_biases_and_norms: bool = True,
 ) -> Optimizer:
-    """Adam; weight decay is added to the gradient, as in the papers that state it for Adam."""
+    """Adam; weight decay is added to the gradient, as in the papers that state it for Adam.
+
+    Args:
+        lr, betas: of Kingma and Ba (2015).
+        late_betas: instead of ``betas`` from epoch ``late_from`` of the stage on, which the trainer sets:
+            TriNet lowers the first to 0.5 when its rate begins to decay (Hermans et al. 2017, Sec. 4.2).
+        weight_decay, decay_biases_and_norms: as for ``sgd``.
+    """
     groups = _groups(parameters, weight_decay, decay_biases_and_norms)
     return torch.optim.Adam(groups, lr=lr, betas=betas, fused=True)
 

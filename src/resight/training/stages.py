@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch.optim import Optimizer
 
 from resight.data.augment import AUGMENTATIONS
+from resight.data.examples import Examples
 from resight.data.loader import Loader
 from resight.data.samplers import SAMPLERS
 from resight.losses.objective import Objective
@@ -67,6 +68,15 @@ class Phase:
         """Return the learning rate of a step."""
         return float(self.stage.optimizer.settings["lr"]) * factor_at(self.schedules, self.point(step))
 
+    def adjust(self, optimizer: Optimizer, step: int) -> None:
+        """Set the learning rate of a step, and Adam's betas where they change."""
+        settings = self.stage.optimizer.settings
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate(step)
+            if settings.get("late_betas") is not None:
+                late = self.point(step).time >= settings["late_from"]
+                group["betas"] = tuple(settings["late_betas" if late else "betas"])
+
 
 def check_sampler(recipe: Recipe, labels: NDArray[np.int64]) -> None:
     """Refuse data that are too few for a sampler; for this no picture needs to be read.
@@ -85,8 +95,7 @@ def check_sampler(recipe: Recipe, labels: NDArray[np.int64]) -> None:
 def make_phases(
     recipe: Recipe,
     model: Network,
-    pixels: NDArray[np.uint8],
-    classes: NDArray[np.int64],
+    examples: Examples,
     device: torch.device,
 ) -> list[Phase]:
     """Put every stage together before anything is trained, so that what does not fit is found now.
@@ -94,15 +103,14 @@ def make_phases(
     Args:
         recipe: of the run.
         model: its network.
-        pixels: uint8 [N, H, W, 3] of the training crops.
-        classes: int64 [N], their persons as 0 to persons - 1.
+        examples: the training pictures.
         device: where to train.
 
     Raises:
         UserError: the model cannot feed a term, or the data are too few for a sampler.
     """
     shapes = example(model)
-    persons = int(classes.max()) + 1
+    classes = examples.classes
     phases: list[Phase] = []
     first_step = first_epoch = 0
     for number, stage in enumerate(recipe.stages):
@@ -114,8 +122,8 @@ def make_phases(
         ]
         phase = Phase(
             stage,
-            Loader(pixels, classes, sampler, augmentations, device, recipe.seed),
-            Objective(terms, shapes, persons).to(device),
+            Loader(examples.pixels, classes, sampler, augmentations, device, recipe.seed, examples.aspects),
+            Objective(terms, shapes, examples.number).to(device),
             tuple(SCHEDULES.build(item.name, **item.settings) for item in stage.schedule),
             first_step,
             first_epoch,

@@ -90,7 +90,7 @@ def train(
     model = model.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if pretrained is not None:
         pretrained.load(model)
-    phases = make_phases(recipe, model, examples.pixels, examples.classes, target)
+    phases = make_phases(recipe, model, examples, target)
     loop = Loop(recipe, phases, model, examples, folder, target, log_steps, checkpoint_seconds)
 
     info = _earlier_info(folder)
