@@ -1,20 +1,15 @@
-# Everything runs in its own virtual environment, .venv, made on first use.
+# Everything runs in a virtual environment of its own, .venv, which is made on first use.
 #
 #   make demo    draw synthetic people, train, evaluate, write runs/demo/report.html, fill runs/demo/people.gallery
 #   make test    run the tests
 #   make lint    ruff and mypy
 #
-# PyTorch's default package for Linux brings gigabytes of CUDA. Without a GPU, name PyTorch's CPU index once:
-#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Another Python: make demo PYTHON=python3.12. Another index for PyTorch: make demo TORCH_INDEX=https://...
 
 PYTHON ?= python3
 VENV ?= .venv
-TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# The CPU build comes first, from PyTorch's own index; everything else then finds it installed.
-TORCH = 'torch>=2.13,<2.14'
-INSTALL_TORCH = $(if $(TORCH_INDEX),$(PIP) $(TORCH) --index-url $(TORCH_INDEX),true)
 
 .PHONY: demo test slow lint format clean
 .DELETE_ON_ERROR:
@@ -46,14 +41,17 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "No virtual environment could be made. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
-	@echo "Installing Resight into $(VENV) (PyTorch is a large package; this takes a minute or more)"
-	@$(INSTALL_TORCH)
+# PyTorch comes first; everything else then finds it installed.
+$(VENV)/.torch: scripts/install_torch.py | $(BIN)/python
+	@$(BIN)/python $<
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.torch
+	@echo "Installing Resight into $(VENV)"
 	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.torch
 	@echo "Installing Resight and its development tools into $(VENV)"
-	@$(INSTALL_TORCH)
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.installed

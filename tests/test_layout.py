@@ -16,6 +16,7 @@ TOOLS = {
     "seeds",
     "device",
     "memory",
+    "program",
     "progress",
     "files",
     "interruption",

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -217,7 +218,8 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tiny_data: Path, tmp_p
     os.kill(process.pid, signal.SIGINT)
     _, messages = process.communicate(timeout=60)
     assert process.returncode not in (0, None)
-    assert f"Go on with: resight train {folder} --resume" in messages
+    assert re.search(rf"^KeyboardInterrupt: Go on with: \S*resight train {folder} --resume$", messages, re.M)
+    assert messages.count("Go on with") == 1
     assert 0 < load_checkpoint(folder / "checkpoint.pt")["step"] < STEPS
     whole = run(tiny_data, tmp_path / "whole", tiny.tiny_recipe(precision="float32")).folder
     resumed = run(tiny_data, folder, tiny.tiny_recipe(precision="float32"), resume=True).folder

@@ -137,5 +137,5 @@ def test_runs_that_cannot_be_summarised(make: Make, tmp_path: Path) -> None:
         summarise([whole, other])
     info = json.loads((other / "run.json").read_text()) | {"finished": None}
     (other / "run.json").write_text(json.dumps(info))
-    with pytest.raises(UserError, match=r"b is not complete\. Go on with: resight train .*b --resume"):
+    with pytest.raises(UserError, match=r"b is not complete\. Go on with: \S*resight train .*b --resume"):
         summarise([whole, other])

@@ -14,6 +14,7 @@ from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.files import whole_file
 from resight.interruption import SAME_COMMAND, resumable
+from resight.program import command_line
 from resight.progress import clock, say
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def demo(
         print_table(["", *COLUMNS.values()], rows, title=title)
         print(f"Report: {result['report']}")
         print(f"Gallery: {result['gallery']}, {result['crops']:,} crops. Open its page:")
-        print(f"  resight serve {result['gallery']}")
+        print(f"  {command_line('serve', result['gallery'])}")
         print(f"and search it with a picture of {result['pictures']}.")
         say(f"Done in {clock(time.monotonic() - start)}.")
     if result["shortfalls"]:

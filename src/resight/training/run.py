@@ -21,6 +21,7 @@ from resight.errors import UserError
 from resight.files import whole_file
 from resight.models.network import Network
 from resight.models.weights import load_weights
+from resight.program import command_line
 from resight.training.metrics import read_metrics
 from resight.training.reading import load_recipe
 from resight.training.recipe import Recipe
@@ -83,7 +84,7 @@ class Run:
 
 def how_to_resume(folder: Path) -> str:
     """Return the sentence that says how to go on with a run."""
-    return f"Go on with: resight train {folder} --resume"
+    return f"Go on with: {command_line('train', folder, '--resume')}"
 
 
 def save_info(folder: Path, info: Mapping[str, Any]) -> None:

@@ -1,0 +1,52 @@
+"""Commands that messages name can be typed as they stand, wherever ``resight`` is installed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from resight.program import command_line
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``resight`` in an environment that is not active."""
+    path = tmp_path / "clone" / ".venv" / "bin" / "resight"
+    path.parent.mkdir(parents=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path.with_name("python")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return path
+
+
+def test_in_an_active_environment_it_is_called_by_name(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert command_line("serve", Path("a b")) == "resight serve 'a b'"
+
+
+def test_elsewhere_it_is_called_by_its_path(
+    program: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.chdir(program.parents[2])
+    assert command_line("train", "x") == ".venv/bin/resight train x"
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert command_line("train", "x") == f"{program} train x"
+
+
+def test_another_resight_on_the_path_is_not_taken_for_this_one(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "resight"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    assert command_line("demo") == f"{program} demo"
+
+
+def test_without_a_program_beside_python_the_name_is_all_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert command_line("demo") == "resight demo"
