@@ -1,4 +1,4 @@
-"""``resight data``: look a data set over before training on it."""
+"""``resight data``: check a data set, list the readers, write a split."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,17 +23,17 @@ def check(
     holdout: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Count the crops of a data set, and find what would spoil a run or a score.
+    """Count the crops of a data set, and find what would spoil a training or a score.
 
-    Every image is read. The exit status is 0 when the set can be used as it is, and 1 when not: unreadable
-    images, persons in both training part and test, fewer than two persons to train on, no query with a match;
-    of a classification, a class without a picture to train on. A known data set is compared with the counts
-    that its owners published.
+    Every image is read. The exit status is 0 if the set can be used as it is, and 1 if not: unreadable
+    images, persons in both the training and the test part, fewer than two persons to train on, no query with
+    a match, or, in a classification, a class without a picture to train on. The counts of a known data set
+    are compared with those that its owners published.
 
     Args:
         path: folder of a known data set, in Market-1501's layout, or with one sub-folder a person.
         reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
-        listing: file of 'resight data split': which crops are in which part, and what is drawn.
+        listing: file written by 'resight data split', with the crops of each part.
         split: which split of a set that has several.
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
         holdout: persons to hold out for testing; by default the set's own test part, or else the last fifth.
@@ -65,10 +65,10 @@ def check(
 
 
 def readers(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """List the readers of data sets: options, who publishes the set and on which terms.
+    """List the readers of data sets: their options, who publishes the set, and its terms of use.
 
-    Name one with --reader NAME,OPTION=VALUE,... where a folder is not recognised, or to set its options.
-    Nothing is ever downloaded.
+    Name one with --reader NAME,OPTION=VALUE,... if a folder is not recognised, or to set options. Nothing is
+    downloaded.
 
     Args:
         json: print one JSON array.
@@ -116,9 +116,9 @@ def split(
     pattern: str | None = None,
     holdout: int | None = None,
 ) -> None:
-    """Write which crops are in which part, and what is drawn, as paths inside the data set.
+    """Write the crops of each part, and the random draws of its protocol, as paths inside the data set.
 
-    The file can be edited, and read again with --listing wherever the data set lies.
+    The file can be edited, and is read with --listing, wherever the data set is.
 
     Args:
         path: folder of the data set.
@@ -139,7 +139,7 @@ def split(
 
 
 def _values(entry: dict[str, Any]) -> str:
-    """Say what an option may be, from its JSON schema."""
+    """Describe the values of an option, from its JSON schema."""
     if "enum" in entry:
         return ", ".join(map(str, entry["enum"]))
     if "anyOf" in entry:

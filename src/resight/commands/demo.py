@@ -42,11 +42,10 @@ def demo(
     device: str = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Draw synthetic people, train HAN(Small) on them, test it on people it has not seen; write a report, and
-    fill a gallery with these people.
+    """Draw synthetic people, train HAN(Small) on some, test it on the others, write a report, fill a gallery.
 
-    If it was interrupted, the same command goes on where it was; if it was finished, the same command starts
-    anew. The exit status is 1 where the trained model is not clearly ahead of baselines that learn nothing.
+    If it was interrupted, the same command goes on where it was; if it was finished, it starts anew. The exit
+    status is 1 if the trained model is not clearly ahead of the baselines, which learn nothing.
 
     Args:
         out: folder for the people, the run, report.html and people.gallery.
@@ -61,7 +60,7 @@ def demo(
     if continues(out, settings):
         say(f"Going on with the demo in {out}.")
     else:
-        say(f"The demo takes {MINUTES} minutes on two cores; a GPU shortens its second half.")
+        say(f"The demo takes {MINUTES} minutes on two cores; with a GPU, training takes seconds.")
     start = time.monotonic()
     with resumable(SAME_COMMAND):
         result = _run(out, persons, seed, device)
@@ -75,19 +74,19 @@ def demo(
         title = f"{result['queries']} queries for people that training never saw, in per cent"
         print_table(["", *COLUMNS.values()], rows, title=title)
         print(f"Report: {result['report']}")
-        print(f"Gallery: {result['gallery']}, {result['crops']:,} crops. Open its page:")
+        print(f"Gallery: {result['gallery']}, {result['crops']:,} crops. To search it in a browser:")
         print(f"  {command_line('serve', result['gallery'])}")
-        print(f"and search it with a picture of {result['pictures']}.")
+        print(f"Pictures to search with are in {result['pictures']}.")
         say(f"Done in {clock(time.monotonic() - start)}.")
     if result["shortfalls"]:
         raise UserError(
             f"The demo failed: {' '.join(result['shortfalls'])} The trained model should be {100 * LEAD:.0f} "
-            "points ahead of all that learns nothing. Try another --seed, or more --persons."
+            "points ahead of every baseline. Try another --seed, or more --persons."
         )
 
 
 def continues(out: Path, settings: Mapping[str, int]) -> bool:
-    """Tell whether an unfinished demo of these settings is to go on there; clear away any other demo.
+    """Return whether an unfinished demo with these settings is there to go on with; remove any other demo.
 
     Raises:
         UserError: the folder holds something else.
@@ -103,18 +102,16 @@ def continues(out: Path, settings: Mapping[str, int]) -> bool:
             shutil.rmtree(out / name, ignore_errors=True)
         (out / REPORT).unlink(missing_ok=True)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(
-            f"{out} is there already and holds no demo. Name an empty or a new folder with --out."
-        )
+        raise UserError(f"{out} exists already and holds no demo. Name an empty or a new folder with --out.")
     _keep_record(out, {"settings": settings, "finished": False})
     return False
 
 
 def shortfalls(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each score in which the model is not ``LEAD`` ahead of the best of the others.
+    """Return a sentence for each score in which the model is not ``LEAD`` ahead of the best baseline.
 
     Args:
-        own, others: ``name``, ``rank1`` and ``mAP`` of each, as fractions.
+        own, others: the model's and each baseline's ``name``, ``rank1`` and ``mAP``, as fractions.
     """
     sentences = []
     for key, name in (("rank1", "rank-1"), ("mAP", "mAP")):
@@ -125,7 +122,7 @@ def shortfalls(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> l
 
 
 def _run(out: Path, persons: int, seed: int, device: str) -> dict[str, Any]:
-    """Draw, train, test and report, each from where it was; return what to print."""
+    """Draw, train, test and report, each from where it stopped; return what to print."""
     from resight.people.generate import synthesize
 
     drawn = synthesize(
@@ -167,9 +164,9 @@ def _run(out: Path, persons: int, seed: int, device: str) -> dict[str, Any]:
 
 
 def fill_gallery(place: Path, run: Path, crops: "Sequence[Crop]", device: str) -> int:
-    """Put crops into a gallery, with times, calibrate it, and return how many it holds.
+    """Add crops to a gallery, calibrate it, and return how many crops it holds.
 
-    The times are made up: nobody ever walked past these cameras. A person comes by every two minutes.
+    The times are invented: a person comes by every two minutes.
     """
     crops = [crop for crop in crops if crop.person >= 0]
     from resight.commands.models_of_galleries import load_embedder

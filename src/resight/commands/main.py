@@ -1,4 +1,4 @@
-"""Entry point of ``resight``: names the commands, turns a user's mistakes into sentences.
+"""Entry point of ``resight``: lists the commands, and prints a user's mistakes as sentences.
 
 Commands are named by import path, so that ``resight --help`` loads none of them (and no torch).
 """
@@ -14,11 +14,11 @@ from resight import __version__
 from resight.errors import UserError
 
 WAITING = ("waiting", "frames", "stream")
-"""Threads of ``resight.ingest`` that may sit in a call that nobody can end."""
+"""Threads of ``resight.ingest`` that may wait in a call that cannot be interrupted."""
 
 app = App(
     name="resight",
-    help="Find the same person again in other cameras' pictures: train, measure and look.",
+    help="Find the same person again in other cameras' pictures: train, measure and search.",
     version=__version__,
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # main() says that it was interrupted
@@ -41,20 +41,16 @@ app.command(
 app.command("resight.commands.ingest:ingest", name="ingest", help="Put the people of a video into a gallery.")
 app.command("resight.commands.serve:serve", name="serve", help="Open a gallery's page and JSON API.")
 
-data = App(name="data", help="Look at data sets.", help_format="plaintext")
-data.command(
-    "resight.commands.data:check", name="check", help="Count crops and find what is wrong with a data set."
-)
-data.command("resight.commands.data:readers", name="readers", help="List the data sets that are known.")
-data.command(
-    "resight.commands.data:split", name="split", help="Write a data set's split and draws to a file."
-)
+data = App(name="data", help="Inspect data sets.", help_format="plaintext")
+data.command("resight.commands.data:check", name="check", help="Count crops and find errors in a data set.")
+data.command("resight.commands.data:readers", name="readers", help="List the data sets that can be read.")
+data.command("resight.commands.data:split", name="split", help="Write a data set's split to a file.")
 app.command(data)
 
-gallery = App(name="gallery", help="Keep crops, and find persons among them.", help_format="plaintext")
+gallery = App(name="gallery", help="Store crops and search them.", help_format="plaintext")
 gallery.command("resight.commands.gallery:add", name="add", help="Add crops to a gallery.")
 gallery.command("resight.commands.gallery:search", name="search", help="Find a person by pictures.")
-gallery.command("resight.commands.gallery:info", name="info", help="Tell what is in a gallery.")
+gallery.command("resight.commands.gallery:info", name="info", help="Show what is in a gallery.")
 gallery.command(
     "resight.commands.gallery_upkeep:forget", name="forget", help="Delete crops; set how long they are kept."
 )
@@ -67,14 +63,14 @@ gallery.command(
 gallery.command(
     "resight.commands.gallery_upkeep:calibrate",
     name="calibrate",
-    help="Measure which distance means the same person.",
+    help="Measure which distances mean the same person.",
 )
 gallery.command(
     "resight.commands.gallery_upkeep:compact", name="compact", help="Build the search graph, give room back."
 )
 app.command(gallery)
 
-recipe = App(name="recipe", help="Look at recipes.", help_format="plaintext")
+recipe = App(name="recipe", help="Inspect recipes.", help_format="plaintext")
 recipe.command("resight.commands.recipe:show", name="show", help="Print a recipe in full.")
 recipe.command(
     "resight.commands.recipe:list_recipes", name="list", help="List the recipes that come with Resight."
@@ -98,14 +94,14 @@ def main() -> None:
 
 
 def run() -> NoReturn:
-    """Run the command line in a process of its own, as ``resight`` does, and end it."""
+    """Run the command line and end the process, as the program ``resight`` does."""
     status: str | int | None = 0
     try:
         main()
     except SystemExit as stopped:
         status = stopped.code or 0
     if isinstance(status, int) and any(thread.name in WAITING for thread in threading.enumerate()):
-        # FFmpeg crashes now and then in a thread that still waits for a server while the interpreter ends
+        # FFmpeg sometimes crashes in a thread that still waits for a server while the interpreter exits
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from resight.training.summary import Summary
 
 SHOWN = 2
-"""Figures of each run that the table has room for: the first ones."""
+"""Scores of each run in the table: the first ones."""
 
 
 def summarize(*runs: Path, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Print mean, standard deviation and 95 % interval over runs of several splits or seeds.
 
-    The runs are of one recipe on one data set and differ in seed or split only: what else differs is named,
-    and refused. Summarised are the scores that 'resight train' left in each run's folder.
+    The runs must have one recipe and one data set and differ only in seed or split; any other difference is
+    named and refused. The scores are those that 'resight train' wrote to each run's folder.
 
     Args:
         runs: folders of two runs or more.
@@ -42,7 +42,7 @@ def summarize(*runs: Path, json: Annotated[bool, Parameter(negative="")] = False
 
 
 def _which(found: "Summary") -> str:
-    """Say how many runs there are, and what they differ in."""
+    """Describe how many runs there are and how they differ."""
     differ = found.differ
     same = [kind for kind in ("seed", "split") if kind not in differ]
     words = [f"{kind}s differ" for kind in differ] + [f"the {kind} is the same" for kind in same]

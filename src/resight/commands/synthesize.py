@@ -1,6 +1,9 @@
 """``resight synthesize``: draw synthetic pedestrians."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from resight.interruption import SAME_COMMAND, resumable
 
@@ -17,33 +20,23 @@ def synthesize(
     height: int = 256,
     seed: int = 0,
     processes: int | None = None,
-    json: bool = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Draw synthetic pedestrians seen by several cameras, in Market-1501's layout.
 
-    An interrupted set is finished by the same command.
+    If it was interrupted, the same command goes on where it was.
 
-    Parameters
-    ----------
-    out
-        An empty or new folder, or one where the same set was begun.
-    persons
-        Number of persons, train and test together.
-    cameras
-        Number of cameras; every person passes each of them.
-    crops
-        Crops of each person in each camera.
-    test_persons
-        How many of the persons become query and gallery; by default a third. The number of training
-        persons must be a multiple of five, because people come in families of five look-alikes.
-    height
-        Height of a crop in pixels; it is half as wide.
-    seed
-        Another seed draws other people and other cameras.
-    processes
-        Processes that draw; by default one for each core. The files do not depend on it.
-    json
-        Print the counts as JSON.
+    Args:
+        out: an empty or a new folder, or one in which the same set was begun.
+        persons: persons to draw, for training and testing together.
+        cameras: number of cameras; every person passes each of them.
+        crops: crops of each person in each camera.
+        test_persons: how many of the persons become query and gallery; by default a third. The number of
+            training persons must be a multiple of five, because people come in families of five look-alikes.
+        height: of a crop in pixels; the width is half of it.
+        seed: another seed draws other people and other cameras.
+        processes: processes that draw; by default one for each core. The files do not depend on it.
+        json: print one JSON object.
     """
     from dataclasses import asdict
 
