@@ -47,7 +47,7 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
                 for start in range(0, count, 64):
                     embedder(ready[start : start + 64])
             else:
-                with Gallery.open(place, embedder, create=True, beside=True) as gallery:
+                with Gallery.open(place, embedder, create=True) as gallery:
                     assert gallery.add(NewCrop(path, camera="a") for path in crops.paths).new == count
             seconds[kind].append(time.perf_counter() - begin)
             shutil.rmtree(place, ignore_errors=True)  # or the disk's writing would fall on what comes next

@@ -13,16 +13,16 @@ from resight.gallery.gallery import Gallery
 SERVER = os.environ.get("RESIGHT_QDRANT_URL")
 
 
-PLACES = ["folder", "folder kept beside", "cluster in this process", *(["server"] if SERVER else [])]
+PLACES = ["folder", "cluster in this process", *(["server"] if SERVER else [])]
 
 
 @pytest.fixture(params=PLACES)
 def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Somewhere]:
     """Return a place without a gallery."""
-    if request.param.startswith("folder"):
+    if request.param == "folder":
         from resight.gallery.stores.folder import FolderBackend
 
-        yield lambda: FolderBackend(tmp_path / "gallery", create=True, beside=request.param != "folder")
+        yield lambda: FolderBackend(tmp_path / "gallery", create=True)
     elif request.param == "server":
         from resight.gallery.stores.cluster import connect
 

@@ -1,6 +1,6 @@
 """A model of 48 numbers without a network, crops of plain noise, and what is run to be killed.
 
-As a script: python gallery_fakes.py add GALLERY SEED, the same with add-beside, or reembed GALLERY KILL_AT.
+As a script: python gallery_fakes.py add GALLERY SEED, or reembed GALLERY KILL_AT.
 """
 
 import os
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
-from resight.gallery.stores import by_camera, outlines
-from resight.gallery.stores.beside import StoreBeside
+from resight.gallery.stores import edge
 from resight.gallery.stores.store import StorageBackend
 from resight.imaging import Pixels, resize_all
 
@@ -87,18 +86,17 @@ def people(persons: int = 8, cameras: int = 3, each: int = 2, **more: Any) -> li
     return found
 
 
-def add_until_killed(place: Path, seed: int, beside: bool) -> None:
+def add_until_killed(place: Path, seed: int) -> None:
     """Add crops batch after batch, forget and compact now and then; print the ids that are stored."""
     choose = random.Random(seed)
-    by_camera.WORTH, outlines.LEFT = 300 * 48, 0.6  # noise lies in all directions
+    edge.FLUSH_SECONDS = 0.05
 
     def stored(batch: Added) -> None:
         print("stored", *(identity for identity in batch.ids if identity), flush=True)
 
-    with Gallery.open(place, Fake(), create=True, graph_from=400, beside=beside) as gallery:
+    with Gallery.open(place, Fake(), create=True, graph_from=400) as gallery:
         gallery.embed([noise(0)])  # PyTorch is loaded now, and not when the first crop is added
-        store = gallery._store
-        print("open", store._process.pid if isinstance(store, StoreBeside) else os.getpid(), flush=True)
+        print("open", flush=True)
         for round_ in range(1_000_000):
             base = (seed * 1000 + round_) * 1000
             kept = (NewCrop(noise(base + at), camera=f"c{at % 3}", source="kept") for at in range(130))
@@ -112,8 +110,8 @@ def add_until_killed(place: Path, seed: int, beside: bool) -> None:
 
 if __name__ == "__main__":
     what, folder, number = sys.argv[1:]
-    if what.startswith("add"):
-        add_until_killed(Path(folder), int(number), what == "add-beside")
+    if what == "add":
+        add_until_killed(Path(folder), int(number))
     else:
         with Gallery.open(folder) as opened:
             opened.reembed(Fake("other", kill_at=int(number)))

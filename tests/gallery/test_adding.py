@@ -64,7 +64,7 @@ def test_all_is_stored_and_told_of_in_order(embedder: Watched, tmp_path: Path, m
         told.extend(batch.ids)
         stored.append(len(store.get([one for one in told if one])))
 
-    added = add_crops(store, embedder, iter([*crops, crops[0]]), tell)
+    added = add_crops(store.get, store.put, embedder, iter([*crops, crops[0]]), tell)
     store.close()
     assert told == list(added.ids)
     assert told[0] == told[-1]
@@ -76,18 +76,18 @@ def test_all_is_stored_and_told_of_in_order(embedder: Watched, tmp_path: Path, m
     assert bool(embedder.disturbed) != embedder.on_cpu
 
 
-@pytest.mark.parametrize(("long", "most"), [(0.0, BATCH), (60.0, adding.TURN * BATCH)])
+@pytest.mark.parametrize(("long", "most"), [(0.0, BATCH), (60.0, adding.MAX_BATCHES * BATCH)])
 def test_a_slow_network_is_told_of_often(
     long: float, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next crops but one turn are not even asked for before the last turn is stored."""
+    """No more crops are taken than those of the next turn before the last one is stored."""
     monkeypatch.setattr(adding, "LONG", long)
     taken = told = 0
     waiting = []
 
     def crops() -> Any:
         nonlocal taken
-        for at in range(3 * adding.TURN * BATCH):
+        for at in range(3 * adding.MAX_BATCHES * BATCH):
             taken += 1
             yield NewCrop(noise(at % 50), name=str(at))
 
@@ -97,10 +97,10 @@ def test_a_slow_network_is_told_of_often(
         waiting.append(taken - told)
 
     store = EdgeStore(tmp_path / "store", Layout(48))
-    add_crops(store, Watched(True), crops(), tell)
+    add_crops(store.get, store.put, Watched(True), crops(), tell)
     store.close()
     assert told == taken
-    assert max(waiting) == 2 * most - BATCH
+    assert max(waiting) == most
 
 
 @pytest.mark.parametrize("held", [0, 2000, 1 << 30])
@@ -109,6 +109,6 @@ def test_however_much_is_read_ahead_all_is_added(
 ) -> None:
     monkeypatch.setattr(adding, "READ_AHEAD_BYTES", held)
     store = EdgeStore(tmp_path / "store", Layout(48))
-    added = add_crops(store, Watched(True), [NewCrop(noise(at)) for at in range(COUNT)])
+    added = add_crops(store.get, store.put, Watched(True), [NewCrop(noise(at)) for at in range(COUNT)])
     assert added.new == len(set(added.ids)) == store.count(Filter()) == COUNT
     store.close()

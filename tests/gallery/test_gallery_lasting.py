@@ -52,13 +52,46 @@ def test_a_gallery_of_a_newer_version_or_damaged(filled: Gallery, place: Path) -
         Gallery.open(place)
 
 
-def test_a_gallery_in_use_names_the_other_process(filled: Gallery, place: Path) -> None:
-    code = "import sys; from resight.gallery.gallery import Gallery; Gallery.open(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True)
-    assert f"in use by process {os.getpid()}" in done.stderr
-    assert "UserError" in done.stderr
+OTHER_PROCESS = """
+import sys
+from gallery_fakes import Fake
+from resight.errors import UserError
+from resight.gallery.gallery import Gallery
+from resight.gallery.stores.folder import FolderBackend
+
+place = sys.argv[1]
+for attempt in (
+    lambda: Gallery.open(place),
+    lambda: Gallery.open(place, Fake(), create=True),
+    lambda: Gallery.open(place, Fake("other"), create=True),
+    lambda: FolderBackend(Path(place)).open_store("crops-1"),
+):
+    try:
+        attempt()
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_another_process_is_refused_and_harms_nothing(filled: Gallery, place: Path) -> None:
+    """The engine would remove files of the first process before it refuses a second one."""
+    for added in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", "from pathlib import Path\n" + OTHER_PROCESS, place, "--person", "anna"],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        )
+        assert done.stderr == ""
+        assert done.stdout.count(f"in use by process {os.getpid()} (") == 4
+        filled.add([NewCrop(noise(9000 + added))])
+        filled.label([ids(filled)["0"]], f"p{added}")
+        filled._store.flush()
     filled.close()
-    Gallery.open(place).close()
+    with Gallery.open(place) as again:
+        assert len(again) == 51
+        assert again.get([ids(again)["0"]])[0].person == "p2"
+    assert (place / folder.LOCK).read_text() == str(os.getpid()), "no command, which may name persons"
 
 
 def test_a_folder_that_cannot_be_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from resight.errors import UserError
 from resight.gallery.crops import Filter, NewCrop, to_payload
 from resight.gallery.stores import cluster, edge, edge_by_camera
-from resight.gallery.stores.beside import StoreBeside
 from resight.gallery.stores.store import Layout, Record, StorageBackend, Store, search_effort
 
 WIDTH, COUNT = 16, 60
@@ -258,8 +257,6 @@ def test_the_effort_of_a_graph_grows_with_it(count: int, effort: int) -> None:
 def test_a_graph_is_led_by_the_effort_that_its_size_calls_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if isinstance(store, StoreBeside):
-        pytest.skip("what is patched here does not reach the other process")
     counts, efforts = [], []
 
     def effort(count: int) -> int:

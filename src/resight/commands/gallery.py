@@ -98,7 +98,7 @@ def add(
         "replicas": replicas,
     }
     embedder = None if model is None else load_embedder(model, device)
-    with Gallery.open(gallery, embedder, create=embedder is not None, beside=True, **settings) as opened:
+    with Gallery.open(gallery, embedder, create=embedder is not None, **settings) as opened:
         if embedder is None:
             use_own_model(opened, device)
         with Bar("Adding crops", sum(count_crops(found) for found in lists)) as bar:

@@ -1,26 +1,24 @@
-"""Adding crops: they are read, described and stored, all at once beside a GPU, in turns on a CPU.
+"""Adding crops: reading their files, decoding, describing and storing them.
 
-On a CPU all need the same cores, and each layer of a network ends with the last of its threads: one that
-makes room for others holds up all. So batches are described, while files of the next ones are read, no more;
-then stored, and then the next ones are decoded: both hold the interpreter, and side by side take longer,
-unless another process keeps the store.
+Beside a GPU, all of it goes on at the same time. On a CPU all of it needs the same cores, and each layer of a
+network ends with the last of its threads, so one that makes room for others holds up all: only files are read
+while a network describes; decoding and storing wait.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from resight.data.cache import workers
 from resight.errors import UserError
 from resight.gallery.crops import NewCrop, to_payload
 from resight.gallery.metadata import now
 from resight.gallery.pictures import Contents
-from resight.gallery.stores.store import Record, Store
+from resight.gallery.stores.store import Record
 from resight.imaging import Pixels
 from resight.inference.embedder import Embedder, unit
 from resight.threads import computing_threads
@@ -30,12 +28,12 @@ U = TypeVar("U")
 
 BATCH = 64
 
-TURN, LONG = 16, 1.0
-"""Batches that are decoded before a CPU describes them at most; seconds from which on a turn of describing is
-long enough."""
+MAX_BATCHES, LONG = 16, 1.0
+"""Batches that are decoded before a CPU describes them at most; seconds of describing from which on their
+number no longer grows."""
 
 READ_AHEAD_BYTES = 4 * 2**20
-"""Bytes of files that are read ahead, of one thread's share of a batch: a photograph or two."""
+"""Bytes of files that one thread reads ahead: hundreds of crops, or a photograph or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,39 +53,8 @@ class Added:
     refused: tuple[tuple[str, str], ...] = ()
 
 
-Reading = list[Future[list[Contents | str | None]]]
-"""Contents of the files of a batch; of those that cannot be read, why; None: not read yet."""
-
-
-class Seen:
-    """Ids that several threads meet."""
-
-    def __init__(self) -> None:
-        self._ids: set[str] = set()
-        self._lock = Lock()
-
-    def first(self, identity: str) -> bool:
-        """Tell whether this is the first time."""
-        with self._lock:
-            count = len(self._ids)
-            self._ids.add(identity)
-            return len(self._ids) > count
-
-
-class Looked(NamedTuple):
-    """A batch whose files were read.
-
-    Attributes:
-        crops: all of it.
-        contents: of each; of those that cannot be read, why.
-        new: those that are not in the store yet.
-        known: how many are.
-    """
-
-    crops: Sequence[NewCrop]
-    contents: list[Contents | str]
-    new: list[tuple[NewCrop, Contents]]
-    known: int
+Reading = tuple[list[NewCrop], list[Future[list[Contents | str | None]]]]
+"""Crops, and their files' contents in shares. Of a file that cannot be read, why; None: not read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,113 +68,88 @@ class Ready:
 
 
 def add_crops(
-    store: Store,
+    known: Callable[[Sequence[str]], Container[str]],
+    put: Callable[[Sequence[Record]], None],
     embedder: Embedder,
     crops: Iterable[NewCrop],
-    stored: Callable[[Added], None] = lambda batch: None,
+    stored: Callable[[Added], None] = lambda some: None,
 ) -> Added:
     """Add crops to a store.
 
     Args:
-        store: of unit vectors.
-        embedder: describes them.
+        known: returns which of these ids the store has.
+        put: stores records of unit vectors.
+        embedder: describes the crops.
         crops: may be endless.
-        stored: is told of each batch when it is on the disk.
+        stored: called with each part of the crops when it is on the disk.
 
     Raises:
-        UserError: the disk is full; what was told of before is in the store.
+        UserError: the disk is full; the parts that ``stored`` was called with are in the store.
     """
-    told: list[Added] = []
+    source, on_cpu, batches = iter(crops), embedder.on_cpu, 1
+    outcomes: dict[str, str | None] = {}  # of the pictures that are new: None, or why one cannot be read
     storing: list[tuple[Future[None], Added]] = []
-    seen = Seen()
-    source = iter(crops)
-    turn = 1
+    total: list[Added] = []
     with (
         computing_threads(workers(), 1, "reader") as readers,
-        ThreadPoolExecutor(2) as ahead,  # while one waits for its readers, the other does its own part
+        ThreadPoolExecutor(1) as ahead,
         ThreadPoolExecutor(1) as behind,
     ):
 
-        def read() -> list[tuple[list[NewCrop], Reading]]:
-            some = list(islice(source, turn * BATCH))
-            parts = (some[first : first + BATCH] for first in range(0, len(some), BATCH))
-            return [(part, _shares(readers, _contents, part)) for part in parts]
+        def read() -> Reading:
+            some = list(islice(source, batches * BATCH))
+            return some, _shares(readers, _read, some)
 
-        def look(parts: list[tuple[list[NewCrop], Reading]]) -> list[Future[Looked]]:
-            return [ahead.submit(_look, store, *part, seen) for part in parts]
-
-        def prepare(looked: list[Future[Looked]]) -> list[Future[tuple[list[Ready], Added]]]:
-            return [ahead.submit(_prepare, embedder, one, readers) for one in looked]
+        def prepare(reading: Reading) -> tuple[list[Ready], Added]:
+            some = reading[0]
+            read = (one for share in reading[1] for one in share.result())
+            contents = [one or _content(crop) for crop, one in zip(some, read, strict=True)]
+            there = known([one.id for one in contents if isinstance(one, Contents)])
+            new: dict[str, tuple[NewCrop, Contents]] = {}
+            for crop, one in zip(some, contents, strict=True):
+                if isinstance(one, Contents) and one.id not in there and one.id not in outcomes:
+                    new.setdefault(one.id, (crop, one))
+            shares = _shares(readers, lambda share: _prepare(embedder, share), list(new.values()))
+            prepared = [one for share in shares for one in share.result()]
+            for name, result in zip(new, prepared, strict=True):
+                outcomes[name] = result if isinstance(result, str) else None
+            ready = [one for one in prepared if isinstance(one, Ready)]
+            reasons = [one if isinstance(one, str) else outcomes.get(one.id) for one in contents]
+            ids = tuple(
+                one.id if isinstance(one, Contents) and reason is None else None
+                for one, reason in zip(contents, reasons, strict=True)
+            )
+            refused = tuple((_name(crop), why) for crop, why in zip(some, reasons, strict=True) if why)
+            return ready, Added(ids, len(ready), len(some) - len(ready) - len(refused), refused)
 
         def settle() -> None:
-            for put, batch in storing:
-                put.result()
-                stored(batch)
-                told.append(batch)
-            storing.clear()
+            while storing:
+                future, added = storing.pop()
+                future.result()
+                stored(added)
+                total.append(added)
 
-        following = prepare(look(read()))
-        while following:
-            prepared = [one.result() for one in following]
-            if embedder.on_cpu:
-                settle()
+        reading = read()
+        following = None if on_cpu else ahead.submit(prepare, reading)
+        while reading[0]:
+            ready, added = prepare(reading) if following is None else following.result()
             reading = read()
-            if not embedder.on_cpu:
-                following = prepare(look(reading))
+            following = None if on_cpu else ahead.submit(prepare, reading)
             begin = time.monotonic()
-            described = [(_describe(embedder, ready), batch) for ready, batch in prepared]
-            if time.monotonic() - begin < LONG and embedder.on_cpu:
-                turn = min(2 * turn, TURN)
+            records = _describe(embedder, ready)
+            if on_cpu and time.monotonic() - begin < LONG:
+                batches = min(2 * batches, MAX_BATCHES)
             settle()
-            if embedder.on_cpu:
-                looked = look(reading)
-                wait(looked)  # a store elsewhere would answer only when it has put what it gets now
-            storing += [(behind.submit(store.put, records), batch) for records, batch in described]
-            if embedder.on_cpu:
-                if not store.elsewhere:
-                    settle()
-                following = prepare(looked)
+            storing.append((behind.submit(put, records), added))
+            if on_cpu:
+                settle()
         settle()
     return Added(
-        tuple(identity for batch in told for identity in batch.ids),
-        sum(batch.new for batch in told),
-        sum(batch.known for batch in told),
-        tuple(refusal for batch in told for refusal in batch.refused),
+        tuple(identity for some in total for identity in some.ids),
+        sum(some.new for some in total),
+        sum(some.known for some in total),
+        tuple(refusal for some in total for refusal in some.refused),
     )
-
-
-def _look(store: Store, crops: Sequence[NewCrop], reading: Reading, seen: Seen) -> Looked:
-    """Tell which pictures of a batch are not in the store yet."""
-    read = [one for share in reading for one in share.result()]
-    contents = [one or _content(crop) for crop, one in zip(crops, read, strict=True)]
-    found = store.get([one.id for one in contents if isinstance(one, Contents)])
-    new: list[tuple[NewCrop, Contents]] = []
-    known = 0
-    for crop, one in zip(crops, contents, strict=True):
-        if isinstance(one, Contents):
-            if one.id in found or not seen.first(one.id):
-                known += 1
-            else:
-                new.append((crop, one))
-    return Looked(crops, contents, new, known)
-
-
-def _prepare(embedder: Embedder, looked: Future[Looked], readers: Executor) -> tuple[list[Ready], Added]:
-    """Decode the new pictures of a batch."""
-    crops, contents, new, known = looked.result()
-    shares = _shares(readers, lambda share: _ready(embedder, share), new)
-    prepared = [one for share in shares for one in share.result()]
-    refused = {
-        id(crop): reason for (crop, _), reason in zip(new, prepared, strict=True) if isinstance(reason, str)
-    }
-    refused |= {id(crop): one for crop, one in zip(crops, contents, strict=True) if isinstance(one, str)}
-    ready = [one for one in prepared if isinstance(one, Ready)]
-    ids = tuple(
-        one.id if isinstance(one, Contents) and id(crop) not in refused else None
-        for crop, one in zip(crops, contents, strict=True)
-    )
-    reasons = tuple((_name(crop), refused[id(crop)]) for crop in crops if id(crop) in refused)
-    return ready, Added(ids, len(ready), known, reasons)
 
 
 def _shares(readers: Executor, work: Callable[[Sequence[T]], U], items: Sequence[T]) -> list[Future[U]]:
@@ -216,7 +158,7 @@ def _shares(readers: Executor, work: Callable[[Sequence[T]], U], items: Sequence
     return [readers.submit(work, items[first : first + each]) for first in range(0, len(items), each)]
 
 
-def _contents(crops: Sequence[NewCrop]) -> list[Contents | str | None]:
+def _read(crops: Sequence[NewCrop]) -> list[Contents | str | None]:
     """Read files, the first ``READ_AHEAD_BYTES`` bytes of them; None: read it later."""
     found: list[Contents | str | None] = []
     held = 0
@@ -234,8 +176,8 @@ def _content(crop: NewCrop) -> Contents | str:
         return str(error)
 
 
-def _ready(embedder: Embedder, some: Sequence[tuple[NewCrop, Contents]]) -> list[Ready | str]:
-    """Decode pictures and make them ready; of those that cannot be read, return why."""
+def _prepare(embedder: Embedder, some: Sequence[tuple[NewCrop, Contents]]) -> list[Ready | str]:
+    """Decode and preprocess pictures; of those that cannot be read, return why."""
     found: list[tuple[str, dict[str, Any], bytes] | str] = []
     when = now()
 
@@ -255,9 +197,8 @@ def _ready(embedder: Embedder, some: Sequence[tuple[NewCrop, Contents]]) -> list
 
 
 def _describe(embedder: Embedder, ready: Sequence[Ready]) -> list[Record]:
-    if not ready:
-        return []
-    vectors = unit(embedder([one.pixels for one in ready]))
+    parts = [ready[first : first + BATCH] for first in range(0, len(ready), BATCH)]
+    vectors = (vector for part in parts for vector in unit(embedder([one.pixels for one in part])))
     return [Record(one.id, one.payload, vector, one.jpeg) for one, vector in zip(ready, vectors, strict=True)]
 
 

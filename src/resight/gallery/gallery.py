@@ -57,7 +57,6 @@ class Gallery(Catalogue):
         shards: int = 1,
         replicas: int = 1,
         device: str = "auto",
-        beside: bool = False,
     ) -> "Gallery":
         """Open a gallery, or make one; crops that are too old are forgotten at once.
 
@@ -68,8 +67,6 @@ class Gallery(Catalogue):
             create: make a gallery where there is none.
             storage, forget_after_days, graph_from, shards, replicas: of a new gallery; see ``Metadata``.
             device: that a network computes on.
-            beside: keep crops in a process beside this one, where the gallery is a folder: adding many is
-                faster, searching slower.
 
         Raises:
             UserError: there is no such gallery, another process uses it, it is of another model or of a newer
@@ -77,7 +74,7 @@ class Gallery(Catalogue):
         """
         from resight.gallery.stores.opening import open_backend
 
-        backend = open_backend(place, create, beside) if isinstance(place, Path | str) else place
+        backend = open_backend(place, create) if isinstance(place, Path | str) else place
         try:
             embedder = _embedder(model, device)
             written = backend.read()
@@ -130,13 +127,13 @@ class Gallery(Catalogue):
 
         Args:
             crops: to add; read a batch at a time.
-            stored: is told of each batch when it is stored: from then on the death of the process cannot
-                harm it.
+            stored: called with each part of the crops when it is stored: from then on the death of the
+                process cannot harm it.
 
         Raises:
             UserError: there is no model, or the disk is full; what was added before stays.
         """
-        return add_crops(self._store, self._need_model(), crops, stored)
+        return add_crops(self._store.get, self._store.put, self._need_model(), crops, stored)
 
     def embed(self, pictures: Sequence[Picture]) -> Vectors:
         """Return the unit vectors float32 [N, D] of pictures.

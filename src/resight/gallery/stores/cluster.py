@@ -54,8 +54,6 @@ class ClusterStore:
         name: of the collection.
     """
 
-    elsewhere = True
-
     def __init__(self, client: QdrantClient, name: str) -> None:
         self._client, self._name = client, name
 

@@ -47,8 +47,6 @@ class EdgeStore:
         layout: to make it; None opens what is there.
     """
 
-    elsewhere = False
-
     def __init__(self, folder: Path, layout: Layout | None = None) -> None:
         self.folder = folder
         self._flushed = time.monotonic()

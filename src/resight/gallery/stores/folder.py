@@ -1,17 +1,13 @@
 """A gallery in a folder: ``gallery.json``, a lock, and one sub-folder a store."""
 
 import fcntl
-import json
 import os
 import shutil
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.gallery.stores.beside import StoreBeside
 from resight.gallery.stores.edge_by_camera import make_edge, open_edge
 from resight.gallery.stores.store import OUTLINED_NUMBERS, Layout, Store
 
@@ -19,26 +15,23 @@ METADATA = "gallery.json"
 LOCK = "lock"
 STORE, UNFINISHED = "crops-", ".unfinished"
 
-FINISHING = 30.0
-"""Seconds to wait for the process that keeps crops beside one that was killed: it writes what it has, and
-ends."""
-
 
 class FolderBackend:
     """A folder that this process alone may use until it is closed; see ``StorageBackend``.
 
+    The lock is taken before the engine is called for the first time: an engine that opens a folder which
+    another process uses removes files of that process before it notices.
+
     Args:
         path: of the folder.
         create: make it if it is not there.
-        beside: keep its stores in processes of their own; see ``StoreBeside``.
 
     Raises:
         UserError: another process uses it, it holds other things, or it cannot be written.
     """
 
-    def __init__(self, path: Path, create: bool = False, beside: bool = False) -> None:
+    def __init__(self, path: Path, create: bool = False) -> None:
         self.path, self.place = path, str(path)
-        self._beside = beside
         if path.is_file():
             raise UserError(f"{path} is a file. A gallery is a folder.")
         if not (path / METADATA).exists():
@@ -93,8 +86,6 @@ class FolderBackend:
             raise UserError(
                 f"The gallery {self.path} is damaged: its folder {name} is missing. Restore it from a copy."
             )
-        if self._beside:
-            return StoreBeside(self.path / name, self._lock)
         return open_edge(self.path / name)
 
     def stores(self) -> set[str]:
@@ -114,40 +105,29 @@ class FolderBackend:
         os.close(self._lock)
 
     def _take_lock(self) -> None:
-        until = time.monotonic() + FINISHING
-        while not _taken(self._lock):
-            holder, lives = _holder(self._lock)
-            if lives or time.monotonic() > until:
-                os.close(self._lock)
-                raise UserError(
-                    f"The gallery {self.path} is in use by {holder}. One process at a time can use it: wait "
-                    "until that one has finished, search on its page if it is 'resight serve', or keep the "
-                    "gallery in a Qdrant cluster."
-                )
-            time.sleep(0.02)
-        told = {"pid": os.getpid(), "command": " ".join(sys.argv)[:200], "since": time.strftime("%H:%M:%S")}
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _process(os.pread(self._lock, 64, 0).decode())
+            os.close(self._lock)
+            raise UserError(
+                f"The gallery {self.path} is in use by {holder}. One process at a time can use it: wait "
+                "until that one has finished, search on its page if it is 'resight serve', or keep the "
+                "gallery in a Qdrant cluster."
+            ) from None
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, json.dumps(told).encode(), 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
 
 
-def _taken(lock: int) -> bool:
+def _process(number: str) -> str:
+    """Describe a process, with its command where the system says it.
+
+    The lock file holds the number alone, as commands may name persons and files.
+    """
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _holder(lock: int) -> tuple[str, bool]:
-    """Describe the process that took the lock, in words, and tell whether it lives."""
-    try:
-        told = json.loads(os.pread(lock, 4096, 0))
-        words = f"process {told['pid']} ({told['command']}) since {told['since']}"
-        os.kill(told["pid"], 0)
-    except ProcessLookupError:
-        return words, False
-    except (ValueError, KeyError):
-        return "another process", True
-    except PermissionError:  # it is another user's
-        pass
-    return words, True
+        command = (
+            Path(f"/proc/{int(number)}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
+    except (ValueError, OSError):
+        command = ""
+    return f"process {number or 'unknown'}" + (f" ({command.strip()[:200]})" if command else "")

@@ -11,7 +11,7 @@ def is_address(place: Path | str) -> bool:
     return isinstance(place, str) and place.startswith(("http://", "https://"))
 
 
-def open_backend(place: Path | str, create: bool, beside: bool = False) -> StorageBackend:
+def open_backend(place: Path | str, create: bool) -> StorageBackend:
     """Return the folder or the part of a cluster that a user names.
 
     Raises:
@@ -32,4 +32,4 @@ def open_backend(place: Path | str, create: bool, beside: bool = False) -> Stora
             "A gallery in a folder needs Qdrant Edge. Install it, where your system has it: "
             "pip install qdrant-edge-py==0.9.0"
         ) from error
-    return FolderBackend(Path(place).expanduser(), create, beside)
+    return FolderBackend(Path(place).expanduser(), create)

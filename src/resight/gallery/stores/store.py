@@ -88,13 +88,7 @@ class Layout:
 
 
 class Store(Protocol):
-    """Keeps records of unit vectors; every method may raise ``UserError`` for what a user can mend.
-
-    Attributes:
-        elsewhere: another process does the work, so that this one can go on with its own meanwhile.
-    """
-
-    elsewhere: bool
+    """Keeps records of unit vectors; every method may raise ``UserError`` for what a user can mend."""
 
     def put(self, records: Sequence[Record]) -> None:
         """Add records, or replace those of the same ids; then the death of this process cannot harm them."""
