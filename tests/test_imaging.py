@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resight import imaging
 from resight.errors import UserError
-from resight.imaging import decode, natural, read_image, resize, resize_alike, resize_all
+from resight.image_files import ImageError, ImageLimits
+from resight.imaging import cut, decode, natural, read_image, resize, resize_alike, resize_all, shrink
 
 
 def save(image: Image.Image, path: Path, **options: object) -> Path:
@@ -107,7 +107,7 @@ def test_resize_is_pillows_to_one_level(height: int, width: int, high: int, wide
 
 @pytest.mark.parametrize("large", [0, 20 * 10 * 3, 1 << 20])
 def test_all_are_resized_as_each_is(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imaging, "LARGE", large)
+    monkeypatch.setattr("resight.imaging.LARGE", large)
     generator = np.random.default_rng(1)
     sizes = [(20, 10), (16, 8), (20, 10), (31, 9), (20, 10), (31, 9)]
     pictures = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
@@ -141,7 +141,10 @@ def test_truncated_files_are_named(tmp_path: Path, name: str, kept: float) -> No
     ("data", "sentence"),
     [
         (b"", "is empty"),
-        (b"<html>404</html>", "no known image format"),
+        (b"<html>404</html>", "is a web page. A JPEG, PNG, WEBP, GIF, BMP, TIFF or PPM file is expected"),
+        (b"what is this", "is no picture"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "is no picture"),
+        (b"\x89PNG\r\n\x1a\n", "no whole image"),
         (b"\xff\xd8\xff\xe0junk", "no whole image"),
     ],
 )
@@ -164,12 +167,70 @@ def test_floating_point_images_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_huge_images_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(imaging, "MAX_PIXELS", 99)
+def test_huge_images_are_refused_before_decoding(kind: str) -> None:
     stream = io.BytesIO()
     Image.new("RGB", (10, 10)).save(stream, kind)
-    with pytest.raises(UserError, match="is 10 x 10 pixels, more than the 99"):
+    with pytest.raises(ImageError, match="is 10 x 10 pixels; at most 99 are read") as refused:
+        decode(stream.getvalue(), ImageLimits(max_pixels=99))
+    assert refused.value.problem == "large"
+    with pytest.raises(ImageError, match="is 10 x 10 pixels, too few to show a person: at least 11 x 11"):
+        decode(stream.getvalue(), ImageLimits(min_side=11))
+    with pytest.raises(ImageError, match="has 0 MB; at most 0 MB are read"):
+        decode(stream.getvalue(), ImageLimits(max_bytes=30))
+    with pytest.raises(ImageError, match=f"is a {kind} file. A GIF or BMP file is expected"):
+        decode(stream.getvalue(), ImageLimits(("GIF", "BMP")))
+
+
+def test_huge_files_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.jpg"
+    with path.open("wb") as file:
+        file.truncate(2**27 + 1)
+    with pytest.raises(UserError, match=r"huge\.jpg has 134 MB; at most 134 MB are read"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_animations_and_pages_are_refused(kind: str) -> None:
+    stream = io.BytesIO()
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "green")]
+    frames[0].save(stream, kind, save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageError, match="is animated or has several pages"):
         decode(stream.getvalue())
+
+
+def test_shrink_keeps_proportions() -> None:
+    assert shrink(np.zeros((100, 50, 3), np.uint8), 20).shape == (20, 10, 3)
+    assert shrink(np.zeros((1, 2000, 3), np.uint8), 20).shape == (1, 20, 3)
+    small = np.zeros((7, 5, 3), np.uint8)
+    assert shrink(small, 20) is small
+
+
+def test_edges_go_to_the_nearest_line_between_pixels() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (100, 80, 3), dtype=np.uint8)
+    pixels, box = cut(picture, (9.5, 20.49, 10.5, 30.5))
+    assert box == (10, 20, 1, 11)
+    np.testing.assert_array_equal(pixels, picture[20:31, 10:11])
+    assert cut(picture, (-50.0, 10, 10, 190))[1] == (0, 10, 10, 90)
+    assert cut(picture, (-50, 10, -10, 90)) is None
+    assert cut(picture, (10, 10, 10.4, 90)) is None
+    pixels[:] = 0
+    assert picture[20:31, 10:11].any()
+
+
+@given(*[st.floats(-20, 120)] * 4)
+def test_a_part_lies_in_the_picture_where_its_box_says(a: float, b: float, c: float, d: float) -> None:
+    picture = np.arange(100 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 80, 3)
+    left, right, top, bottom = *sorted((a, b)), *sorted((c, d))
+    part = cut(picture, (left, top, right, bottom))
+    inside = min(right, 80) - max(left, 0) >= 1 and min(bottom, 100) - max(top, 0) >= 1
+    if part is None:
+        assert not inside
+        return
+    pixels, (x, y, w, h) = part
+    np.testing.assert_array_equal(pixels, picture[y : y + h, x : x + w])
+    assert pixels.shape == (h, w, 3)
+    assert abs(x - max(left, 0)) <= 0.5
+    assert abs(x + w - min(right, 80)) <= 0.5
 
 
 @pytest.mark.parametrize("side", [9_000, 30_000])  # below and above the bound of Pillow itself
@@ -180,7 +241,7 @@ def test_decompression_bomb(tmp_path: Path, side: int) -> None:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
-    with pytest.raises(UserError, match=r"bomb\.png (is 9000 x 9000 pixels|.*decompression bomb)"):
+    with pytest.raises(UserError, match=r"bomb\.png (is 9000 x 9000|has more than the 67,108,864) pixels"):
         read_image(path)
 
 

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "resight"
 TOOLS = {
     "errors",
     "imaging",
+    "image_files",
     "timestamps",
     "registry",
     "seeds",

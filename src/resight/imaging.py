@@ -1,10 +1,9 @@
-"""Image files to pixels: RGB, uint8, upright, whatever the file holds."""
+"""Pictures, each step in one way: admitted, decoded (RGB, uint8, upright), resized, cut, encoded."""
 
-import io
+import math
 import os
 import re
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,84 +12,92 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from resight.errors import UserError
+from resight.image_files import (
+    LIMITS,
+    ImageError,
+    ImageLimits,
+    check_size,
+    damaged,
+    format_of,
+    is_plain_jpeg,
+    open_image,
+    read_file,
+)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 """Endings of image file names, in lower case."""
 
-MAX_PIXELS = 1 << 26
-"""Larger images (67 million pixels) are refused: no crop of one person has that many, memory has an end."""
-
 LARGE = 1 << 20
-"""Numbers of an image that does not wait for others of its size to be resized with: no crop has that many."""
+"""Numbers in a picture from which on it is resized alone: no crop has so many."""
+
+QUALITY = 90
+"""Of JPEG files that are kept, with colours at full resolution (4:4:4)."""
 
 Pixels = NDArray[np.uint8]
+"""RGB, [H, W, 3]."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, width and height of a part of a picture, in pixels."""
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Pixels:
     """Return the image as RGB uint8 [H, W, 3], resized to ``size`` (height, width) if given.
 
     Raises:
-        UserError: the file cannot be read or holds no whole image; the sentence names the file.
+        UserError: the file cannot be read or is not admitted; the sentence names it.
     """
     return decode_file(path, read_file(path), size)
-
-
-def read_file(path: Path) -> bytes:
-    """Return the bytes of an image file.
-
-    Raises:
-        UserError: it cannot be read; the sentence names it.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def decode_file(path: Path, data: bytes, size: tuple[int, int] | None = None) -> Pixels:
     """Return what ``read_image`` does, of a file whose bytes were read before.
 
     Raises:
-        UserError: they are no whole image; the sentence names the file.
+        UserError: they are not admitted; the sentence names the file.
     """
     try:
         pixels = decode(data)
-    except UserError as error:
+    except ImageError as error:
         raise UserError(f"{path} {error}") from error
     return pixels if size is None else resize(pixels, size)
 
 
-def decode(data: bytes) -> Pixels:
-    """Return the image that the bytes of a file hold, as RGB uint8 [h, w, 3].
+def decode(data: bytes, limits: ImageLimits = LIMITS) -> Pixels:
+    """Return the image in the bytes of a file, upright, as RGB uint8 [h, w, 3].
 
-    JPEG goes through simplejpeg, twice as fast as Pillow and equal to the bit. Everything else, and JPEG that
-    is CMYK, rotated by EXIF or damaged, goes through Pillow. 16-bit greys are scaled to 8, not clipped; what
-    is transparent becomes black.
+    JPEG is decoded by simplejpeg, twice as fast as Pillow and bit-identical. All else, and JPEG that is CMYK,
+    has EXIF data or is damaged, is decoded by Pillow. 16-bit greys are scaled to 8 bits, not clipped;
+    transparent parts become black.
 
     Raises:
-        UserError: there is no whole image; the sentence is to be put behind the name of the file.
+        ImageError: the file is empty, of another format, too large, too small, animated or damaged.
     """
-    if not data:
-        raise UserError("is empty (0 bytes).")
-    if data.startswith(b"\xff\xd8") and b"Exif\0\0" not in data[: 1 << 16]:
+    if format_of(data, limits) == "JPEG" and is_plain_jpeg(data):
         try:
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-            _refuse_huge(height, width)
+            check_size(height, width, limits)
             if colours in ("YCbCr", "Gray", "RGB"):
                 pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
                 return pixels
         except ValueError:
-            pass  # Pillow decides what is wrong with it, if anything
+            pass  # Pillow says what is wrong with it, if anything
+    image = open_image(data, limits)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is lower
-            image = Image.open(io.BytesIO(data))
-        _refuse_huge(image.height, image.width)
         return np.array(_to_rgb(ImageOps.exif_transpose(image)))
-    except UserError:
-        raise
     except Exception as error:  # damaged files make Pillow's readers raise nearly anything
-        raise UserError(f"holds no whole image: {_reason(error)}") from error
+        raise damaged(error) from error
+
+
+def encode_jpeg(pixels: Pixels, quality: int = QUALITY) -> bytes:
+    """Return a picture as a JPEG file."""
+    encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "444")
+    return encoded
+
+
+def jpeg_size(data: bytes) -> tuple[int, int]:
+    """Return height and width of a JPEG file."""
+    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    return height, width
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -104,10 +111,10 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 def resize_alike(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Resize images [N, h, w, 3], each as ``resize`` does.
 
-    PyTorch does what Pillow does, to one level of 255 (at many sizes to the bit), in a tenth of the time for
-    many images and in a quarter for one.
+    PyTorch gives the same as Pillow to one level of 255 (at many sizes bit-identical), in a tenth of the time
+    for many images and in a quarter for one.
     """
-    import torch  # here, as whoever reads the headers of images alone waits a second for it
+    import torch  # here, as reading headers alone need not wait a second for it
     from torch.nn.functional import interpolate
 
     images = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy()).permute(0, 3, 1, 2)
@@ -117,19 +124,52 @@ def resize_alike(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 def resize_all(pictures: Iterable[Pixels], size: tuple[int, int]) -> list[Pixels]:
     """Resize images, each as ``resize`` does: those of one shape together, large ones as they come."""
-    found: list[Pixels] = []
+    resized: list[Pixels] = []
     waiting: dict[tuple[int, ...], list[int]] = {}
     for picture in pictures:
         if picture.shape[:2] == size or picture.size > LARGE:
-            found.append(resize(picture, size))
+            resized.append(resize(picture, size))
         else:
-            waiting.setdefault(picture.shape, []).append(len(found))
-            found.append(picture)
+            waiting.setdefault(picture.shape, []).append(len(resized))
+            resized.append(picture)
     for places in waiting.values():
-        together = resize_alike(np.stack([found[place] for place in places]), size)
+        together = resize_alike(np.stack([resized[place] for place in places]), size)
         for place, picture in zip(places, together, strict=True):
-            found[place] = picture
-    return found
+            resized[place] = picture
+    return resized
+
+
+def shrink(pixels: Pixels, side: int) -> Pixels:
+    """Return an image whose height and width are ``side`` at most, in its proportions."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    return resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))
+
+
+def pixel_box(edges: Sequence[float], height: int, width: int) -> Box | None:
+    """Return the whole pixels of an image that a box covers, or None if nothing of it is inside.
+
+    Each edge moves to the nearest line between two pixels, from the middle of a pixel to the right or down,
+    and then into the image. So a box inside that is a pixel wide and high keeps a pixel at least.
+
+    Args:
+        edges: left, top, right and bottom of the box, in pixels.
+        height, width: of the image.
+    """
+    left, top, right, bottom = (
+        min(max(math.floor(edge + 0.5), 0), limit)
+        for edge, limit in zip(edges, (width, height, width, height), strict=True)
+    )
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def cut(pixels: Pixels, edges: Sequence[float]) -> tuple[Pixels, Box] | None:
+    """Return a copy of the pixels in a box of an image [H, W, 3], and their place; see ``pixel_box``."""
+    box = pixel_box(edges, *pixels.shape[:2])
+    if box is None:
+        return None
+    left, top, width, height = box
+    return pixels[top : top + height, left : left + width].copy(), box
 
 
 def list_images(folder: Path, *, deep: bool = False) -> list[Path]:
@@ -166,24 +206,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         grey = np.asarray(image).astype(np.float64) / 257
         image = Image.fromarray(np.rint(grey).clip(0, 255).astype(np.uint8))
     elif image.mode == "F":
-        raise ValueError(
-            "its pixels are floating-point numbers, whose range is not known; save it with 8 bits"
-        )
+        raise ValueError("its pixels are floating-point numbers of unknown range; save it with 8 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     return image.convert("RGB")
-
-
-def _refuse_huge(height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
-        raise UserError(
-            f"is {height} x {width} pixels, more than the {MAX_PIXELS:,} that are read; "
-            "a crop of one person is expected, so cut or shrink it first."
-        )
-
-
-def _reason(error: Exception) -> str:
-    if "cannot identify image file" in str(error):  # the rest of Pillow's sentence is a memory address
-        return "its content is no known image format."
-    return f"{str(error).rstrip('.') or type(error).__name__}."

@@ -103,7 +103,7 @@ def test_it_tells_what_it_found_and_where_the_times_come_from(
     call("ingest", frames, *options)
     out, error = capsys.readouterr()
     assert "Tracks" in out
-    assert "by its name" in error
+    assert "(from its name)" in error
     call("ingest", frames, *options, "--again", "--min-height", 90)
     out, error = capsys.readouterr()
     assert "Forgot 4 crops" in error
@@ -120,7 +120,7 @@ def test_what_does_not_fit_together_is_refused(frames: Path, weights: Path, tmp_
         ([*boxes, "--crops-per-track", 0], "--crops-per-track must be 1"),
         ([*boxes, "--min-height", "nan"], "--min-height must be 1"),
         ([*boxes, "--fps", 0], "--fps must be 0.001"),
-        ([*boxes, "--start", "yesterday"], "'yesterday' is no time"),
+        ([*boxes, "--start", "yesterday"], "'yesterday' is not a time"),
     ):
         with pytest.raises(UserError, match=message):
             call("ingest", frames, *place, *extra)

@@ -25,7 +25,7 @@ import resight.features.embedding
 from resight.errors import UserError
 from resight.features.crop_list import crops_to_embed
 from resight.features.embedding import embed_crops
-from resight.imaging import read_file
+from resight.image_files import read_file
 from resight.models.network import MODELS, Network, Views, build_model
 from resight.models.representation import Branch, Representation
 

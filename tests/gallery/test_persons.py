@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from resight.errors import UserError
-from resight.gallery.persons import ALREADY_CUT, Detect, DetectedPerson, cut, find_persons, select_person
+from resight.gallery.persons import ALREADY_CUT, Detect, DetectedPerson, find_persons, select_person
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (100, 80, 3), np.uint8)
 
@@ -50,20 +48,10 @@ def test_a_person_that_is_not_there(choice: int) -> None:
         select_person(PICTURE, finding((10, 20, 30, 80)), choice)
 
 
-FRACTION = st.floats(0, 1)
-
-
-@given(FRACTION, FRACTION, FRACTION, FRACTION)
-def test_what_is_cut_lies_in_the_picture(left: float, top: float, width: float, height: float) -> None:
-    pixels, (x, y, w, h) = cut(
-        PICTURE, DetectedPerson((left, top, min(width, 1 - left), min(height, 1 - top)), 1.0)
-    )
-    assert w >= 1
-    assert h >= 1
-    np.testing.assert_array_equal(pixels, PICTURE[y : y + h, x : x + w])
-    assert pixels.shape == (h, w, 3)
-
-
-def test_boxes_are_fractions() -> None:
+def test_boxes_are_told_in_fractions_and_kept_in_pixels() -> None:
     (person,) = find_persons(finding((20, 25, 60, 75)), PICTURE)
-    assert person == DetectedPerson((0.25, 0.25, 0.5, 0.5), 0.9)
+    assert person == DetectedPerson((20, 25, 60, 75), (0.25, 0.25, 0.5, 0.5), 0.9)
+
+
+def test_a_box_that_holds_no_pixel_is_nobody() -> None:
+    assert find_persons(finding((20, 25, 20.2, 75)), PICTURE) == ()

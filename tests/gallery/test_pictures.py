@@ -9,7 +9,6 @@ from gallery_fakes import noise
 from PIL import Image
 
 from resight.errors import UserError
-from resight.gallery import pictures
 from resight.gallery.pictures import KEPT_BYTES, KEPT_SIDE, Contents, read_pixels
 from resight.imaging import decode
 
@@ -60,21 +59,12 @@ def test_a_thin_picture_keeps_a_column() -> None:
     assert decode(Contents.of(pixels).jpeg(pixels)).shape == (KEPT_SIDE, 1, 3)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
-def test_animations_are_refused(kind: str) -> None:
-    buffer = io.BytesIO()
-    frames = [Image.fromarray(noise(seed)) for seed in range(3)]
-    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
-    with pytest.raises(UserError, match="holds 3 pictures"):
-        read_pixels(buffer.getvalue())
-
-
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (b"", "is empty"),
         (b"GIF89a", "no whole image"),
-        (b"%PDF-1.7 not a picture", "no known image format"),
+        (b"%PDF-1.7 not a picture", "is a PDF document"),
         (b"\xff\xd8\xff\xe0 cut", "no whole image"),
     ],
 )
@@ -92,10 +82,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
         read_pixels(data)
 
 
-def test_huge_files_and_odd_pixels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "MAX_BYTES", 1_000_000)
-    with pytest.raises(UserError, match="2 MB; more than 1 MB"):
-        read_pixels(b"\0" * 2_000_000)
+def test_odd_pixels_are_refused() -> None:
     for odd in (np.zeros((4, 4), np.uint8), np.zeros((4, 0, 3), np.uint8), np.zeros((4, 4, 3), np.float32)):
         with pytest.raises(UserError, match="Pixels are uint8"):
             read_pixels(odd)  # type: ignore[arg-type]

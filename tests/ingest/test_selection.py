@@ -10,7 +10,7 @@ from walking import look
 
 from resight.ingest.boxes import Boxes, unhidden
 from resight.ingest.frames import Frame
-from resight.ingest.selection import SLOTS, Candidate, Passage, Selection, cut, rate, sharpness
+from resight.ingest.selection import SLOTS, Candidate, Passage, Selection, rate, sharpness
 
 FRAME = (400, 400)
 
@@ -19,7 +19,7 @@ def candidate(time: float, quality: float) -> Candidate:
     return Candidate(
         int(time * 10),
         time,
-        (0.0, 0.0, 1.0, 1.0),
+        (0, 0, 1, 2),
         1.0,
         quality,
         np.full((2, 1, 3), int(time * 10) % 256, np.uint8),
@@ -110,16 +110,17 @@ def test_small_and_short_tracks_are_left_out() -> None:
         see(selection, index, 50 if index else 80)  # followed while small, cut out while large
     (crop,) = selection.finish(5)
     assert crop.pixels.shape == (80, 40, 3)
-    assert crop.box == (100, 50, 140, 130)
+    assert crop.box == (100, 50, 40, 80)
     assert selection.open_tracks() == []
 
 
-def test_a_box_outside_of_the_frame_gives_no_crop() -> None:
-    pixels = np.zeros((*FRAME, 3), np.uint8)
-    assert cut(pixels, np.array([-50.0, 10, -10, 90])) is None
-    inner = cut(pixels, np.array([-50.0, 10, 10, 90]))
-    assert inner is not None
-    assert inner.shape == (80, 10, 3)
+def test_a_box_outside_of_the_frame_gives_no_crop_and_another_its_part_inside() -> None:
+    selection = Selection(4, min_height=20, min_sightings=1)
+    see(selection, 0, 80, left=-60.0)
+    assert selection.finish(5) == []
+    see(selection, 0, 80, left=-30.0)
+    (crop,) = selection.finish(5)
+    assert (crop.box, crop.pixels.shape) == ((0, 50, 10, 80), (80, 10, 3))
 
 
 def test_it_goes_on_from_its_state() -> None:

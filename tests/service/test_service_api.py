@@ -63,7 +63,7 @@ def test_filters_keep_what_fits(shared: Running, fields: dict[str, str], cameras
     [
         ({"camera": "gatte"}, "Did you mean 'gate'?"),
         ({"not_camera": "roof"}, "No crop in the gallery has the camera 'roof'."),
-        ({"after": "yesterday"}, "'yesterday' is no time. Times look like"),
+        ({"after": "yesterday"}, "'yesterday' is not a time. Write it as"),
         ({"after": "0001-01-01T00:00"}, "lies before 1970"),
         ({"after": "2026-05-05", "before": "2026-05-04"}, "Exchange the two."),
         ({"top": "0"}, "top: Input should be greater than or equal to 1."),

@@ -6,12 +6,17 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from service_fakes import Make, encoded, photo, pixels
 
 from resight.gallery.crops import NewCrop
-from resight.imaging import Pixels
+from resight.imaging import Pixels, shrink
+from resight.ingest.boxes import Boxes
+from resight.ingest.frames import Frame
+from resight.ingest.selection import Selection
 from resight.service.limits import Limits, Refusal
 from resight.service.uploads import UploadReader
 
@@ -51,13 +56,13 @@ BAD = {
     "webp": (animation("WEBP"), 415, "is animated"),
     "apng": (animation("PNG"), 415, "is animated"),
     "sound": (b"RIFF\0\0\0\0WAVEfmt ", 415, "is no picture"),
-    "start of a jpeg": (b"\xff\xd8\xff\xe0", 415, "begins like a JPEG"),
-    "half a jpeg": (JPEG[: len(JPEG) // 2], 415, "begins like a JPEG"),
+    "start of a jpeg": (b"\xff\xd8\xff\xe0", 415, "holds no whole image"),
+    "half a jpeg": (JPEG[: len(JPEG) // 2], 415, "holds no whole image"),
     "half a png": (photo(1)[:200], 415, "holds no whole image"),
     "one pixel": (encoded(np.zeros((1, 1, 3), np.uint8)), 422, "1 x 1 pixels, too few"),
     "a line": (encoded(np.zeros((4000, 2, 3), np.uint8)), 422, "too few"),
-    "huge": (png(50_000, 50_000, b"\0" * 1_000_000), 413, "has more pixels; 25,000,000"),
-    "huge and empty": (png(6000, 5000, b""), 413, "25,000,000 are the most"),
+    "huge": (png(50_000, 50_000, b"\0" * 1_000_000), 413, "has more than the 25,000,000 pixels"),
+    "huge and empty": (png(6000, 5000, b""), 413, "at most 25,000,000 are read"),
 }
 
 
@@ -79,7 +84,8 @@ def test_every_kind_that_is_named_is_read(kind: str) -> None:
 
 def test_a_large_picture_is_kept_small() -> None:
     reader = UploadReader(Limits())
-    assert reader.read(encoded(pixels(1, height=4000), "JPEG")).pixels.shape == (1024, 512, 3)
+    large = encoded(pixels(1, height=4000), "JPEG")
+    assert reader.read(large, preprocess=lambda one: shrink(one, 100)).pixels.shape == (100, 50, 3)
     assert reader.whole(encoded(pixels(1, height=2048), "JPEG")).shape == (1024, 512, 3)
 
 
@@ -115,6 +121,23 @@ def finds(*boxes: tuple[float, float, float, float]):  # type: ignore[no-untyped
 
 
 BOXES = ((14.0, 28.0, 46.0, 92.0), (74.0, 28.0, 106.0, 92.0))
+
+
+@given(*[st.floats(-20, 140)] * 4)
+@settings(deadline=None, max_examples=60)
+def test_a_box_gives_the_same_pixels_from_a_video_and_from_an_upload(
+    a: float, b: float, c: float, d: float
+) -> None:
+    picture = scene(1, 4)
+    edges = np.array([min(a, b), min(c, d), max(a, b), max(c, d)])
+    selection = Selection(crops=1, min_height=0, min_sightings=1)
+    selection.see(Frame(0, 0.0, picture), Boxes(edges[None], np.array([0.9])), [(1, 0)])
+    from_video = selection.finish(1)
+    uploaded = UploadReader(Limits(), finds(tuple(edges.tolist()))).persons(encoded(picture))
+    assert len(from_video) == len(uploaded)
+    for crop, (cut, box) in zip(from_video, uploaded, strict=True):
+        assert crop.box == box
+        np.testing.assert_array_equal(crop.pixels, cut)
 
 
 def test_the_surest_person_is_searched_for_or_the_one_chosen(make: Make) -> None:

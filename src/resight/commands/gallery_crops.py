@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from resight.errors import UserError
+from resight.timestamps import parse_time, time_in_name
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,8 +49,8 @@ class FilterOptions:
         return Filter(
             cameras=tuple(self.camera or ()),
             not_cameras=tuple(self.not_camera or ()),
-            after=_time(self.after),
-            before=_time(self.before),
+            after=None if self.after is None else parse_time(self.after),
+            before=None if self.before is None else parse_time(self.before),
             tags=tuple(self.tag or ()),
             persons=tuple(self.person or ()),
             sources=tuple(self.source or ()),
@@ -85,7 +86,7 @@ def new_crops(
 
     expression = _pattern(camera_pattern)
     folder = found.source if found.source.is_dir() else found.source.parent
-    fixed = None if time in (None, "name") else _time(time)
+    fixed = None if time is None or time == "name" else parse_time(time)
     for row, path in enumerate(found.paths):
         person = 0 if found.persons is None else int(found.persons[row])
         if person < 0:
@@ -129,23 +130,11 @@ def _pattern(text: str | None) -> "re.Pattern[str] | None":
     return expression
 
 
-def _time(text: str | None) -> "datetime | None":
-    from datetime import UTC, datetime
-
-    from resight.ingest.times import parse_time
-
-    return None if text is None else datetime.fromtimestamp(parse_time(text), UTC)
-
-
 def _time_in_name(name: str) -> "datetime":
-    from datetime import UTC, datetime
-
-    from resight.ingest.times import time_in_name
-
-    seconds = time_in_name(name)
-    if seconds is None:
+    time = time_in_name(name)
+    if time is None:
         raise UserError(
             f"There is no time in the name {name}. Known are 2024-05-31_14-30-00 and the like, and seconds "
             "since 1970. Give --time 2024-05-31T14:30:00 for all, or leave --time away."
         )
-    return datetime.fromtimestamp(seconds, UTC)
+    return time

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from resight.commands.output import print_table
+from resight.timestamps import show_time
 
 if TYPE_CHECKING:
     from resight.gallery.metadata import Calibration
@@ -36,7 +37,7 @@ def print_found(found: "Found", gallery: str) -> None:
             f"{match.score:.3f}",
             {True: "likely", False: "", None: ""}[match.likely],
             match.crop.camera or "-",
-            "-" if match.crop.time is None else shown_time(match.crop.time),
+            "-" if match.crop.time is None else show_time(match.crop.time),
             match.crop.person or "-",
             match.crop.id,
             match.crop.name or match.crop.source,
@@ -94,14 +95,14 @@ def print_info(told: Mapping[str, Any]) -> None:
         ["Search", graph],
         ["Kept", "for good" if days is None else f"for {days:g} days"],
         ["Calibrated", labelled],
-        ["Made", shown_time(datetime.fromisoformat(told["created"]))],
+        ["Made", show_time(datetime.fromisoformat(told["created"]))],
     ]
     if told["reembedding"] is not None:
         rows.append(["Under way", f"re-embedding by {told['reembedding']['model']['name']}: run it again"])
     print_table([told["gallery"], ""], rows)
     if told["cameras"]:
         times = [
-            [shown_time(datetime.fromisoformat(row[end])) if row[end] else "-" for end in ("first", "last")]
+            [show_time(datetime.fromisoformat(row[end])) if row[end] else "-" for end in ("first", "last")]
             for row in told["cameras"]
         ]
         cameras = [
@@ -135,11 +136,6 @@ def print_calibration(calibration: "Calibration") -> None:
         f"other half {checked.false_match_rate:.2g} false matches, and finds "
         f"{100 * checked.matches_found:.1f} % of the matches."
     )
-
-
-def shown_time(time: datetime) -> str:
-    """Return a time in this machine's time zone, to the second."""
-    return f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _print_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

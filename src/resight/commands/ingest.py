@@ -74,7 +74,7 @@ def ingest(
     from resight.ingest.ingestion import Choices, Ingestion
     from resight.ingest.journal import Journal
     from resight.ingest.opening import open_source
-    from resight.ingest.times import parse_time
+    from resight.timestamps import parse_time
 
     if not camera.strip():
         raise UserError("Give the camera a name: --camera lobby.")
@@ -95,7 +95,7 @@ def ingest(
     )
     frames = open_source(
         source,
-        start=None if start is None else parse_time(start),
+        start=None if start is None else parse_time(start).timestamp(),
         rate=fps,
         limit=duration,
         timeout=timeout,
@@ -186,19 +186,17 @@ def _refuse_below(least: float, **given: float | None) -> None:
 
 
 def _print(source: "FrameSource", camera: str, gallery: str, outcome: "Outcome", json: bool) -> None:
-    from datetime import datetime
+    from resight.timestamps import from_seconds, show_time
 
     counts = outcome.counts
     if outcome.already:
         say(f"{source.name} is in the gallery already. --again forgets its crops and ingests it anew.")
     elif counts.boxes == 0:
         say("Nobody was found in it.")
-    first, last = (
-        None if time is None else datetime.fromtimestamp(time).astimezone().isoformat(timespec="seconds")
-        for time in (counts.first, counts.last)
-    )
+    first, last = (None if time is None else from_seconds(time) for time in (counts.first, counts.last))
     if json:
-        known = asdict(counts) | {"first": first, "last": last, "already": outcome.already}
+        ends = {"first": first and first.isoformat(), "last": last and last.isoformat()}
+        known = asdict(counts) | ends | {"already": outcome.already}
         place = {"source": source.name, "camera": camera, "gallery": gallery, "notes": source.notes}
         print_json(place | known | {"frames_per_second": round(outcome.frames_per_second, 2)})
         return
@@ -212,5 +210,5 @@ def _print(source: "FrameSource", camera: str, gallery: str, outcome: "Outcome",
             ]
         ],
     )
-    if first is not None:
-        print(f"From {first} to {last}.")
+    if first is not None and last is not None:
+        print(f"From {show_time(first)} to {show_time(last)}.")

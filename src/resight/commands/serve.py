@@ -13,10 +13,9 @@ from resight.commands.detecting import load_detector
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.progress import say
+from resight.timestamps import find_zone
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
     from resight.gallery.gallery import Gallery
     from resight.models.network import Network
     from resight.service.tokens import Tokens
@@ -100,7 +99,7 @@ def serve(
         raise UserError(f"--requests-per-minute must be 1 or more; got {requests_per_minute}.")
     if not (max_upload_mb > 0 and max_megapixels > 0):
         raise UserError("--max-upload-mb and --max-megapixels must be more than 0.")
-    zone = _zone(timezone)
+    zone = find_zone(timezone)
     taken = _bind(host, port)
 
     import torch
@@ -277,23 +276,3 @@ def _is_loopback(host: str) -> bool:
 
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _zone(name: str | None) -> "tzinfo":
-    from datetime import datetime
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    if name is None:
-        local = Path("/etc/localtime")
-        if os.environ.get("TZ") or not local.exists():
-            found = datetime.now().astimezone().tzinfo
-            assert found is not None
-            return found
-        with local.open("rb") as file:
-            return ZoneInfo.from_file(file)  # unlike a fixed offset, it knows when clocks change
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UserError(
-            f"--timezone '{name}' is none that is known. One such as Europe/Berlin is expected."
-        ) from error

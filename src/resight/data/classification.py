@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.data.benchmark import DataSource, Published
+from resight.imaging import Pixels
 from resight.registry import Registry
 
 
@@ -29,7 +30,7 @@ class Pictures:
     """
 
     file: Path
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     classes: NDArray[np.int64]
 
     def __len__(self) -> int:

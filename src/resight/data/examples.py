@@ -11,7 +11,7 @@ from resight.data.benchmark import Benchmark
 from resight.data.cache import PixelCache, content_digest
 from resight.data.classification import Classification, untrained
 from resight.errors import UserError
-from resight.imaging import resize
+from resight.imaging import Pixels, resize
 from resight.progress import track
 from resight.seeds import derive_seed
 
@@ -30,7 +30,7 @@ class Examples:
         left_out: path and reason of each that could not be read.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     aspects: NDArray[np.float32]
     classes: NDArray[np.int64]
     number: int
@@ -86,7 +86,7 @@ def _refuse_one(persons: NDArray[np.int64], root: Path) -> None:
         raise UserError(f"Training needs two persons or more to tell apart; {root} has {count}.")
 
 
-def resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Return pictures [N, h, w, 3] at another height and width, in memory."""
     if pixels.shape[1:3] == size:
         return pixels

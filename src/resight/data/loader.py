@@ -12,6 +12,7 @@ from torch import Tensor
 
 from resight.data.augment import Augmentation, RandomResizedCrop
 from resight.data.samplers import Sampler
+from resight.imaging import Pixels
 from resight.seeds import derive_seed
 from resight.threads import computing_threads
 
@@ -50,7 +51,7 @@ class Loader:
 
     def __init__(
         self,
-        pixels: NDArray[np.uint8],
+        pixels: Pixels,
         person_classes: NDArray[np.int64],
         sampler: Sampler,
         augmentations: Sequence[Augmentation],

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from resight.data.cache import workers
 from resight.errors import UserError
 from resight.features.folder import Plan
-from resight.imaging import Pixels, decode_file, read_file, resize_all
+from resight.image_files import read_file
+from resight.imaging import Pixels, decode_file, resize_all
 from resight.threads import computing_threads
 
 AHEAD = 2048
@@ -162,9 +161,7 @@ class Decoder:
         ]
         return DecodedBatch(chunk, crops.stop == self.plan.rows(chunk).stop, crops, pixels, pieces)
 
-    def _pixels(
-        self, crops: range, files: Future[list[bytes | None]], pixels: NDArray[np.uint8]
-    ) -> dict[int, str]:
+    def _pixels(self, crops: range, files: Future[list[bytes | None]], pixels: Pixels) -> dict[int, str]:
         unreadable = {}
         rows = []
 

@@ -1,13 +1,14 @@
 """What is in a gallery: looked at, counted, labelled, forgotten."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter, StoredCrop, from_payload, refuse_no_ids
 from resight.gallery.metadata import Metadata, now
 from resight.gallery.stores.store import Layout, Record, StorageBackend, Store
+from resight.timestamps import from_seconds
 
 DAY = 86400.0
 EVERYTHING = Filter()
@@ -58,7 +59,7 @@ class Catalogue:
         ends = self._store.ends(where, "time")
         if ends is None:
             return None
-        return datetime.fromtimestamp(ends[0], UTC), datetime.fromtimestamp(ends[1], UTC)
+        return from_seconds(ends[0]), from_seconds(ends[1])
 
     def facts(self) -> dict[str, int]:
         """Return how many crops the graph covers (``indexed``), and in how many ``segments`` all lie."""

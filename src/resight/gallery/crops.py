@@ -4,17 +4,16 @@ import hashlib
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from resight.errors import UserError
-from resight.imaging import Pixels
+from resight.imaging import Box, Pixels
+from resight.timestamps import check_time, from_seconds
 
 Picture = bytes | Path | Pixels
 """A picture to read: the bytes of an image file, the file, or pixels uint8 [H, W, 3] (RGB)."""
-
-Box = tuple[int, int, int, int]
 
 KEY = "camera_key"
 """Field of a number for each camera, by which engines filter a third faster than by its name."""
@@ -49,7 +48,7 @@ class NewCrop:
 
     def __post_init__(self) -> None:
         if self.time is not None:
-            stamp(self.time)
+            check_time(self.time)
         if self.box is not None and (len(self.box) != 4 or self.box[2] <= 0 or self.box[3] <= 0):
             raise UserError(f"A box is left, top, width and height in pixels; got {self.box}.")
 
@@ -123,10 +122,12 @@ class Filter:
     kept_since: float | None = field(default=None, repr=False)  # of ``Gallery.forget_expired`` alone
 
     def __post_init__(self) -> None:
-        times = [stamp(time) for time in (self.after, self.before) if time is not None]
-        if len(times) == 2 and times[0] >= times[1]:
+        for time in (self.after, self.before):
+            if time is not None:
+                check_time(time)
+        if self.after is not None and self.before is not None and self.after >= self.before:
             raise UserError(
-                f"No time lies at or after {self.after} and before {self.before}. Exchange the two."
+                f"No time is at or after {self.after} and before {self.before}. Exchange the two."
             )
         refuse_no_ids((*self.ids, *self.not_ids))
 
@@ -151,27 +152,13 @@ def camera_key(camera: str) -> int:
     return int.from_bytes(hashlib.blake2b(camera.encode(), digest_size=8).digest(), "big") >> 1
 
 
-def stamp(time: datetime) -> float:
-    """Return a time as seconds since 1970, in UTC.
-
-    Raises:
-        UserError: it has no time zone, or lies before 1970.
-    """
-    if time.tzinfo is None:
-        raise UserError(f"The time {time.isoformat()} has no time zone. Add one, such as +00:00.")
-    seconds = time.timestamp()
-    if seconds < 0:
-        raise UserError(f"The time {time.isoformat()} lies before 1970: the camera's clock is not set.")
-    return seconds
-
-
 def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str, Any]:
     """Return what is stored with a crop's vector, but for its picture; what is not known is left out.
 
     ``since`` is what retention counts from: when the picture was taken, or was added where that is not known
     or lies in the future. ``added`` is left out where both are the same.
     """
-    taken = None if crop.time is None else stamp(crop.time)
+    taken = None if crop.time is None else crop.time.timestamp()
     added = now.timestamp()
     known: dict[str, Any] = {
         "camera": crop.camera,
@@ -196,12 +183,12 @@ def from_payload(identity: str, payload: dict[str, Any]) -> StoredCrop:
     return StoredCrop(
         identity,
         payload.get("camera"),
-        None if time is None else datetime.fromtimestamp(time, UTC),
+        None if time is None else from_seconds(time),
         payload.get("source", ""),
         payload.get("name", ""),
         payload.get("person"),
         tuple(payload.get("tags", ())),
         None if box is None else (box[0], box[1], box[2], box[3]),
-        datetime.fromtimestamp(payload.get("added", payload["since"]), UTC),
+        from_seconds(payload.get("added", payload["since"])),
         (height, width),
     )

@@ -17,6 +17,7 @@ from resight.gallery.outliers import OutlierDetector
 from resight.gallery.pictures import read_pixels
 from resight.gallery.searching import Combine, Found, Match, nearest, refuse_unknown
 from resight.gallery.stores.store import Storage, StorageBackend
+from resight.imaging import Pixels
 from resight.inference.embedder import (
     Embedder,
     NetworkEmbedder,
@@ -134,6 +135,14 @@ class Gallery(Catalogue):
             UserError: there is no model, or the disk is full; what was added before stays.
         """
         return add_crops(self._store.get, self._store.put, self._need_model(), crops, stored)
+
+    def preprocess(self, pixels: Pixels) -> Pixels:
+        """Return a picture as the model takes it: searching for it finds the same.
+
+        Raises:
+            UserError: there is no model.
+        """
+        return self._need_model().preprocess([pixels])[0]
 
     def embed(self, pictures: Sequence[Picture]) -> Vectors:
         """Return the unit vectors float32 [N, D] of pictures.

@@ -1,4 +1,4 @@
-"""The persons that a detector finds in a picture, and the one who is searched for."""
+"""The persons that a detector finds in a picture, and the one to search for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,31 +8,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.errors import UserError
-from resight.gallery.crops import Box
-from resight.imaging import Pixels
+from resight.imaging import Box, Pixels, cut, pixel_box
 
 Detect = Callable[[Pixels], tuple[NDArray[np.float64], NDArray[np.float64]]]
-"""Finds persons: boxes [N, 4] (left, top, right, bottom) and scores [N], surest first."""
+"""Finds persons: boxes [N, 4] (left, top, right, bottom, in pixels) and scores [N], highest first."""
 
 ALREADY_CUT = 0.6
-"""A person whose box is at least this share of the picture has been cut out already."""
+"""A picture is taken for a crop if the person's box fills at least this share of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedPerson:
-    """Somebody in a picture: left, top, width and height in fractions of it, and the detector's score."""
+    """A person in a picture.
 
-    box: tuple[float, float, float, float]
+    Attributes:
+        edges: left, top, right and bottom of the box, in pixels.
+        share: left, top, width and height in fractions of the picture.
+        score: the detector's.
+    """
+
+    edges: tuple[float, float, float, float]
+    share: tuple[float, float, float, float]
     score: float
 
 
 @dataclass(frozen=True, slots=True)
 class QueryPerson:
-    """Who is searched for on a picture.
+    """A person to search for.
 
     Attributes:
         pixels: of that person.
-        persons: that the detector finds in the whole picture, surest first; None without a detector.
+        persons: that the detector finds in the whole picture, highest score first; None without a detector.
         chosen: which of them ``pixels`` shows; None where it is the whole picture.
     """
 
@@ -44,18 +50,21 @@ class QueryPerson:
         """Return what the detector found as plain data."""
         persons = self.persons
         return {
-            "persons": None if persons is None else [{"box": one.box, "score": one.score} for one in persons],
+            "persons": None
+            if persons is None
+            else [{"box": person.share, "score": person.score} for person in persons],
             "chosen": self.chosen,
         }
 
 
 def select_person(pixels: Pixels, detect: Detect | None, choice: int | None = None) -> QueryPerson:
-    """Cut out who is searched for on a picture.
+    """Cut the person to search for out of a picture.
 
     Args:
         pixels: uint8 [H, W, 3].
         detect: finds persons; None takes the picture as it is.
-        choice: number of the person; by default the surest, unless the picture shows little else.
+        choice: number of the person; by default the one with the highest score, or the whole picture if that
+            one fills most of it.
 
     Raises:
         UserError: there is no such person.
@@ -67,26 +76,29 @@ def select_person(pixels: Pixels, detect: Detect | None, choice: int | None = No
         raise UserError(
             f"There is no person {choice} in the picture: the detector finds {len(persons)}, counted from 0."
         )
-    if not persons or (choice is None and persons[0].box[2] * persons[0].box[3] >= ALREADY_CUT):
+    if not persons or (choice is None and persons[0].share[2] * persons[0].share[3] >= ALREADY_CUT):
         return QueryPerson(pixels, persons)
     chosen = choice or 0
-    return QueryPerson(cut(pixels, persons[chosen])[0], persons, chosen)
+    return QueryPerson(cut_person(pixels, persons[chosen])[0], persons, chosen)
 
 
 def find_persons(detect: Detect, pixels: Pixels) -> tuple[DetectedPerson, ...]:
-    """Return the persons in a picture [H, W, 3], surest first."""
+    """Return the persons in a picture [H, W, 3], highest score first."""
     height, width = pixels.shape[:2]
     boxes, scores = detect(pixels)
     return tuple(
-        DetectedPerson((left / width, top / height, (right - left) / width, (bottom - top) / height), score)
+        DetectedPerson(
+            (left, top, right, bottom),
+            (left / width, top / height, (right - left) / width, (bottom - top) / height),
+            score,
+        )
         for (left, top, right, bottom), score in zip(boxes.tolist(), scores.tolist(), strict=True)
+        if pixel_box((left, top, right, bottom), height, width)
     )
 
 
-def cut(pixels: Pixels, person: DetectedPerson) -> tuple[Pixels, Box]:
-    """Return the part of a picture [H, W, 3] that shows a person, at least a pixel of it, and its box."""
-    height, width = pixels.shape[:2]
-    left, top = min(int(person.box[0] * width), width - 1), min(int(person.box[1] * height), height - 1)
-    right = max(left + 1, round((person.box[0] + person.box[2]) * width))
-    bottom = max(top + 1, round((person.box[1] + person.box[3]) * height))
-    return np.ascontiguousarray(pixels[top:bottom, left:right]), (left, top, right - left, bottom - top)
+def cut_person(pixels: Pixels, person: DetectedPerson) -> tuple[Pixels, Box]:
+    """Return a detected person's pixels, and their place in the picture."""
+    part = cut(pixels, person.edges)
+    assert part is not None  # ``find_persons`` leaves out others
+    return part

@@ -9,6 +9,7 @@ from resight.errors import UserError
 from resight.files import whole_file
 from resight.gallery.searching import Match
 from resight.imaging import Pixels
+from resight.timestamps import show_time
 
 WIDTH, HEIGHT = 96, 192  # of the room for a picture, in points
 GAP, LINE, MARGIN = 12, 14, 20
@@ -72,11 +73,7 @@ def write_sheet(
         crop = match.crop
         write(x, y + HEIGHT + 3, f"{first + place}. {match.score:.3f}{likely}", INK, 12, WIDTH + GAP)
         write(x, y + HEIGHT + 3 + LINE, shown_camera(crop.camera), FAINT, 10, WIDTH + GAP - 4)
-        when = (
-            crop.name.rpartition("/")[2]
-            if crop.time is None
-            else f"{crop.time.astimezone():%Y-%m-%d %H:%M:%S}"
-        )
+        when = crop.name.rpartition("/")[2] if crop.time is None else show_time(crop.time)
         write(x, y + HEIGHT + 3 + 2 * LINE - 1, when, FAINT, 10, WIDTH + GAP - 4)
     with whole_file(path) as temporary:
         sheet.save(temporary, "PNG", optimize=True)

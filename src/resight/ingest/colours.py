@@ -1,8 +1,8 @@
 """What people wear, as colours: enough to tell two who cross, and far from telling who somebody is."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from resight.imaging import Pixels
 from resight.ingest.boxes import Floats
 
 PARTS = ((0.15, 0.5), (0.5, 0.85))
@@ -18,7 +18,7 @@ BINS = 4
 """Of each of red, green and blue. A pixel between two counts for both, so that light changes little."""
 
 
-def colours(pixels: NDArray[np.uint8], edges: Floats) -> Floats:
+def colours(pixels: Pixels, edges: Floats) -> Floats:
     """Return the colours of what boxes show: square roots of histograms of each part.
 
     The product of two is their Bhattacharyya coefficient, 0 to 1.

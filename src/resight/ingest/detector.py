@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from resight.errors import UserError
+from resight.imaging import Pixels, resize
 from resight.ingest.boxes import Floats, suppress
 
 PADDING = 114
@@ -106,7 +105,7 @@ class Detector:
             ) from error
         return cls(session, str(path), threshold=threshold, overlap=overlap, category=category)
 
-    def detect(self, image: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    def detect(self, image: Pixels) -> tuple[Floats, Floats]:
         """Return the persons in a picture, surest first.
 
         Args:
@@ -129,7 +128,7 @@ class Detector:
         kept = suppress(edges, scores, self.overlap)
         return edges[kept], scores[kept]
 
-    def _forward(self, canvas: NDArray[np.uint8]) -> Floats:
+    def _forward(self, canvas: Pixels) -> Floats:
         blue_first = np.ascontiguousarray(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
         return np.asarray(self._session.run(None, {self._input: blue_first})[0][0], np.float64)
 
@@ -174,7 +173,7 @@ class Detector:
         )
 
 
-def letterbox(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], float]:
+def letterbox(image: Pixels, size: tuple[int, int]) -> tuple[Pixels, float]:
     """Scale a picture [H, W, 3] to fit ``size`` (height, width), at the top left; grey fills the rest.
 
     Returns:
@@ -183,8 +182,7 @@ def letterbox(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[
     scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
     height, width = max(1, int(image.shape[0] * scale)), max(1, int(image.shape[1] * scale))
     canvas = np.full((*size, 3), PADDING, np.uint8)
-    scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-    canvas[:height, :width] = np.asarray(scaled)
+    canvas[:height, :width] = resize(image, (height, width))
     return canvas, scale
 
 

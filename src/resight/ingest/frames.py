@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from resight.errors import UserError
-from resight.imaging import list_images, natural, read_image
-from resight.ingest.times import Start, start_of, time_in_name
+from resight.imaging import Pixels, list_images, natural, read_image
+from resight.ingest.times import Start, start_of
+from resight.timestamps import time_in_name
 
 USUAL_RATE = 25.0
 """Frames a second of a folder of frames, where nobody says otherwise."""
@@ -33,7 +31,7 @@ class Frame:
 
     index: int
     time: float
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     stamp: int | None = None
 
     def position(self) -> Position:
@@ -98,7 +96,7 @@ class FrameFolder:
         named = [time_in_name(path.name) for path in self._paths]
         self._times: list[float] | None = None
         if start is None and rate is None and None not in named:
-            self._times = [time for time in named if time is not None]
+            self._times = [time.timestamp() for time in named if time is not None]
             self.start = Start(self._times[0], "its frames' names")
         else:
             self.start = start_of(folder.resolve().name, start, None, self._paths[0].stat().st_mtime)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from resight.errors import UserError
@@ -16,6 +15,7 @@ from resight.ingest.selection import Candidate, Selection
 from resight.ingest.tracking import Tracker
 from resight.progress import Bar
 from resight.registry import Settings
+from resight.timestamps import from_seconds
 
 STRETCH = 20.0
 """Seconds of work that a kill may cost, about."""
@@ -186,15 +186,14 @@ class Ingestion:
         self._counts.tracks += bool(chosen)
 
     def _crop(self, track: int, chosen: Candidate) -> NewCrop:
-        left, top, right, bottom = (round(edge) for edge in chosen.box)
         return NewCrop(
             chosen.pixels,
             camera=self.camera,
-            time=datetime.fromtimestamp(chosen.time, UTC),
+            time=from_seconds(chosen.time),
             source=self.source.name,
             name=f"track {track}, frame {chosen.index}",
             tags=(*self.choices.tags, f"track-{track}"),
-            box=(left, top, right - left, bottom - top),
+            box=chosen.box,
         )
 
     def _commit(self, done: bool = False) -> None:

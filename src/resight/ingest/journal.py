@@ -4,19 +4,19 @@ import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resight.errors import UserError
 from resight.files import whole_file
 from resight.gallery.crops import NewCrop
+from resight.imaging import Pixels
+from resight.timestamps import from_seconds
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Entry:
     position: dict[str, Any] | None = None
     tracker: dict[str, Any] | None = None
     passages: list[dict[str, Any]] = field(default_factory=list)
-    pictures: list[NDArray[np.uint8]] = field(default_factory=list)
+    pictures: list[Pixels] = field(default_factory=list)
     outbox: list[NewCrop] = field(default_factory=list)
     counts: IngestCounts = field(default_factory=IngestCounts)
 
@@ -125,7 +125,6 @@ def _plain(crop: NewCrop) -> list[Any]:
     return [crop.camera, crop.time.timestamp(), crop.source, crop.name, crop.tags, crop.box]
 
 
-def _crop(plain: list[Any], pixels: NDArray[np.uint8]) -> NewCrop:
+def _crop(plain: list[Any], pixels: Pixels) -> NewCrop:
     camera, time, source, name, tags, box = plain
-    moment = datetime.fromtimestamp(time, UTC)
-    return NewCrop(pixels, camera, moment, source, name, tags=tuple(tags), box=tuple(box))
+    return NewCrop(pixels, camera, from_seconds(time), source, name, tags=tuple(tags), box=tuple(box))

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from resight.imaging import Box, Pixels, cut
 from resight.ingest.boxes import Boxes, Floats, unhidden
 from resight.ingest.frames import Frame
 from resight.ingest.tracking import SURE
@@ -42,16 +42,16 @@ class Candidate:
     """A crop that may come to stand for its track.
 
     Attributes:
-        index, time: of its frame. box: [4]. score: the detector's.
+        index, time: of its frame. box: where it is in the frame. score: the detector's.
         quality: 0 to 1. pixels: RGB uint8 [h, w, 3].
     """
 
     index: int
     time: float
-    box: tuple[float, float, float, float]
+    box: Box
     score: float
     quality: float
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
 
 
 @dataclass
@@ -119,15 +119,13 @@ class Selection:
             passage = self._open.setdefault(track, Passage(frame.time, frame.time))
             passage.sightings += 1
             passage.last = frame.time
-            pixels = cut(frame.pixels, boxes.edges[row])
-            if pixels is None or pixels.shape[0] < self._min_height:
+            part = cut(frame.pixels, boxes.edges[row].tolist())
+            if part is None or part[0].shape[0] < self._min_height:
                 continue
-            left, top, right, bottom = boxes.edges[row].tolist()
+            pixels, box = part
             score = float(boxes.scores[row])
             quality = score * float(clear[row]) * rate(pixels, boxes.edges[row], frame.pixels.shape[:2])
-            passage.offer(
-                Candidate(frame.index, frame.time, (left, top, right, bottom), score, quality, pixels)
-            )
+            passage.offer(Candidate(frame.index, frame.time, box, score, quality, pixels))
 
     def finish(self, track: int) -> list[Candidate]:
         """Return the crops that stand for a track that has ended; none if it is too short or too small."""
@@ -138,9 +136,9 @@ class Selection:
         """Return the tracks that have not ended."""
         return sorted(self._open)
 
-    def state(self) -> tuple[list[dict[str, Any]], list[NDArray[np.uint8]]]:
+    def state(self) -> tuple[list[dict[str, Any]], list[Pixels]]:
         """Return all that it remembers: plain data, fit for JSON, and the pictures that these number."""
-        pictures: list[NDArray[np.uint8]] = []
+        pictures: list[Pixels] = []
         passages = []
         for track, passage in self._open.items():
             best = []
@@ -151,7 +149,7 @@ class Selection:
             passages.append({"track": track, "known": known, "best": best})
         return passages, pictures
 
-    def restore(self, passages: Sequence[Mapping[str, Any]], pictures: Sequence[NDArray[np.uint8]]) -> None:
+    def restore(self, passages: Sequence[Mapping[str, Any]], pictures: Sequence[Pixels]) -> None:
         """Remember again what ``state`` gave."""
         left = iter(pictures)
         self._open = {}
@@ -164,14 +162,7 @@ class Selection:
             self._open[each["track"]] = Passage(first, last, sightings, slot_length, best)
 
 
-def cut(pixels: NDArray[np.uint8], edges: Floats) -> NDArray[np.uint8] | None:
-    """Return a copy of what a box holds of a frame, or None where it lies outside."""
-    height, width = pixels.shape[:2]
-    left, top, right, bottom = np.rint(np.clip(edges, 0, [width, height, width, height])).astype(int)
-    return pixels[top:bottom, left:right].copy() if right > left and bottom > top else None
-
-
-def rate(pixels: NDArray[np.uint8], edges: Floats, frame: tuple[int, ...]) -> float:
+def rate(pixels: Pixels, edges: Floats, frame: tuple[int, ...]) -> float:
     """Return how good a crop is, 0 to 1, by its size, sharpness, shape, and whether the frame cuts it off."""
     left, top, right, bottom = edges
     height, width = bottom - top, right - left
@@ -183,7 +174,7 @@ def rate(pixels: NDArray[np.uint8], edges: Floats, frame: tuple[int, ...]) -> fl
     return float(large * sharp * upright * (1.0 if inside else CUT))
 
 
-def sharpness(pixels: NDArray[np.uint8]) -> float:
+def sharpness(pixels: Pixels) -> float:
     """Return the mean squared gradient of a crop's grey, at one size for all crops."""
     grey = np.asarray(Image.fromarray(pixels).convert("L").resize((64, 128)), np.float32)
     return float(np.mean(np.diff(grey, axis=0) ** 2) + np.mean(np.diff(grey, axis=1) ** 2))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resight.errors import UserError
+from resight.imaging import Pixels
 from resight.ingest.background import read_ahead, wait_for
 from resight.ingest.frames import USUAL_RATE, BrokeOff, Frame, Position
 from resight.ingest.times import start_of
@@ -219,7 +219,7 @@ def _opened(place: str, name: str, timeout: float) -> Iterator[tuple["InputConta
         yield container, stream
 
 
-def to_pixels(picture: "VideoFrame") -> NDArray[np.uint8]:
+def to_pixels(picture: "VideoFrame") -> Pixels:
     """Return a frame upright: RGB uint8 [H, W, 3]."""
     pixels = picture.to_ndarray(format="rgb24")
     turns = round(picture.rotation / 90) % 4  # counter-clockwise, as NumPy counts

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from resight.device import Precision, autocast
+from resight.imaging import Pixels
 from resight.memory import keep_freed_memory
 from resight.models.folding import folded
 from resight.models.network import Network
@@ -65,7 +65,7 @@ class PixelEmbedder:
 
 def embed_pixels(
     model: Network,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     *,
     batch_size: int = 64,
     device: torch.device,
@@ -91,9 +91,7 @@ def embed_pixels(
     return _in_batches(embedder, pixels, batch_size, title)
 
 
-def classify_pixels(
-    model: Network, pixels: NDArray[np.uint8], *, batch_size: int = 64, device: torch.device
-) -> Tensor:
+def classify_pixels(model: Network, pixels: Pixels, *, batch_size: int = 64, device: torch.device) -> Tensor:
     """Return how likely each class is, float64 [N, persons], on the CPU, of pictures uint8 [N, H, W, 3].
 
     In float32 whatever a recipe trains in: in bfloat16 several classes often score the same.
@@ -108,9 +106,7 @@ def classify_pixels(
     return _in_batches(embedder.classify, pixels, batch_size, "Classifying")
 
 
-def _in_batches(
-    describe: Callable[[Tensor], Tensor], pixels: NDArray[np.uint8], batch_size: int, title: str
-) -> Tensor:
+def _in_batches(describe: Callable[[Tensor], Tensor], pixels: Pixels, batch_size: int, title: str) -> Tensor:
     described: Tensor | None = None
     with Bar(title, len(pixels)) as bar:
         for start in range(0, len(pixels), batch_size):

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from resight.imaging import Pixels
 from resight.models.network import Network
 from resight.report.pictures import data_uri, heat_overlay
 
-Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from resight.data.benchmark import Protocol
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.scores import AveragePrecision, evaluate
+from resight.imaging import Pixels
 from resight.progress import track
 from resight.seeds import derive_seed
 
-Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
 Pair = tuple[Embedded, Embedded]
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-from numpy.typing import NDArray
 
 from resight import __version__
 from resight.data.benchmark import Benchmark
@@ -17,6 +15,7 @@ from resight.device import resolve_device
 from resight.evaluation.features import Metric
 from resight.evaluation.scores import AveragePrecision, Scores, evaluate
 from resight.files import whole_file
+from resight.imaging import Pixels
 from resight.models.network import Network
 from resight.report.attention import View, attention_views
 from resight.report.baselines import Baseline, score_baselines, stripe_histogram
@@ -227,7 +226,7 @@ def _shown(crop: Crop, benchmark: Benchmark) -> dict[str, str]:
 
 
 def _looks_part(
-    model: Network, queries: Sequence[Crop], pixels: NDArray[np.uint8], query_rows: Sequence[int]
+    model: Network, queries: Sequence[Crop], pixels: Pixels, query_rows: Sequence[int]
 ) -> list[list[View]]:
     """Return the attention over one crop of each of some persons, spread evenly over the queries."""
     first = {crop.person: row for crop, row in reversed(list(zip(queries, query_rows, strict=True)))}

@@ -1,7 +1,6 @@
 """Pictures inside a page: JPEG as data URI, and heat laid over a crop."""
 
 import base64
-import io
 from pathlib import Path
 
 import matplotlib
@@ -9,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resight.imaging import read_image
-
-Pixels = NDArray[np.uint8]
+from resight.imaging import Pixels, encode_jpeg, read_image
 
 THUMBNAIL = (160, 80)
 """Height and width of a crop in ranked lists, in pixels."""
@@ -26,9 +23,7 @@ def thumbnail(path: Path) -> str:
 
 def data_uri(pixels: Pixels) -> str:
     """Return pixels uint8 [H, W, 3] as JPEG data URI."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(pixels, QUALITY)).decode()
 
 
 def heat_overlay(pixels: Pixels, heat: NDArray[np.float32]) -> Pixels:

@@ -108,7 +108,7 @@ def api_routes(service: Service) -> APIRouter:
 
     @router.get("/api/items/{identity}/thumbnail", tags=["Crops"], response_class=Response)
     def thumbnail(identity: Identity) -> Response:
-        """Return a JPEG of a crop, 256 pixels high at most."""
+        """Return a JPEG of a crop, of 256 x 256 pixels at most."""
         return _jpeg(service.thumbnail(identity))
 
     @router.get("/api/items/{identity}/attention", tags=["Crops"])

@@ -9,7 +9,6 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import simplejpeg
 from fastapi import UploadFile
 
 from resight.errors import UserError
@@ -18,21 +17,22 @@ from resight.gallery.crops import Filter, NewCrop, StoredCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.persons import QueryPerson
 from resight.gallery.searching import Found, refuse_unknown
-from resight.imaging import decode, resize
+from resight.imaging import decode, encode_jpeg, jpeg_size, resize, shrink
 from resight.service import marks
 from resight.service.audit import Audit
-from resight.service.forms import Addition, Forgetting, Marking, SearchRequest, parse_time
+from resight.service.forms import Addition, Forgetting, Marking, SearchRequest
 from resight.service.guard import Caller
 from resight.service.limits import Limits, Refusal
 from resight.service.metrics import Metrics
 from resight.service.uploads import UploadReader
+from resight.timestamps import parse_time
 
 if TYPE_CHECKING:
     from resight.models.network import Network
     from resight.report.attention import View
 
 THUMBNAIL = 256
-"""Height of a thumbnail at most, in pixels."""
+"""Height and width of a thumbnail at most, in pixels."""
 
 RETENTION = Caller("retention", "write", "")
 
@@ -104,7 +104,7 @@ class Service:
             offset=form.offset,
         )
         uploads = [
-            self.reader.read(data, form.choice if number == 0 else None)
+            self.reader.read(data, form.choice if number == 0 else None, self.gallery.preprocess)
             for number, data in enumerate(contents)
         ]
         found = self.gallery.search(
@@ -130,7 +130,7 @@ class Service:
         """
         if form.detect and self.reader.detect is None:
             raise Refusal(422, "No detector is configured. Start the service with --detector FILE.onnx.")
-        time = parse_time(form.time, self.zone)
+        time = parse_time(form.time, self.zone) if form.time else None
         contents = [(content_of(file), name_of(file)) for file in form.pictures]
         for data, _ in contents:
             self.reader.check(data)
@@ -235,12 +235,9 @@ class Service:
     def thumbnail(self, identity: str) -> bytes:
         """Return a small JPEG of a crop."""
         jpeg = self.picture(identity)
-        height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
-        if height <= THUMBNAIL:
+        if max(jpeg_size(jpeg)) <= THUMBNAIL:
             return jpeg
-        small = resize(decode(jpeg), (THUMBNAIL, max(1, round(width * THUMBNAIL / height))))
-        encoded: bytes = simplejpeg.encode_jpeg(small, 85, "RGB", "444")
-        return encoded
+        return encode_jpeg(shrink(decode(jpeg), THUMBNAIL))
 
     def attention(self, identity: str) -> "list[View]":
         """Return where the model looks on a crop; nothing for a model without attention."""

@@ -1,14 +1,15 @@
 """What requests say, checked: filters, searches, marks, cases."""
 
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Annotated, Any
 
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from resight.gallery.crops import Filter, stamp
+from resight.gallery.crops import Filter
 from resight.gallery.searching import Combine
-from resight.service.limits import Limits, Refusal
+from resight.service.limits import Limits
+from resight.timestamps import parse_time
 
 LIMITS = Limits()
 
@@ -61,13 +62,13 @@ class FilterForm(Form):
         """Return it as the gallery takes it.
 
         Raises:
-            Refusal: a time cannot be read.
+            UserError: a time cannot be read, or lies before 1970.
         """
         return Filter(
             cameras=tuple(self.camera),
             not_cameras=tuple(self.not_camera),
-            after=parse_time(self.after, zone),
-            before=parse_time(self.before, zone),
+            after=parse_time(self.after, zone) if self.after else None,
+            before=parse_time(self.before, zone) if self.before else None,
             tags=tuple(self.tag),
             persons=tuple(self.person),
             sources=tuple(self.source),
@@ -154,22 +155,3 @@ class Case(Form):
     crops: Annotated[Ids, Field(min_length=1)]
     query: Ids = []
     pictures: Pictures = []
-
-
-def parse_time(text: str, zone: tzinfo) -> datetime | None:
-    """Read a time; without a zone of its own it is one of ``zone``.
-
-    Raises:
-        Refusal: it is none, or lies before 1970.
-    """
-    if not text:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-        time = time.replace(tzinfo=zone) if time.tzinfo is None else time
-        stamp(time)
-    except (ValueError, OverflowError):
-        raise Refusal(
-            422, f"'{text}' is no time. Times look like 2026-05-31T14:30 or 2026-05-31T14:30:00+02:00."
-        ) from None
-    return time

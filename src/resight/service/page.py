@@ -7,7 +7,6 @@ from datetime import datetime, tzinfo
 from typing import Annotated, Any, Literal
 
 import jinja2
-import simplejpeg
 from fastapi import APIRouter, FastAPI, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
@@ -15,9 +14,8 @@ from pydantic import Field
 from resight import __version__
 from resight.gallery.crops import Filter
 from resight.gallery.persons import QueryPerson
-from resight.gallery.pictures import QUALITY
 from resight.gallery.searching import Match
-from resight.imaging import Pixels, natural
+from resight.imaging import encode_jpeg, natural
 from resight.service import forms
 from resight.service.api import MULTIPART, AnyCaller, Identity, download
 from resight.service.case import write_case
@@ -128,7 +126,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
     @router.post("/case")
     def case(form: Annotated[forms.Case, MULTIPART], asks: AnyCaller) -> Response:
         crops, query = service.known(form.crops), service.known(form.query)
-        pictures = [_encoded(service.reader.whole(content_of(file))) for file in form.pictures]
+        pictures = [encode_jpeg(service.reader.whole(content_of(file))) for file in form.pictures]
         service.log(asks, "export case", title=form.title, crops=form.crops, query=form.query)
         return download(
             lambda file: write_case(
@@ -245,11 +243,6 @@ def _persons(sought: QueryPerson | None) -> list[dict[str, Any]]:
     if sought is None or sought.persons is None or len(sought.persons) < 2:
         return []
     return [
-        {"number": number, "box": person.box, "score": person.score, "chosen": number == sought.chosen}
+        {"number": number, "box": person.share, "score": person.score, "chosen": number == sought.chosen}
         for number, person in enumerate(sought.persons)
     ]
-
-
-def _encoded(pixels: Pixels) -> bytes:
-    encoded: bytes = simplejpeg.encode_jpeg(pixels.copy(order="C"), QUALITY, "RGB", "444")
-    return encoded

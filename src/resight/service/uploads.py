@@ -1,49 +1,26 @@
-"""Uploaded pictures: their contents say what they are, and how large, before they are decoded."""
+"""Uploaded pictures: admitted by ``imaging``'s rules, with tighter limits, a few at a time."""
 
-import io
 import os
-import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from threading import BoundedSemaphore
 
-from PIL import Image
-
-from resight.errors import UserError
-from resight.gallery.crops import Box
-from resight.gallery.persons import Detect, QueryPerson, cut, find_persons, select_person
-from resight.imaging import Pixels, decode, resize
+from resight.gallery.persons import Detect, QueryPerson, cut_person, find_persons, select_person
+from resight.image_files import ImageError, ImageLimits, open_image
+from resight.imaging import Box, Pixels, decode, shrink
 from resight.service.limits import Limits, Refusal
 
-READ = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF87a": "GIF",
-    b"GIF89a": "GIF",
-    b"BM": "BMP",
-    b"RIFF": "WEBP",
-}
-"""First bytes of the kinds of files that are read, as Pillow calls them."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+"""What is decoded of strangers' files: what browsers show, by few and well-tested decoders."""
 
-UNREAD = {
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a ZIP file or an office document",
-    b"\x1f\x8b": "a gzip file",
-    b"<svg": "an SVG drawing",
-    b"<?xml": "an XML file",
-    b"<!DOC": "a web page",
-    b"<html": "a web page",
-    b"II*\x00": "a TIFF file",
-    b"MM\x00*": "a TIFF file",
-    b"\x1a\x45\xdf\xa3": "a video",
-}
-"""First bytes of files that people send by mistake."""
-
-EXPECTED = "A JPEG, PNG, WebP, GIF or BMP picture is expected."
 LEAST = 8
 """Height and width of a picture at least, in pixels."""
 
-KEPT_SIDE = 1024
-"""Height and width of a picture at most once it was read, in pixels: more than any model looks at."""
+SHOWN_SIDE = 1024
+"""Height and width at most of an uploaded picture that is shown or exported, in pixels."""
+
+STATUS = {"empty": 422, "small": 422, "large": 413}
+"""HTTP status by the problem of a file; 415 for the others."""
 
 
 class UploadReader:
@@ -55,44 +32,30 @@ class UploadReader:
     """
 
     def __init__(self, limits: Limits, detect: Detect | None = None) -> None:
-        self.limits, self.detect = limits, detect
+        self.detect = detect
+        self._limits = ImageLimits(FORMATS, limits.upload_bytes, limits.pixels, LEAST)
         self._turns = BoundedSemaphore(max(2, len(os.sched_getaffinity(0))))
 
     def check(self, data: bytes) -> None:
-        """Refuse a file by what its beginning says, before it is decoded.
+        """Refuse a file by its header, before it is decoded.
 
         Raises:
-            Refusal: it is empty or no picture that is read, animated, or of too many or too few pixels.
+            Refusal: it is empty, of another format, animated, or has too many or too few pixels.
         """
-        kind = _kind(data)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is lower
-                image = Image.open(io.BytesIO(data), formats=[kind])
-                animated = kind != "JPEG" and getattr(image, "is_animated", False)
-        except Image.DecompressionBombError as error:
-            raise self._too_large("more") from error
-        except Exception as error:  # damaged files make Pillow's readers raise nearly anything
-            raise Refusal(
-                415, f"The file begins like a {kind} picture, but holds none. {EXPECTED}"
-            ) from error
-        if animated:
-            raise Refusal(415, "The picture is animated. Give a single picture, such as one of its frames.")
-        if image.width * image.height > self.limits.pixels:
-            raise self._too_large(f"{image.width:,} x {image.height:,}")
-        if min(image.width, image.height) < LEAST:
-            raise Refusal(
-                422,
-                f"The picture has {image.width} x {image.height} pixels, too few to show a person: at least "
-                f"{LEAST} x {LEAST} are needed.",
-            )
+            open_image(data, self._limits)
+        except ImageError as error:
+            raise _refusal(error) from error
 
-    def read(self, data: bytes, choice: int | None = None) -> QueryPerson:
+    def read(
+        self, data: bytes, choice: int | None = None, preprocess: Callable[[Pixels], Pixels] = lambda one: one
+    ) -> QueryPerson:
         """Decode a picture, and cut out the person to search for.
 
         Args:
             data: the file.
-            choice: which of the persons that the detector finds; by default the surest.
+            choice: which of the persons that the detector finds; by default the one with the highest score.
+            preprocess: makes the person's pixels small before the next large picture is decoded.
 
         Raises:
             Refusal: see ``check``; or it is damaged.
@@ -100,15 +63,15 @@ class UploadReader:
         """
         with self._turns:
             person = select_person(self._decode(data), self.detect, choice)
-            return replace(person, pixels=shrunk(person.pixels))
+            return replace(person, pixels=preprocess(person.pixels))
 
     def whole(self, data: bytes) -> Pixels:
-        """Decode a picture, and shrink it; see ``read``."""
+        """Decode a picture, and shrink it to be shown; see ``read``."""
         with self._turns:
-            return shrunk(self._decode(data))
+            return shrink(self._decode(data), SHOWN_SIDE)
 
     def persons(self, data: bytes) -> list[tuple[Pixels, Box]]:
-        """Return every person that the detector finds in a picture, with the box in pixels.
+        """Return the pixels and the box of every person that the detector finds in a picture.
 
         Raises:
             Refusal: see ``read``.
@@ -116,40 +79,14 @@ class UploadReader:
         assert self.detect is not None
         with self._turns:
             pixels = self._decode(data)
-            return [cut(pixels, person) for person in find_persons(self.detect, pixels)]
-
-    def _too_large(self, pixels: str) -> Refusal:
-        return Refusal(
-            413,
-            f"The picture has {pixels} pixels; {self.limits.pixels:,} are the most that are read. Cut the "
-            "person out, or shrink it.",
-        )
+            return [cut_person(pixels, person) for person in find_persons(self.detect, pixels)]
 
     def _decode(self, data: bytes) -> Pixels:
-        self.check(data)
         try:
-            return decode(data)
-        except UserError as error:
-            raise Refusal(415, f"The picture {error}") from error
+            return decode(data, self._limits)
+        except ImageError as error:
+            raise _refusal(error) from error
 
 
-def shrunk(pixels: Pixels) -> Pixels:
-    """Return a picture at ``KEPT_SIDE`` or less, so that those of many requests fit into the memory."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, KEPT_SIDE / max(height, width))
-    return resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))
-
-
-def _kind(data: bytes) -> str:
-    if not data:
-        raise Refusal(422, f"The file is empty. {EXPECTED}")
-    for start, kind in READ.items():
-        if data.startswith(start) and (kind != "WEBP" or data[8:12] == b"WEBP"):
-            return kind
-    if data[4:8] == b"ftyp":
-        what = "a HEIC or AVIF picture" if data[8:12] in (b"heic", b"heix", b"mif1", b"avif") else "a video"
-    else:
-        what = next(
-            (what for start, what in UNREAD.items() if data.lstrip()[:5].startswith(start)), "no picture"
-        )
-    raise Refusal(415, f"The file is {what}. {EXPECTED}")
+def _refusal(error: ImageError) -> Refusal:
+    return Refusal(STATUS.get(error.problem, 415), f"The picture {error}")

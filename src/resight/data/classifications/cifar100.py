@@ -11,6 +11,7 @@ from resight.data.benchmark import DataSource, Published, PublishedCounts
 from resight.data.classification import CLASSIFICATIONS, Classification, Pictures
 from resight.data.plain_pickle import as_text, read_plain_pickle
 from resight.errors import UserError
+from resight.imaging import Pixels
 
 PYTHON = ("train", "test", "meta")
 BINARY = ("train.bin", "test.bin", "fine_label_names.txt")
@@ -113,9 +114,7 @@ def _read_binary(root: Path) -> tuple[tuple[str, ...], Pictures, Pictures]:
     return classes, parts[0], parts[1]
 
 
-def _pictures(
-    path: Path, data: NDArray[np.uint8], labels: NDArray[np.int64], classes: tuple[str, ...]
-) -> Pictures:
+def _pictures(path: Path, data: Pixels, labels: NDArray[np.int64], classes: tuple[str, ...]) -> Pictures:
     """Turn rows of 3,072 bytes, plane by plane, into pictures."""
     if len(labels) != len(data) or not len(data):
         raise UserError(f"{path} has {len(data):,} pictures and {len(labels):,} labels. {AGAIN}")

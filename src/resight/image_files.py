@@ -1,0 +1,173 @@
+"""Which files are admitted as pictures, by their first bytes and their header, before they are decoded."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from resight.errors import UserError
+
+FORMATS = {
+    b"\xff\xd8": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"RIFF": "WEBP",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
+    b"P2": "PPM",
+    b"P3": "PPM",
+    b"P5": "PPM",
+    b"P6": "PPM",
+}
+"""First bytes of the formats that are read, with Pillow's names of them."""
+
+OTHER_FILES = {
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a ZIP file or an office document",
+    b"\x1f\x8b": "a gzip file",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML file",
+    b"<!DOC": "a web page",
+    b"<html": "a web page",
+    b"\x1a\x45\xdf\xa3": "a video",
+}
+"""First bytes of files that people give by mistake."""
+
+Problem = Literal["empty", "format", "damaged", "animated", "large", "small"]
+
+
+class ImageError(UserError):
+    """A file that is not admitted; the text follows the file's name: ``... is empty (0 bytes).``
+
+    Attributes:
+        problem: why.
+    """
+
+    def __init__(self, problem: Problem, text: str) -> None:
+        super().__init__(text)
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """Which image files are admitted.
+
+    Attributes:
+        formats: Pillow's names of them.
+        max_bytes, max_pixels: of one file. An 8K frame has 33 million pixels, 100 MB without compression.
+        min_side: height and width, in pixels.
+    """
+
+    formats: tuple[str, ...] = tuple(dict.fromkeys(FORMATS.values()))
+    max_bytes: int = 1 << 27
+    max_pixels: int = 1 << 26
+    min_side: int = 1
+
+
+LIMITS = ImageLimits()
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of an image file.
+
+    Raises:
+        UserError: it cannot be read, or is too large; the sentence names it.
+    """
+    try:
+        if path.stat().st_size > LIMITS.max_bytes:
+            raise UserError(f"{path} {_too_many_bytes(path.stat().st_size, LIMITS)}")
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def open_image(data: bytes, limits: ImageLimits) -> Image.Image:
+    """Read the header of an image file; its pixels are decoded when they are used.
+
+    Raises:
+        ImageError: the file is empty, of another format, too large, too small, animated or damaged.
+    """
+    kind = format_of(data, limits)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+            image = Image.open(io.BytesIO(data), formats=[kind])
+    except Image.DecompressionBombError as error:
+        raise ImageError("large", f"has more than the {limits.max_pixels:,} pixels that are read.") from error
+    except Exception as error:  # damaged files make Pillow's readers raise nearly anything
+        raise damaged(error) from error
+    check_size(image.height, image.width, limits)
+    if kind != "JPEG" and getattr(image, "is_animated", False):  # cameras put a preview behind a JPEG
+        raise ImageError("animated", "is animated or has several pages. Give one picture, such as one frame.")
+    return image
+
+
+def format_of(data: bytes, limits: ImageLimits) -> str:
+    """Return Pillow's name of a file's format.
+
+    Raises:
+        ImageError: the file is empty, too large, or of a format that is not read.
+    """
+    if not data:
+        raise ImageError("empty", "is empty (0 bytes).")
+    if len(data) > limits.max_bytes:
+        raise ImageError("large", _too_many_bytes(len(data), limits))
+    kind = next((kind for start, kind in FORMATS.items() if data.startswith(start)), None)
+    if kind == "WEBP" and data[8:12] != b"WEBP":  # another RIFF file: sound, or a video
+        kind = None
+    if kind in limits.formats:
+        return kind
+    if kind is not None:
+        what = f"a {kind} file"
+    elif data[4:8] == b"ftyp":
+        what = "a HEIC or AVIF picture" if data[8:12] in (b"heic", b"heix", b"mif1", b"avif") else "a video"
+    else:
+        begin = data.lstrip()[:5]
+        what = next((what for start, what in OTHER_FILES.items() if begin.startswith(start)), "no picture")
+    expected = f"{', '.join(limits.formats[:-1])} or {limits.formats[-1]}"
+    raise ImageError("format", f"is {what}. A {expected} file is expected.")
+
+
+def check_size(height: int, width: int, limits: ImageLimits) -> None:
+    """Refuse a picture by its height and width.
+
+    Raises:
+        ImageError: it has too many or too few pixels.
+    """
+    if height * width > limits.max_pixels:
+        raise ImageError(
+            "large",
+            f"is {height} x {width} pixels; at most {limits.max_pixels:,} are read. A crop of one person is "
+            "expected: cut the person out, or shrink it.",
+        )
+    if min(height, width) < limits.min_side:
+        raise ImageError(
+            "small",
+            f"is {height} x {width} pixels, too few to show a person: at least {limits.min_side} x "
+            f"{limits.min_side} are needed.",
+        )
+
+
+def damaged(error: Exception) -> ImageError:
+    """Return the error for a file that a decoder fails at."""
+    if "cannot identify image file" in str(error):  # the rest of Pillow's sentence is a memory address
+        return ImageError("damaged", "holds no whole image: its header is damaged.")
+    return ImageError("damaged", f"holds no whole image: {str(error).rstrip('.') or type(error).__name__}.")
+
+
+def is_plain_jpeg(data: bytes) -> bool:
+    """Return whether a file is a JPEG without EXIF data, such as orientation, place or a second picture."""
+    return data.startswith(b"\xff\xd8") and b"Exif\0\0" not in data[: 1 << 16]
+
+
+def _too_many_bytes(count: int, limits: ImageLimits) -> str:
+    return (
+        f"has {count / 1e6:,.0f} MB; at most {limits.max_bytes / 1e6:,.0f} MB are read. A crop of one person "
+        "is expected: cut the person out, or shrink it."
+    )
