@@ -11,16 +11,14 @@ from typing import Any
 import torch
 from loading import make_crops
 
-from resight.commands.models_of_galleries import load_embedder
-from resight.device import Precision
 from resight.features.crop_list import crops_to_embed
 from resight.features.embedding import embed_crops
 from resight.gallery.crops import NewCrop
 from resight.gallery.gallery import Gallery
 from resight.imaging import read_image
-from resight.inference.embedder import NetworkEmbedder
-from resight.models.network import MODELS, Network, build_model
-from resight.training.run import Run
+from resight.inference.embedder import Embedder
+from resight.inference.loading import load_model
+from resight.models.network import MODELS, build_model
 
 ROUNDS, KINDS = 7, ("embed", "add", "describe")
 
@@ -30,7 +28,7 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
 
     In each round all three, in random order.
     """
-    network, embedder, precision = _model(options.run)
+    embedder = _embedder(options.run)
     count = max(256, round(8192 * options.scale))
     made = make_crops(options.folder / f"crops-{time.time_ns()}", count)
     crops = crops_to_embed(made[0].path.parent)
@@ -42,7 +40,7 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
             place = options.folder / f"{kind}-{time.time_ns()}"
             begin = time.perf_counter()
             if kind == "embed":
-                embed_crops(network, crops, place, precision=precision)
+                embed_crops(embedder, crops, place)
             elif kind == "describe":
                 for start in range(0, count, 64):
                     embedder(ready[start : start + 64])
@@ -65,11 +63,9 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _model(run: Path | None) -> tuple[Network, NetworkEmbedder, Precision]:
-    """Return a run's network, or an untrained HAN-Small."""
+def _embedder(run: Path | None) -> Embedder:
+    """Return a run's model, or an untrained HAN-Small."""
     if run is not None:
-        opened = Run.open(run)
-        return opened.load_model(torch.device("cpu")), load_embedder(run, "auto"), opened.recipe.precision
+        return Embedder(load_model(run))
     torch.manual_seed(0)
-    network = build_model("han", 10, **MODELS.get("han").variants["han-small"])
-    return network, NetworkEmbedder(network), "auto"
+    return Embedder(build_model("han", 10, **MODELS.get("han").variants["han-small"]))

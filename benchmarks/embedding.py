@@ -26,7 +26,7 @@ from loading import make_crops
 from resight.device import Precision, autocast, resolve_device
 from resight.features.crop_list import crops_to_embed
 from resight.features.embedding import embed_crops
-from resight.models.embedding import PixelEmbedder
+from resight.inference.embedder import Embedder
 from resight.models.network import MODELS, Network, build_model
 
 MODEL_OF = {"han-small": "han", "resnet-50": "pooled", "osnet": "pooled", "sona-2": "sona"}
@@ -77,7 +77,11 @@ def measure(name: str, count: int, folder: Path, options: argparse.Namespace) ->
     model = MODEL_OF[name]
     network = build_model(model, PERSONS, **MODELS.get(model).variants[name])
     device = resolve_device(options.device)
-    embedder = PixelEmbedder(network, device=device, precision=options.precision)
+
+    def make_embedder() -> Embedder:
+        return Embedder(network, device=options.device, precision=options.precision, batch_size=options.batch)
+
+    embedder = make_embedder()
     shape = (options.batch, *network.picture_size, 3)
     pixels = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     times: dict[str, list[float]] = {"bare": [], "embed": []}
@@ -91,15 +95,7 @@ def measure(name: str, count: int, folder: Path, options: argparse.Namespace) ->
             if kind == "bare":
                 bare(embedder, pixels, count)
             else:
-                out = folder / f"out{number}"
-                embed_crops(
-                    network,
-                    crops,
-                    out,
-                    batch_size=options.batch,
-                    device=options.device,
-                    precision=options.precision,
-                )
+                embed_crops(make_embedder(), crops, folder / f"out{number}")
             times[kind].append(time.perf_counter() - start)
             cpu[kind].append(time.process_time() - begin)
             print(f"  {count / times[kind][-1]:,.1f}/s", file=sys.stderr)
@@ -117,10 +113,10 @@ def measure(name: str, count: int, folder: Path, options: argparse.Namespace) ->
     }
 
 
-def bare(embedder: PixelEmbedder, pixels: torch.Tensor, count: int) -> None:
+def bare(embedder: Embedder, pixels: torch.Tensor, count: int) -> None:
     """Embed a batch in memory until ``count`` crops are done, and bring the features back."""
     for start in range(0, count, len(pixels)):
-        embedder(pixels[: count - start]).cpu()
+        embedder.compute(pixels[: count - start]).cpu()
 
 
 @torch.inference_mode()

@@ -284,12 +284,12 @@ Side = tuple[Array, NDArray[np.int64], NDArray[np.int64]]
 def _labelled(options: argparse.Namespace) -> tuple[Side, Side]:
     """Return vectors, persons and cameras of queries and gallery."""
     if options.run is not None and options.data is not None:
-        from resight.commands.models_of_galleries import load_embedder
         from resight.data.opening import open_benchmark
         from resight.imaging import read_image
-        from resight.inference.embedder import unit
+        from resight.inference.embedder import Embedder, unit
+        from resight.inference.loading import load_model
 
-        embedder = load_embedder(options.run, "auto")
+        embedder = Embedder(load_model(options.run))
         benchmark = open_benchmark(options.data)
 
         def side(crops: Sequence[Any]) -> Side:

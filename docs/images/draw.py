@@ -65,7 +65,7 @@ def main(data: Path, folders: Sequence[Path]) -> None:
 
 
 def ranked(run: Run, benchmark: Benchmark) -> None:
-    embedded = resight.embed_benchmark(run.load_model(), benchmark)
+    embedded = resight.embed_benchmark(resight.Embedder(resight.load_model(run)), benchmark)
     scores = resight.evaluate(embedded.query, embedded.gallery, benchmark.protocol)
     lists = ranked_lists(embedded, scores, benchmark.protocol, count=1, hits=9)
     path = FOLDER / "ranked-lists.png"
@@ -77,7 +77,7 @@ def ranked(run: Run, benchmark: Benchmark) -> None:
 
 def han(run: Run, benchmark: Benchmark) -> None:
     """HAN's regions and soft maps at its three levels."""
-    model = run.load_model("cpu")
+    model = run.load_network("cpu")
     pixels = read(some_crops(benchmark, CROPS - 1), model)  # two rows more than the others have
     found = look(model, pixels)
     rows = {}
@@ -93,7 +93,7 @@ def han(run: Run, benchmark: Benchmark) -> None:
 
 def sal(run: Run, benchmark: Benchmark) -> None:
     """SAL's three maps."""
-    model = run.load_model("cpu")
+    model = run.load_network("cpu")
     pixels = read(some_crops(benchmark, CROPS), model)
     found = look(model, pixels)
     rows = {"crop": [Tile(crop) for crop in pixels]}
@@ -122,7 +122,7 @@ SEEN_FROM = {
 
 def sona(run: Run, benchmark: Benchmark) -> None:
     """What a few positions attend to in second-order attention, as multiples of an even spread."""
-    model = run.load_model("cpu")
+    model = run.load_network("cpu")
     pixels = read(some_crops(benchmark, CROPS), model)
     module = next(part for part in model.modules() if isinstance(part, SecondOrder))
     (given,) = inputs_of(module, model, pixels)
@@ -142,7 +142,7 @@ def sona(run: Run, benchmark: Benchmark) -> None:
 
 def sharp(run: Run, benchmark: Benchmark) -> None:
     """Sharp attention's masks: their mean over channels, block by block."""
-    model = run.load_model("cpu")
+    model = run.load_network("cpu")
     pixels = read(some_crops(benchmark, CROPS), model)
     found = look(model, pixels)
     rows = {"crop": [Tile(crop) for crop in pixels]}
@@ -153,7 +153,7 @@ def sharp(run: Run, benchmark: Benchmark) -> None:
 
 def sharp_draws(run: Run, benchmark: Benchmark) -> None:
     """One channel after block 1: what is sampled, some draws, and the soft gate."""
-    model = run.load_model("cpu")
+    model = run.load_network("cpu")
     pixels = read(some_crops(benchmark, 4), model)
     module = next(part for part in model.modules() if isinstance(part, Sharp))
     (given,) = inputs_of(module, model, pixels)
@@ -187,7 +187,7 @@ def neighbours(run: Run, benchmark: Benchmark) -> None:
     assert isinstance(term, SupportNeighbour)
     batch = people(benchmark)[:: len(people(benchmark)) // 8][:8]
     crops = [crop for crop in benchmark.query if crop.person in batch]
-    after = run.load_model("cpu")
+    after = run.load_network("cpu")
     before = untrained(run, after)
     pixels = read(crops, after)
     persons = torch.tensor([crop.person for crop in crops])

@@ -1,9 +1,9 @@
 """Resight: find the same person again in other cameras' pictures.
 
 The rooms of the package follow the way of the data (docs/architecture.md): ``data`` -> ``people`` ->
-``models`` -> ``losses`` -> ``evaluation`` -> ``training`` -> ``report``; a room imports only from the rooms
-before it. What most programs need is here by name; it is imported when it is first used, so that ``import
-resight`` is instant.
+``models`` -> ``losses`` -> ``evaluation`` -> ``training`` -> ``inference`` -> ``features`` -> ``report`` ->
+``gallery``; a room imports only from the rooms before it. What most programs need is here by name; it is
+imported when it is first used, so that ``import resight`` is instant.
 """
 
 from importlib import import_module
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from resight.data.opening import open_benchmark, open_data
     from resight.evaluation.embedded import Embedded
     from resight.evaluation.scores import evaluate
+    from resight.features.crop_list import crops_to_embed
+    from resight.features.embedding import embed_crops
+    from resight.gallery.gallery import Gallery
+    from resight.inference.embedder import Embedder
+    from resight.inference.loading import load_model
     from resight.models.network import build_model
     from resight.models.weights import load_weights, save_weights
     from resight.training.reading import load_recipe
@@ -22,11 +27,16 @@ if TYPE_CHECKING:
     from resight.training.testing import embed_benchmark
     from resight.training.trainer import train
 
-_HOMES = {
+_MODULES = {
     "open_benchmark": "resight.data.opening",
     "open_data": "resight.data.opening",
     "Embedded": "resight.evaluation.embedded",
     "evaluate": "resight.evaluation.scores",
+    "crops_to_embed": "resight.features.crop_list",
+    "embed_crops": "resight.features.embedding",
+    "Gallery": "resight.gallery.gallery",
+    "Embedder": "resight.inference.embedder",
+    "load_model": "resight.inference.loading",
     "build_model": "resight.models.network",
     "load_weights": "resight.models.weights",
     "save_weights": "resight.models.weights",
@@ -38,10 +48,15 @@ _HOMES = {
 
 __all__ = [
     "Embedded",
+    "Embedder",
+    "Gallery",
     "Run",
     "build_model",
+    "crops_to_embed",
     "embed_benchmark",
+    "embed_crops",
     "evaluate",
+    "load_model",
     "load_recipe",
     "load_weights",
     "open_benchmark",
@@ -52,6 +67,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'resight' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

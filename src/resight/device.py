@@ -1,5 +1,6 @@
 """Which device and which precision a computation runs in."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
@@ -16,11 +17,15 @@ Precision = Literal["auto", "float32", "bfloat16"]
 def resolve_device(name: str = "auto") -> torch.device:
     """Return the device of that name; ``auto`` is the first GPU, or the CPU where there is none.
 
+    Where torchrun started this process, ``auto`` and ``cuda`` are the GPU of its own (``LOCAL_RANK``).
+
     Raises:
         UserError: the name is not a device, or this machine has no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and (local := os.environ.get("LOCAL_RANK")) is not None:
+        name = f"cuda:{local}"
     if name.partition(":")[0] not in KINDS:
         raise UserError(f"There is no device '{name}'. Use --device {', '.join(KINDS)} or auto.")
     try:
@@ -34,9 +39,16 @@ def resolve_device(name: str = "auto") -> torch.device:
     return device
 
 
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """Return ``float32`` or ``bfloat16``; ``auto`` is bfloat16 where the device computes in it."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if computes_bfloat16(device) else "float32"
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return the context of a forward pass; ``auto`` takes bfloat16 where the device computes in it."""
-    if precision == "float32" or (precision == "auto" and not computes_bfloat16(device)):
+    """Return the context of a forward pass of this precision."""
+    if resolve_precision(precision, device) == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 

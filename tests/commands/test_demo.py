@@ -27,6 +27,8 @@ from resight.commands.demo import (
 from resight.data.crop import Crop
 from resight.errors import UserError
 from resight.gallery.gallery import Gallery
+from resight.inference.embedder import Embedder
+from resight.inference.loading import load_model
 from resight.models.network import build_model
 from resight.models.weights import save_weights
 
@@ -112,8 +114,9 @@ def test_its_gallery_holds_the_people_calibrated_and_is_filled_only_once(tmp_pat
         path = tmp_path / f"{at}.png"
         Image.fromarray(generator.integers(0, 256, (64, 32, 3), dtype=np.uint8)).save(path)
         crops.append(Crop(path, person, at % 3))
+    embedder = Embedder(load_model(weights, device="cpu"))
     for _ in range(2):
-        assert fill_gallery(tmp_path / GALLERY, weights, crops, "cpu") == 35  # all but junk
+        assert fill_gallery(tmp_path / GALLERY, embedder, crops) == 35  # all but junk
     with Gallery.open(tmp_path / GALLERY) as gallery:
         assert gallery.values("camera") == {"camera 0": 11, "camera 1": 12, "camera 2": 12}
         assert set(gallery.values("person")) == {"1", "2", "3", "4", "5", "6"}

@@ -15,6 +15,7 @@ from PIL import Image
 import resight.features.embedding
 from resight.data.opening import open_benchmark
 from resight.errors import UserError
+from resight.inference.embedder import Embedder
 from resight.models.fingerprint import fingerprint
 from resight.models.network import build_model
 from resight.models.weights import load_weights, save_weights
@@ -68,7 +69,7 @@ def test_in_the_same_batches_features_are_those_of_evaluation_to_the_bit(place, 
         *("--device", "cpu"),
     )
     model = load_weights(place / "weights.safetensors", torch.device("cpu"))
-    expected = embed_benchmark(model, open_benchmark(place / "crops"), device="cpu")
+    expected = embed_benchmark(Embedder(model, device="cpu"), open_benchmark(place / "crops"))
     features = np.load(tmp_path / "all" / "features.npy")
     assert np.array_equal(features, torch.cat([expected.query.features, expected.gallery.features]))
     persons = torch.cat([expected.query.persons, expected.gallery.persons])
@@ -163,7 +164,7 @@ def test_an_unfinished_folder_is_not_scored(place, tmp_path, monkeypatch) -> Non
 def test_bad_input_is_said_in_sentences(place, tmp_path) -> None:
     for options, message in (
         (("--data", tmp_path / "nowhere"), "There is no folder"),
-        (("--batch", 0), "one crop or more; got --batch 0"),
+        (("--batch", 0), "--batch is 1 or more; got 0"),
         (("--device", "cuda:99"), "cannot be used here"),
         (("--unlabelled", "--part", "query"), "--part cannot be used"),
     ):

@@ -15,6 +15,7 @@ from PIL import Image
 
 from resight.data.cache import PixelCache
 from resight.errors import UserError
+from resight.models.embedding import PixelEmbedder
 from resight.models.network import build_model
 from resight.models.weights import save_weights
 from resight.report.page import METRIC_NOTES
@@ -142,7 +143,7 @@ def test_evaluate_refuses_what_cannot_be_reranked(
 def test_a_gallery_too_small_to_rerank_is_refused_before_anything_is_embedded(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resight.training.testing.embed_pixels", lambda *_, **__: pytest.fail("embedded"))
+    monkeypatch.setattr(PixelEmbedder, "embed", lambda *_, **__: pytest.fail("embedded"))
     with pytest.raises(UserError, match="k1 = 999 neighbours in the gallery"):
         call("evaluate", trained.folder, "--device", "cpu", "--rerank", "--k1", 999)
 

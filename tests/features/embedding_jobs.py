@@ -26,6 +26,7 @@ from resight.errors import UserError
 from resight.features.crop_list import crops_to_embed
 from resight.features.embedding import embed_crops
 from resight.image_files import read_file
+from resight.inference.embedder import Embedder
 from resight.models.network import MODELS, Network, Views, build_model
 from resight.models.representation import Branch, Representation
 
@@ -84,14 +85,8 @@ def job(arguments: list[str]) -> None:
     if options.kill_at:
         kill_at(options.kill_at)
     seed = options.seeds[int(os.environ.get("RANK", "0")) % len(options.seeds)]
-    embed_crops(
-        minute(seed),
-        crops_to_embed(options.data),
-        options.out,
-        batch_size=BATCH,
-        device="cpu",
-        precision="float32",
-    )
+    embedder = Embedder(minute(seed), batch_size=BATCH, device="cpu", precision="float32")
+    embed_crops(embedder, crops_to_embed(options.data), options.out)
 
 
 def log_reading(file: Path) -> None:

@@ -30,7 +30,8 @@ from resight.features.embedding import embed_crops
 from resight.features.folder import Plan, read_info
 from resight.features.folder_in_progress import FolderInProgress
 from resight.imaging import read_image
-from resight.models.embedding import embed_pixels
+from resight.inference.embedder import Embedder
+from resight.models.embedding import PixelEmbedder
 from resight.models.fingerprint import fingerprint
 
 COUNT = 29
@@ -53,12 +54,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(data: Path) -> np.ndarray:
     pixels = np.stack([read_image(path, (16, 8)) for path in sorted(data.iterdir())])
-    return embed_pixels(minute(), pixels, **FIXED, device=torch.device("cpu")).numpy()
+    return PixelEmbedder(minute(), **FIXED, device=torch.device("cpu")).embed(pixels).numpy()
 
 
 def embed(data: Path | CropList, out: Path, seed: int = 0, **options: object) -> dict:
     crops = data if isinstance(data, CropList) else crops_to_embed(data)
-    return embed_crops(minute(seed), crops, out, device="cpu", **FIXED | options)
+    kept = {name: options.pop(name) for name in ("dtype", "skip_unreadable") if name in options}
+    return embed_crops(Embedder(minute(seed), device="cpu", **FIXED | options), crops, out, **kept)
 
 
 def jobs(*each: Sequence[object]) -> tuple[list[list[int]], str]:
@@ -106,9 +108,9 @@ def test_settings_decide_the_rows(data, expected, tmp_path) -> None:
     info = embed(data, tmp_path / "global", branches=["global"])
     assert np.array_equal(np.load(tmp_path / "global" / "features.npy"), expected[:, :6])
     assert info["branches"] == ["global"]
-    mirrored = embed_crops(minute(views="mirror"), crops_to_embed(data), tmp_path / "mirror", device="cpu")
+    mirrored = embed(data, tmp_path / "mirror", views="mirror")
     assert not np.allclose(np.load(tmp_path / "mirror" / "features.npy"), expected)
-    ten = embed_crops(minute(views="ten-crop"), crops_to_embed(data), tmp_path / "ten", device="cpu")
+    ten = embed(data, tmp_path / "ten", views="ten-crop")
     assert len({info["fingerprint"], mirrored["fingerprint"], ten["fingerprint"], fingerprint(minute())}) == 4
 
 

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +11,21 @@ import torch
 from resight.data.benchmark import Benchmark
 from resight.evaluation.ranking import nearest
 from resight.evaluation.scores import evaluate
+from resight.inference.embedder import Embedder
+from resight.inference.loading import load_model
 from resight.report.attention import attention_views, cut_boxes
 from resight.report.page import Report, write_report
 from resight.report.pictures import heat_overlay
 from resight.training.run import Run
-from resight.training.testing import embed_benchmark
+from resight.training.testing import embed_benchmark, score_benchmark
+
+
+def report_of(run: Run, people: Benchmark, path: Path | None = None, **how: Any) -> Report:
+    embedder = Embedder(load_model(run, device="cpu"))
+    embedded = embed_benchmark(embedder, people)
+    scores = score_benchmark(embedded, people, **how)
+    return write_report(embedder.model, people, path, embedded=embedded, scores=scores)
+
 
 VOID = {"meta", "img", "br", "input", "link", "hr"}
 
@@ -63,7 +74,7 @@ class Page(HTMLParser):
 def report(run: Run, people: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> Report:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        return write_report(run, people, device="cpu")
+        return report_of(run, people)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +133,7 @@ def test_the_scores_stand_beside_the_baselines(page: Page, report: Report) -> No
 def test_frames_say_what_is_right_as_evaluation_does(
     page: Page, run: Run, people: Benchmark, report: Report
 ) -> None:
-    embedded = embed_benchmark(run.load_model(), people, device="cpu")
+    embedded = embed_benchmark(Embedder(load_model(run, device="cpu")), people)
     rows = [embedded.query_crops.index(entry.query) for entry in report.lists]
     indices, _ = nearest(embedded.query, embedded.gallery, people.protocol, 10, rows=rows)
     expected = [
@@ -165,14 +176,14 @@ def test_regions_are_boxes_in_the_papers_colours(page: Page) -> None:
 def test_a_network_without_attention_has_no_such_section(
     bare_run: Run, people: Benchmark, tmp_path: Path
 ) -> None:
-    page = Page(write_report(bare_run, people, tmp_path / "deep" / "page.html", device="cpu").path)
+    page = Page(report_of(bare_run, people, tmp_path / "deep" / "page.html").path)
     assert page.sections == ["scores", "training", "lists", "run"]
     assert not page.with_class("view")
 
 
 def test_without_a_test_part_there_are_no_scores(run: Run, people: Benchmark, tmp_path: Path) -> None:
     only_train = Benchmark("train only", people.root, people.train)
-    report = write_report(run, only_train, tmp_path / "page.html", device="cpu")
+    report = write_report(load_model(run, device="cpu"), only_train, tmp_path / "page.html")
     page = Page(report.path)
     assert report.scores is None
     assert report.lists == ()
@@ -180,10 +191,8 @@ def test_without_a_test_part_there_are_no_scores(run: Run, people: Benchmark, tm
 
 
 def test_metric_and_average_precision_are_named(run: Run, people: Benchmark, tmp_path: Path) -> None:
-    report = write_report(
-        run, people, tmp_path / "page.html", device="cpu", metric="euclidean", ap="trapezoid"
-    )
-    embedded = embed_benchmark(run.load_model(), people, device="cpu")
+    report = report_of(run, people, tmp_path / "page.html", metric="euclidean", ap="trapezoid")
+    embedded = embed_benchmark(Embedder(load_model(run, device="cpu")), people)
     own = evaluate(embedded.query, embedded.gallery, people.protocol, metric="euclidean", ap="trapezoid")
     assert report.scores is not None
     assert report.scores.mAP == own.mAP
@@ -194,7 +203,7 @@ def test_metric_and_average_precision_are_named(run: Run, people: Benchmark, tmp
 
 def test_views_of_a_network_lie_level_by_level(run: Run, people: Benchmark) -> None:
     pixels = torch.randint(0, 256, (2, 64, 32, 3), dtype=torch.uint8).numpy()
-    views = attention_views(run.load_model(), pixels)
+    views = attention_views(run.load_network(), pixels)
     assert len(views) == 2
     assert [bool(view.boxes) for view in views[0]] == [True, False] * 3
     lowest, highest = map(float, views[0][1].note.split("–"))

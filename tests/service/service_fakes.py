@@ -16,7 +16,7 @@ from resight.gallery.crops import NewCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.persons import Detect
 from resight.imaging import Pixels, resize_all
-from resight.inference.embedder import Embedder
+from resight.inference.embedder import SupportsEmbedding
 from resight.service.app import create_app
 from resight.service.audit import Audit
 from resight.service.batching import Batcher
@@ -94,7 +94,7 @@ class Running:
     gallery: Gallery
     app: Guard
     client: TestClient
-    model: Embedder
+    model: SupportsEmbedding
     tokens: Tokens | None
 
     def ids(self, person: int) -> list[str]:
@@ -124,7 +124,7 @@ def run(
     limits: Limits | None = None,
     detect: Detect | None = None,
     tokens: Tokens | None = None,
-    model: Embedder | None = None,
+    model: SupportsEmbedding | None = None,
     network: Any = None,
 ) -> Running:
     """Make a gallery with these people, and a service over it."""

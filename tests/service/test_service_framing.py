@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from resight.commands.models_of_galleries import load_embedder
 from resight.gallery.crops import NewCrop
 from resight.gallery.gallery import Gallery
+from resight.inference.loading import load_model
 from resight.models.network import build_model
 from resight.models.weights import save_weights
 
@@ -72,7 +72,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     trunk = {"name": "osnet", "width": 0.25}
     save_weights(build_model("pooled", 4, trunk=trunk, input_size=[64, 32]), weights)
     noise = np.random.default_rng(0).integers(0, 256, (64, 32, 3), np.uint8)
-    model = load_embedder(weights, "cpu")
+    model = load_model(weights, device="cpu")
     with Gallery.open(folder / "gallery", model, create=True) as gallery:
         gallery.add([NewCrop(noise, camera="lobby", source="drawn")])
     console = folder / "console.txt"

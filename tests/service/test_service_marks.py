@@ -145,7 +145,7 @@ def test_attention_is_shown_where_a_model_has_it(make: Make) -> None:
     from resight.models.network import build_model
 
     network = build_model("han", 3, input_size=(64, 32)).eval()
-    running = make(network=lambda: network)
+    running = make(network=network)
     identity = running.ids(1)[0]
     views = running.client.get(f"/api/items/{identity}/attention").json()["views"]
     assert any(view["boxes"] for view in views)

@@ -15,11 +15,11 @@ from browsing import DARK, DESKTOP, PHONE, SECONDS, Visit, chromium, listening
 from PIL import Image
 from service_fakes import Make
 
-from resight.commands.models_of_galleries import load_embedder
 from resight.data.crop import Crop
 from resight.data.opening import open_benchmark
 from resight.gallery.crops import NewCrop
-from resight.training.run import Run
+from resight.inference.embedder import Embedder
+from resight.inference.loading import load_model
 
 DEMO = os.environ.get("RESIGHT_DEMO", "")
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -68,15 +68,15 @@ def save(visit: Visit, name: str) -> None:
 
 
 def test_take_pictures(make: Make) -> None:
-    run = Path(DEMO) / "run"
+    model = load_model(Path(DEMO) / "run", device="cpu")
     benchmark = open_benchmark(Path(DEMO) / "synthetic-people")
     everybody = sorted({*benchmark.query, *benchmark.gallery}, key=lambda crop: crop.path)
     people = [crop for crop in everybody if crop.person > 0]
     sought = next(crop for crop in people if all(part in crop.path.name for part in SOUGHT))
     there = make(
         people=passages([crop for crop in people if crop != sought]),
-        model=load_embedder(run, "cpu"),
-        network=lambda: Run.open(run).load_model("cpu"),
+        model=Embedder(model),
+        network=model.network,
     )
     there.gallery.calibrate()
     there.gallery.label([crop.id for crop in there.gallery.page(top=10_000)[0]], None)

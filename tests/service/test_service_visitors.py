@@ -178,7 +178,7 @@ def test_details_show_the_crop_take_labels_and_show_where_the_model_looks(visit:
     from resight.models.network import build_model
 
     network = build_model("han", 3, input_size=(64, 32)).eval()
-    there = visit(network=lambda: network)
+    there = visit(network=network)
     identity = there.ids()[0]
     there.card(0).locator("[data-act=details]").click()
     expect(there.page.locator(".views img")).to_have_count(6)

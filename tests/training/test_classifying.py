@@ -12,7 +12,7 @@ from resight.data.classification import Classification, Pictures
 from resight.data.examples import examples_of, resized
 from resight.errors import UserError
 from resight.imaging import resize
-from resight.models.embedding import classify_pixels
+from resight.models.embedding import PixelEmbedder
 from resight.models.network import build_model
 from resight.training.classifying import classify
 from resight.training.run import Run
@@ -54,7 +54,7 @@ def test_it_learns_and_is_tested_on_the_way(run: Run, data: Classification) -> N
         "train": {"pictures": 40, "classes": 4},
         "test": {"pictures": 12, "classes": 4},
     }
-    scores = classify(run.load_model("cpu"), data, device="cpu", batch_size=5)
+    scores = classify(run.load_network("cpu"), data, device="cpu", batch_size=5)
     assert scores.accuracy(1) == 1
 
 
@@ -72,8 +72,8 @@ def test_a_resumed_run_ends_in_the_same_weights(run: Run, data: Classification, 
     with pytest.raises(UserError, match=r"data\.images: .* in the run"):
         train(recipe, replace(data, train=coloured(40, 2)), begun, device="cpu", resume=True)
     resumed = train(recipe, data, begun, device="cpu", resume=True)
-    weights = resumed.load_model("cpu").state_dict()
-    for name, tensor in run.load_model("cpu").state_dict().items():
+    weights = resumed.load_network("cpu").state_dict()
+    for name, tensor in run.load_network("cpu").state_dict().items():
         assert torch.equal(tensor, weights[name]), name
 
 
@@ -111,7 +111,8 @@ def test_likelihoods_are_means_over_branches_and_views(views: str) -> None:
     torch.manual_seed(0)
     model = build_model("han", 5, **settings).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 32, 3), dtype=np.uint8)
-    found = classify_pixels(model, pixels, batch_size=2, device=torch.device("cpu"))
+    embedder = PixelEmbedder(model, device=torch.device("cpu"), precision="float32", batch_size=2)
+    found = embedder.classify(pixels)
     assert found.dtype == torch.float64
     with torch.no_grad():
         images = model.normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2))

@@ -140,7 +140,7 @@ def test_it_learns(tiny_data: Path, tmp_path: Path) -> None:
 
 def test_weights_rebuild_the_model(tiny_data: Path, tmp_path: Path) -> None:
     done = run(tiny_data, tmp_path / "run", plain_recipe())
-    model = done.load_model()
+    model = done.load_network()
     assert not model.training
     assert all(torch.equal(value, weights(done)[name]) for name, value in model.state_dict().items())
 
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_names_the_crops_of_its_batch(tiny_data: Path,
     assert all(crop in message for crop in crops[:8])
     assert "and 2 more, all named in" in message
     with pytest.raises(UserError, match="is not complete"):
-        Run.open(tmp_path / "run").load_model()
+        Run.open(tmp_path / "run").load_network()
 
 
 @pytest.mark.usefixtures("_terms")

@@ -19,6 +19,7 @@ from resight.progress import clock, say
 
 if TYPE_CHECKING:
     from resight.data.crop import Crop
+    from resight.inference.embedder import Embedder
 
 RECIPE, EPOCHS = "han-small-fast", (7, 4)
 TRAIN_PERSONS, TEST_PERSONS = 200, 60
@@ -136,40 +137,43 @@ def _run(out: Path, persons: int, seed: int, device: str) -> dict[str, Any]:
     )
 
     from resight.data.opening import open_benchmark
+    from resight.inference.embedder import Embedder
+    from resight.inference.loading import load_model
     from resight.report.page import write_report
     from resight.training.reading import load_recipe
     from resight.training.run import INFO
-    from resight.training.testing import save_scores
+    from resight.training.testing import embed_benchmark, save_scores, score_benchmark
     from resight.training.trainer import train
 
     benchmark = open_benchmark(drawn.folder)
     recipe = load_recipe(RECIPE, [f"stages.{stage}.epochs={count}" for stage, count in enumerate(EPOCHS)])
     folder = out / RUN
     run = train(recipe, benchmark, folder, device=device, seed=seed, resume=(folder / INFO).exists())
-    report = write_report(run, benchmark, out / REPORT, device=device)
-    assert report.scores is not None  # the set has a test part
-    save_scores(report.scores, folder / "scores.json")
-    own = {"name": f"{RECIPE}, trained"} | report.scores.as_dict()
+    embedder = Embedder(load_model(run, device=device))
+    embedded = embed_benchmark(embedder, benchmark)
+    scores = score_benchmark(embedded, benchmark)
+    save_scores(scores, folder / "scores.json")
+    report = write_report(embedder.model, benchmark, out / REPORT, embedded=embedded, scores=scores)
+    own = {"name": f"{RECIPE}, trained"} | scores.as_dict()
     others = [{"name": baseline.name} | baseline.scores for baseline in report.baselines]
     return {
         "report": str(report.path),
         "run": str(run.folder),
         "gallery": str(out / GALLERY),
-        "crops": fill_gallery(out / GALLERY, run.folder, benchmark.gallery, device),
+        "crops": fill_gallery(out / GALLERY, embedder, benchmark.gallery),
         "pictures": str(drawn.folder / "query"),
-        "queries": report.scores.queries,
+        "queries": own["queries"],
         "scores": [{key: entry[key] for key in ("name", *COLUMNS)} for entry in (*others, own)],
         "shortfalls": shortfalls(own, others),
     }
 
 
-def fill_gallery(place: Path, run: Path, crops: "Sequence[Crop]", device: str) -> int:
+def fill_gallery(place: Path, embedder: "Embedder", crops: "Sequence[Crop]") -> int:
     """Add crops to a gallery, calibrate it, and return how many crops it holds.
 
     The times are invented: a person comes by every two minutes.
     """
     crops = [crop for crop in crops if crop.person >= 0]
-    from resight.commands.models_of_galleries import load_embedder
     from resight.gallery.crops import NewCrop
     from resight.gallery.gallery import Gallery
     from resight.progress import Bar
@@ -186,7 +190,7 @@ def fill_gallery(place: Path, run: Path, crops: "Sequence[Crop]", device: str) -
         )
 
     with (
-        Gallery.open(place, load_embedder(run, device), create=True) as gallery,
+        Gallery.open(place, embedder, create=True) as gallery,
         Bar("Filling the gallery", len(crops)) as bar,
     ):
         gallery.add((new(*one) for one in enumerate(crops)), lambda batch: bar.advance(len(batch.ids)))

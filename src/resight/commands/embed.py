@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from resight.commands.output import print_json
+from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
 from resight.progress import say
 
@@ -60,12 +61,13 @@ def embed(
         skip_unreadable: leave unreadable images out, and count them.
         json: print one JSON object.
     """
-    from resight.device import resolve_device
     from resight.features.crop_list import crops_to_embed
     from resight.features.embedding import embed_crops
-    from resight.models.weights import load_weights
-    from resight.training.run import Run
+    from resight.inference.embedder import Embedder
+    from resight.inference.loading import load_model
 
+    if batch < 1:
+        raise UserError(f"--batch is 1 or more; got {batch}.")
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     crops = crops_to_embed(
         data,
@@ -79,23 +81,13 @@ def embed(
     )
     for note in crops.notes if first else ():
         say(f"Note: {note}")
-    opened = None if run.is_file() else Run.open(run)
-    cpu = resolve_device("cpu")
-    network = load_weights(run, cpu) if opened is None else opened.load_model(cpu)
-    if views is not None:
-        network.views = views
-    info = embed_crops(
-        network,
-        crops,
-        out,
-        dtype=dtype,
+    embedder = Embedder(
+        load_model(run, device=device),
         branches=None if branches == "both" else [branches],
+        views=views,
         batch_size=batch,
-        device=device,
-        precision="auto" if opened is None else opened.recipe.precision,
-        skip_unreadable=skip_unreadable,
-        weights=run,
     )
+    info = embed_crops(embedder, crops, out, dtype=dtype, skip_unreadable=skip_unreadable)
     if not first:
         return
     for reason in info["unreadable"]:

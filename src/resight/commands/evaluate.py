@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from resight.data.benchmark import Benchmark
     from resight.data.classification import Classification
     from resight.evaluation.reranking import Reranking
+    from resight.inference.loading import LoadedModel
     from resight.training.run import Run
     from resight.training.testing import EmbeddedBenchmark
 
@@ -72,11 +73,10 @@ def evaluate(
     from resight.data.classification import Classification
     from resight.data.matching import refuse_without_match
     from resight.data.opening import open_data, reopen
-    from resight.device import resolve_device
     from resight.evaluation.repeated import RepeatedScores
-    from resight.models.weights import load_weights
+    from resight.inference.embedder import Embedder
+    from resight.inference.loading import load_model
     from resight.report.page import write_report
-    from resight.training.run import Run
     from resight.training.testing import embed_benchmark, score_benchmark
 
     refined = refine.options()
@@ -85,9 +85,10 @@ def evaluate(
             f"{' and '.join(refine.given())} change the ranking; thresholds and the report are of the crops' "
             "own distances. Leave out either these or --threshold and --report."
         )
-    opened = None if run.is_file() else Run.open(run)
+    model = load_model(run, device=device)
+    opened = model.run
     if report is not None and opened is None:
-        raise UserError("A report tells of a run: name the run's folder instead of the weights file.")
+        raise UserError("A report is about a run: name the run's folder instead of the weights file.")
     if data is not None:
         benchmark = open_data(
             data,
@@ -113,36 +114,20 @@ def evaluate(
         say(f"Note: {note}")
     if isinstance(benchmark, Classification):
         _refuse_for_classes(threshold, report, branches, metric, ap, refine)
-        _classify(run, opened, benchmark, device, json)
+        _classify(run, model, benchmark, json)
         return
     if opened is not None and data is not None:
         _warn_of_trained(opened, benchmark)
     refuse_without_match(benchmark)
     if refined["reranking"] is not None:
         _refuse_small(benchmark, refined["reranking"])
-    model = load_weights(run, resolve_device(device)) if opened is None else opened.load_model(device)
-    embedded = embed_benchmark(
-        model,
-        benchmark,
-        device=device,
-        precision="auto" if opened is None else opened.recipe.precision,
-        branches=None if branches == "both" else [branches],
-        skip_unreadable=skip_unreadable,
-    )
+    embedder = Embedder(model, branches=None if branches == "both" else [branches])
+    embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
     for path, reason in embedded.skipped:
         say(f"Left out: {path} {reason}")
     scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, **refined)
-    if report is not None and opened is not None:
-        write_report(
-            opened,
-            benchmark,
-            report,
-            device=device,
-            metric=metric,
-            ap=ap,
-            embedded=embedded,
-            skip_unreadable=skip_unreadable,
-        )
+    if report is not None:
+        write_report(model, benchmark, report, embedded=embedded, scores=scores)
         say(f"Report: {report}")
     result = scores.as_dict() | refine.counts()
     result |= {"run": str(run), "data": str(benchmark.root), "branches": branches}
@@ -197,18 +182,16 @@ def _refuse_for_classes(
         )
 
 
-def _classify(path: Path, run: "Run | None", data: "Classification", device: str, json: bool) -> None:
-    from resight.device import resolve_device
-    from resight.models.weights import load_weights
+def _classify(path: Path, model: "LoadedModel", data: "Classification", json: bool) -> None:
     from resight.training.classifying import classify
 
+    run = model.run
     if run is not None and run.info["data"].get("classes") != list(data.classes):
         raise UserError(
             f"{path} was trained on {run.info['data']['name']}, whose classes are not those of {data.root}. "
             "Name a run that was trained on these classes."
         )
-    model = load_weights(path, resolve_device(device)) if run is None else run.load_model(device)
-    scores = classify(model, data, device=device)
+    scores = classify(model.network, data, device=model.device)
     if json:
         print_json(scores.as_dict() | {"run": str(path), "data": str(data.root)})
     else:

@@ -8,7 +8,6 @@ from cyclopts import Parameter
 from resight.commands import gallery_output as output
 from resight.commands.detecting import query_persons
 from resight.commands.gallery_crops import FilterOptions, Words, count_crops, new_crops
-from resight.commands.models_of_galleries import load_embedder, use_own_model
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -75,6 +74,7 @@ def add(
     from resight.features.crop_list import crops_to_embed
     from resight.gallery.adding import Added
     from resight.gallery.gallery import Gallery
+    from resight.inference.loading import load_model
 
     if not crops:
         raise UserError("Name folders of crops to add.")
@@ -97,10 +97,8 @@ def add(
         "shards": shards,
         "replicas": replicas,
     }
-    embedder = None if model is None else load_embedder(model, device)
-    with Gallery.open(gallery, embedder, create=embedder is not None, **settings) as opened:
-        if embedder is None:
-            use_own_model(opened, device)
+    loaded = None if model is None else load_model(model, device=device)
+    with Gallery.open(gallery, loaded, create=loaded is not None, device=device, **settings) as opened:
         with Bar("Adding crops", sum(count_crops(found) for found in lists)) as bar:
 
             def stored(batch: Added) -> None:
@@ -178,9 +176,11 @@ def search(
     if page < 1:
         raise UserError(f"Pages are counted from 1; got --page {page}.")
     sought = query_persons(pictures, detector, choice)
-    with Gallery.open(gallery) as opened:
-        if sought:
-            use_own_model(opened, device) if model is None else opened.use(load_embedder(model, device))
+    with Gallery.open(gallery, device=device) as opened:
+        if sought and model is not None:
+            from resight.inference.loading import load_model
+
+            opened.use(load_model(model, device=device))
         found = opened.search(
             [one.pixels for one in sought],
             crops=crop or (),

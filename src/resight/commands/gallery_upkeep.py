@@ -5,7 +5,6 @@ from pathlib import Path
 from resight.commands import gallery_output as output
 from resight.commands.gallery import EVERYTHING, Chosen, Flag, Place
 from resight.commands.gallery_crops import Words
-from resight.commands.models_of_galleries import load_embedder
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -96,11 +95,12 @@ def reembed(*, gallery: Place, model: Path, device: str = "auto", json: Flag = F
         json: print one JSON object.
     """
     from resight.gallery.gallery import Gallery
+    from resight.inference.loading import load_model
 
     with Gallery.open(gallery) as opened:
-        embedder = load_embedder(model, device)
+        loaded = load_model(model, device=device)
         with Bar("Embedding crops", len(opened)) as bar:
-            count = opened.reembed(embedder, done=bar.advance)
+            count = opened.reembed(loaded, bar.advance)
         told = {
             "gallery": gallery,
             "described": count,

@@ -71,6 +71,7 @@ def ingest(
     """
     from resight.gallery.crops import Filter
     from resight.gallery.gallery import Gallery
+    from resight.inference.loading import load_model
     from resight.ingest.ingestion import Choices, Ingestion
     from resight.ingest.journal import Journal
     from resight.ingest.opening import open_source
@@ -103,7 +104,7 @@ def ingest(
     )
     find, tracker, made_by = _finder(detector, boxes, frames)
     say(f"{frames.name} {frames.start}.")
-    with Gallery.open(gallery, _load(model, device), create=True, device=device) as opened:
+    with Gallery.open(gallery, load_model(model, device=device), create=True) as opened:
         journal = Journal(_journals(opened), frames.name, camera)
         if again:
             journal.remove()
@@ -155,15 +156,6 @@ def _finder(
     network = Detector.open(detector, threshold=UNSURE)
     digest = blake2b(detector.read_bytes(), digest_size=8).hexdigest()
     return lambda frame: Boxes(*network.detect(frame.pixels)), OverlapTracker(), {"detector": digest}
-
-
-def _load(model: Path, device: str) -> Any:
-    from resight.device import resolve_device
-    from resight.models.weights import load_weights
-    from resight.training.run import Run
-
-    where = resolve_device(device)
-    return load_weights(model, where) if model.is_file() else Run.open(model).load_model(where)
 
 
 def _journals(gallery: "Gallery") -> Path:

@@ -17,7 +17,6 @@ from resight.timestamps import find_zone
 
 if TYPE_CHECKING:
     from resight.gallery.gallery import Gallery
-    from resight.models.network import Network
     from resight.service.tokens import Tokens
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -125,14 +124,15 @@ def serve(
     metrics = Metrics()
     reader = UploadReader(limits, None if detector is None else load_detector(detector))
 
-    from resight.commands.models_of_galleries import load_embedder
     from resight.gallery.gallery import Gallery
+    from resight.inference.embedder import Embedder
+    from resight.inference.loading import load_model
 
     # A core is left to those who ask: where threads of the network lack one, all of them wait for it.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - 1)))
-    with Gallery.open(gallery) as opened:
-        weights = _weights(opened, model)
-        batcher = Batcher(load_embedder(weights, device), lambda count, jobs: metrics.batches.observe(count))
+    with Gallery.open(gallery, device=device) as opened:
+        loaded = opened.load_own_model() if model is None else load_model(model, device=device)
+        batcher = Batcher(Embedder(loaded), lambda count, jobs: metrics.batches.observe(count))
         opened.use(batcher)
         service = Service(
             opened,
@@ -141,7 +141,7 @@ def serve(
             metrics=metrics,
             limits=limits,
             zone=zone,
-            network=lambda: _load_network(weights),
+            network=loaded.network,
         )
         app = create_app(service, tokens=tokens if guarded else None, hosts=(*LOCAL_NAMES, host))
         config = uvicorn.Config(
@@ -223,32 +223,6 @@ def _kept(gallery: str) -> Path:
             f"--gallery {folder} --model RUN"
         )
     return folder / "service"
-
-
-def _weights(gallery: "Gallery", model: Path | None) -> Path:
-    """Return the model to use: the one named, or the one that made the gallery.
-
-    Raises:
-        UserError: none is named, and that one is not where it was.
-    """
-    if model is not None:
-        return model
-    own = gallery.metadata.model.weights
-    if own is None or not Path(own).exists():
-        raise UserError(
-            f"To read pictures, the gallery needs its model: {gallery.metadata.model.describe()}"
-            f"{'' if own is None else ', which is not there any more'}. Name it: --model RUN"
-        )
-    return Path(own)
-
-
-def _load_network(model: Path) -> "Network":
-    from resight.device import resolve_device
-    from resight.models.weights import load_weights
-    from resight.training.run import Run
-
-    cpu = resolve_device("cpu")
-    return load_weights(model, cpu) if model.is_file() else Run.open(model).load_model(cpu)
 
 
 def _bind(host: str, port: int) -> socket.socket:

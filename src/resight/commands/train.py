@@ -12,6 +12,7 @@ from resight.progress import say
 
 if TYPE_CHECKING:
     from resight.data.classification import Classification
+    from resight.inference.loading import LoadedModel
     from resight.training.recipe import Recipe
     from resight.training.run import Run
 
@@ -62,6 +63,8 @@ def train(
     from resight.data.classification import Classification
     from resight.data.matching import refuse_without_match
     from resight.data.opening import open_data, reopen
+    from resight.inference.embedder import Embedder
+    from resight.inference.loading import load_model
     from resight.report.page import write_report
     from resight.training.run import INFO, RECIPE, SCORES, Run
     from resight.training.testing import embed_benchmark, save_scores, score_benchmark
@@ -102,21 +105,16 @@ def train(
         resume=resume,
         skip_unreadable=skip_unreadable,
     )
+    model = load_model(run, device=device)
     if isinstance(benchmark, Classification):
-        _test_classes(run, benchmark, device, json)
+        _test_classes(run, model, benchmark, json)
         return
     embedded = scores = None
     if benchmark.query and benchmark.gallery:
-        embedded = embed_benchmark(
-            run.load_model(device),
-            benchmark,
-            device=device,
-            precision=run.recipe.precision,
-            skip_unreadable=skip_unreadable,
-        )
+        embedded = embed_benchmark(Embedder(model), benchmark, skip_unreadable=skip_unreadable)
         scores = score_benchmark(embedded, benchmark)
         save_scores(scores, run.folder / SCORES)
-    report = write_report(run, benchmark, device=device, embedded=embedded, skip_unreadable=skip_unreadable)
+    report = write_report(model, benchmark, embedded=embedded, scores=scores)
     result = None if scores is None else scores.as_dict()
     if json:
         print_json(_result(run, report.path, result))
@@ -133,13 +131,13 @@ def train(
     print(f"Report: {report.path}")
 
 
-def _test_classes(run: "Run", data: "Classification", device: str, json: bool) -> None:
+def _test_classes(run: "Run", model: "LoadedModel", data: "Classification", json: bool) -> None:
     """Score a run on pictures and classes; there is no report, as there is nothing to rank."""
     from resight.training.classifying import classify
     from resight.training.run import SCORES
     from resight.training.testing import save_scores
 
-    scores = classify(run.load_model(device), data, device=device)
+    scores = classify(model.network, data, device=model.device)
     save_scores(scores, run.folder / SCORES)
     if json:
         print_json(_result(run, None, scores.as_dict()))

@@ -14,16 +14,13 @@ import torch
 from torch import Tensor
 
 from resight import __version__
-from resight.device import Precision, computes_bfloat16, resolve_device
 from resight.errors import UserError
 from resight.features.crop_list import CropList
 from resight.features.decoder import Decoder
 from resight.features.folder import Plan, Storage, read_info
 from resight.features.folder_in_progress import FolderInProgress
-from resight.features.processes import Processes, own_device, together
-from resight.models.embedding import PixelEmbedder
-from resight.models.fingerprint import fingerprint
-from resight.models.network import Network
+from resight.features.processes import Processes, together
+from resight.inference.embedder import Embedder
 from resight.progress import Bar, say
 
 CHUNK = 256
@@ -31,17 +28,12 @@ CHUNK = 256
 
 
 def embed_crops(
-    network: Network,
+    embedder: Embedder,
     crops: CropList,
     folder: Path,
     *,
     dtype: Storage = "float32",
-    branches: Sequence[str] | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-    precision: Precision = "auto",
     skip_unreadable: bool = False,
-    weights: Path | None = None,
 ) -> dict[str, Any]:
     """Embed crops into a folder, or go on where an earlier process was killed.
 
@@ -49,39 +41,30 @@ def embed_crops(
     chunk that nobody has, and process 0 puts the whole together. Rows do not depend on who embedded them.
 
     Args:
-        network: to embed with; it stays as it is.
+        embedder: the model, and how it embeds.
         crops: to embed.
-        folder: new or empty, or begun with the same network, crops and settings.
+        folder: new or empty, or begun with the same model, crops and settings.
         dtype: to store features in.
-        branches: names of the branches that make the descriptor; all by default.
-        batch_size: crops embedded at once.
-        device: name, or ``auto``; of several processes on a machine each takes a GPU of its own.
-        precision: of the forward passes.
         skip_unreadable: leave unreadable images out.
-        weights: run or file that the network was loaded from, to note it.
 
     Returns:
-        What ``info.json`` of the folder says (see ``gallery.feature_folder``).
+        What ``info.json`` of the folder says (see ``features.folder``).
 
     Raises:
         UserError: an image is unreadable, the model has no such branch, the folder is another's or of other
             settings, the disk is full. What is finished stays.
     """
-    if batch_size < 1:
-        raise UserError(f"A batch has one crop or more; got --batch {batch_size}.")
-    target = own_device(resolve_device(device))
-    embedder = PixelEmbedder(network, device=target, precision=precision, branches=branches)
-    bfloat16 = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(target))
+    batch = embedder.batch_size
     plan = Plan(
-        model=network.name,
-        fingerprint=fingerprint(network, branches),
-        views=network.views,
-        branches=None if branches is None else tuple(branches),
+        model=embedder.model.network.name,
+        fingerprint=embedder.fingerprint,
+        views=embedder.views,
+        branches=None if embedder.branches is None else tuple(embedder.branches),
         dtype=dtype,
-        precision="bfloat16" if bfloat16 else "float32",
-        batch=batch_size,
-        chunk=batch_size * max(1, CHUNK // batch_size),
-        width=embedder(torch.zeros(1, *network.picture_size, 3, dtype=torch.uint8)).shape[1],
+        precision=embedder.precision,
+        batch=batch,
+        chunk=batch * max(1, CHUNK // batch),
+        width=embedder.width,
         crops=len(crops.paths),
         data=crops.digest(),
         source=str(crops.source.absolute()),
@@ -99,12 +82,12 @@ def embed_crops(
             if processes.rank == 0:
                 say(f"{folder} is whole already: there is nothing left to embed.")
         else:
-            decoder = Decoder(crops.paths, network.picture_size, target, plan, skip_unreadable)
+            decoder = Decoder(crops.paths, embedder.picture_size, embedder.device, plan, skip_unreadable)
             _embed_chunks(embedder, decoder, progress, todo, processes)
             processes.wait()
             if processes.rank == 0:
                 facts = {
-                    "weights": None if weights is None else str(weights.absolute()),
+                    "weights": embedder.weights,
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                     "versions": {"resight": __version__, "torch": torch.__version__, "numpy": np.__version__},
                 }
@@ -118,7 +101,7 @@ def embed_crops(
 
 
 def _embed_chunks(
-    embedder: PixelEmbedder,
+    embedder: Embedder,
     decoder: Decoder,
     progress: FolderInProgress,
     todo: Sequence[int],
@@ -145,7 +128,7 @@ def _embed_chunks(
         for batch in decoder.batches(claimed()):
             pixels, left_out = batch.read()
             if len(pixels):
-                found.append(embedder(pixels))
+                found.append(embedder.compute(pixels))
             unreadable |= left_out
             if batch.last:
                 if writing is not None:

@@ -3,7 +3,7 @@
 Whole, it holds ``features.npy`` [N, D], ``items.npy`` and, where known, ``persons.npy`` and ``cameras.npy``
 [N], ``paths.jsonl`` (a JSON string a row), ``names.json`` (person -> label, where that is no number) and
 ``info.json``, which is written last. Under way, everything lies in its sub-folder ``unfinished``; see
-``gallery.folder_in_progress``.
+``features.folder_in_progress``.
 """
 
 import json

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-import torch
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
@@ -83,11 +82,3 @@ def _sentences() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise UserError("Another process has stopped, and said why; this one stops too.") from error
-
-
-def own_device(device: torch.device) -> torch.device:
-    """Return the GPU that is this process's own, where torchrun started one process for each."""
-    local = os.environ.get("LOCAL_RANK")
-    if device.type != "cuda" or device.index is not None or local is None:
-        return device
-    return torch.device("cuda", int(local))

@@ -20,7 +20,7 @@ from resight.gallery.metadata import now
 from resight.gallery.pictures import Contents
 from resight.gallery.stores.store import Record
 from resight.imaging import Pixels
-from resight.inference.embedder import Embedder, unit
+from resight.inference.embedder import SupportsEmbedding, unit
 from resight.threads import computing_threads
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Ready:
 def add_crops(
     known: Callable[[Sequence[str]], Container[str]],
     put: Callable[[Sequence[Record]], None],
-    embedder: Embedder,
+    embedder: SupportsEmbedding,
     crops: Iterable[NewCrop],
     stored: Callable[[Added], None] = lambda some: None,
 ) -> Added:
@@ -176,7 +176,7 @@ def _content(crop: NewCrop) -> Contents | str:
         return str(error)
 
 
-def _prepare(embedder: Embedder, some: Sequence[tuple[NewCrop, Contents]]) -> list[Ready | str]:
+def _prepare(embedder: SupportsEmbedding, some: Sequence[tuple[NewCrop, Contents]]) -> list[Ready | str]:
     """Decode and preprocess pictures; of those that cannot be read, return why."""
     found: list[tuple[str, dict[str, Any], bytes] | str] = []
     when = now()
@@ -196,7 +196,7 @@ def _prepare(embedder: Embedder, some: Sequence[tuple[NewCrop, Contents]]) -> li
     return [one if isinstance(one, str) else Ready(one[0], one[1], next(ready), one[2]) for one in found]
 
 
-def _describe(embedder: Embedder, ready: Sequence[Ready]) -> list[Record]:
+def _describe(embedder: SupportsEmbedding, ready: Sequence[Ready]) -> list[Record]:
     parts = [ready[first : first + BATCH] for first in range(0, len(ready), BATCH)]
     vectors = (vector for part in parts for vector in unit(embedder([one.pixels for one in part])))
     return [Record(one.id, one.payload, vector, one.jpeg) for one, vector in zip(ready, vectors, strict=True)]

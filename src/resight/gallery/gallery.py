@@ -20,7 +20,7 @@ from resight.gallery.stores.store import Storage, StorageBackend
 from resight.imaging import Pixels
 from resight.inference.embedder import (
     Embedder,
-    NetworkEmbedder,
+    SupportsEmbedding,
     Vectors,
     identity_of,
     refuse_other_model,
@@ -29,7 +29,7 @@ from resight.inference.embedder import (
 
 if TYPE_CHECKING:
     from resight.evaluation.embedded import Embedded
-    from resight.models.network import Network
+    from resight.inference.loading import LoadedModel
 
 USUAL_FALSE_MATCH_RATE = 0.001
 
@@ -41,7 +41,8 @@ class Gallery(Catalogue):
     process at a time.
     """
 
-    _embedder: Embedder | None = None
+    _embedder: SupportsEmbedding | None = None
+    _device = "auto"
     _usual: tuple[int, OutlierDetector | None] | None = None  # and how many crops there were
     _open = True
 
@@ -49,7 +50,7 @@ class Gallery(Catalogue):
     def open(
         cls,
         place: Path | str | StorageBackend,
-        model: "Network | Embedder | None" = None,
+        model: "LoadedModel | SupportsEmbedding | None" = None,
         *,
         create: bool = False,
         storage: Storage = "float32",
@@ -63,11 +64,11 @@ class Gallery(Catalogue):
 
         Args:
             place: a folder, or the address of a Qdrant cluster, ``http://host:6333/NAME``.
-            model: whose vectors these are. None: pictures can be neither added nor searched for, but stored
-                crops can, and all else works.
+            model: whose vectors these are: what ``load_model`` returned, or an ``Embedder``. By default the
+                one that the gallery was made with, which is loaded when a picture is to be read.
             create: make a gallery where there is none.
             storage, forget_after_days, graph_from, shards, replicas: of a new gallery; see ``Metadata``.
-            device: that a network computes on.
+            device: name of the device that the gallery's own model computes on.
 
         Raises:
             UserError: there is no such gallery, another process uses it, it is of another model or of a newer
@@ -77,7 +78,7 @@ class Gallery(Catalogue):
 
         backend = open_backend(place, create) if isinstance(place, Path | str) else place
         try:
-            embedder = _embedder(model, device)
+            embedder = None if model is None else _embedder(model)
             written = backend.read()
             if written is None:
                 if embedder is None or not create:
@@ -106,20 +107,36 @@ class Gallery(Catalogue):
             backend.close()
             raise
         gallery = cls(backend, metadata, store, pending)
-        gallery._embedder = embedder
+        gallery._embedder, gallery._device = embedder, device
         gallery.expired_on_opening = gallery.forget_expired()
         return gallery
 
-    def use(self, model: "Network | Embedder", device: str = "auto") -> None:
+    def use(self, model: "LoadedModel | SupportsEmbedding") -> None:
         """Read pictures with this model from now on.
 
         Raises:
             UserError: the gallery's vectors are of another one.
         """
-        embedder = _embedder(model, device)
-        assert embedder is not None
+        embedder = _embedder(model)
         refuse_other_model(self.place, self.metadata.model, embedder)
         self._embedder = embedder
+
+    def load_own_model(self) -> "LoadedModel":
+        """Load the model that the gallery was made with, from where it was then.
+
+        Raises:
+            UserError: that is not known, or nothing is there any more.
+        """
+        from resight.inference.loading import load_model
+
+        weights = self.metadata.model.weights
+        if weights is None or not Path(weights).exists():
+            gone = "" if weights is None else ", which is not there any more"
+            raise UserError(
+                f"To read pictures, the gallery needs its model: {self.metadata.model.describe()}{gone}. "
+                "Name it: --model RUN"
+            )
+        return load_model(weights, device=self._device)
 
     def add(self, crops: Iterable[NewCrop], stored: Callable[[Added], None] = lambda batch: None) -> Added:
         """Add crops; those whose very picture is in the gallery already are left as they are.
@@ -272,8 +289,7 @@ class Gallery(Catalogue):
 
     def reembed(
         self,
-        model: "Network | Embedder",
-        device: str = "auto",
+        model: "LoadedModel | SupportsEmbedding",
         done: Callable[[int], None] = lambda crops: None,
     ) -> int:
         """Describe all crops by another model, and return how many that took.
@@ -283,7 +299,6 @@ class Gallery(Catalogue):
 
         Args:
             model: the new one.
-            device: that a network computes on.
             done: is told how many crops were looked at.
 
         Raises:
@@ -291,8 +306,7 @@ class Gallery(Catalogue):
         """
         from resight.gallery.reembedding import next_name, reembed_crops, refuse_same
 
-        embedder = _embedder(model, device)
-        assert embedder is not None
+        embedder = _embedder(model)
         refuse_same(embedder.fingerprint, self.metadata.model.fingerprint, self.place)
         begun = self.metadata.reembedding
         if begun is None or begun.model.fingerprint != embedder.fingerprint or self._pending is None:
@@ -341,11 +355,10 @@ class Gallery(Catalogue):
     ) -> None:
         self.close()
 
-    def _need_model(self) -> Embedder:
+    def _need_model(self) -> SupportsEmbedding:
         if self._embedder is None:
-            raise UserError(
-                f"To read pictures, the gallery needs its model: {self.metadata.model.describe()}."
-            )
+            self.use(self.load_own_model())
+        assert self._embedder is not None
         return self._embedder
 
     def _checked(self, vectors: Vectors) -> Vectors:
@@ -376,7 +389,7 @@ class Gallery(Catalogue):
         return None if usual is None else usual.is_unlike(query)
 
 
-def _embedder(model: "Network | Embedder | None", device: str) -> Embedder | None:
-    if model is None or hasattr(model, "preprocess"):  # asking for a network would load torch, for seconds
-        return cast("Embedder | None", model)
-    return NetworkEmbedder(cast("Network", model), device=device)
+def _embedder(model: "LoadedModel | SupportsEmbedding") -> SupportsEmbedding:
+    if hasattr(model, "preprocess"):
+        return cast("SupportsEmbedding", model)
+    return Embedder(model)

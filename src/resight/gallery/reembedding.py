@@ -8,11 +8,11 @@ from resight.gallery.adding import BATCH
 from resight.gallery.crops import Filter
 from resight.gallery.stores.store import Store
 from resight.imaging import decode
-from resight.inference.embedder import Embedder, unit
+from resight.inference.embedder import SupportsEmbedding, unit
 
 
 def reembed_crops(
-    old: Store, new: Store, embedder: Embedder, done: Callable[[int], None] = lambda crops: None
+    old: Store, new: Store, embedder: SupportsEmbedding, done: Callable[[int], None] = lambda crops: None
 ) -> int:
     """Describe every crop of a store that another one does not have yet, and put it there.
 

@@ -1,7 +1,7 @@
-"""From pictures to unit vectors: what a gallery asks of a model."""
+"""From pictures to vectors."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,8 +13,12 @@ from resight.imaging import Pixels, resize_all
 from resight.registry import Settings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from resight.device import Precision
-    from resight.models.network import Network
+    from resight.inference.loading import LoadedModel
+    from resight.models.embedding import Crops
+    from resight.models.network import Network, Views
 
 
 Vectors = NDArray[np.float32]
@@ -25,7 +29,7 @@ class ModelIdentity(Settings):
 
     Attributes:
         fingerprint: of the model (``models.fingerprint``).
-        name: what people call it.
+        name: shown to users.
         width: numbers a vector.
         weights: run or file that it was loaded from, where known.
     """
@@ -41,88 +45,116 @@ class ModelIdentity(Settings):
         return f"{self.name} with the fingerprint {self.fingerprint[:12]}{where}"
 
 
-class Embedder(Protocol):
-    """Describes pictures.
+class SupportsEmbedding(Protocol):
+    """Turns pictures into vectors: an ``Embedder``, or what stands in front of one.
 
     Attributes:
-        fingerprint: the same for models that describe every picture alike.
-        name: what people call the model.
+        fingerprint: equal for models that describe every picture alike.
+        name: of the model, shown to users.
         width: numbers a picture.
-        weights: run or file that it was loaded from, where known.
-        on_cpu: whether it computes on the cores that decode pictures, too.
+        weights: run or file that the model was loaded from, where known.
+        on_cpu: whether it computes on the same cores that decode pictures.
     """
 
-    fingerprint: str
-    name: str
-    width: int
-    weights: str | None
-    on_cpu: bool
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def weights(self) -> str | None: ...
+    @property
+    def on_cpu(self) -> bool: ...
 
     def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
         """Return the pictures [h, w, 3] at the size that the model takes; they may be read one by one."""
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
-        """Describe pictures that are ready: float32 [N, D], of any length but zero."""
+        """Describe preprocessed pictures: float32 [N, D], of any length but zero."""
 
 
-class NetworkEmbedder:
-    """A trained network; may be called from several threads.
+class Embedder:
+    """Turns pictures into vectors with a trained model; may be called from several threads.
 
     Args:
-        network: it stays as it is; a folded copy does the work.
-        name: what people call it; by default the network's name.
-        weights: run or file that it was loaded from.
-        device, precision: of the forward passes.
+        model: what ``load_model`` returned, or a network in memory; it stays as it is.
+        device: to compute on; by default the one that the model was loaded for.
+        precision: of the forward passes; by default the model's.
+        branches: names of the branches that make the descriptor; all by default.
+        views: of a crop, whose descriptors are averaged; by default as the model was made.
         batch_size: pictures described at once, at most.
+
+    Attributes:
+        compute: describes one batch, uint8 [B, H, W, 3] to float32 [B, D] on the device.
+        picture_size: height and width of preprocessed pictures, in pixels.
+        fingerprint, name, width, weights, on_cpu: as in ``SupportsEmbedding``.
+
+    Raises:
+        UserError: the machine has no such device, or the batch size is below 1.
     """
 
     def __init__(
         self,
-        network: "Network",
+        model: "LoadedModel | Network",
         *,
-        name: str | None = None,
-        weights: Path | str | None = None,
-        device: str = "auto",
-        precision: "Precision" = "auto",
+        device: str | None = None,
+        precision: "Precision | None" = None,
+        branches: Sequence[str] | None = None,
+        views: "Views | None" = None,
         batch_size: int = 64,
     ) -> None:
-        import torch
+        from resight.device import resolve_device, resolve_precision
+        from resight.inference.loading import LoadedModel
+        from resight.models.embedding import PixelEmbedder
 
-        from resight.device import resolve_device
-        from resight.memory import keep_freed_memory
-        from resight.models.fingerprint import fingerprint
-        from resight.models.folding import folded
-
-        keep_freed_memory()
-        self.fingerprint = fingerprint(network)
-        self.name = name or network.name
-        self.weights = None if weights is None else str(Path(weights).absolute())
-        self._size = network.picture_size
-        self._device, self._precision, self._batch_size = resolve_device(device), precision, batch_size
-        self._network: Network = (
-            folded(network).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if batch_size < 1:
+            raise UserError(f"A batch has one picture or more; got {batch_size}.")
+        self.model = model if isinstance(model, LoadedModel) else LoadedModel(model, model.name)
+        self.branches, self.views = branches, views or self.model.network.views
+        self.device = resolve_device(device or self.model.device)
+        self.precision = resolve_precision(precision or self.model.precision, self.device)
+        self.batch_size = batch_size
+        self.compute = PixelEmbedder(
+            self.model.network,
+            device=self.device,
+            precision=self.precision,
+            branches=branches,
+            views=views,
+            batch_size=batch_size,
         )
-        self.on_cpu = self._device.type == "cpu"
+        self.picture_size = self.compute.picture_size
+        self.name = self.model.name
+        self.weights = None if self.model.source is None else str(self.model.source)
+        self.on_cpu = self.device.type == "cpu"
         self._lock = Lock()
-        self.width = self([np.zeros((*self._size, 3), np.uint8)]).shape[1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the model with these branches and views."""
+        return self.model.fingerprint(self.branches, self.views)
+
+    @cached_property
+    def width(self) -> int:
+        """Numbers a picture.
+
+        Raises:
+            UserError: the model has no branch of that name.
+        """
+        return int(self([np.zeros((*self.picture_size, 3), np.uint8)]).shape[1])
 
     def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
-        """Resize pictures to the network's size."""
-        return resize_all(pictures, self._size)
+        """Resize pictures [h, w, 3] to ``picture_size``; they may be read one by one."""
+        return resize_all(pictures, self.picture_size)
+
+    def embed(self, pixels: "Crops") -> "Tensor":
+        """Return the descriptors float32 [N, D], on the CPU, of crops uint8 [N, *picture_size, 3] (RGB)."""
+        return self.compute.embed(pixels)
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
-        """Describe pictures at the network's size."""
-        import torch
-
-        from resight.device import autocast
-
-        found = []
-        with self._lock, torch.inference_mode(), autocast(self._device, self._precision):
-            for start in range(0, len(pictures), self._batch_size):
-                batch = torch.from_numpy(np.stack(pictures[start : start + self._batch_size]))
-                images = self._network.normalise(batch.permute(0, 3, 1, 2).to(self._device))
-                found.append(self._network.embed(images).float().cpu().numpy())
-        return np.concatenate(found)
+        """Describe preprocessed pictures: float32 [N, D]."""
+        with self._lock:
+            return self.compute.embed(pictures, title=None).numpy()
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -140,14 +172,14 @@ def unit(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / lengths, np.float32)
 
 
-def identity_of(embedder: Embedder) -> ModelIdentity:
+def identity_of(embedder: SupportsEmbedding) -> ModelIdentity:
     """Return what a gallery keeps of a model."""
     return ModelIdentity(
         fingerprint=embedder.fingerprint, name=embedder.name, width=embedder.width, weights=embedder.weights
     )
 
 
-def refuse_other_model(place: str, needed: ModelIdentity, given: Embedder) -> None:
+def refuse_other_model(place: str, needed: ModelIdentity, given: SupportsEmbedding) -> None:
     """Refuse a model that a gallery's vectors are not of.
 
     Raises:

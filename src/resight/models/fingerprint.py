@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from resight.models.network import MODELS, Network
+from resight.models.network import MODELS, Network, Views
 from resight.models.trunk import ATTENTIONS, TRUNKS
 
 FORMAT = "1"
@@ -15,7 +15,7 @@ FORMAT = "1"
 resizing or a layer changed."""
 
 
-def fingerprint(network: Network, branches: Sequence[str] | None = None) -> str:
+def fingerprint(network: Network, branches: Sequence[str] | None = None, views: Views | None = None) -> str:
     """Return 32 hexadecimal digits: equal where two networks describe every crop alike, to rounding.
 
     Of the model's name, its settings, its input size, views and branches, and each of its tensors (among them
@@ -27,15 +27,18 @@ def fingerprint(network: Network, branches: Sequence[str] | None = None) -> str:
     Args:
         network: what ``build_model`` made or ``load_weights`` read, in any mode, on any device.
         branches: names of the branches that make the descriptor; all by default.
+        views: of a crop, whose descriptors are averaged; by default the network's.
     """
-    told = {
+    content = {
         "format": FORMAT,
         "model": network.name,
-        "settings": _set(network.settings | {"views": network.views}, MODELS.defaults(network.name, {})),
+        "settings": _set(
+            network.settings | {"views": views or network.views}, MODELS.defaults(network.name, {})
+        ),
         "input_size": list(network.input_size),
         "branches": None if branches is None else list(branches),
     }
-    digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16)
+    digest = hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16)
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -11,11 +11,12 @@ from resight import __version__
 from resight.data.benchmark import Benchmark
 from resight.data.cache import PixelCache
 from resight.data.crop import Crop
-from resight.device import resolve_device
-from resight.evaluation.features import Metric
-from resight.evaluation.scores import AveragePrecision, Scores, evaluate
+from resight.errors import UserError
+from resight.evaluation.repeated import RepeatedScores
+from resight.evaluation.scores import Scores
 from resight.files import whole_file
 from resight.imaging import Pixels
+from resight.inference.loading import LoadedModel
 from resight.models.network import Network
 from resight.report.attention import View, attention_views
 from resight.report.baselines import Baseline, score_baselines, stripe_histogram
@@ -25,7 +26,7 @@ from resight.report.facts import facts_of
 from resight.report.lists import KINDS, RankedList, ranked_lists
 from resight.report.pictures import thumbnail
 from resight.training.run import Run
-from resight.training.testing import EmbeddedBenchmark, embed_benchmark, first_draw
+from resight.training.testing import EmbeddedBenchmark, first_draw
 
 BOX_COLOURS = ("#e5322d", "#2f7bff", "#1fae54", "#9b51e0")
 """Red, blue, green and violet, from head to feet, as in HAN's Fig. 7."""
@@ -71,40 +72,37 @@ class Report:
 
 
 def write_report(
-    run: Run,
+    model: LoadedModel,
     benchmark: Benchmark,
     path: Path | None = None,
     *,
-    device: str = "auto",
-    metric: Metric = "cosine",
-    ap: AveragePrecision = "mean",
     embedded: EmbeddedBenchmark | None = None,
-    skip_unreadable: bool = False,
+    scores: Scores | RepeatedScores | None = None,
 ) -> Report:
     """Write the report of a run on a benchmark as one self-contained HTML file.
 
     Args:
-        run: a finished run.
-        benchmark: what to test on; where query or gallery is empty, the page has no scores.
+        model: of a finished run.
+        benchmark: what it was tested on.
         path: of the page; ``report.html`` in the run's folder by default.
-        device: where the model runs.
-        metric, ap: as in ``evaluate``.
-        embedded: query and gallery as the run's model embeds them, if at hand.
-        skip_unreadable: leave out crops that cannot be read.
+        embedded: query and gallery as the model embeds them.
+        scores: of ``embedded``; without the two, the page has no scores.
+
+    Raises:
+        UserError: the model was not loaded from a run's folder.
     """
+    run, network = model.run, model.network
+    if run is None:
+        raise UserError("A report is about a run: load the run's folder instead of a weights file.")
     path = path or run.folder / "report.html"
-    model = run.load_model(resolve_device(device))
-    scores: Scores | None = None
+    shown = scores.draws[0] if isinstance(scores, RepeatedScores) else scores
     baselines: list[Baseline] = []
     lists: list[RankedList] = []
     page: dict[str, Any] = {"rows": [], "lists": [], "looks": []}
-    if benchmark.query and benchmark.gallery:
-        if embedded is None:
-            embedded = embed_benchmark(model, benchmark, device=device, skip_unreadable=skip_unreadable)
+    if embedded is not None and shown is not None:
         embedded = first_draw(embedded, benchmark)
-        scores = evaluate(embedded.query, embedded.gallery, benchmark.protocol, metric=metric, ap=ap)
         crops = list(dict.fromkeys((*embedded.query_crops, *embedded.gallery_crops)))
-        pixels = PixelCache.open(crops, model.input_size).pixels
+        pixels = PixelCache.open(crops, network.input_size).pixels
         row = {crop: index for index, crop in enumerate(crops)}
         query_rows, gallery_rows = (
             [row[crop] for crop in part] for part in (embedded.query_crops, embedded.gallery_crops)
@@ -117,12 +115,12 @@ def write_report(
             colours[gallery_rows],
             benchmark.protocol,
             seed=run.recipe.seed,
-            ap=ap,
+            ap=shown.ap,
         )
-        page |= _scores_part(run, scores, baselines)
-        lists = ranked_lists(embedded, scores, benchmark.protocol)
+        page |= _scores_part(run, shown, baselines)
+        lists = ranked_lists(embedded, shown, benchmark.protocol)
         page["lists"] = _lists_part(lists, benchmark)
-        page["looks"] = _looks_part(model, embedded.query_crops, pixels, query_rows)
+        page["looks"] = _looks_part(network, embedded.query_crops, pixels, query_rows)
     curves = training_charts(run.metrics())
     of_draws = (
         [f"What is shown is the first of {len(benchmark.draws)} draws; 'resight evaluate' gives their mean."]
@@ -138,13 +136,13 @@ def write_report(
         "facts": facts_of(run, benchmark),
         "notes": list(dict.fromkeys([*run.info["data"]["notes"], *benchmark.notes, *of_draws])),
         "recipe_yaml": run.recipe.to_yaml(),
-        "input_size": model.input_size,
+        "input_size": network.input_size,
         "box_colours": BOX_COLOURS,
         "version": __version__,
     }
     with whole_file(path) as temporary:
         temporary.write_text(_template().render(page), encoding="utf-8")
-    return Report(path, scores, tuple(baselines), tuple(lists))
+    return Report(path, shown, tuple(baselines), tuple(lists))
 
 
 def _scores_part(run: Run, scores: Scores, baselines: Sequence[Baseline]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from resight.imaging import Pixels
-from resight.inference.embedder import Embedder, Vectors
+from resight.inference.embedder import SupportsEmbedding, Vectors
 
 MOST = 16
 """Pictures that are described at once; a request that brings more of them is described alone.
@@ -25,7 +25,7 @@ class _Job:
 
 
 class Batcher:
-    """An ``Embedder`` that may be called from any number of threads, in front of one that computes.
+    """``SupportsEmbedding`` that may be called from any number of threads, in front of one that computes.
 
     A call is taken up as soon as the model is free, with all that came meanwhile: nobody waits for others to
     come, and the busier the service, the larger the batches.
@@ -36,7 +36,7 @@ class Batcher:
     """
 
     def __init__(
-        self, embedder: Embedder, told: Callable[[int, int], None] = lambda count, jobs: None
+        self, embedder: SupportsEmbedding, told: Callable[[int, int], None] = lambda count, jobs: None
     ) -> None:
         self.fingerprint, self.name = embedder.fingerprint, embedder.name
         self.width, self.weights, self.on_cpu = embedder.width, embedder.weights, embedder.on_cpu

@@ -2,10 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import tzinfo
-from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +63,7 @@ class Service:
         metrics: where it is counted.
         limits: of requests.
         zone: of times that are given without one, and of those shown.
-        network: loads the model whose attention is shown, when somebody asks; None: there is none to show.
+        network: whose attention is shown; None: there is none to show.
     """
 
     def __init__(
@@ -77,11 +75,11 @@ class Service:
         metrics: Metrics,
         limits: Limits,
         zone: tzinfo,
-        network: "Callable[[], Network] | None" = None,
+        network: "Network | None" = None,
     ) -> None:
         self.gallery, self.reader, self.audit, self.metrics = gallery, reader, audit, metrics
         self.limits, self.zone = limits, zone
-        self._network = None if network is None else cache(network)
+        self._network = network
         self._adding, self._marking, self._looking = Lock(), Lock(), Lock()
         metrics.watch(lambda: len(gallery))
 
@@ -247,9 +245,8 @@ class Service:
         from resight.report.attention import attention_views
 
         with self._looking:
-            network = self._network()
-            pixels = resize(decode(jpeg), network.input_size)
-            return attention_views(network, pixels[None])[0]
+            pixels = resize(decode(jpeg), self._network.input_size)
+            return attention_views(self._network, pixels[None])[0]
 
     def refuse_unknown_cameras(self, where: Filter) -> None:
         """Refuse a filter that names a camera that no crop has."""

@@ -7,7 +7,7 @@ from resight.data.examples import resized
 from resight.device import resolve_device
 from resight.errors import UserError
 from resight.evaluation.classification import ClassificationScores, score_classes
-from resight.models.embedding import classify_pixels
+from resight.models.embedding import PixelEmbedder
 from resight.models.network import Network
 
 
@@ -19,6 +19,8 @@ def classify(
     batch_size: int = 64,
 ) -> ClassificationScores:
     """Score the network's own classifiers on the test pictures.
+
+    In float32 whatever a recipe trains in: in bfloat16 several classes often score the same.
 
     Args:
         model: a network with a classifier for each of the data set's classes; it stays as it is.
@@ -35,5 +37,5 @@ def classify(
             f"{len(data.classes)} classes. Name a run that was trained on these classes."
         )
     pixels = resized(data.test.pixels, model.picture_size)
-    likely = classify_pixels(model, pixels, batch_size=batch_size, device=resolve_device(device))
-    return score_classes(likely, torch.from_numpy(data.test.classes))
+    embedder = PixelEmbedder(model, device=resolve_device(device), precision="float32", batch_size=batch_size)
+    return score_classes(embedder.classify(pixels), torch.from_numpy(data.test.classes))

@@ -70,8 +70,8 @@ class Run:
         """Return the log's lines; each has a ``kind`` (steps, epoch, evaluation, stopped) and a ``step``."""
         return read_metrics(self.folder / "metrics.jsonl")
 
-    def load_model(self, device: torch.device | str = "auto") -> Network:
-        """Return the trained model in evaluation mode on the device, which may be given by name.
+    def load_network(self, device: torch.device | str = "auto") -> Network:
+        """Return the trained network in evaluation mode on the device, which may be given by name.
 
         Raises:
             UserError: the training is not complete.

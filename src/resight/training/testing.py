@@ -11,7 +11,6 @@ import torch
 from resight.data.benchmark import Benchmark
 from resight.data.cache import PixelCache
 from resight.data.crop import Crop
-from resight.device import Precision, resolve_device
 from resight.errors import UserError
 from resight.evaluation.classification import ClassificationScores
 from resight.evaluation.embedded import Embedded
@@ -22,8 +21,7 @@ from resight.evaluation.repeated import RepeatedScores, evaluate_draws
 from resight.evaluation.reranking import Reranking
 from resight.evaluation.scores import AveragePrecision, Scores, evaluate
 from resight.files import whole_file
-from resight.models.embedding import embed_pixels
-from resight.models.network import Network
+from resight.models.embedding import BatchEmbedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +42,16 @@ class EmbeddedBenchmark:
 
 
 def embed_benchmark(
-    model: Network,
+    embedder: BatchEmbedder,
     benchmark: Benchmark,
     *,
-    device: str = "auto",
-    precision: Precision = "auto",
-    batch_size: int = 64,
-    branches: Sequence[str] | None = None,
     skip_unreadable: bool = False,
 ) -> EmbeddedBenchmark:
     """Embed query and gallery; a crop that is in both is embedded once, and pooled queries are pooled.
 
     Args:
-        model: any network; it is moved to the device.
+        embedder: a ``models.embedding.PixelEmbedder`` or an ``inference.Embedder``.
         benchmark: with a test part.
-        device: name, or ``auto``.
-        precision: of the forward passes.
-        batch_size: crops embedded at once.
-        branches: names of the branches that make the descriptor; all by default.
         skip_unreadable: leave unreadable images out.
 
     Raises:
@@ -73,11 +63,8 @@ def embed_benchmark(
             f"{len(benchmark.gallery)} gallery crops. Hold persons out with --holdout N."
         )
     distinct = list(dict.fromkeys((*benchmark.query, *benchmark.gallery, *benchmark.query_pool)))
-    cache = PixelCache.open(distinct, model.picture_size, skip_unreadable=skip_unreadable)
-    target = resolve_device(device)
-    features = embed_pixels(
-        model, cache.pixels, batch_size=batch_size, device=target, precision=precision, branches=branches
-    )
+    cache = PixelCache.open(distinct, embedder.picture_size, skip_unreadable=skip_unreadable)
+    features = embedder.embed(cache.pixels)
     row = {crop: index for index, crop in enumerate(cache.crops)}
     query_crops = tuple(crop for crop in benchmark.query if crop in row)
     gallery_crops = tuple(crop for crop in benchmark.gallery if crop in row)

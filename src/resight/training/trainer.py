@@ -10,11 +10,12 @@ import torch
 from resight.data.benchmark import Benchmark
 from resight.data.classification import Classification
 from resight.data.examples import examples_of, labels_of
-from resight.device import computes_bfloat16, resolve_device
+from resight.device import resolve_device, resolve_precision
 from resight.errors import UserError
 from resight.files import whole_file
 from resight.memory import keep_freed_memory
 from resight.models.complexity import measure
+from resight.models.embedding import PixelEmbedder
 from resight.models.network import Network, build_model
 from resight.models.pretrained import read_pretrained
 from resight.models.weights import save_weights
@@ -104,13 +105,12 @@ def train(
         say(f"Resuming {folder} at step {loop.step} of {loop.steps}.")
     for path, reason in examples.left_out:
         say(f"Left out: {path} {reason}")
-    bfloat16 = recipe.precision == "bfloat16" or (recipe.precision == "auto" and computes_bfloat16(target))
     info |= {
         "recipe": recipe.name,
         "finished": None,
         "seed": recipe.seed,
         "device": str(target),
-        "precision": "bfloat16" if bfloat16 else "float32",
+        "precision": resolve_precision(recipe.precision, target),
         "versions": versions(),
         "machine": machine(target),
         "data": describe_data(benchmark)
@@ -126,9 +126,8 @@ def train(
     def evaluation(network: Network) -> dict[str, Any]:
         if isinstance(benchmark, Classification):
             return classify(network, benchmark, device=device).as_dict()
-        embedded = embed_benchmark(
-            network, benchmark, device=device, precision=recipe.precision, skip_unreadable=skip_unreadable
-        )
+        embedder = PixelEmbedder(network, device=target, precision=recipe.precision)
+        embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
         return score_benchmark(embedded, benchmark, device=target).as_dict()
 
     tested = isinstance(benchmark, Classification) or (benchmark.query and benchmark.gallery)
