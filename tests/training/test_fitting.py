@@ -11,7 +11,7 @@ from test_recipe import SMALL
 from resight.data.samplers import SAMPLERS
 from resight.errors import UserError
 from resight.losses.term import TERMS
-from resight.models.network import MODELS
+from resight.models.network import MODELS, build_model
 from resight.models.representation import Branch, Representation
 from resight.training.reading import parse_recipe
 
@@ -131,6 +131,44 @@ def test_terms_that_look_at_each_crop_alone_may_have_such_a_batch() -> None:
     parse_recipe(content(("stages.0.sampler", ONE_CROP), ("stages.0.objective", terms)), "recipe")
 
 
+SONA = {"name": "sona", "trunk": {"name": "resnet", "depth": 18}, "input_size": [64, 32]}
+IDLE = [
+    ({"name": "han"}, [{"term": "triplet"}]),
+    ({"name": "han", "classifier": False}, [{"term": "triplet", "branches": ["global"]}]),
+    (SONA, [{"term": "triplet"}, {"term": "cross-entropy", "weight": 0}]),
+    (SONA | {"classifier": False}, [{"term": "self-attention"}]),
+]
+
+
+@pytest.mark.parametrize(("model", "terms"), IDLE)
+def test_parameters_that_can_never_get_a_gradient_are_named(
+    model: dict[str, Any], terms: list[dict[str, Any]]
+) -> None:
+    """As a step on real crops leaves them."""
+    sampler = {"name": "pk", "persons": 2, "crops": 2}
+    found = mistakes(("stages.0.sampler", sampler), ("model", model), ("stages.0.objective", terms))
+    assert list(found) == ["model"]
+    settings = {key: value for key, value in model.items() if key != "name"}
+    network = build_model(model["name"], 2, **settings).train()
+    seen = network(torch.randn(4, 3, *network.input_size))
+    built = [TERMS.build(term["term"], **_settings(term)) for term in terms if term.get("weight", 1)]
+    sum(term(seen, torch.tensor([0, 0, 1, 1])) for term in built).backward()
+    idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    total = len(list(network.parameters()))
+    assert f"{len(idle)} of its {total} parameter tensors can never get a gradient" in found["model"]
+    assert f": {', '.join(idle[:4])}" in found["model"]
+
+
+def _settings(term: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in term.items() if key not in ("term", "weight")}
+
+
+def test_parameters_that_one_of_several_stages_trains_are_not_named() -> None:
+    first = content()["stages"][0]
+    second = first | {"name": "rank", "sampler": {"name": "pk"}, "objective": [{"term": "triplet"}]}
+    assert len(parse_recipe(content(("stages", [first, second])), "recipe").stages) == 2
+
+
 @pytest.mark.parametrize("term", NEEDY)
 def test_which_terms_need_positives_is_what_they_do(term: str) -> None:
     embedding, persons = torch.randn(4, 8, requires_grad=True), torch.tensor([0, 1, 2, 3])
@@ -144,7 +182,9 @@ def test_quadruplets_of_two_persons_are_triplets() -> None:
     """The documented fallback where a batch has no third person: what such a sampler really draws."""
     sampler = {"name": "pk", "persons": 2, "crops": 3}
     terms = [{"term": "quadruplet"}]
-    recipe = parse_recipe(content(("stages.0.sampler", sampler), ("stages.0.objective", terms)), "recipe")
+    model = {"name": "han", "classifier": False}
+    changes = [("model", model), ("stages.0.sampler", sampler), ("stages.0.objective", terms)]
+    recipe = parse_recipe(content(*changes), "recipe")
     (stage,) = recipe.stages
     persons = np.repeat(np.arange(5), 4)
     draws = SAMPLERS.build(stage.sampler.name, persons, recipe.seed, **stage.sampler.settings)

@@ -235,6 +235,13 @@ def test_what_does_not_fit_is_found_before_anything_is_written(tiny_data: Path, 
         patch.setattr(trainer, "examples_of", None)  # no picture is read for this
         with pytest.raises(UserError, match="8 persons is larger than the training set allows"):
             run(tiny_data, tmp_path / "run", plain_recipe(sampler={"name": "pk", "persons": 8}))
+        terms = [{"term": "cross-entropy"}, {"term": "triplet", "name": "ranking"}]
+        pairs = {"name": "random", "batch_size": 2}
+        # of 42 crops, six a person: a second one is of the first one's person 5 times in 41
+        with pytest.raises(
+            UserError, match=r"stages\.0\.sampler: 'ranking' can only .* (86|87|88|89|90)% hold"
+        ):
+            run(tiny_data, tmp_path / "run", plain_recipe(sampler=pairs, objective=terms))
     with pytest.raises(UserError, match="seed: Input should be greater than or equal to 0; got -1"):
         run(tiny_data, tmp_path / "run", plain_recipe(), seed=-1)
     alone = open_benchmark(tiny_data).train[:6]

@@ -55,6 +55,7 @@ class HAN(Network):
             ``HardAttention``).
         interaction: levels 2 and 3 add regions of the global branch to the local one (CAIL in Table 10).
         local: have a local branch at all.
+        classifier: have identity classifiers; a recipe without cross-entropy needs none.
         attention: more modules after the soft attention of ``level1`` to ``level3``.
         views: see ``Network``.
     """
@@ -82,6 +83,7 @@ class HAN(Network):
         region_rate: Annotated[float, Field(gt=0)] = 1.0,
         interaction: bool = True,
         local: bool = True,
+        classifier: bool = True,
         attention: AttentionParts = None,
         views: Views = "one",
     ) -> None:
@@ -89,6 +91,7 @@ class HAN(Network):
         inputs = (STEM, *widths[:2])
         shapes = list(zip(inputs, widths, strict=True))
         branch_size = feature_size // 2 if local else feature_size
+        classes = num_persons if classifier else None
 
         self.stem = ConvUnit(3, STEM, 3, stride=2)
         self.global_blocks = nn.ModuleList(global_block(unit, size, *shape) for shape in shapes)
@@ -97,7 +100,7 @@ class HAN(Network):
         )
         self.shows_soft = spatial
         self.attentions = Attentions(dict(zip(LEVELS, widths, strict=True)), attention)
-        self.global_head = Head(widths[2], branch_size, num_persons)
+        self.global_head = Head(widths[2], branch_size, classes)
 
         self.map_sizes, self.region_sizes = geometry(input_size)
         self.interaction = interaction
@@ -111,7 +114,7 @@ class HAN(Network):
                     if regions
                     else FixedRegions(REGIONS, share)
                 )
-            self.local_head = Head(REGIONS * widths[2], branch_size, num_persons)
+            self.local_head = Head(REGIONS * widths[2], branch_size, classes)
 
     def forward(self, images: Tensor) -> Representation:
         """Describe normalised images float [B, 3, H, W]."""

@@ -56,6 +56,7 @@ class SONA(TrunkNetwork):
         drop: what the local branch drops in training: ``dropblock+``, ``dropblock``, ``bfe``, or None (BL in
             Table 5).
         local: have a local branch at all.
+        classifier: have identity classifiers; a recipe without cross-entropy needs none.
         global_size, local_size: of the embeddings.
         input_size: height and width of the crops in pixels.
         views: of a crop at test time, see ``Network``.
@@ -83,24 +84,25 @@ class SONA(TrunkNetwork):
         branch_attention: AttentionParts = None,
         drop: DropPart = DROPBLOCK_PLUS,
         local: bool = True,
+        classifier: bool = True,
         global_size: Size = 512,
         local_size: Size = 1024,
         input_size: tuple[Extent, Extent] = (384, 128),
         views: Views = "mirror",
     ) -> None:
         super().__init__(trunk, attention, input_size, views)
-        width = self.out_channels
+        width, classes = self.out_channels, num_persons if classifier else None
         branches = ("global", "local") if local else ("global",)
         self.branch_attentions = Attentions(
             dict.fromkeys(branches, width), branch_attention, "branch_attention", "branch"
         )
-        self.global_head = Head(width, global_size, num_persons)
+        self.global_head = Head(width, global_size, classes)
         self.local_head = None
         if local:
             self.bottleneck = Bottleneck(width, width // Bottleneck.expansion)
             initialise(self.bottleneck)
             self.drop = nn.Identity() if drop is None else DROPS.make(drop)
-            self.local_head = Head(width, local_size, num_persons)
+            self.local_head = Head(width, local_size, classes)
 
     def forward(self, images: Tensor) -> Representation:
         """Describe normalised images float [B, 3, H, W]."""

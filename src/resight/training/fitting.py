@@ -9,11 +9,12 @@ import torch
 from resight.data.augment import AUGMENTATIONS
 from resight.errors import UserError
 from resight.losses.objective import Objective
-from resight.losses.term import TERMS
+from resight.losses.term import TERMS, Term
 from resight.models.complexity import example
 from resight.models.network import Network, build_model
 from resight.models.representation import Representation
 from resight.training.components import Component
+from resight.training.gradients import Reach, reach, trained
 from resight.training.recipe import Recipe, Stage
 
 PERSONS = 2
@@ -30,28 +31,58 @@ def bare_model(model: Component) -> Network:
 
 
 @lru_cache(64)
-def _followed(name: str, settings: str) -> tuple[Network, Representation]:
-    """Return a model, by its settings in JSON, and what it produces: that takes a third of a second."""
+def _example_of(name: str, settings: str) -> tuple[Network, Representation, Reach]:
+    """Return a model, by its settings in JSON, what it produces, and which parameters stand behind that.
+
+    It takes half a second.
+    """
     model = bare_model(Component(name=name, settings=json.loads(settings)))
-    return model, example(model)
+    return model, example(model), reach(model)
 
 
 def incompatibilities(recipe: Recipe) -> list[tuple[str, str]]:
     """Return (place in the recipe, sentence) for each part that does not fit the others."""
     try:
-        model, shapes = _followed(recipe.model.name, json.dumps(recipe.model.settings))
+        model, shapes, reached = _example_of(recipe.model.name, json.dumps(recipe.model.settings))
     except UserError as error:
         return [("model", str(error))]
-    return [
+    mistakes = [
         (f"stages.{number}.{place}", sentence)
         for number, stage in enumerate(recipe.stages)
-        for place, sentence in _misfits_of(stage, model, shapes)
+        for place, sentence in _incompatibilities_of(stage, model, shapes)
     ]
+    return mistakes or list(_untrained(recipe, model, shapes, reached))
 
 
-def _misfits_of(stage: Stage, model: Network, shapes: Representation) -> Iterator[tuple[str, str]]:
+def _untrained(
+    recipe: Recipe, model: Network, shapes: Representation, reached: Reach
+) -> Iterator[tuple[str, str]]:
+    """Yield a mistake where parameters get no gradient in any stage."""
+    learning: set[str] = set()
+    for stage in recipe.stages:
+        terms = [term for _, weight, term in _terms(stage) if weight]
+        for term in terms:
+            term.prepare(shapes, PERSONS)
+        learning |= trained(reached, shapes, terms)
+    everything = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    idle = [name for name in everything if name not in learning]
+    if idle:
+        shown = ", ".join(idle[:4]) + (f" and {len(idle) - 4} more" if len(idle) > 4 else "")
+        yield (
+            "model",
+            f"{len(idle)} of its {len(everything)} parameter tensors can never get a gradient, as no term "
+            f"of any stage depends on them: {shown}. Add a term that does, or leave that part of the model "
+            "out (an identity classifier by 'classifier: false').",
+        )
+
+
+def _terms(stage: Stage) -> list[tuple[str, float, Term]]:
+    return [(item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in stage.objective]
+
+
+def _incompatibilities_of(stage: Stage, model: Network, shapes: Representation) -> Iterator[tuple[str, str]]:
     """Yield (place in the stage, sentence)."""
-    terms = [(item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in stage.objective]
+    terms = _terms(stage)
     try:
         Objective(terms, shapes, PERSONS)
     except UserError as error:

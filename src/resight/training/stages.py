@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 from resight.data.augment import AUGMENTATIONS
 from resight.data.examples import Examples
 from resight.data.loader import Loader
-from resight.data.samplers import SAMPLERS
+from resight.data.samplers import SAMPLERS, Sampler
+from resight.errors import UserError
 from resight.losses.objective import Objective
 from resight.losses.term import TERMS
 from resight.models.complexity import example
@@ -20,6 +21,9 @@ from resight.seeds import derive_seed
 from resight.training.optimizers import OPTIMIZERS
 from resight.training.recipe import Recipe, Stage
 from resight.training.schedules import SCHEDULES, Point, Schedule, factor_at
+
+DRAWN = 1000
+"""Batches that the share of those without a positive pair is estimated from."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +83,39 @@ class Phase:
 
 
 def check_sampler(recipe: Recipe, labels: NDArray[np.int64]) -> None:
-    """Refuse data that are too few for a sampler; for this no picture needs to be read.
+    """Refuse data that a sampler cannot make batches of; for this no picture needs to be read.
 
     Args:
         recipe: of the run.
         labels: int64 [N], person or class of each training picture.
 
     Raises:
-        UserError: they are.
+        UserError: they are too few, or batches at random feed terms that need two crops of a person.
     """
-    for stage in recipe.stages:
-        SAMPLERS.build(stage.sampler.name, labels, recipe.seed, **stage.sampler.settings)
+    for number, stage in enumerate(recipe.stages):
+        sampler = SAMPLERS.build(stage.sampler.name, labels, recipe.seed, **stage.sampler.settings)
+        terms = [
+            (item.name, TERMS.build(item.term, **item.settings)) for item in stage.objective if item.weight
+        ]
+        needy = [name for name, term in terms if term.needs_positives]
+        if needy and stage.sampler.name == "random":
+            batches, crops = _without_positives(sampler, labels)
+            raise UserError(
+                f"stages.{number}.sampler: {' and '.join(map(repr, needy))} can only learn from crops whose "
+                f"person has another crop in the batch. Of batches of {stage.sampler.settings['batch_size']} "
+                f"at random from these data, {batches:.0%} hold no such crop, and {crops:.0%} of all crops "
+                "have none beside them. Take P x K batches: {name: pk, persons: 8, crops: 4, epoch: crops}."
+            )
+
+
+def _without_positives(sampler: Sampler, labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Estimate, from a thousand batches, the share of batches and of crops that no positive pair is in."""
+    batches: list[NDArray[np.int64]] = []
+    while len(batches) < DRAWN:
+        batches += sampler.batches(len(batches))
+    counts = [np.unique(labels[batch], return_counts=True)[1] for batch in batches]
+    alone = sum(int((count == 1).sum()) for count in counts) / sum(map(len, batches))
+    return sum(bool((count == 1).all()) for count in counts) / len(counts), alone
 
 
 def make_phases(
