@@ -1,6 +1,7 @@
 """A model of 48 numbers without a network, crops of plain noise, and what is run to be killed.
 
-As a script: python gallery_fakes.py add GALLERY SEED, or reembed GALLERY KILL_AT.
+As a script: python gallery_fakes.py add GALLERY SEED, forget GALLERY PERSON, or reembed GALLERY
+KILL_AT.
 """
 
 import os
@@ -19,6 +20,7 @@ from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.stores import edge
+from resight.gallery.stores.picture_store import PictureStore
 from resight.gallery.stores.store import StorageBackend
 from resight.imaging import Pixels, resize_all
 
@@ -108,10 +110,19 @@ def add_until_killed(place: Path, seed: int) -> None:
                 gallery.compact()
 
 
+def forget_until_killed(place: Path, person: str) -> None:
+    """Forget a person; be killed when the engine has deleted the crops and their pictures are still there."""
+    PictureStore.delete = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+    with Gallery.open(place) as gallery:
+        gallery.forget(Filter(persons=(person,)))
+
+
 if __name__ == "__main__":
     what, folder, number = sys.argv[1:]
     if what == "add":
         add_until_killed(Path(folder), int(number))
+    elif what == "forget":
+        forget_until_killed(Path(folder), number)
     else:
         with Gallery.open(folder) as opened:
             opened.reembed(Fake("other", kill_at=int(number)))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gallery_fakes import Fake, noise
+from gallery_fakes import Fake, noise, people
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter, NewCrop
@@ -20,6 +20,7 @@ from resight.gallery.gallery import Gallery
 from resight.gallery.pictures import read_pixels
 from resight.gallery.stores import edge
 from resight.gallery.stores.edge import HALF_BUILT, EdgeStore
+from resight.gallery.stores.picture_store import FILE
 from resight.gallery.stores.store import Layout, Record
 
 SCRIPT = str(Path(__file__).with_name("gallery_fakes.py"))
@@ -90,6 +91,22 @@ def test_killed_4_times_nothing_is_lost(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_50_times_nothing_is_lost(tmp_path: Path) -> None:
     kill_often(tmp_path / "gallery", 50)
+
+
+def test_killed_while_forgetting_its_pictures_are_erased_on_opening(tmp_path: Path) -> None:
+    place = tmp_path / "gallery"
+    with Gallery.open(place, Fake(), create=True) as gallery:
+        gallery.add(people(4))
+        forgotten = {crop.id for crop in gallery.page(Filter(persons=("p1",)))[0]}
+        pictures = {identity: gallery.picture(identity) for identity in forgotten}
+        left = len(gallery) - len(forgotten)
+    done = subprocess.run([sys.executable, SCRIPT, "forget", str(place), "p1"])
+    assert done.returncode == -signal.SIGKILL
+    assert all(jpeg in (place / FILE).read_bytes() for jpeg in pictures.values())
+    with Gallery.open(place) as gallery:
+        assert len(gallery) == left
+        assert all(gallery.picture(crop.id) for crop in gallery.page()[0])
+    assert not any(jpeg in (place / FILE).read_bytes() for jpeg in pictures.values())
 
 
 def test_killed_while_it_is_made_a_gallery_can_be_made(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ class Gallery(Catalogue):
                 for left in backend.stores() - {metadata.store, filled}:  # by a re-embedding that was killed
                     backend.drop_store(left)
                 store = backend.open_store(metadata.store)
+                store.erase_orphans()
                 pending = backend.open_store(filled) if filled in backend.stores() else None
         except BaseException:
             backend.close()

@@ -150,6 +150,9 @@ class ClusterStore:
         selector = models.FilterSelector(filter=_filter(where) or models.Filter())
         self._client.delete(self._name, selector, wait=True, timeout=SLOW)
 
+    def erase_orphans(self) -> None:
+        """Do nothing: a picture is part of its record."""
+
     def flush(self) -> None:
         """Do nothing: a cluster does it by itself."""
 

@@ -1,9 +1,9 @@
 """The engine inside this process: Qdrant Edge, one shard in a folder."""
 
 import shutil
+import sqlite3
 import time
-from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -15,14 +15,9 @@ import qdrant_edge as engine
 from resight.errors import UserError
 from resight.gallery.crops import Filter
 from resight.gallery.stores.edge_requests import config_of, filter_of, indexes, wanted_of
-from resight.gallery.stores.picture_file import FILE, PictureFile
-from resight.gallery.stores.store import PICTURE, Layout, Part, Record, search_effort
+from resight.gallery.stores.picture_store import PictureStore
+from resight.gallery.stores.store import Layout, Part, Record, search_effort
 from resight.inference.embedder import Vectors
-
-PLACE = "picture_at"
-"""Field that says where the picture lies in the ``PictureFile``."""
-
-AT = engine.PayloadSelector.Include([PLACE])
 
 WIDE = 0.3
 """Share of the crops from which on a filter of cameras is applied to what the engine finds without it."""
@@ -45,10 +40,13 @@ class EdgeStore:
     Args:
         folder: of the store.
         layout: to make it; None opens what is there.
+        pictures: of its crops; by default in its own folder.
     """
 
-    def __init__(self, folder: Path, layout: Layout | None = None) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, layout: Layout | None = None, pictures: PictureStore | None = None
+    ) -> None:
+        self.folder, self._own_pictures = folder, pictures is None
         self._flushed = time.monotonic()
         self._changes, self._changing = 0, RLock()
         self._counts: tuple[int, int, dict[str, int]] | None = None  # changes when counted, all, by camera
@@ -61,15 +59,11 @@ class EdgeStore:
                     f"The gallery {folder.parent} is damaged: its folder {folder.name} cannot be read "
                     f"({str(error).rstrip('.')}). Restore it from a copy."
                 ) from error
-            self._pictures = PictureFile(folder)
-            if self._pictures.untidy:
-                self._forget_broken()
-                self._tidy()
-                self._pictures.sync()
+            self._pictures = PictureStore(folder) if pictures is None else pictures
             return
         folder.mkdir()
         _refuse_full_disk(folder, 0)
-        self._pictures = PictureFile(folder)
+        self._pictures = PictureStore(folder) if pictures is None else pictures
         self._shard = engine.EdgeShard.create(str(folder), config_of(layout))
         for field, index in indexes():
             self._update(engine.UpdateOperation.create_field_index(field, index))
@@ -78,26 +72,24 @@ class EdgeStore:
         """Add or replace records; when it returns, they are in the engine's log."""
         if not records:
             return
-        pictures = [record.picture for record in records if record.picture]
+        pictures = {record.id: record.picture for record in records if record.picture}
         numbers = sum(record.vector.nbytes for record in records if record.vector is not None)
         # Numbers are in the log, in the segment, and there again while compacting.
-        _refuse_full_disk(self.folder, 5 * numbers + sum(map(len, pictures)))
+        _refuse_full_disk(self.folder, 5 * numbers + sum(map(len, pictures.values())))
+        points = []
+        for record in records:
+            assert record.vector is not None
+            points.append(engine.Point(record.id, record.vector.tolist(), record.payload))
         with self._changing:
             try:
-                places = iter(self._pictures.append(pictures))
-            except OSError:
+                self._pictures.put(pictures)
+            except sqlite3.OperationalError:
                 _refuse_full_disk(self.folder, SPARE)
                 raise
-            points = []
-            for record in records:
-                assert record.vector is not None
-                place = {PLACE: next(places)} if record.picture else {}
-                points.append(engine.Point(record.id, record.vector.tolist(), record.payload | place))
-            there = self._shard.retrieve([record.id for record in records], AT, False)
+            there = self._shard.retrieve([record.id for record in records], False, False)
             if there:
                 self._replacing([str(point.id) for point in there])
-            with self._pictures.erased(_places(there)):
-                self._update(engine.UpdateOperation.upsert_points(points))
+            self._update(engine.UpdateOperation.upsert_points(points))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -184,24 +176,34 @@ class EdgeStore:
 
     def delete(self, where: Filter) -> None:
         """Delete the records that fit."""
-        with self._changing, self._pictures.erased(_places(self._points(where, AT))):
-            self._update(engine.UpdateOperation.delete_points_by_filter(filter_of(where) or engine.Filter()))
+        with self._changing:
+            ids = list(self.ids(where))
+            self._update(engine.UpdateOperation.delete_points(ids))  # type: ignore[arg-type]
             self.flush()
+            self._pictures.delete(ids)
 
     def flush(self) -> None:
         """Write everything to the disk."""
-        self._pictures.sync()
         self._shard.flush()
         self._flushed = time.monotonic()
 
     def compact(self) -> None:
         """Merge segments, build graphs, give room back."""
-        files = (path for path in self.folder.rglob("*") if path.is_file() and path.name != FILE)
-        used = sum(path.stat().st_blocks * 512 for path in files)
-        _refuse_full_disk(self.folder, used)
+        _refuse_full_disk(self.folder, self.size())
         self._shard.optimize()
         self.flush()
-        self._tidy()
+
+    def size(self) -> int:
+        """Return the bytes on the disk, without pictures that lie elsewhere."""
+        return sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*"))
+
+    def erase_orphans(self) -> None:
+        """Erase pictures without a record: those of crops that were being added or deleted when a process
+        died.
+        """
+        with self._changing:
+            if len(self._pictures) != self._shard.count(engine.CountRequest(exact=True)):
+                self._pictures.delete_others(self.ids(Filter()))
 
     def ids(self, where: Filter) -> Iterator[str]:
         """Yield the ids of the records that fit."""
@@ -230,9 +232,9 @@ class EdgeStore:
 
     def close(self) -> None:
         """Write what is left and let go of the files."""
-        self._pictures.sync()
         self._shard.close()
-        self._pictures.close()
+        if self._own_pictures:
+            self._pictures.close()
 
     def _update(self, operation: Any) -> None:
         try:
@@ -310,27 +312,9 @@ class EdgeStore:
         return records, None if following is None else str(following)
 
     def _record(self, point: Any, parts: Sequence[Part], score: float = 0.0) -> Record:
-        payload, picture = point.payload or {}, None
-        place, text = payload.pop(PLACE, None), payload.pop(PICTURE, None)
-        if "picture" in parts and (place is not None or text is not None):
-            picture = b64decode(text) if place is None else self._pictures.read(place)
+        picture = self._pictures.get(str(point.id)) if "picture" in parts else None
         vector = None if point.vector is None else np.array(point.vector, np.float32)
-        return Record(str(point.id), payload, vector, picture, score)
-
-    def _forget_broken(self) -> None:
-        """Delete records whose pictures the power failed before writing: they can be added again."""
-        broken: list[Any] = [
-            str(point.id)
-            for point in self._points(Filter(), AT)
-            if PLACE in (point.payload or {}) and not self._pictures.whole(point.payload[PLACE])
-        ]
-        if broken:
-            self._update(engine.UpdateOperation.delete_points(broken))
-
-    def _tidy(self) -> None:
-        """Erase the pictures that no record has."""
-        with self._changing:
-            self._pictures.tidy(_places(self._points(Filter(), AT)))
+        return Record(str(point.id), point.payload or {}, vector, picture, score)
 
 
 def cameras_only(where: Filter) -> bool:
@@ -346,12 +330,6 @@ def fits(where: Filter, record: Record) -> bool:
         and camera not in where.not_cameras
         and record.id not in where.not_ids
     )
-
-
-def _places(points: Iterable[Any]) -> list[int]:
-    """Return where the pictures of the engine's points lie."""
-    payloads = (point.payload or {} for point in points)
-    return [payload[PLACE] for payload in payloads if PLACE in payload]
 
 
 def _refuse_full_disk(folder: Path, needed: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from resight.gallery.crops import Filter
 from resight.gallery.stores.by_camera import Found, VectorsByCamera
 from resight.gallery.stores.edge import SPARE, EdgeStore, cameras_only, fits
+from resight.gallery.stores.picture_store import PictureStore
 from resight.gallery.stores.store import SEARCH_EFFORT, Layout, Part, Record, search_effort
 from resight.inference.embedder import Vectors
 
@@ -37,10 +38,13 @@ class EdgeByCamera(EdgeStore):
     Args:
         folder: of the store.
         layout: to make it; None opens what is there.
+        pictures: of its crops.
     """
 
-    def __init__(self, folder: Path, layout: Layout | None = None) -> None:
-        super().__init__(folder, layout)
+    def __init__(
+        self, folder: Path, layout: Layout | None = None, pictures: PictureStore | None = None
+    ) -> None:
+        super().__init__(folder, layout, pictures)
         self._own = VectorsByCamera(
             folder / OWN, None if layout is None else layout.width, self.count(Filter())
         )
@@ -178,11 +182,11 @@ class EdgeByCamera(EdgeStore):
         return found
 
 
-def make_edge(folder: Path, layout: Layout) -> EdgeStore:
+def make_edge(folder: Path, layout: Layout, pictures: PictureStore | None = None) -> EdgeStore:
     """Make a store in a new folder."""
-    return (EdgeByCamera if layout.storage == "float32" else EdgeStore)(folder, layout)
+    return (EdgeByCamera if layout.storage == "float32" else EdgeStore)(folder, layout, pictures)
 
 
-def open_edge(folder: Path) -> EdgeStore:
+def open_edge(folder: Path, pictures: PictureStore | None = None) -> EdgeStore:
     """Open a store that is there."""
-    return (EdgeByCamera if (folder / OWN).exists() else EdgeStore)(folder)
+    return (EdgeByCamera if (folder / OWN).exists() else EdgeStore)(folder, None, pictures)

@@ -1,4 +1,4 @@
-"""A gallery in a folder: ``gallery.json``, a lock, and one sub-folder a store."""
+"""A gallery in a folder: ``gallery.json``, a lock, the pictures, and one sub-folder a store."""
 
 import fcntl
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 from resight.errors import UserError
 from resight.files import whole_file
 from resight.gallery.stores.edge_by_camera import make_edge, open_edge
+from resight.gallery.stores.picture_store import FILE as PICTURES
+from resight.gallery.stores.picture_store import PictureStore
 from resight.gallery.stores.store import OUTLINED_NUMBERS, Layout, Store
 
 METADATA = "gallery.json"
@@ -41,9 +43,10 @@ class FolderBackend:
                     f"--gallery {path} --model RUN"
                 )
             foreign = [child.name for child in path.iterdir()] if path.is_dir() else []
-            if set(foreign) - {LOCK} and not any(name.startswith(STORE) for name in foreign):
+            unknown = [name for name in foreign if name != LOCK and not name.startswith(PICTURES)]
+            if unknown and not any(name.startswith(STORE) for name in unknown):
                 raise UserError(
-                    f"{path} is no gallery, and holds other things ({', '.join(sorted(foreign)[:3])}). "
+                    f"{path} is no gallery, and holds other things ({', '.join(sorted(unknown)[:3])}). "
                     "Name a new folder for the gallery."
                 )
         try:
@@ -54,6 +57,7 @@ class FolderBackend:
                 f"The gallery {path} cannot be written: {error.strerror}. Give it a folder of your own."
             ) from error
         self._take_lock()
+        self._pictures: PictureStore | None = None
 
     def read(self) -> str | None:
         """Return the contents of ``gallery.json``."""
@@ -76,7 +80,7 @@ class FolderBackend:
         making = self.path / f"{name}{UNFINISHED}"
         for left in (making, self.path / name):
             shutil.rmtree(left, ignore_errors=True)
-        make_edge(making, self.resolve_defaults(layout)).close()
+        make_edge(making, self.resolve_defaults(layout), self._picture_store()).close()
         making.rename(self.path / name)
         return self.open_store(name)
 
@@ -86,7 +90,7 @@ class FolderBackend:
             raise UserError(
                 f"The gallery {self.path} is damaged: its folder {name} is missing. Restore it from a copy."
             )
-        return open_edge(self.path / name)
+        return open_edge(self.path / name, self._picture_store())
 
     def stores(self) -> set[str]:
         """Return the names of the sub-folders that are stores."""
@@ -101,8 +105,15 @@ class FolderBackend:
         return sum(path.stat().st_blocks * 512 for path in self.path.rglob("*"))
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Close the pictures and let go of the lock."""
+        if self._pictures is not None:
+            self._pictures.close()
         os.close(self._lock)
+
+    def _picture_store(self) -> PictureStore:
+        if self._pictures is None:
+            self._pictures = PictureStore(self.path)
+        return self._pictures
 
     def _take_lock(self) -> None:
         try:

@@ -130,6 +130,9 @@ class Store(Protocol):
     def delete(self, where: Filter) -> None:
         """Delete the records that fit."""
 
+    def erase_orphans(self) -> None:
+        """Erase what a killed process left of crops that it was adding or deleting."""
+
     def flush(self) -> None:
         """Write everything to the disk, so that it also survives a power failure."""
 
