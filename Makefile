@@ -3,6 +3,7 @@
 #   make demo    draw synthetic people, train, evaluate, write runs/demo/report.html, fill runs/demo/people.gallery
 #   make test    run the tests
 #   make lint    ruff and mypy
+#   make docs    build the documentation's site: site/index.html
 #
 # Another Python: make demo PYTHON=python3.12. Another index for PyTorch: make demo TORCH_INDEX=https://...
 
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test slow lint format clean
+.PHONY: demo test slow lint format docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -32,8 +33,13 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# --strict fails on a link or an anchor that does not exist.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python scripts/docs_pages.py
+	$(BIN)/zensical build --strict --clean
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site docs/generated
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

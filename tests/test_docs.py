@@ -1,48 +1,206 @@
-"""Every recipe, command and link in docs/ and in CONTRIBUTING.md is one that works."""
+"""What the docs, README and CONTRIBUTING say to type works: recipes, commands, Python, links and anchors."""
 
+import ast
+import importlib
+import json
 import re
 import shlex
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+import resight
 from resight.commands.main import app
 from resight.training.reading import load_recipe
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+GENERATED = DOCS / "generated"
+"""Made by scripts/docs_pages.py and ignored by git; the tests make these pages anew."""
+
 PAGES = {
-    page: page.read_text() for page in (*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md")
+    page: page.read_text()
+    for page in (
+        *sorted(page for page in DOCS.rglob("*.md") if GENERATED not in page.parents),
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")),
+    )
 }
-RECIPES = {
-    f"{page.stem}-{number}": block
-    for page, text in PAGES.items()
-    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
-}
-COMMANDS = sorted(
-    {found for text in PAGES.values() for found in re.findall(r"(?m)(?:^ {4}|`)(resight [^`\n]+)", text)}
-)
+FENCE = re.compile(r"(?ms)^(?P<mark><!-- [^\n]* -->\n)?```(?P<language>[^\n`]*)\n(?P<body>.*?)^```")
+LINK = re.compile(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"")
+READERS_OWN = ("mine.yaml",)
+"""Recipes that a reader writes."""
+
+
+def blocks(language: str) -> dict[str, tuple[Path, str, bool]]:
+    """Return the fenced blocks of a language: page, text, and whether it is marked as run by a test."""
+    return {
+        f"{page.relative_to(ROOT)}-{number}": (page, found["body"], "a test runs" in (found["mark"] or ""))
+        for page, text in PAGES.items()
+        for number, found in enumerate(
+            found for found in FENCE.finditer(text) if found["language"] == language
+        )
+    }
+
+
+def shell_lines() -> set[str]:
+    """Return the lines of the shell blocks; loop variables (``$seed``) become numbers."""
+    lines: set[str] = set()
+    for text in PAGES.values():
+        for found in FENCE.finditer(text):
+            if found["language"] in ("sh", "console", ""):
+                body = found["body"].replace("\\\n", " ")
+                lines |= {re.sub(r"\$\w+", "0", line).strip("$ ") for line in body.splitlines()}
+    return lines
+
+
+def sentences() -> set[str]:
+    """Return the commands that stand in a sentence or in a table."""
+    texts = [FENCE.sub("", text) for page, text in PAGES.items() if page.name != "CHANGELOG.md"]
+    return {" ".join(found.split()) for text in texts for found in re.findall(r"`(resight\s[^`]+)`", text)}
+
+
+RECIPES = blocks("yaml")
+PYTHON = blocks("python")
+LINES = shell_lines()
+TYPED = sorted(line for line in LINES if line.startswith("resight "))
+MENTIONED = sorted(sentences() - set(TYPED))
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_fits_together(name: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(RECIPES[name])
+    path.write_text(RECIPES[name][1])
     load_recipe(path)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_is_understood(command: str) -> None:
-    """The command line takes it; the recipe that it names is there and takes its settings."""
-    words = [word for word in shlex.split(command, comments=True)[1:] if not word.isupper()]
-    if words in (["recipe", "show"], ["score"], ["train"]):
-        return  # the name alone, or with placeholders
+@pytest.mark.parametrize("name", PYTHON)
+def test_python_compiles_and_finds_what_it_imports(name: str) -> None:
+    for node in ast.walk(ast.parse(PYTHON[name][1])):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(str(node.module))
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                importlib.import_module(alias.name)
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "resight"
+        ):
+            assert hasattr(resight, node.attr), f"resight has no {node.attr}"
+
+
+@pytest.mark.parametrize("name", [name for name in PYTHON if PYTHON[name][2] and "README" not in name])
+def test_python_that_is_marked_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's block has a test of its own, in test_readme.py."""
+    monkeypatch.chdir(tmp_path)
+    exec(compile(PYTHON[name][1], name, "exec"), {})
+
+
+@pytest.mark.parametrize("name", blocks("json"))
+def test_json_can_be_read(name: str) -> None:
+    json.loads(blocks("json")[name][1])
+
+
+def understood(command: str) -> None:
+    """The command line takes it; a recipe that it names is there and takes its settings."""
+    words = shlex.split(command, comments=True)[1:]
     called, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
-    named = bound.arguments.get("recipe", bound.arguments.get("name", "mine.yaml"))
-    if called.__name__ in ("train", "show") and named != "mine.yaml":
-        load_recipe(named, bound.arguments.get("overrides", ()))
+    if called.__name__ not in ("train", "show") or bound.arguments.get("resume"):
+        return  # parsing was all there is to check: only these two name a recipe
+    recipe = bound.arguments.get("recipe", bound.arguments.get("name"))
+    if not recipe.isupper() and recipe not in READERS_OWN:
+        load_recipe(recipe, bound.arguments.get("overrides", ()))
 
 
-def test_links_and_pictures_are_there() -> None:
+@pytest.mark.parametrize("command", TYPED)
+def test_a_command_in_a_block_is_understood(command: str) -> None:
+    understood(command)
+
+
+@pytest.mark.parametrize("command", MENTIONED)
+def test_a_command_in_a_sentence_exists(command: str) -> None:
+    """The name alone ("`resight gallery compact` builds the graph") is enough there."""
+    words = command.split()[1:]
+    named, _, rest = app.parse_commands(words)
+    if rest:
+        understood(command)
+    else:
+        assert list(named) == words
+
+
+def test_scripts_and_targets_are_there() -> None:
+    targets = re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text())
+    text = "\n".join(PAGES.values())
+    scripts = set(re.findall(r"python ((?:docs|benchmarks|scripts)/\S+?\.py)", text))
+    made = {
+        found
+        for line in LINES | set(re.findall(r"`(make [^`]+)`", text))
+        for found in re.findall(r"^make (\w+)", line)
+    }
+    assert scripts
+    assert made
+    assert [script for script in scripts if not (ROOT / script).is_file()] == []
+    assert [target for target in made if target not in targets] == []
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as Python-Markdown and GitHub both make them."""
+    found = set()
+    for heading in re.findall(r"(?m)^#+ (.+)$", FENCE.sub("", text)):
+        plain = unicodedata.normalize("NFKD", re.sub(r"[`*]", "", heading)).encode("ascii", "ignore").decode()
+        found.add(re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower()))
+    return found
+
+
+def test_links_and_anchors_are_there() -> None:
+    wrong = []
     for page, text in PAGES.items():
-        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
-            assert "://" in link or (page.parent / link).exists(), f"{page.name}: {link}"
+        for link in ("".join(found) for found in LINK.findall(FENCE.sub("", text))):
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            if "://" in link:
+                continue
+            if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+                wrong.append(f"{page.relative_to(ROOT)}: {link}")
+    assert wrong == []
+
+
+def test_pages_of_the_site_link_to_nothing_outside_of_it() -> None:
+    """Pages of the repository, such as CONTRIBUTING.md, are not where the site is."""
+    for page, text in PAGES.items():
+        if DOCS in page.parents:
+            for link in ("".join(found) for found in LINK.findall(text)):
+                if "://" not in link and not link.startswith("#"):
+                    assert DOCS in (page.parent / link).resolve().parents, f"{page.name}: {link}"
+
+
+def test_the_site_shows_every_page() -> None:
+    pages = {str(page.relative_to(DOCS)) for page in PAGES if DOCS in page.parents}
+    generated = {f"generated/{name}.md" for name in ("tutorial", "commands", "contributing", "changelog")}
+    named = re.findall(r'= "([^"]+\.md)"', (ROOT / "zensical.toml").read_text())
+    assert sorted(named) == sorted(pages | generated)
+
+
+def test_generated_pages_have_every_command_and_every_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    importlib.import_module("docs_pages").main(tmp_path)
+    commands = (tmp_path / "commands.md").read_text()
+    for command in TYPED:
+        named, _, _ = app.parse_commands(command.split()[1:])
+        assert named == ("--help",) or f"# resight {' '.join(named)}\n" in commands
+    assert "Table of Contents" not in commands
+    assert (tmp_path / "tutorial.md").read_text().startswith("# ")
+    assert "](docs/" not in (tmp_path / "contributing.md").read_text()
+
+
+def test_the_python_reference_has_every_public_name() -> None:
+    names = re.findall(r"(?m)^::: (\S+)$", (DOCS / "reference" / "python.md").read_text())
+    assert {f"resight.{name}" for name in resight.__all__} <= set(names)
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert getattr(importlib.import_module(module), attribute).__doc__, name
