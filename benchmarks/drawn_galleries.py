@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from resight.gallery.crops import NewCrop, to_payload
 from resight.gallery.metadata import Metadata, ModelIdentity
 from resight.gallery.stores.folder import FolderBackend
-from resight.gallery.stores.store import Record, Storage
+from resight.gallery.stores.store import Record
 
 EACH, CAMERAS, SPREAD = 20, 20, 1.0
 PICTURE = np.random.default_rng(0).bytes(3000)
@@ -53,7 +53,6 @@ def build(
     *,
     width: int,
     graph_from: int = NEVER,
-    storage: Storage = "float32",
     picture: bytes = PICTURE,
     compacted: bool = True,
 ) -> dict[str, float]:
@@ -63,7 +62,7 @@ def build(
         folder: of the gallery.
         parts: the vectors, so many at a time.
         width: numbers a vector.
-        graph_from, storage: of the gallery.
+        graph_from: of the gallery.
         picture: kept with each.
         compacted: build the graph.
     """
@@ -74,7 +73,7 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     backend = FolderBackend(folder, create=True)
     model = ModelIdentity(fingerprint="0" * 32, name="drawn", width=width)
-    metadata = Metadata(created=datetime.now(UTC), model=model, storage=storage, graph_from=graph_from)
+    metadata = Metadata(created=datetime.now(UTC), model=model, graph_from=graph_from)
     store = backend.make_store(metadata.store, metadata.layout)
     crops, seconds = 0, 0.0
     for vectors in parts:

@@ -1,6 +1,6 @@
-"""Galleries: time of searches and of adding, recall of the graph, loss of smaller storage, memory.
+"""Galleries: time of searches and of adding, recall of the graph, memory.
 
-    python benchmarks/gallery.py [--cases exact graph large large_graph adding storage] [--scale 0.2] [--json]
+    python benchmarks/gallery.py [--cases exact graph large large_graph adding] [--scale 0.2] [--json]
 
 Vectors are drawn, twenty a person. In each round every kind of search is made once, in random order, so that
 what else the machine does falls on all of them: read the ratios, medians over the queries of the time for the
@@ -12,7 +12,6 @@ graph        the same, by the HNSW graph: time to build, recall of the first ten
 large        1,000,000 crops of 512 numbers, each compared, in processes of their own whose memory is measured
 large_graph  the same, by the HNSW graph
 adding       crops a second into a gallery, beside ``resight embed`` (of an untrained HAN-Small, or of --run)
-storage      mAP with float32, float16 and int8 (with --run and --data; else with drawn vectors)
 
 ``--scale`` multiplies the crops. Galleries stay in ``--folder``, by default a temporary one, so that a second
 call with the same folder needs not build them again. Full size takes about an hour on 2 cores, most of it for
@@ -29,20 +28,19 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from adding import adding  # noqa: F401 (a case)
-from drawn_galleries import CAMERAS, EACH, NEVER, Array, build, draw
+from drawn_galleries import CAMERAS, NEVER, Array, build, draw
 from numpy.typing import NDArray
 
 from resight.gallery.crops import Filter
 from resight.gallery.gallery import Gallery
-from resight.gallery.stores.store import Storage
 
-CASES = ("exact", "graph", "large", "large_graph", "adding", "storage")
+CASES = ("exact", "graph", "large", "large_graph", "adding")
 
 
 WARMING = 400
@@ -254,72 +252,6 @@ def p50(search: Callable[[Array], object], queries: Array) -> float:
     return float(np.median(times[3:]))
 
 
-def storage(options: argparse.Namespace) -> dict[str, Any]:
-    """Score rankings that galleries of each storage give."""
-    query, gallery = _labelled(options)
-    rows = []
-    kinds: tuple[Storage, ...] = ("float32", "float16", "int8")
-    for kind in kinds:
-        with tempfile.TemporaryDirectory(dir=options.folder) as name:
-            place = Path(name) / "gallery"
-            build(place, [gallery[0]], width=gallery[0].shape[1], storage=kind, picture=b"")
-            with Gallery.open(place) as opened:
-                scores = []
-                for start in range(0, len(query[0]), 64):
-                    found = opened._store.search(query[0][start : start + 64], Filter(), len(gallery[0]))
-                    for records in found:
-                        line = np.empty(len(gallery[0]), np.float32)
-                        line[[uuid.UUID(one.id).int for one in records]] = [one.score for one in records]
-                        scores.append(line)
-                size = opened.size()
-            rows.append({"storage": kind, "mAP": _map(np.stack(scores), query, gallery), "bytes": size})
-    for row in rows:
-        row["loss_of_mAP"] = rows[0]["mAP"] - row["mAP"]
-    return {"queries": len(query[0]), "crops": len(gallery[0]), "width": gallery[0].shape[1], "rows": rows}
-
-
-Side = tuple[Array, NDArray[np.int64], NDArray[np.int64]]
-
-
-def _labelled(options: argparse.Namespace) -> tuple[Side, Side]:
-    """Return vectors, persons and cameras of queries and gallery."""
-    if options.run is not None and options.data is not None:
-        from resight.data.opening import open_benchmark
-        from resight.imaging import read_image
-        from resight.inference.embedder import Embedder, unit
-        from resight.inference.loading import load_model
-
-        embedder = Embedder(load_model(options.run))
-        benchmark = open_benchmark(options.data)
-
-        def side(crops: Sequence[Any]) -> Side:
-            vectors = unit(embedder(embedder.preprocess(read_image(crop.path) for crop in crops)))
-            return (
-                vectors,
-                np.array([crop.person for crop in crops]),
-                np.array([crop.camera for crop in crops]),
-            )
-
-        return side(benchmark.query), side([crop for crop in benchmark.gallery if crop.person >= 0])
-    crops = round(10_000 * options.scale)
-    persons = np.random.default_rng(0).permutation(crops) // EACH
-    vectors = draw(crops, 512, 1, spread=2.5)  # hard enough to lose something
-    places = np.arange(crops) % CAMERAS
-    queries = slice(0, crops // 20)
-    return (vectors[queries], persons[queries], places[queries]), (vectors, persons, places)
-
-
-def _map(scores: Array, query: Side, gallery: Side) -> float:
-    found = []
-    for line, person, camera in zip(scores, query[1], query[2], strict=True):
-        counted = ~((gallery[1] == person) & (gallery[2] == camera))
-        right = (gallery[1] == person)[counted][np.argsort(-line[counted], kind="stable")]
-        if right.any():
-            ranks = np.flatnonzero(right) + 1
-            found.append((np.arange(1, len(ranks) + 1) / ranks).mean())
-    return float(np.mean(found))
-
-
 def show(case: str, found: dict[str, Any]) -> None:
     """Print a case's figures."""
     told = {name: value for name, value in found.items() if name != "rows"}
@@ -350,7 +282,6 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--prepare", action="store_true", help="only draw and build what the cases need")
     parser.add_argument("--run", type=Path)
-    parser.add_argument("--data", type=Path)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--inside", choices=["fill", "compare", "build", "search"], help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -7,7 +7,7 @@ from resight.gallery.gallery import Gallery
 
 
 def test_a_whole_life(somewhere: Somewhere) -> None:
-    gallery = Gallery.open(somewhere(), Fake(), create=True, storage="float16")
+    gallery = Gallery.open(somewhere(), Fake(), create=True)
     added = gallery.add(people(24))
     assert (added.new, len(gallery)) == (144, 144)
     assert gallery.add(people(24)).known == 144
@@ -15,7 +15,6 @@ def test_a_whole_life(somewhere: Somewhere) -> None:
     gallery.close()
 
     again = Gallery.open(somewhere(), Fake())  # what is said of it is kept
-    assert again.metadata.storage == "float16"
     assert again.metadata.calibration is not None
     found = again.search([noise(5000, 3)], top=10, false_match_rate=0.01, rerank=50, cameras=["cam0"])
     assert [match.crop.person for match in found.matches[:6]] == ["p3"] * 6

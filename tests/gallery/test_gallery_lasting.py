@@ -43,7 +43,10 @@ def test_a_gallery_of_a_newer_version_or_damaged(filled: Gallery, place: Path) -
     file.write_text(json.dumps(content | {"format": 99, "version": "7.0", "new": 1}))
     with pytest.raises(UserError, match=r"Resight 7.0 in format 99.*Update Resight"):
         Gallery.open(place)
-    for text in ("", "[]", "{", json.dumps({"format": "one"}), json.dumps(content | {"storage": "float8"})):
+    file.write_text(json.dumps(content | {"format": 1, "storage": "float32"}))
+    with pytest.raises(UserError, match=r"earlier build.* format 1,.*make it anew.*gallery add CROPS"):
+        Gallery.open(place)
+    for text in ("", "[]", "{", json.dumps({"format": "one"}), json.dumps(content | {"shards": "many"})):
         file.write_text(text)
         with pytest.raises(UserError, match="damaged"):
             Gallery.open(place)

@@ -9,10 +9,11 @@ import pytest
 from gallery_fakes import START, Somewhere
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from qdrant_client import QdrantClient, models
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter, NewCrop, to_payload
-from resight.gallery.stores import cluster, edge, edge_by_camera
+from resight.gallery.stores import cluster
 from resight.gallery.stores.store import Layout, Record, StorageBackend, Store, search_effort
 
 WIDTH, COUNT = 16, 60
@@ -208,18 +209,6 @@ def test_counts_follow_what_is_added(store: Store) -> None:
     assert store.count(Filter(cameras=("cam1",))) == 13
 
 
-@pytest.mark.parametrize(("storage", "error"), [("float16", 2e-3), ("int8", 2e-2)])
-def test_smaller_numbers_are_nearly_as_good(backend: StorageBackend, storage: str, error: float) -> None:
-    store = backend.make_store("crops-2", Layout(WIDTH, storage))  # type: ignore[arg-type]
-    store.put(records())
-    vectors = np.stack([record.vector for record in records()])
-    (found,) = store.search(vectors[:1], Filter(), COUNT)
-    expected = vectors @ vectors[0]
-    for record in found:
-        assert record.score == pytest.approx(expected[uuid.UUID(record.id).int], abs=error)
-    store.close()
-
-
 def test_what_is_said_of_a_gallery_is_replaced(backend: StorageBackend) -> None:
     assert backend.read() is None
     backend.write("first")
@@ -254,30 +243,25 @@ def test_the_effort_of_a_graph_grows_with_it(count: int, effort: int) -> None:
     assert search_effort(count) == effort
 
 
-def test_a_graph_is_led_by_the_effort_that_its_size_calls_for(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+def test_a_graph_on_a_cluster_is_led_by_the_effort_that_its_size_calls_for(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    counts, efforts = [], []
+    asked: list[models.QueryRequest] = []
+    client = QdrantClient(":memory:")
+    store = cluster.ClusterBackend(client, "test", "memory").make_store("crops-1", Layout(WIDTH))
+    store.put(records())
+    answer = client.query_batch_points
 
-    def effort(count: int) -> int:
-        counts.append(count)
-        return 777
+    def noting(name: str, requests: list[models.QueryRequest]) -> Any:
+        asked.extend(requests)
+        return answer(name, requests)
 
-    def noting(kind: Any) -> Any:
-        def make(**settings: Any) -> Any:
-            efforts.append(settings["hnsw_ef"])
-            return kind(**settings)
-
-        return make
-
-    for module in (edge, edge_by_camera, cluster):
-        monkeypatch.setattr(module, "search_effort", effort)
-    for module in (edge.engine, cluster.models):
-        monkeypatch.setattr(module, "SearchParams", noting(module.SearchParams))
+    monkeypatch.setattr(client, "query_batch_points", noting)
     query = records()[0].vector
     assert query is not None
-    (found,) = store.search(query[None], Filter(sources=("video0",)), 3, exact=False)
-    assert found[0].id == identity(0)
-    assert (counts, efforts) == ([COUNT], [777])
-    store.search(query[None], Filter(sources=("video0",)), 3)
-    assert counts == [COUNT]
+    for limit, exact in ((3, False), (200, False), (3, True)):
+        (found,) = store.search(query[None], Filter(), limit, exact=exact)
+        assert found[0].id == identity(0)
+    efforts = [(request.params.hnsw_ef, request.params.exact) for request in asked if request.params]
+    assert efforts == [(160, False), (200, False), (3, True)]
+    client.close()

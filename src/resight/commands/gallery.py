@@ -36,7 +36,6 @@ def add(
     reader: str | None = None,
     listing: Path | None = None,
     pattern: str | None = None,
-    storage: Literal["float32", "float16", "int8"] = "float32",
     keep_days: float | None = None,
     shards: int = 1,
     replicas: int = 1,
@@ -64,7 +63,6 @@ def add(
         reader: reader of a data set and its options.
         listing: file of 'resight data split'.
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
-        storage: of a new gallery: type that vectors are kept in.
         keep_days: of a new gallery: days after which crops are forgotten.
         shards: of a new gallery on a cluster: machines that share the crops.
         replicas: of a new gallery on a cluster: copies of each crop.
@@ -92,7 +90,6 @@ def add(
     for note in (note for found in lists for note in found.notes):
         say(f"Note: {note}")
     settings: dict[str, Any] = {
-        "storage": storage,
         "forget_after_days": keep_days,
         "shards": shards,
         "replicas": replicas,
@@ -116,7 +113,7 @@ def add(
             say(f"Left out: {reason if name in reason else f'{name}: {reason}'}")
         facts = opened.facts()
         total = len(opened)
-        if total > opened.layout.exact_up_to and facts["indexed"] < 0.8 * total:
+        if total > opened.graph_from and facts["indexed"] < 0.8 * total:
             say(f"Searches will be faster after: resight gallery compact --gallery {gallery}")
     told = {"new": added.new, "known": added.known, "refused": [list(one) for one in added.refused]}
     if json:
@@ -160,7 +157,8 @@ def search(
         page: which page, from 1.
         false_match_rate: share of other persons' crops that may be called likely matches (0.001).
         rerank: re-rank that many of the first by k-reciprocal neighbours; a few hundred are usual.
-        exact: compare with every crop; with --no-exact only with those that the graph leads to.
+        exact: compare every crop in full precision; with --no-exact only those that quantized vectors or the
+            graph select.
         sheet: also draw the matches on a contact sheet, a PNG file.
         detector: ONNX file of a YOLOX network, which finds the person in each picture; by default pictures
             are taken to show little else.
@@ -239,7 +237,7 @@ def info(gallery: Place, *, json: Flag = False) -> None:
             "sources": opened.values("source"),
             "tags": opened.values("tags"),
             **opened.facts(),
-            "exact_up_to": opened.layout.exact_up_to,
+            "graph_from": opened.graph_from,
             "bytes": opened.size(),
             **opened.metadata.model_dump(mode="json", exclude={"store", "format"}),
         }

@@ -57,7 +57,7 @@ def print_found(found: "Found", gallery: str) -> None:
 
 def sheet_title(gallery: str, found: "Found") -> str:
     """Return a line on what was searched."""
-    how = "each compared" if found.exact else "found by the graph"
+    how = "exact search" if found.exact else "approximate search"
     return f"{gallery}: {found.searched:,} crops, {how}"
 
 
@@ -84,14 +84,13 @@ def print_info(told: Mapping[str, Any]) -> None:
     graph = (
         f"{told['indexed']:,} crops under a graph"
         if told["indexed"]
-        else f"exact (a graph from {told['exact_up_to']:,} crops on)"
+        else f"each crop compared (a graph from {told['graph_from']:,} crops on)"
     )
     rows = [
         ["Crops", f"{told['crops']:,}{size}"],
         ["Labelled", f"{told['labelled']:,} crops of {told['persons']:,} persons"],
         ["Model", f"{model['name']}, {model['width']:,} numbers, fingerprint {model['fingerprint']}"],
         ["Loaded from", model["weights"] or "not known"],
-        ["Vectors", told["storage"]],
         ["Search", graph],
         ["Kept", "for good" if days is None else f"for {days:g} days"],
         ["Calibrated", labelled],

@@ -166,7 +166,7 @@ def compact(gallery: Place, *, json: Flag = False) -> None:
     from resight.gallery.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
-        if len(opened) > opened.layout.exact_up_to:
+        if len(opened) > opened.graph_from:
             say(f"Building a graph of {len(opened):,} crops. Of 100,000, that takes minutes.")
         before = opened.size()
         opened.compact()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from resight.errors import UserError
 from resight.gallery.crops import Filter, StoredCrop, from_payload, refuse_no_ids
 from resight.gallery.metadata import Metadata, now
-from resight.gallery.stores.store import Layout, Record, StorageBackend, Store
+from resight.gallery.stores.store import Record, StorageBackend, Store
 from resight.timestamps import from_seconds
 
 DAY = 86400.0
@@ -39,9 +39,9 @@ class Catalogue:
         return self._backend.place
 
     @property
-    def layout(self) -> Layout:
-        """How its stores are made."""
-        return self._backend.resolve_defaults(self.metadata.layout)
+    def graph_from(self) -> int:
+        """Crops from which on its store has a graph."""
+        return self.metadata.layout.graph_size(self._backend.scanned_numbers)
 
     def __len__(self) -> int:
         return self._store.count(EVERYTHING)

@@ -16,7 +16,7 @@ from resight.gallery.metadata import Metadata, OperatingPoint, Reembedding, now,
 from resight.gallery.outliers import OutlierDetector
 from resight.gallery.pictures import read_pixels
 from resight.gallery.searching import Combine, Found, Match, nearest, refuse_unknown
-from resight.gallery.stores.store import Storage, StorageBackend
+from resight.gallery.stores.store import StorageBackend
 from resight.imaging import Pixels
 from resight.inference.embedder import (
     Embedder,
@@ -53,7 +53,6 @@ class Gallery(Catalogue):
         model: "LoadedModel | SupportsEmbedding | None" = None,
         *,
         create: bool = False,
-        storage: Storage = "float32",
         forget_after_days: float | None = None,
         graph_from: int | None = None,
         shards: int = 1,
@@ -67,7 +66,7 @@ class Gallery(Catalogue):
             model: whose vectors these are: what ``load_model`` returned, or an ``Embedder``. By default the
                 one that the gallery was made with, which is loaded when a picture is to be read.
             create: make a gallery where there is none.
-            storage, forget_after_days, graph_from, shards, replicas: of a new gallery; see ``Metadata``.
+            forget_after_days, graph_from, shards, replicas: of a new gallery; see ``Metadata``.
             device: name of the device that the gallery's own model computes on.
 
         Raises:
@@ -86,7 +85,6 @@ class Gallery(Catalogue):
                 metadata = Metadata(
                     created=now(),
                     model=identity_of(embedder),
-                    storage=storage,
                     graph_from=graph_from,
                     shards=shards,
                     replicas=replicas,
@@ -200,8 +198,8 @@ class Gallery(Catalogue):
             cameras: of the pictures and vectors given; those of stored crops are known.
             false_match_rate: of a likely match; by default 0.001, or the strictest that was measured.
             rerank: how many of the first to re-rank by k-reciprocal neighbours.
-            exact: compare with every crop; False: only with those that the graph leads to; None: as the
-                gallery's size suggests.
+            exact: compare every crop in full precision; False: only those that quantized vectors or a graph
+                select; None: as False in a folder, and on a cluster as the number of crops suggests.
 
         Raises:
             UserError: nothing is given to search for, a crop or a camera is not in the gallery, a picture
@@ -233,8 +231,10 @@ class Gallery(Catalogue):
         where = replace(where, not_ids=(*where.not_ids, *crops))
         searched = self._store.count(where)
         if exact is None:
-            enough = self.layout.exact_up_to  # behind a filter a crop takes longer, and graphs lose some
-            exact = self._store.count(EVERYTHING) <= enough or searched <= enough // 4
+            few = self.graph_from  # a filter makes comparing slower, and a graph find less
+            exact = not self._store.quantized and (
+                self._store.count(EVERYTHING) <= few or searched <= few // 4
+            )
         hits = nearest(self._store, query, where, offset + top, combine=combine, rerank=rerank, exact=exact)
         return Found(
             tuple(

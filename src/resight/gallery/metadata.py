@@ -7,11 +7,11 @@ import pydantic
 
 from resight import __version__
 from resight.errors import UserError
-from resight.gallery.stores.store import Layout, Storage
+from resight.gallery.stores.store import Layout
 from resight.inference.embedder import ModelIdentity
 from resight.registry import Settings
 
-FORMAT = 1
+FORMAT = 2
 """Raised when galleries come to be kept in another way."""
 
 
@@ -85,7 +85,6 @@ class Metadata(Settings):
         version: of Resight.
         created: when.
         model: of the vectors.
-        storage: type that vectors are kept in.
         graph_from: crops from which on the store has a graph; None: as their numbers suggest.
         shards, replicas: of a cluster.
         store: name of the store of the crops.
@@ -98,7 +97,6 @@ class Metadata(Settings):
     version: str = __version__
     created: datetime
     model: ModelIdentity
-    storage: Storage = "float32"
     graph_from: int | None = None
     shards: int = 1
     replicas: int = 1
@@ -110,14 +108,14 @@ class Metadata(Settings):
     @property
     def layout(self) -> Layout:
         """How its store is made."""
-        return Layout(self.model.width, self.storage, self.graph_from, self.shards, self.replicas)
+        return Layout(self.model.width, self.graph_from, self.shards, self.replicas)
 
 
 def parse_metadata(text: str, place: str) -> Metadata:
     """Read what ``Metadata.model_dump_json`` wrote.
 
     Raises:
-        UserError: it is of a newer version of Resight, or damaged.
+        UserError: it is of another format, or damaged.
     """
     try:
         content = json.loads(text)
@@ -130,9 +128,14 @@ def parse_metadata(text: str, place: str) -> Metadata:
     if written > FORMAT:
         raise UserError(
             f"The gallery {place} was written by Resight {version} in format {written}; this is Resight "
-            f"{__version__}, which reads formats up to {FORMAT}. Update Resight."
+            f"{__version__}, which reads format {FORMAT}. Update Resight."
         )
-    content.pop("usual_nearest", None)  # galleries of before the first release have it
+    if written < FORMAT:
+        raise UserError(
+            f"The gallery {place} was made by an earlier build of Resight, in format {written}, and this one "
+            f"reads format {FORMAT}: make it anew from the same crops, in another place, with: "
+            "resight gallery add CROPS --gallery NEW --model RUN"
+        )
     try:
         return Metadata.model_validate(content)
     except pydantic.ValidationError as error:

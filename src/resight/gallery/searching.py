@@ -53,7 +53,7 @@ class Found:
         expected_false: how many of the crops searched are expected within the threshold by chance.
         unlike_anything: the nearest crop of the whole gallery is so far off that the picture may show no
             person; None where it was not measured what is usual.
-        exact: every crop was compared.
+        exact: every crop was compared in full precision.
     """
 
     matches: tuple[Match, ...]

@@ -18,22 +18,21 @@ from resight.gallery.stores.store import (
     GRAPH_EFFORT,
     KEYWORDS,
     NUMBERS,
-    PICTURE,
     Layout,
     Part,
     Record,
-    Storage,
     Store,
     conditions,
     search_effort,
 )
 from resight.inference.embedder import Vectors
 
-TYPES: dict[Storage, models.Datatype] = {
-    "float32": models.Datatype.FLOAT32,
-    "float16": models.Datatype.FLOAT16,
-    "int8": models.Datatype.TURBO8,
-}
+PICTURE = "picture"
+"""Field of the JPEG file in base64: read only where it is asked for."""
+
+EXACT_NUMBERS = 150_000_000
+"""Numbers that a node compares one by one, in about 20 ms on one core; larger galleries have a graph."""
+
 METADATA = "resight-galleries"
 """Collection of what is said about each gallery: a point a gallery, as collections cannot be renamed."""
 
@@ -53,6 +52,8 @@ class ClusterStore:
         client: of the cluster.
         name: of the collection.
     """
+
+    quantized = False
 
     def __init__(self, client: QdrantClient, name: str) -> None:
         self._client, self._name = client, name
@@ -191,6 +192,8 @@ class ClusterBackend:
         place: address, for messages.
     """
 
+    scanned_numbers = EXACT_NUMBERS
+
     def __init__(self, client: QdrantClient, name: str, place: str) -> None:
         self._client, self._name, self.place = client, name, place
         self._point = str(uuid.uuid5(uuid.NAMESPACE_URL, f"resight:{name}"))
@@ -213,26 +216,20 @@ class ClusterBackend:
         )
         self._client.upsert(METADATA, [point], wait=True)
 
-    def resolve_defaults(self, layout: Layout) -> Layout:
-        """Return a layout as it is."""
-        return layout
-
     def make_store(self, name: str, layout: Layout) -> Store:
         """Make a collection, with its indexes."""
         collection = self._collection(name)
         self.drop_store(name)
         self._client.create_collection(
             collection,
-            models.VectorParams(
-                size=layout.width, distance=models.Distance.DOT, datatype=TYPES[layout.storage]
-            ),
+            models.VectorParams(size=layout.width, distance=models.Distance.DOT),
             shard_number=layout.shards,
             replication_factor=layout.replicas,
             write_consistency_factor=layout.replicas // 2 + 1,
             on_disk_payload=True,
             hnsw_config=models.HnswConfigDiff(m=GRAPH_EDGES, ef_construct=GRAPH_EFFORT),
             optimizers_config=models.OptimizersConfigDiff(
-                indexing_threshold=layout.exact_up_to * layout.width * 4 // 1024
+                indexing_threshold=layout.graph_size(EXACT_NUMBERS) * layout.width * 4 // 1024
             ),
         )
         for field in KEYWORDS:

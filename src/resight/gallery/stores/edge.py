@@ -1,10 +1,12 @@
 """The engine inside this process: Qdrant Edge, one shard in a folder."""
 
+import math
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -14,13 +16,20 @@ import qdrant_edge as engine
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter
-from resight.gallery.stores.edge_requests import config_of, filter_of, indexes, wanted_of
+from resight.gallery.stores.edge_requests import (
+    BROAD,
+    DEEPER,
+    config_of,
+    filter_of,
+    indexes,
+    nearest_to,
+)
 from resight.gallery.stores.picture_store import PictureStore
-from resight.gallery.stores.store import Layout, Part, Record, search_effort
+from resight.gallery.stores.store import Layout, Part, Record
 from resight.inference.embedder import Vectors
 
-WIDE = 0.3
-"""Share of the crops from which on a filter of cameras is applied to what the engine finds without it."""
+COUNTS = 256
+"""Counts that are kept until something changes."""
 
 FLUSH_SECONDS = 30.0
 """Time between two flushes while adding. In a flush all else waits, the longer the larger a store is (0.1 s
@@ -43,13 +52,16 @@ class EdgeStore:
         pictures: of its crops; by default in its own folder.
     """
 
+    quantized = True
+
     def __init__(
         self, folder: Path, layout: Layout | None = None, pictures: PictureStore | None = None
     ) -> None:
         self.folder, self._own_pictures = folder, pictures is None
         self._flushed = time.monotonic()
         self._changes, self._changing = 0, RLock()
-        self._counts: tuple[int, int, dict[str, int]] | None = None  # changes when counted, all, by camera
+        self._counts = lru_cache(COUNTS)(self._count)
+        self._facets = lru_cache(COUNTS)(self._facet)
         if layout is None:
             shutil.rmtree(folder / HALF_BUILT, ignore_errors=True)
             try:
@@ -86,37 +98,31 @@ class EdgeStore:
             except sqlite3.OperationalError:
                 _refuse_full_disk(self.folder, SPARE)
                 raise
-            there = self._shard.retrieve([record.id for record in records], False, False)
-            if there:
-                self._replacing([str(point.id) for point in there])
             self._update(engine.UpdateOperation.upsert_points(points))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
-
-    def _replacing(self, ids: Sequence[str]) -> None:
-        """Hear of records that are about to be replaced."""
 
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
         """Return those records that are there."""
         if not ids:
             return {}
-        with_payload, with_vector = wanted_of(parts)
-        found = self._shard.retrieve(list(ids), with_payload=with_payload, with_vector=with_vector)
+        found = self._shard.retrieve(list(ids), with_payload=True, with_vector="vector" in parts)
         return {str(point.id): self._record(point, parts) for point in found}
 
     def search(
         self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool = True
     ) -> list[list[Record]]:
         """Return the nearest records of each vector."""
-        kept = self._kept(where)
-        share = 0 if kept is None else kept / max(1, self._counted()[0])
-        if where != Filter() and share >= WIDE:
-            first = len(where.not_ids) + round(2 * limit / share)
-            wide = self._nearest(vectors, Filter(), first, parts, exact)
-            fitting = [[record for record in records if fits(where, record)][:limit] for records in wide]
+        total = len(self)
+        estimate = self._shard.count(engine.CountRequest(exact=False, filter=filter_of(where)))
+        if where != Filter() and estimate >= BROAD * total > 0:
+            deep = len(where.not_ids) + math.ceil(DEEPER * limit * total / estimate)
+            found = self._nearest(vectors, Filter(), deep, exact)
+            fitting = self._fitting(found, where, limit, parts)
             if all(len(records) == limit for records in fitting):
                 return fitting
-        return self._nearest(vectors, where, limit, parts, exact)
+        found = self._nearest(vectors, where, limit, exact, True, "vector" in parts)
+        return [[self._record(point, parts, point.score) for point in points] for points in found]
 
     def scan(self, where: Filter, *parts: Part, batch: int = 256) -> Iterator[list[Record]]:
         """Yield all records that fit, by id."""
@@ -148,20 +154,25 @@ class EdgeStore:
 
     def count(self, where: Filter) -> int:
         """Return how many records fit."""
-        kept = self._kept(where)
-        if kept is not None:
-            left_out = self.get(where.not_ids).values()
-            return kept - sum(fits(replace(where, not_ids=()), record) for record in left_out)
+        if not where.not_ids or where.ids:
+            return self._counts(self._changes, where)
+        kept = replace(where, not_ids=())  # counted once for all searches that leave out their own crops
+        return self.count(kept) - self._count(0, replace(kept, ids=where.not_ids))
+
+    def _count(self, _changes: int, where: Filter) -> int:
+        if where == Filter():
+            return len(self)
         return self._shard.count(engine.CountRequest(exact=True, filter=filter_of(where)))
+
+    def __len__(self) -> int:
+        return int(self._shard.info().points_count)
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
         """Return how many records have each value of a word."""
-        if field == "camera" and where == Filter():
-            return dict(self._counted()[1])
-        return self._facet(field, where)
+        return dict(self._facets(self._changes, field, where))
 
-    def _facet(self, field: str, where: Filter) -> dict[str, int]:
-        limit = self._shard.info().points_count * (64 if field == "tags" else 1)
+    def _facet(self, _changes: int, field: str, where: Filter) -> dict[str, int]:
+        limit = len(self) * (64 if field == "tags" else 1)
         request = engine.FacetRequest(field, limit=max(1, limit), exact=True, filter=filter_of(where))
         return {str(hit.value): hit.count for hit in self._shard.facet(request).hits if hit.count}
 
@@ -246,66 +257,52 @@ class EdgeStore:
         self._changes += 1
 
     def _nearest(
-        self, vectors: Vectors, where: Filter, limit: int, parts: Sequence[Part], exact: bool
-    ) -> list[list[Record]]:
-        found = self._asked(vectors, where, limit, *wanted_of(parts), exact)
-        return [[self._record(point, parts, point.score) for point in points] for points in found]
-
-    def _asked(
         self,
         vectors: Vectors,
         where: Filter,
         limit: int,
-        with_payload: Any,
-        with_vector: bool,
         exact: bool,
-        effort: int | None = None,
+        with_payload: bool = False,
+        with_vector: bool = False,
     ) -> list[list[Any]]:
         """Return the engine's answer to each of the vectors."""
-        if effort is None:
-            effort = 0 if exact else search_effort(self._shard.info().points_count)
+        total = len(self)
         requests = [
-            engine.QueryRequest(
-                query=engine.Query.Nearest(vector.tolist()),
-                limit=limit,
-                filter=filter_of(where),
-                params=engine.SearchParams(exact=exact, hnsw_ef=max(effort, limit)),
-                with_payload=with_payload,
-                with_vector=with_vector,
-            )
-            for vector in vectors
+            nearest_to(vector, where, limit, total, exact, with_payload, with_vector) for vector in vectors
         ]
         answers: list[list[Any]] = self._shard.query_batch(engine.QueryBatchRequest(requests))
         return answers
 
-    def _counted(self) -> tuple[int, dict[str, int]]:
-        """Return how many records there are, and how many of each camera; kept until something changes."""
-        counts, changes = self._counts, self._changes
-        if counts is None or counts[0] != changes:
-            total = self._shard.count(engine.CountRequest(exact=True))
-            counts = self._counts = changes, total, self._facet("camera", Filter())
-        return counts[1:]
-
-    def _kept(self, where: Filter) -> int | None:
-        """Return how many records fit a filter that names only cameras, but for ids; None for others."""
-        if not cameras_only(where):
-            return None
-        total, known = self._counted()
-        cameras = set(where.cameras) - set(where.not_cameras)
-        if where.cameras:
-            return sum(known.get(camera, 0) for camera in cameras)
-        return total - sum(known.get(camera, 0) for camera in set(where.not_cameras))
+    def _fitting(
+        self, found: list[list[Any]], where: Filter, limit: int, parts: Sequence[Part]
+    ) -> list[list[Record]]:
+        """Return the first of what was found without a filter that fit it."""
+        ids = {point.id for points in found for point in points}
+        request = engine.ScrollRequest(
+            limit=len(ids),
+            filter=engine.Filter(must=[engine.HasIdCondition(ids), filter_of(where)]),
+            with_payload=True,
+            with_vector="vector" in parts,
+        )
+        there = {str(point.id): point for point in self._shard.scroll(request)[0]}
+        return [
+            [
+                self._record(there[str(point.id)], parts, point.score)
+                for point in points
+                if str(point.id) in there
+            ][:limit]
+            for points in found
+        ]
 
     def _scroll(
         self, where: Filter, limit: int, after: str | None, parts: Sequence[Part]
     ) -> tuple[list[Record], str | None]:
-        with_payload, with_vector = wanted_of(parts)
         request = engine.ScrollRequest(
             offset=after,
             limit=limit,
             filter=filter_of(where),
-            with_payload=with_payload,
-            with_vector=with_vector,
+            with_payload=True,
+            with_vector="vector" in parts,
         )
         points, following = self._shard.scroll(request)
         records = [self._record(point, parts) for point in points]
@@ -315,21 +312,6 @@ class EdgeStore:
         picture = self._pictures.get(str(point.id)) if "picture" in parts else None
         vector = None if point.vector is None else np.array(point.vector, np.float32)
         return Record(str(point.id), point.payload or {}, vector, picture, score)
-
-
-def cameras_only(where: Filter) -> bool:
-    """Tell whether a filter names nothing but cameras and ids to leave out."""
-    return replace(where, cameras=(), not_cameras=(), not_ids=()) == Filter()
-
-
-def fits(where: Filter, record: Record) -> bool:
-    """Tell whether a record fits a filter that names cameras and ids alone."""
-    camera = record.payload.get("camera")
-    return (
-        (not where.cameras or camera in where.cameras)
-        and camera not in where.not_cameras
-        and record.id not in where.not_ids
-    )
 
 
 def _refuse_full_disk(folder: Path, needed: int) -> None:

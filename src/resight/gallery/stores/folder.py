@@ -3,15 +3,15 @@
 import fcntl
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.gallery.stores.edge_by_camera import make_edge, open_edge
+from resight.gallery.stores.edge import EdgeStore
+from resight.gallery.stores.edge_requests import SCANNED_NUMBERS
 from resight.gallery.stores.picture_store import FILE as PICTURES
 from resight.gallery.stores.picture_store import PictureStore
-from resight.gallery.stores.store import OUTLINED_NUMBERS, Layout, Store
+from resight.gallery.stores.store import Layout, Store
 
 METADATA = "gallery.json"
 LOCK = "lock"
@@ -31,6 +31,8 @@ class FolderBackend:
     Raises:
         UserError: another process uses it, it holds other things, or it cannot be written.
     """
+
+    scanned_numbers = SCANNED_NUMBERS
 
     def __init__(self, path: Path, create: bool = False) -> None:
         self.path, self.place = path, str(path)
@@ -69,18 +71,12 @@ class FolderBackend:
         with whole_file(self.path / METADATA) as temporary:
             temporary.write_text(metadata + "\n", encoding="utf-8")
 
-    def resolve_defaults(self, layout: Layout) -> Layout:
-        """Return a layout whose graph begins where comparing by outlines gets slow."""
-        if layout.storage != "float32" or layout.graph_from is not None:
-            return layout
-        return replace(layout, graph_from=OUTLINED_NUMBERS // layout.width)
-
     def make_store(self, name: str, layout: Layout) -> Store:
         """Make a sub-folder."""
         making = self.path / f"{name}{UNFINISHED}"
         for left in (making, self.path / name):
             shutil.rmtree(left, ignore_errors=True)
-        make_edge(making, self.resolve_defaults(layout), self._picture_store()).close()
+        EdgeStore(making, layout, self._picture_store()).close()
         making.rename(self.path / name)
         return self.open_store(name)
 
@@ -90,7 +86,7 @@ class FolderBackend:
             raise UserError(
                 f"The gallery {self.path} is damaged: its folder {name} is missing. Restore it from a copy."
             )
-        return open_edge(self.path / name, self._picture_store())
+        return EdgeStore(self.path / name, pictures=self._picture_store())
 
     def stores(self) -> set[str]:
         """Return the names of the sub-folders that are stores."""

@@ -8,7 +8,6 @@ from typing import Any, Literal, Protocol
 from resight.gallery.crops import KEY, Filter, camera_key
 from resight.inference.embedder import Vectors
 
-Storage = Literal["float32", "float16", "int8"]
 Part = Literal["picture", "vector"]
 
 KEYWORDS = ("camera", "source", "person", "tags")
@@ -16,18 +15,6 @@ KEYWORDS = ("camera", "source", "person", "tags")
 
 NUMBERS = ("time", "since")
 """Fields that are indexed for ranges."""
-
-PICTURE = "picture"
-"""Field of the JPEG file in base64, where the engine keeps it: read only where it is asked for."""
-
-EXACT_NUMBERS = 150_000_000
-"""Numbers that an engine compares one by one, in about 20 ms on one core; larger galleries have an HNSW
-graph."""
-
-OUTLINED_NUMBERS = 600_000_000
-"""The same where outlines rule most vectors out (``by_camera.py``): 1,000,000 vectors of 512 numbers take
-27 ms on two cores, and no graph has to be built, which takes minutes to an hour and stops all else
-meanwhile."""
 
 GRAPH_EDGES, GRAPH_EFFORT = 16, 128
 """HNSW's m and ef_construct."""
@@ -69,26 +56,29 @@ class Layout:
 
     Attributes:
         width: numbers a vector.
-        storage: type that they are kept in.
-        graph_from: crops from which on a graph is built; by default as many as make ``EXACT_NUMBERS``, or
-            what ``StorageBackend.suit`` says.
+        graph_from: crops from which on a graph is built; None: where their numbers are more than
+            ``StorageBackend.scanned_numbers``.
         shards, replicas: of a cluster: machines that share the crops, and copies of each.
     """
 
     width: int
-    storage: Storage = "float32"
     graph_from: int | None = None
     shards: int = 1
     replicas: int = 1
 
-    @property
-    def exact_up_to(self) -> int:
-        """Crops up to which there is no graph."""
-        return EXACT_NUMBERS // self.width if self.graph_from is None else self.graph_from
+    def graph_size(self, scanned_numbers: int) -> int:
+        """Return the crops from which on a graph is built."""
+        return scanned_numbers // self.width if self.graph_from is None else self.graph_from
 
 
 class Store(Protocol):
-    """Keeps records of unit vectors; every method may raise ``UserError`` for what a user can mend."""
+    """Keeps records of unit vectors; every method may raise ``UserError`` for what a user can mend.
+
+    Attributes:
+        quantized: where there is no graph, a search that is not exact compares quantized vectors.
+    """
+
+    quantized: bool
 
     def put(self, records: Sequence[Record]) -> None:
         """Add records, or replace those of the same ids; then the death of this process cannot harm them."""
@@ -106,7 +96,8 @@ class Store(Protocol):
             where: which records to look at.
             limit: how many to return.
             parts: to return with each.
-            exact: compare with every record, not only with those that the graph leads to.
+            exact: compare every record in float32. Otherwise a graph, or the quantized form of the vectors,
+                selects the records that are.
         """
 
     def scan(self, where: Filter, *parts: Part, batch: int = 256) -> Iterator[list[Record]]:
@@ -147,15 +138,18 @@ class Store(Protocol):
 
 
 class StorageBackend(Protocol):
-    """Where a gallery lies: what is said about it, and its stores. A re-embedding has two for a while."""
+    """Where a gallery lies: what is said about it, and its stores. A re-embedding has two for a while.
+
+    Attributes:
+        place: folder or address, for messages.
+        scanned_numbers: numbers of vectors up to which stores here have no graph.
+    """
 
     place: str
+    scanned_numbers: int
 
     def read(self) -> str | None:
         """Return what ``write`` wrote, or None where there is no gallery."""
-
-    def resolve_defaults(self, layout: Layout) -> Layout:
-        """Return a layout, with what stores here make of what it leaves open."""
 
     def write(self, metadata: str) -> None:
         """Replace what is said about the gallery, all of it or nothing."""
