@@ -1,8 +1,11 @@
 """Query against gallery under a protocol, a block of queries at a time: no full matrix, no full sort.
 
 **Order.** Nearer comes first. Where scores are equal as computed, wrong crops come before right ones, and the
-gallery's order decides the rest. So a tie is never a hit: features that are all alike score worst, and no
-score depends on the order of the files.
+gallery's order decides the rest. So a tie is never a hit, and no score depends on the order of the files.
+Crops of equal features have equal scores, however a matrix product rounds them: features that are all alike
+score worst. This holds for all crops that are compared in one product, which is the whole gallery unless it
+holds more than 2^25 numbers of crops of other persons (see ``matches``): between products, rounding decides.
+It does not hold after re-ranking, where a crop's neighbours count.
 
 **Repeatability.** The same input gives the same order on the same machine. Where products are exact (features
 of small integers, say) it is the same everywhere. Elsewhere two crops whose scores differ by less than the
@@ -25,7 +28,7 @@ from resight.errors import UserError
 from resight.evaluation.distances import FeatureDistances
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric, Side, working_dtype
-from resight.evaluation.grouping import Groups, even_parts
+from resight.evaluation.grouping import Groups, even_parts, repeated_rows
 from resight.evaluation.reranking import Reranked, Reranking
 
 BLOCK_ROWS = 512  # queries whose scores are held at a time: enough for a matrix product at full speed
@@ -125,12 +128,15 @@ class Products:
     def __init__(self, query: Tensor, gallery: Tensor, squares: Tensor | None) -> None:
         self._query, self._gallery = query, gallery
         self._offsets = None if squares is None else -squares
+        self._repeated, self._first = repeated_rows(gallery)
 
     def write(self, rows: Tensor, out: Tensor) -> None:
         if self._offsets is None:
             torch.mm(self._query[rows], self._gallery.T, out=out)
         else:
             torch.addmm(self._offsets, self._query[rows], self._gallery.T, alpha=2, out=out)
+        if len(self._repeated):  # matrix products round some columns otherwise than others
+            out[:, self._repeated] = out[:, self._first]
 
     def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
         """Return cosines or Euclidean distances."""
