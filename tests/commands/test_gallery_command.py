@@ -272,6 +272,17 @@ def test_an_export_is_scored(run: Run, filled: Path, tmp_path: Path, monkeypatch
     assert json.loads(buffer.getvalue())["queries"] == 18
 
 
+def test_the_same_weights_with_unit_descriptors_are_another_model(
+    run: Run, filled: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    other, trunk = tmp_path / "unit.safetensors", {"name": "osnet", "width": 0.25}
+    save_weights(build_model("pooled", 4, trunk=trunk, input_size=[64, 32], descriptor="unit"), other)
+    query = min((filled / "query").iterdir())
+    assert "holds vectors of another model" in run("search", query, "--model", other, fails=True)
+    assert "holds vectors of another model" in run("add", filled, "--model", other, fails=True)
+
+
 def test_changing_the_model(run: Run, filled: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
     other = tmp_path / "other.safetensors"

@@ -117,6 +117,9 @@ def test_evaluate_a_weights_file_a_branch_and_by_trapezoids(
     options = ("--branches", "local", "--ap", "trapezoid", "--metric", "euclidean", "--device", "cpu")
     part = call_json(capsys, "evaluate", trained.folder, "--data", data, *options)
     assert (part["branches"], part["ap"], part["metric"]) == ("local", "trapezoid", "euclidean")
+    for descriptor in ("raw", "unit"):
+        on = ("--data", data, "--device", "cpu", "--metric", "euclidean", "--descriptor", descriptor)
+        assert call_json(capsys, "evaluate", weights, *on)["descriptor"] == descriptor
     page = tmp_path / "page.html"
     call("evaluate", trained.folder, "--device", "cpu", "--report", page)
     assert "Rank-1" in capsys.readouterr().out

@@ -41,6 +41,18 @@ def test_whatever_decides_the_descriptor_changes_it() -> None:
     assert fingerprint(small("han", "han-small")) != own
 
 
+@pytest.mark.parametrize("variant", every_variant(), ids=[name for _, name in every_variant()])
+def test_raw_and_unit_descriptors_do_not_share_one(variant: tuple[str, str], tmp_path: Path) -> None:
+    model = small(*variant)
+    own = fingerprint(model)
+    model.descriptor = "unit" if model.descriptor == "raw" else "raw"
+    other = fingerprint(model)
+    assert other != own
+    rebuilt = build_model(model.name, model.num_persons, **model.settings | {"descriptor": model.descriptor})
+    rebuilt.load_state_dict(model.state_dict())
+    assert fingerprint(rebuilt) == other
+
+
 def test_branches_are_part_of_it() -> None:
     model = small("han", "han-small")
     prints = {fingerprint(model, branches) for branches in (None, ["global"], ["local"], ["local", "global"])}

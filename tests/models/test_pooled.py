@@ -116,9 +116,10 @@ def test_a_network_without_classifier_has_none_at_all() -> None:
     assert not any(isinstance(part, Classifier) for part in model.modules())
 
 
+@pytest.mark.parametrize("descriptor", ["raw", "unit"])
 @pytest.mark.parametrize("views", ["one", "mirror", "ten-crop"])
-def test_the_descriptor_is_the_mean_over_the_views(views: str) -> None:
-    model = build_model("pooled", 3, **TINY, head="trinet", views=views)
+def test_the_descriptor_is_the_mean_over_the_views(views: str, descriptor: str) -> None:
+    model = build_model("pooled", 3, **TINY, head="trinet", views=views, descriptor=descriptor)
     settle(model, model)  # as it begins, all pictures look the same to it, and so do all views of one
     model.eval()
     whole = pictures(model.picture_size, 2)
@@ -132,10 +133,12 @@ def test_the_descriptor_is_the_mean_over_the_views(views: str) -> None:
             for view in (piece, piece.flip(3))
         ],
     }[views]
-    unit = [nn.functional.normalize(model(view).branches["global"].embedding) for view in seen]
-    for number, one in enumerate(unit):
-        assert all((one - other).abs().max() > 1e-3 for other in unit[:number])
-    torch.testing.assert_close(model.embed(whole), torch.stack(unit).mean(0))
+    found = [model(view).branches["global"].embedding for view in seen]
+    if descriptor == "unit":
+        found = [nn.functional.normalize(one) for one in found]
+    for number, one in enumerate(found):
+        assert all((one - other).abs().max() > 1e-3 for other in found[:number])
+    torch.testing.assert_close(model.embed(whole), torch.stack(found).mean(0))
 
 
 @pytest.mark.parametrize("trunk", ["mobilenet", "osnet", "resnet"])

@@ -48,6 +48,13 @@ def test_recipes_as_published_train_in_float32(name: str) -> None:
     assert load_recipe(name, fitting=False).precision == ("auto" if name.endswith("-fast") else "float32")
 
 
+@pytest.mark.parametrize("name", recipe_files())
+def test_descriptors_are_as_they_were_trained(name: str) -> None:
+    """Of unit length where the paper says so (HAN, SN), raw where the losses are of raw distances."""
+    wanted = "unit" if name.partition("-")[0] in ("han", "sn") else "raw"
+    assert load_recipe(name, fitting=False).model.settings["descriptor"] == wanted
+
+
 def counting(recipe: Recipe) -> set[str]:
     return {item.term for stage in recipe.stages for item in stage.objective if item.weight}
 

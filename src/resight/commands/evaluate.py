@@ -37,6 +37,7 @@ def evaluate(
     pattern: str | None = None,
     cross_camera: bool = True,
     branches: Literal["global", "local", "both"] = "both",
+    descriptor: Literal["raw", "unit"] | None = None,
     metric: Literal["cosine", "euclidean"] = "cosine",
     refine: Refine = UNREFINED,
     ap: Literal["mean", "trapezoid"] = "mean",
@@ -60,6 +61,8 @@ def evaluate(
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
         cross_camera: with --no-cross-camera, crops under the query's own camera count too.
         branches: which part of the descriptor to use.
+        descriptor: the branches' embeddings as they were trained (raw), or each of unit length; by default as
+            the recipe says.
         metric: cosine similarity or Euclidean distance.
         ap: average precision: mean of the precision at each match, or by trapezoids as Market-1501's script.
         threshold: also tell which distance means the same person: error rates of pairs of crops, and the
@@ -87,6 +90,8 @@ def evaluate(
         )
     model = load_model(run, device=device)
     opened = model.run
+    if descriptor is not None:
+        model.network.descriptor = descriptor
     if report is not None and opened is None:
         raise UserError("A report is about a run: name the run's folder instead of the weights file.")
     if data is not None:
@@ -131,6 +136,7 @@ def evaluate(
         say(f"Report: {report}")
     result = scores.as_dict() | refine.counts()
     result |= {"run": str(run), "data": str(benchmark.root), "branches": branches}
+    result |= {"descriptor": model.network.descriptor}
     if threshold:
         result["verification"] = _verify(embedded, benchmark, metric, false_match_rate)
     if json:

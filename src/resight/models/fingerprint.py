@@ -10,7 +10,7 @@ import torch
 from resight.models.network import MODELS, Network, Views
 from resight.models.trunk import ATTENTIONS, TRUNKS
 
-FORMAT = "1"
+FORMAT = "2"
 """Part of every fingerprint: raised when the same weights come to give other descriptors, because decoding,
 resizing or a layer changed."""
 
@@ -18,23 +18,22 @@ resizing or a layer changed."""
 def fingerprint(network: Network, branches: Sequence[str] | None = None, views: Views | None = None) -> str:
     """Return 32 hexadecimal digits: equal where two networks describe every crop alike, to rounding.
 
-    Of the model's name, its settings, its input size, views and branches, and each of its tensors (among them
-    the statistics that pixels are normalised by). Settings at their defaults do not count, so that a model
-    keeps its fingerprint when a later version of Resight has more to set. The device, the precision of the
-    forward pass and the type that descriptors are stored in are not part of it: they change the numbers by
-    rounding alone.
+    Of the model's name, its settings, its input size, views, branches and descriptor, and each of its
+    tensors (among them the statistics that pixels are normalised by). Settings at their defaults do not
+    count, so that a model keeps its fingerprint when a later version of Resight has more to set. The
+    device, the precision of the forward pass and the type that descriptors are stored in are not part of
+    it: they change the numbers by rounding alone.
 
     Args:
         network: what ``build_model`` made or ``load_weights`` read, in any mode, on any device.
         branches: names of the branches that make the descriptor; all by default.
         views: of a crop, whose descriptors are averaged; by default the network's.
     """
+    decided = {"views": views or network.views, "descriptor": network.descriptor}
     content = {
         "format": FORMAT,
         "model": network.name,
-        "settings": _set(
-            network.settings | {"views": views or network.views}, MODELS.defaults(network.name, {})
-        ),
+        "settings": _set(network.settings | decided, MODELS.defaults(network.name, {})),
         "input_size": list(network.input_size),
         "branches": None if branches is None else list(branches),
     }

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from resight.models.attention.harmonious import FixedRegions, HardAttention, SoftAttention
 from resight.models.attention.regions import cut_regions
 from resight.models.heads import Head
-from resight.models.network import MODELS, Network, Views
+from resight.models.network import MODELS, Descriptor, Network, Views
 from resight.models.pooling import pooled
 from resight.models.representation import Representation
 from resight.models.trunk import AttentionParts, Attentions
@@ -57,7 +57,7 @@ class HAN(Network):
         local: have a local branch at all.
         classifier: have identity classifiers; a recipe without cross-entropy needs none.
         attention: more modules after the soft attention of ``level1`` to ``level3``.
-        views: see ``Network``.
+        views, descriptor: see ``Network``.
     """
 
     variants: ClassVar = {
@@ -86,8 +86,9 @@ class HAN(Network):
         classifier: bool = True,
         attention: AttentionParts = None,
         views: Views = "one",
+        descriptor: Descriptor = "unit",
     ) -> None:
-        super().__init__(input_size, views)
+        super().__init__(input_size, views, descriptor)
         inputs = (STEM, *widths[:2])
         shapes = list(zip(inputs, widths, strict=True))
         branch_size = feature_size // 2 if local else feature_size

@@ -19,6 +19,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 Views = Literal["one", "mirror", "ten-crop"]
 """What is averaged into a descriptor: the crop; it and its mirror image; or ten pieces of it."""
 
+Descriptor = Literal["raw", "unit"]
+"""How branches make a descriptor: their embeddings as they were trained, or each scaled to unit length."""
+
 
 class Network(nn.Module):
     """Base of every model: ``forward`` for training, ``embed`` for search.
@@ -30,6 +33,8 @@ class Network(nn.Module):
         input_size: height and width that the network was made for, in pixels.
         views: of a crop, whose descriptors are averaged at test time. The ten pieces are the four corners and
             the centre, each ``input_size``, of a picture 9/8 as high and as wide, and their mirror images.
+        descriptor: of a view: ``raw``, the branches' embeddings as they are; or ``unit``, each L2-normalised.
+            A network that was trained on Euclidean distances of raw embeddings is tested with these.
         mean, std: statistics of the RGB channels in [0, 1] that ``normalise`` uses.
 
     Attributes:
@@ -50,12 +55,14 @@ class Network(nn.Module):
         self,
         input_size: tuple[int, int],
         views: Views = "one",
+        descriptor: Descriptor = "unit",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
         self.input_size = input_size
         self.views = views
+        self.descriptor = descriptor
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
@@ -98,7 +105,9 @@ class Network(nn.Module):
         return described[0] if len(described) == 1 else torch.stack(described).mean(0)
 
     def describe(self, images: Tensor, branches: Sequence[str] | None = None) -> Tensor:
-        """Return the descriptor [B, D] of one view: each branch L2-normalised, then concatenated.
+        """Return the descriptor [B, D] of one view: its branches' embeddings, concatenated.
+
+        With ``descriptor`` ``unit`` each embedding is L2-normalised first.
 
         Args:
             images: normalised images float [B, 3, H, W].
@@ -111,8 +120,10 @@ class Network(nn.Module):
         for name in branches or ():
             if name not in found:
                 raise UserError(f"The model has no branch '{name}'.{did_you_mean(name, found)}")
-        chosen = [found[name].embedding for name in branches or found]
-        return torch.cat([functional.normalize(embedding.float(), dim=1) for embedding in chosen], dim=1)
+        chosen = [found[name].embedding.float() for name in branches or found]
+        if self.descriptor == "unit":
+            chosen = [functional.normalize(embedding, dim=1) for embedding in chosen]
+        return torch.cat(chosen, dim=1)
 
     def classify(self, images: Tensor) -> Tensor:
         """Return how likely each class is, float64 [B, persons]: the mean over views and over branches.

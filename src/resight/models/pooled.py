@@ -8,7 +8,7 @@ from torch import Tensor
 
 from resight.errors import UserError
 from resight.models.heads import Head, HeadKind
-from resight.models.network import MODELS, Views
+from resight.models.network import MODELS, Descriptor, Views
 from resight.models.pooling import pooled
 from resight.models.representation import Representation
 from resight.models.trunk import AttentionParts, TrunkNetwork, TrunkPart
@@ -46,7 +46,7 @@ class Pooled(TrunkNetwork):
             ``pooled``, where it is the trunk's.
         classifier: have an identity classifier; a recipe without cross-entropy needs none.
         input_size: height and width of the crops in pixels.
-        views: of a crop at test time, see ``Network``.
+        views, descriptor: of a crop at test time, see ``Network``.
 
     Raises:
         UserError: the head has no size to set, or there is no layer that attention is wanted after.
@@ -58,7 +58,7 @@ class Pooled(TrunkNetwork):
         "mobilenet": {"trunk": {"name": "mobilenet"}},
         "osnet": {"trunk": {"name": "osnet"}, "head": "fc"},
         "sharp": {"attention": SHARP_BLOCKS, "head": "trinet", "classifier": False, "views": "ten-crop"},
-        "sn": {"classifier": False},
+        "sn": {"classifier": False, "descriptor": "unit"},
     }
 
     def __init__(
@@ -72,8 +72,9 @@ class Pooled(TrunkNetwork):
         classifier: bool = True,
         input_size: tuple[Extent, Extent] = (256, 128),
         views: Views = "one",
+        descriptor: Descriptor = "raw",
     ) -> None:
-        super().__init__(trunk, attention, input_size, views)
+        super().__init__(trunk, attention, input_size, views, descriptor)
         if head == "pooled" and feature_size not in (None, self.out_channels):
             raise UserError(
                 f"feature_size: with head 'pooled' the embedding is the trunk's pooled features, of size "

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from resight.errors import UserError
 from resight.models.heads import Head
-from resight.models.network import MODELS, Views
+from resight.models.network import MODELS, Descriptor, Views
 from resight.models.pooling import pooled
 from resight.models.representation import Representation
 from resight.models.trunk import AttentionParts, Attentions, TrunkNetwork, TrunkPart
@@ -35,7 +35,8 @@ class SAL(TrunkNetwork):
     output, after its shortcut and ReLU. Without multi-level features the last layer alone is pooled:
     rows 1 to 3 of Table 1 are ``dilated``, ``stage6`` and ``multi`` all off. The fully-connected layer is
     followed by batch normalisation and ReLU: without them the paper's learning rate of 0.1 with momentum
-    ends in infinite losses within some steps. The descriptor is L2-normalised.
+    ends in infinite losses within some steps. The test's descriptor is not said to be normalised, and the
+    ranking losses train on raw Euclidean distances: it is ``raw``.
 
     Representation: branch ``global``; features of every layer, the last stage's as ``layer5``; maps
     ``stage4``, ``stage5`` and, with that stage, ``stage6``: the attention maps of Section 3.2 (Fig. 3), of
@@ -55,7 +56,7 @@ class SAL(TrunkNetwork):
         classifier: have an identity classifier; rows 2 and 7 of Table 1 need none.
         attention: more modules after any layer, ``layer5`` too.
         input_size: height and width of the crops in pixels.
-        views: of a crop at test time, see ``Network``.
+        views, descriptor: of a crop at test time, see ``Network``.
 
     Raises:
         UserError: the trunk cannot be dilated, or there is no layer that attention is wanted after.
@@ -86,13 +87,14 @@ class SAL(TrunkNetwork):
         attention: AttentionParts = None,
         input_size: tuple[Extent, Extent] = (256, 128),
         views: Views = "one",
+        descriptor: Descriptor = "raw",
     ) -> None:
         if dilated and "dilations" not in trunk:
             raise UserError(
                 f"dilated: the trunk '{trunk['name']}' has no dilations to set. Take a resnet, or set "
                 "dilated to false."
             )
-        super().__init__({**trunk, **DILATED} if dilated else trunk, None, input_size, views)
+        super().__init__({**trunk, **DILATED} if dilated else trunk, None, input_size, views, descriptor)
         channels = dict(self.trunk.channels)
         self.stage6 = stage6
         self.levels = [*channels][-2:]

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from resight.models.dropblock import DROPS, DropPart
 from resight.models.heads import Head
-from resight.models.network import MODELS, Views
+from resight.models.network import MODELS, Descriptor, Views
 from resight.models.pooling import pooled
 from resight.models.representation import Representation
 from resight.models.trunk import AttentionParts, Attentions, TrunkNetwork, TrunkPart
@@ -40,10 +40,10 @@ class SONA(TrunkNetwork):
     bottleneck, dropped blocks, maximum over positions, 1x1 convolution to 1,024, batch normalisation and
     ReLU. A 1x1 convolution of what is pooled is a fully-connected layer, and is one here.
 
-    What the paper leaves open, and what was chosen: at test time each branch's embedding is scaled to unit
-    length before they are concatenated and averaged over the crop and its mirror image; the bottleneck has
-    the form of the trunk's own, a quarter of the width inside and the identity as shortcut, and starts from
-    random weights; attention after the last layer of both branches is a module for each.
+    What the paper leaves open, and what was chosen: at test time the branches' embeddings are concatenated
+    and averaged over the crop and its mirror image as they are (``raw``); the bottleneck has the form of the
+    trunk's own, a quarter of the width inside and the identity as shortcut, and starts from random weights;
+    attention after the last layer of both branches is a module for each.
 
     Representation: branches ``global`` and ``local``, features of every layer, what the attention says.
 
@@ -59,7 +59,7 @@ class SONA(TrunkNetwork):
         classifier: have identity classifiers; a recipe without cross-entropy needs none.
         global_size, local_size: of the embeddings.
         input_size: height and width of the crops in pixels.
-        views: of a crop at test time, see ``Network``.
+        views, descriptor: of a crop at test time, see ``Network``.
     """
 
     variants: ClassVar = {
@@ -89,8 +89,9 @@ class SONA(TrunkNetwork):
         local_size: Size = 1024,
         input_size: tuple[Extent, Extent] = (384, 128),
         views: Views = "mirror",
+        descriptor: Descriptor = "raw",
     ) -> None:
-        super().__init__(trunk, attention, input_size, views)
+        super().__init__(trunk, attention, input_size, views, descriptor)
         width, classes = self.out_channels, num_persons if classifier else None
         branches = ("global", "local") if local else ("global",)
         self.branch_attentions = Attentions(

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from resight.errors import UserError, did_you_mean
-from resight.models.network import Network, Views
+from resight.models.network import Descriptor, Network, Views
 from resight.models.representation import Representation
 from resight.registry import Registry
 
@@ -122,7 +122,7 @@ class TrunkNetwork(Network):
 
     Args:
         trunk, attention: as recipes name them.
-        input_size, views: see ``Network``.
+        input_size, views, descriptor: see ``Network``.
 
     Raises:
         UserError: the input is smaller than the trunk's stride, or there is no layer that attention is wanted
@@ -135,8 +135,9 @@ class TrunkNetwork(Network):
         attention: AttentionParts,
         input_size: tuple[int, int],
         views: Views,
+        descriptor: Descriptor,
     ) -> None:
-        super().__init__(input_size, views=views)
+        super().__init__(input_size, views, descriptor)
         self.trunk = TRUNKS.make(trunk)
         least = max(self.trunk.strides.values())
         if min(input_size) < least:
