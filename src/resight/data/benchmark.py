@@ -88,7 +88,9 @@ class Benchmark:
     Attributes:
         name: shown in messages and reports.
         root: the folder that was read.
-        train, query, gallery: crops of each split, in a fixed order; any may be empty.
+        train: crops to train on, in a fixed order; any of the three parts may be empty.
+        query: crops to search for.
+        gallery: crops to search.
         protocol: the evaluation rule of query against gallery.
         names: label of a person in the set's own words, where it is not the number itself (folder names).
         notes: sentences that a user should know about how the set was read (a split that was made, files left

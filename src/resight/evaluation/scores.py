@@ -74,7 +74,11 @@ class Scores:
         total_queries: how many there are.
         removed: what the protocol left out.
         per_query: what each query scored.
-        ranks, ap, metric, protocol, reranking: what was asked for.
+        ranks: which rank-k ``as_dict`` has.
+        ap: definition of the average precision.
+        metric: that the crops were ranked by.
+        protocol: which gallery crops counted.
+        reranking: its settings, or None.
     """
 
     mAP: float

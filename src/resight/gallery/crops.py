@@ -97,7 +97,8 @@ class Filter:
     Attributes:
         cameras: taken by one of these.
         not_cameras: not taken by any of these.
-        after, before: taken at or after, and before, these times; crops without a time fit neither.
+        after: taken at this time or later; crops without a time do not fit.
+        before: taken before this time, likewise.
         tags: having all of these.
         persons: said to be one of these.
         sources: cut out of one of these.

@@ -88,7 +88,11 @@ class Embedder:
     Attributes:
         compute: describes one batch, uint8 [B, H, W, 3] to float32 [B, D] on the device.
         picture_size: height and width of preprocessed pictures, in pixels.
-        fingerprint, name, width, weights, on_cpu: as in ``SupportsEmbedding``.
+        fingerprint: equal for models that describe every picture alike.
+        name: of the model, shown to users.
+        width: numbers in a vector.
+        weights: run or file that the model was loaded from, where known.
+        on_cpu: whether it computes on the same cores that decode pictures.
 
     Raises:
         UserError: the machine has no such device, or the batch size is below 1.
