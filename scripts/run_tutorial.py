@@ -17,7 +17,7 @@ def execute(folder: Path) -> nbformat.NotebookNode:
     """Return the notebook with the outputs of its cells, which run in a folder."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
+    NotebookClient(notebook, timeout=1800, kernel_name="python3", resources=resources).execute()
     for cell in notebook.cells:
         cell.metadata.clear()
         if cell.cell_type == "code":

@@ -17,6 +17,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     folder = tmp_path_factory.mktemp("tutorial")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESIGHT_CACHE", str(folder / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")  # threads of a busy machine wait for each other
         patch.syspath_prepend(str(ROOT / "scripts"))
         notebook = importlib.import_module("run_tutorial").execute(folder)
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
