@@ -142,8 +142,8 @@ def test_truncated_files_are_named(tmp_path: Path, name: str, kept: float) -> No
     [
         (b"", "is empty"),
         (b"<html>404</html>", "is a web page. A JPEG, PNG, WEBP, GIF, BMP, TIFF or PPM file is expected"),
-        (b"what is this", "is no picture"),
-        (b"RIFF\0\0\0\0WAVEfmt ", "is no picture"),
+        (b"what is this", "is not a picture"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "is not a picture"),
         (b"\x89PNG\r\n\x1a\n", "no whole image"),
         (b"\xff\xd8\xff\xe0junk", "no whole image"),
     ],

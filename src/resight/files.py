@@ -1,5 +1,6 @@
 """Where Resight keeps files, and writing them so that nothing half-written stands for something whole."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -44,6 +45,16 @@ def cache_folder() -> Path:
     if own := os.environ.get("RESIGHT_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
+
+
+def state_folder() -> Path:
+    """Return ``resight`` in ``$XDG_STATE_HOME`` or ``~/.local/state``: for what must last."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "resight"
+
+
+def short_digest(data: bytes) -> str:
+    """Return 16 hexadecimal digits that stand for these bytes, for names of files."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def _remedy(path: Path) -> str:

@@ -103,7 +103,7 @@ def open_image(data: bytes, limits: ImageLimits) -> Image.Image:
     except Exception as error:  # damaged files make Pillow's readers raise nearly anything
         raise damaged(error) from error
     check_size(image.height, image.width, limits)
-    if kind != "JPEG" and getattr(image, "is_animated", False):  # cameras put a preview behind a JPEG
+    if kind != "JPEG" and getattr(image, "is_animated", False):  # cameras add a preview to a JPEG
         raise ImageError("animated", "is animated or has several pages. Give one picture, such as one frame.")
     return image
 
@@ -129,7 +129,7 @@ def format_of(data: bytes, limits: ImageLimits) -> str:
         what = "a HEIC or AVIF picture" if data[8:12] in (b"heic", b"heix", b"mif1", b"avif") else "a video"
     else:
         begin = data.lstrip()[:5]
-        what = next((what for start, what in OTHER_FILES.items() if begin.startswith(start)), "no picture")
+        what = next((what for start, what in OTHER_FILES.items() if begin.startswith(start)), "not a picture")
     expected = f"{', '.join(limits.formats[:-1])} or {limits.formats[-1]}"
     raise ImageError("format", f"is {what}. A {expected} file is expected.")
 

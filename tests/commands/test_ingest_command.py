@@ -79,7 +79,7 @@ def test_crops_lie_in_the_gallery_with_camera_time_source_and_box(
 
     again = call_json(capsys, "ingest", frames, *options)
     assert again["already"]
-    with pytest.raises(UserError, match=r"differently \(every: 1, now 2\)"):
+    with pytest.raises(UserError, match=r"with other options \(every: 1, now 2\)"):
         call("ingest", frames, *options, "--every", 2)
     anew = call_json(capsys, "ingest", frames, *options, "--every", 2, "--again")
     assert anew["frames"] == 6
@@ -106,15 +106,15 @@ def test_it_tells_what_it_found_and_where_the_times_come_from(
     assert "(from its name)" in error
     call("ingest", frames, *options, "--again", "--min-height", 90)
     out, error = capsys.readouterr()
-    assert "Forgot 4 crops" in error
+    assert "Deleted 4 crops" in error
 
 
 def test_what_does_not_fit_together_is_refused(frames: Path, weights: Path, tmp_path: Path) -> None:
     place = ["--camera", "lobby", "--gallery", tmp_path / "g", "--model", weights]
     boxes = ["--boxes", tmp_path / "det.txt"]
     for extra, message in (
-        ([], "--detector FILE.onnx or given by --boxes"),
-        ([*boxes, "--detector", "x.onnx"], "name one of the two"),
+        ([], "Give --detector FILE.onnx to find persons, or --boxes"),
+        ([*boxes, "--detector", "x.onnx"], "one of the two"),
         (["--detector", tmp_path / "none.onnx"], "There is no detector file"),
         ([*boxes, "--every", 0], "--every must be 1 or more; got 0"),
         ([*boxes, "--crops-per-track", 0], "--crops-per-track must be 1"),
@@ -128,7 +128,7 @@ def test_what_does_not_fit_together_is_refused(frames: Path, weights: Path, tmp_
     (tmp_path / "bad.txt").write_text("1,-1,1,1,9\n")
     with pytest.raises(UserError, match="line 1 has 5 columns"):
         call("ingest", frames, *place, "--boxes", tmp_path / "bad.txt")
-    with pytest.raises(UserError, match="There is no"):
+    with pytest.raises(UserError, match="does not exist"):
         call("ingest", tmp_path / "none.mp4", *place, *boxes)
 
 
@@ -139,5 +139,5 @@ def test_boxes_of_another_video_are_doubted(
     options = ["--camera", "a", "--gallery", tmp_path / "g", "--model", weights]
     call("ingest", frames, *options, "--boxes", tmp_path / "long.txt")
     error = capsys.readouterr().err
-    assert "has 12 frames. Do they belong together?" in error
-    assert "Nobody was found" in error
+    assert "has 12 frames. Are they of the same video?" in error
+    assert "No persons were found" in error

@@ -26,7 +26,7 @@ def test_a_port_that_another_service_has_is_refused_at_once() -> None:
 
 
 def test_a_host_that_is_not_this_machine_is_refused() -> None:
-    with pytest.raises(UserError, match="cannot answer at"):
+    with pytest.raises(UserError, match="cannot listen on"):
         _bind("192.0.2.1", 0)
 
 

@@ -16,7 +16,7 @@ from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
 
 
-def names(found: gallery.Found) -> list[str]:
+def names(found: gallery.SearchResult) -> list[str]:
     return [match.crop.name for match in found.matches]
 
 

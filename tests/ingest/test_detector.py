@@ -186,7 +186,7 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no detector file"):
         Detector.open(path)
     path.write_text("not a network")
-    with pytest.raises(UserError, match="is no ONNX file that can be run"):
+    with pytest.raises(UserError, match="cannot be run by ONNX Runtime"):
         Detector.open(path)
 
 

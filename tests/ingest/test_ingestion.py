@@ -152,7 +152,7 @@ def test_killed_anywhere_it_ends_in_the_same_gallery(
     known = {
         frame.pixels.tobytes(): detector.detect(frame.pixels) for frame in open_source(str(video)).frames(3)
     }  # type: ignore[union-attr]
-    monkeypatch.setattr(ingestion, "STRETCH", 0.0)
+    monkeypatch.setattr(ingestion, "COMMIT_SECONDS", 0.0)
     expected = Shelf()
     counts = (
         make(video, lambda pixels: known[pixels.tobytes()], tmp_path / "w", expected.add, every=3)
@@ -205,7 +205,7 @@ from resight.ingest.opening import open_source
 from resight.ingest.tracking import OverlapTracker
 
 video, boxes, folder = sys.argv[1:]
-ingestion.STRETCH = 0.02
+ingestion.COMMIT_SECONDS = 0.02
 file = read_boxes(Path(boxes))
 source = open_source(video, start=0.0)
 
@@ -285,7 +285,7 @@ def test_what_is_done_is_not_done_again(video: Path, detector: Detector, tmp_pat
 def test_other_choices_are_refused(video: Path, detector: Detector, tmp_path: Path) -> None:
     shelf = Shelf()
     make(video, detector.detect, tmp_path, shelf.add, every=5).run()
-    with pytest.raises(UserError, match=r"was ingested differently \(every: 5, now 6\)\. Give --again"):
+    with pytest.raises(UserError, match=r"was ingested with other options \(every: 5, now 6\)\. Give"):
         make(video, detector.detect, tmp_path, shelf.add, every=6).run()
     copied = tmp_path / "elsewhere" / video.name
     copied.parent.mkdir()

@@ -42,15 +42,15 @@ def test_ground_truth_has_tracks_and_leaves_out_what_is_ignored(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no boxes"),
+        ("", "has no boxes"),
         ("1,-1,1,1,9,9,1\n1,-1,1,1,9\n", "line 2 has 5 columns"),
         ("1,-1,1,1,9,9,1\n\n1,-1,1,1,wide,9,1\n", "line 3: .*not a list of numbers"),
         ("0,-1,1,1,9,9,1\n", "line 1: frame 0"),
         ("1.5,-1,1,1,9,9,1\n", "line 1: frame 1.5"),
         ("1,-1,1,1,0,9,1\n", "line 1: a box 0 wide"),
         ("1,-1,nan,1,9,9,1\n", "line 1: .*not finite"),
-        ("1,-1,1,1,9,9,1\n1,3,1,1,9,9,1\n", "tracks for some boxes"),
-        ("1,4,1,1,9,9,0,1,1\n", "holds no pedestrians"),
+        ("1,-1,1,1,9,9,1\n1,3,1,1,9,9,1\n", "track numbers for some boxes"),
+        ("1,4,1,1,9,9,0,1,1\n", "has no pedestrians"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -61,7 +61,7 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message:
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "det.txt"
     path.write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(UserError, match="it is not text"):
+    with pytest.raises(UserError, match="it is not a text file"):
         read_boxes(path)
     with pytest.raises(UserError, match="No such file"):
         read_boxes(tmp_path / "gt.txt")

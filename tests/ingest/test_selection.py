@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 from walking import look
 
-from resight.ingest.boxes import Boxes, unhidden
+from resight.ingest.boxes import Boxes, visible_shares
 from resight.ingest.frames import Frame
 from resight.ingest.selection import SLOTS, Candidate, Passage, Selection, rate, sharpness
 
@@ -52,7 +52,7 @@ def test_whole_beats_cut_off_and_upright_beats_wide() -> None:
 def test_a_nearer_person_hides_and_a_farther_one_does_not() -> None:
     edges = np.array([[0.0, 0, 40, 100], [20, 10, 60, 120], [200, 0, 240, 100], [202, 5, 238, 130]])
     sure = np.array([True, True, True, False])
-    assert unhidden(edges, sure) == pytest.approx([0.55, 1, 1, 1])
+    assert visible_shares(edges, sure) == pytest.approx([0.55, 1, 1, 1])
 
 
 def test_stretches_grow_so_that_a_long_track_stays_small() -> None:

@@ -70,7 +70,9 @@ def closed_port() -> int:
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])
 def test_an_unreachable_camera_is_said_to_be_one_without_its_password(scheme: str, closed_port: int) -> None:
-    with pytest.raises(UserError, match=r"cannot be opened: Connection refused\. Check address") as caught:
+    with pytest.raises(
+        UserError, match=r"cannot be opened: Connection refused\. Check the address"
+    ) as caught:
         open_source(f"{scheme}://user:secret@127.0.0.1:{closed_port}/live", timeout=2)
     assert "secret" not in str(caught.value)
 
@@ -145,7 +147,7 @@ def test_a_camera_that_stays_away_is_given_up(camera: str, monkeypatch: pytest.M
     begin = time.monotonic()
     list(frames)
     assert time.monotonic() - begin < 12
-    assert "gave no frame for 2 s and was given up. What was found until then is in" in source.notes[0]
+    assert "sent no frame for 2 s and was given up. What was found before is in" in source.notes[0]
 
 
 def test_an_address_with_a_length_is_a_video(tmp_path: Path) -> None:

@@ -21,13 +21,15 @@ def boxes(*sightings: Sighting) -> Boxes:
 
 
 def follow(
-    frames: list[list[Sighting]], rate: float = 10.0, looks: Sequence[np.ndarray] | None = None
+    frames: list[list[Sighting]], rate: float = 10.0, appearance: Sequence[np.ndarray] | None = None
 ) -> list[list[int | None]]:
     """Return the track of each box of each frame."""
     tracker = OverlapTracker()
     found = []
     for index, sightings in enumerate(frames):
-        found_boxes = replace(boxes(*sightings), looks=None if looks is None else np.stack(looks))
+        found_boxes = replace(
+            boxes(*sightings), appearance=None if appearance is None else np.stack(appearance)
+        )
         step = tracker.update(index, 1e9 + index / rate, found_boxes)
         numbers = {row: track for track, row in step.seen}
         found.append([numbers.get(row) for row in range(len(sightings))])
@@ -47,13 +49,13 @@ def test_two_who_meet_and_turn_round_keep_their_tracks_if_their_clothes_differ()
     others = [(290 - 8 * i, 104, 0.9) if i <= 15 else (50 + 8 * i, 104, 0.9) for i in range(30)]
     frames = [[one, other] for one, other in zip(places, others, strict=True)]
     assert follow(frames)[-1] == [2, 1]
-    assert follow(frames, looks=[np.array([1.0, 0]), np.array([0.6, 0.8])])[-1] == [1, 2]
+    assert follow(frames, appearance=[np.array([1.0, 0]), np.array([0.6, 0.8])])[-1] == [1, 2]
 
 
 def test_who_looks_different_where_somebody_was_is_somebody_new() -> None:
     tracker = OverlapTracker()
     for index, look in enumerate([(1.0, 0.0)] * 5 + [(0.0, 1.0)] * 5):
-        one = replace(boxes((50, 100, 0.9)), looks=np.array([look]))
+        one = replace(boxes((50, 100, 0.9)), appearance=np.array([look]))
         seen = tracker.update(index, index / 10, one).seen
         assert seen == [(1 if index < 5 else 2, 0)]
 
@@ -65,8 +67,8 @@ def test_what_hides_a_track_does_not_become_its_look() -> None:
         hidden = 8 <= index < 12
         both = boxes((50, 100, 0.9), (55, 110, 0.9) if hidden else (250, 110, 0.9))
         mixed = (0.88, np.sqrt(1 - 0.88**2)) if hidden else (1.0, 0.0)
-        tracker.update(index, index / 10, replace(both, looks=np.array([mixed, (0.0, 1.0)])))
-    assert tracker.state()["tracks"][0]["look"] == pytest.approx([1, 0])
+        tracker.update(index, index / 10, replace(both, appearance=np.array([mixed, (0.0, 1.0)])))
+    assert tracker.state()["tracks"][0]["appearance"] == pytest.approx([1, 0])
 
 
 def test_the_order_of_the_boxes_does_not_matter() -> None:
@@ -132,7 +134,7 @@ def test_it_goes_on_from_its_state_as_if_nothing_had_been(frames: list[list[Sigh
             second.restore(json.loads(json.dumps(first.state())))
         resumed = first if index < cut else second
         angles = np.arange(len(each)) * 0.4 + index * 0.1
-        now = replace(boxes(*each), looks=np.stack([np.cos(angles), np.sin(angles)], 1))
+        now = replace(boxes(*each), appearance=np.stack([np.cos(angles), np.sin(angles)], 1))
         step = whole.update(index, index / 4, now)
         assert resumed.update(index, index / 4, now) == step
         rows = [row for _, row in step.seen]

@@ -218,7 +218,7 @@ def test_the_api_describes_itself_without_the_internet(running: Running) -> None
     assert "https://" not in page
     for path in described["paths"]:
         assert path in page
-    assert "leave out the cameras of what is searched for" in page
+    assert "leave out crops of the query" in page
 
 
 def test_every_answer_to_a_mistake_is_a_sentence_in_json(shared: Running) -> None:
@@ -253,7 +253,7 @@ def test_what_cannot_be_logged_is_not_done(running: Running, monkeypatch: pytest
 
 def test_what_is_not_there_is_told_in_sentences(shared: Running) -> None:
     assert "nothing at this address" in shared.client.get("/api/nothing").json()["error"]
-    assert "does not take that method" in shared.client.put("/api/search").json()["error"]
+    assert "does not support that method" in shared.client.put("/api/search").json()["error"]
 
 
 def test_nothing_is_told_of_where_things_lie(shared: Running) -> None:

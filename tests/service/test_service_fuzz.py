@@ -39,8 +39,6 @@ FIELDS = (
     "crops",
     "query",
     "same",
-    "camera_mode",
-    "reranked",
     "after_id",
     "name",
     "last_likely",

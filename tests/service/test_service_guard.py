@@ -105,7 +105,7 @@ def test_a_token_that_is_revoked_is_refused_at_once(guarded: tuple[Running, str,
     Tokens(running.tokens.path).revoke("anna")  # another process does it
     answer = running.client.get("/api/about", headers=bearing(reading))
     assert answer.status_code == 401
-    assert "not in force" in answer.json()["error"]
+    assert "not valid" in answer.json()["error"]
 
 
 def test_with_a_damaged_token_file_nobody_comes_in(guarded: tuple[Running, str, str]) -> None:
@@ -130,7 +130,7 @@ def test_a_browser_logs_in_and_out(guarded: tuple[Running, str, str]) -> None:
     browser = TestClient(running.app, base_url=HERE)
     wrong = browser.post("/login", data={"token": "x"})
     assert wrong.status_code == 401
-    assert "not in force" in wrong.text
+    assert "not valid" in wrong.text
     answer = browser.post("/login", data={"token": writing}, follow_redirects=False)
     cookie = answer.headers["set-cookie"]
     assert (answer.status_code, answer.headers["location"]) == (303, "/")

@@ -154,4 +154,4 @@ def test_attention_is_shown_where_a_model_has_it(make: Make) -> None:
     assert page.count("<img") == len(views)
     assert "<rect" in page
     plain = make()
-    assert "no attention to show" in plain.client.get(f"/crops/{plain.ids(1)[0]}/attention").text
+    assert "no attention maps" in plain.client.get(f"/crops/{plain.ids(1)[0]}/attention").text

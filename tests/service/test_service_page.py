@@ -155,7 +155,7 @@ def test_forgetting_asks_first_and_deletes(visit: Open) -> None:
     for identity in own:
         there.page.locator(f"#c-{identity} [data-act=select]").check()
     there.page.click("#bar [data-act=forget]")
-    expect(there.page.locator("#forget")).to_contain_text("Forget 2 crops?")
+    expect(there.page.locator("#forget")).to_contain_text("Delete 2 crops?")
     there.page.keyboard.press("Enter")  # keeps: that button has the focus
     expect(there.page.locator("#forget")).to_be_hidden()
     assert len(there.running.gallery) == 36

@@ -40,7 +40,7 @@ def test_tokens_that_cannot_be_made_are_told_why(tmp_path: Path) -> None:
     for name, role, sentence in (
         ("anna", "read", "already"),
         ("a b", "read", "letters"),
-        ("x", "admin", "'read' or for 'write'"),
+        ("x", "admin", "'read' or 'write'"),
     ):
         with pytest.raises(UserError, match=sentence):
             tokens.add(name, role)

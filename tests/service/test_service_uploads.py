@@ -42,8 +42,8 @@ JPEG = encoded(pixels(1), "JPEG")
 
 BAD = {
     "empty": (b"", 422, "is empty"),
-    "text": (b"hello", 415, "is no picture"),
-    "nul": (b"\0" * 100, 415, "is no picture"),
+    "text": (b"hello", 415, "is not a picture"),
+    "nul": (b"\0" * 100, 415, "is not a picture"),
     "pdf": (b"%PDF-1.7 ...", 415, "a PDF document"),
     "zip": (b"PK\x03\x04" + b"\0" * 60, 415, "a ZIP file"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "an SVG drawing"),
@@ -51,11 +51,11 @@ BAD = {
     "heic": (b"\0\0\0\x18ftypheic\0\0\0\0", 415, "a HEIC"),
     "video": (b"\0\0\0\x18ftypmp42\0\0\0\0", 415, "a video"),
     "tiff": (encoded(pixels(1), "TIFF"), 415, "a TIFF"),
-    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "is no picture"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "is not a picture"),
     "gif": (animation("GIF"), 415, "is animated"),
     "webp": (animation("WEBP"), 415, "is animated"),
     "apng": (animation("PNG"), 415, "is animated"),
-    "sound": (b"RIFF\0\0\0\0WAVEfmt ", 415, "is no picture"),
+    "sound": (b"RIFF\0\0\0\0WAVEfmt ", 415, "is not a picture"),
     "start of a jpeg": (b"\xff\xd8\xff\xe0", 415, "holds no whole image"),
     "half a jpeg": (JPEG[: len(JPEG) // 2], 415, "holds no whole image"),
     "half a png": (photo(1)[:200], 415, "holds no whole image"),
@@ -140,6 +140,16 @@ def test_a_box_gives_the_same_pixels_from_a_video_and_from_an_upload(
         np.testing.assert_array_equal(crop.pixels, cut)
 
 
+def test_an_upload_searches_like_the_same_file_in_python(make: Make) -> None:
+    running = make()
+    large = encoded(pixels(1, 7, height=2400), "JPEG", quality=95)
+    by_python = running.gallery.search([large], top=3).matches
+    by_upload = running.search(large, top=3)["matches"]
+    assert [(match["id"], match["score"]) for match in by_upload] == [
+        (match.crop.id, match.score) for match in by_python
+    ]
+
+
 def test_the_surest_person_is_searched_for_or_the_one_chosen(make: Make) -> None:
     running = make(detect=finds(*BOXES))
     picture = encoded(scene(1, 4))
@@ -196,4 +206,4 @@ def test_each_person_that_the_detector_finds_is_added(make: Make) -> None:
     assert answer.status_code == 422
     assert "finds no person" in answer.json()["error"]
     answer = make(people=[]).client.post("/api/items", files={"pictures": photo(1)}, data={"detect": "true"})
-    assert "No detector is configured" in answer.json()["error"]
+    assert "The service has no detector" in answer.json()["error"]

@@ -22,7 +22,7 @@ def test_a_token_is_asked_for_and_one_for_reading_has_no_buttons_that_change(
     assert there.page.url == f"{there.address}/login"
     there.page.fill("[name=token]", "resight_wrong")
     there.page.keyboard.press("Enter")
-    expect(there.page.locator(".warning")).to_contain_text("This token is not in force.")
+    expect(there.page.locator(".warning")).to_contain_text("This token is not valid.")
     there.page.fill("[name=token]", reading)
     there.answered(lambda: there.page.keyboard.press("Enter"))
     there.give(photo(1))
@@ -80,8 +80,8 @@ def test_everything_is_reached_by_keys(visit: Open) -> None:
     keys.press("n")
     expect(there.card(1).locator("[data-act=different]")).to_have_attribute("aria-pressed", "true")
     keys.press("d")
-    expect(there.page.locator("#details")).to_contain_text("Where the model looks")
-    expect(there.page.locator("#details")).to_contain_text("no attention to show")
+    expect(there.page.locator("#details")).to_contain_text("Attention of the model")
+    expect(there.page.locator("#details")).to_contain_text("no attention maps")
     keys.press("Escape")
     expect(there.page.locator("#details")).to_be_hidden()
     expect(there.card(1).locator(".shot")).to_be_focused()
@@ -133,7 +133,7 @@ def test_what_goes_wrong_is_said_in_place_of_old_results(visit: Open) -> None:
     there = visit()
     there.give(photo(1))
     there.give(b"%PDF-1.7")
-    expect(there.page.locator("#results .warning")).to_contain_text("The file is a PDF document.")
+    expect(there.page.locator("#results .warning")).to_contain_text("The picture is a PDF document.")
     assert there.ids() == []
     there.give(photo(1))
     assert len(there.ids()) == 36
@@ -156,7 +156,7 @@ def test_an_empty_gallery_says_how_to_fill_it(visit: Open) -> None:
     there = visit(people=[])
     expect(there.page.locator("#results .empty")).to_contain_text("resight gallery add")
     there.give(photo(1))
-    expect(there.page.locator("#results h1")).to_have_text("Nothing to compare with")
+    expect(there.page.locator("#results h1")).to_have_text("No crops to compare")
 
 
 def test_of_several_persons_in_a_picture_another_one_is_chosen(visit: Open) -> None:

@@ -1,4 +1,4 @@
-"""``resight gallery``: keep crops, and find persons among them."""
+"""``resight gallery``: add crops to a gallery, and search it for persons."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -42,10 +42,10 @@ def add(
     device: str = "auto",
     json: Flag = False,
 ) -> None:
-    """Add crops to a gallery, which is made if it is not there.
+    """Add crops to a gallery; with --model, a new gallery is made if needed.
 
-    A crop whose very picture is in the gallery already is not added again: killed at any time, the same
-    command goes on where it was.
+    A picture that is in the gallery already is not added again. So if the command is killed, run it again to
+    resume.
 
     Args:
         crops: folders of crops in any layout that 'resight data readers' lists, folders of images, or text
@@ -53,17 +53,18 @@ def add(
         gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
         model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
             with.
-        camera: what the camera of all these crops is called; by default what the reader says.
-        camera_pattern: regular expression with a group named camera, searched in each file's path.
-        time: when the pictures were taken: a time, or 'name' to read it in each file's name.
-        tag: word to give to all crops; may be repeated.
-        part: of a data set; all is every crop of it.
-        split: which of the splits of a set that has several.
-        unlabelled: take every image under the folder, and leave labels aside.
+        camera: camera of all these crops; by default the one in the data set.
+        camera_pattern: regular expression with a group named camera, to find in each file's path.
+        time: when the pictures were taken, such as 2024-05-31T14:30; or 'name' to read it from each file's
+            name.
+        tag: tag for all crops; may be repeated.
+        part: of a data set; 'all' takes every crop of it.
+        split: number of the split, for a data set with several.
+        unlabelled: take every image in the folder and below, without labels.
         reader: reader of a data set and its options.
         listing: file of 'resight data split'.
-        pattern: regular expression with named groups person and/or camera, searched in each file's path.
-        keep_days: of a new gallery: days after which crops are forgotten.
+        pattern: regular expression with groups named person, camera or both, to find in each file's path.
+        keep_days: of a new gallery: days after which crops are deleted.
         shards: of a new gallery on a cluster: machines that share the crops.
         replicas: of a new gallery on a cluster: copies of each crop.
         device: auto, cpu or cuda.
@@ -114,12 +115,12 @@ def add(
         facts = opened.facts()
         total = len(opened)
         if total > opened.graph_from and facts["indexed"] < 0.8 * total:
-            say(f"Searches will be faster after: resight gallery compact --gallery {gallery}")
-    told = {"new": added.new, "known": added.known, "refused": [list(one) for one in added.refused]}
+            say(f"To make searches faster, run: resight gallery compact --gallery {gallery}")
+    result = {"new": added.new, "known": added.known, "refused": [list(one) for one in added.refused]}
     if json:
-        print_json(told | {"gallery": gallery, "crops": total})
+        print_json(result | {"gallery": gallery, "crops": total})
     else:
-        output.print_added(told, gallery, total)
+        output.print_added(result, gallery, total)
 
 
 def search(
@@ -142,7 +143,7 @@ def search(
     device: str = "auto",
     json: Flag = False,
 ) -> None:
-    """Search a gallery for the person on one or several pictures.
+    """Search a gallery for the person in one or several pictures.
 
     Args:
         pictures: of one person.
@@ -150,20 +151,20 @@ def search(
         crop: id of a stored crop to search for; may be repeated.
         model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
             with.
-        other_cameras: leave out crops of the cameras that took the pictures.
-        taken_by: camera that took the pictures; may be repeated. Those of stored crops are known.
-        combine: several pictures search by their average, or by the one that a crop is most like (max).
-        top: matches a page.
-        page: which page, from 1.
+        other_cameras: leave out crops of the cameras that took the query pictures.
+        taken_by: camera that took the query pictures; may be repeated. Cameras of stored crops are known.
+        combine: score of a crop for several query pictures: to their average, or the highest (max).
+        top: matches on a page.
+        page: number of the page, from 1.
         false_match_rate: share of other persons' crops that may be called likely matches (0.001).
-        rerank: re-rank that many of the first by k-reciprocal neighbours; a few hundred are usual.
+        rerank: re-rank this many of the first matches by k-reciprocal neighbours, such as 200.
         exact: compare every crop in full precision; with --no-exact only those that quantized vectors or the
             graph select.
         sheet: also draw the matches on a contact sheet, a PNG file.
-        detector: ONNX file of a YOLOX network, which finds the person in each picture; by default pictures
-            are taken to show little else.
-        choice: which of the persons that the detector finds in the first picture, from 0; by default the
-            surest.
+        detector: ONNX file of a YOLOX network, to find the person in each picture; without one, pictures are
+            taken as crops.
+        choice: number of the person, from 0, that the detector finds in the first picture; by default the
+            one with the highest score.
         device: auto, cpu or cuda.
         json: print one JSON object.
     """
@@ -172,15 +173,15 @@ def search(
     from resight.gallery.sheet import write_sheet
 
     if page < 1:
-        raise UserError(f"Pages are counted from 1; got --page {page}.")
-    sought = query_persons(pictures, detector, choice)
+        raise UserError(f"--page is 1 or more; got {page}.")
+    query = query_persons(pictures, detector, choice)
     with Gallery.open(gallery, device=device) as opened:
-        if sought and model is not None:
+        if query and model is not None:
             from resight.inference.loading import load_model
 
             opened.use(load_model(model, device=device))
         found = opened.search(
-            [one.pixels for one in sought],
+            [one.pixels for one in query],
             crops=crop or (),
             combine=combine,
             top=top,
@@ -195,7 +196,7 @@ def search(
         if sheet is not None:
             shown = [(match, read_pixels(opened.picture(match.crop.id))) for match in found.matches]
             stored = [opened.picture(identity) for identity in crop or ()]
-            queries = [read_pixels(one) for one in stored] + [one.pixels for one in sought]
+            queries = [read_pixels(one) for one in stored] + [one.pixels for one in query]
             write_sheet(
                 sheet,
                 queries,
@@ -206,14 +207,14 @@ def search(
             )
             say(f"Contact sheet: {sheet}")
     if json:
-        seen = sought[0].as_dict() if sought else {}
+        seen = query[0].as_dict() if query else {}
         print_json(found.as_dict() | seen | {"gallery": gallery, "page": page})
     else:
         output.print_found(found, gallery)
 
 
 def info(gallery: Place, *, json: Flag = False) -> None:
-    """Tell what is in a gallery: counts, cameras, times, model, calibration.
+    """Show what is in a gallery: counts, cameras, times, model, calibration.
 
     Args:
         gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
@@ -228,7 +229,7 @@ def info(gallery: Place, *, json: Flag = False) -> None:
             times = opened.times(Filter(cameras=(name,)))
             first, last = (None, None) if times is None else (time.isoformat() for time in times)
             cameras.append({"camera": name, "crops": count, "first": first, "last": last})
-        told = {
+        facts = {
             "gallery": gallery,
             "crops": len(opened),
             "labelled": opened.count(Filter(labelled=True)),
@@ -242,6 +243,6 @@ def info(gallery: Place, *, json: Flag = False) -> None:
             **opened.metadata.model_dump(mode="json", exclude={"store", "format"}),
         }
     if json:
-        print_json(told)
+        print_json(facts)
     else:
-        output.print_info(told)
+        output.print_info(facts)

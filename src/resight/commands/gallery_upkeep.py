@@ -1,4 +1,4 @@
-"""``resight gallery``: what is done now and then: forgetting, exporting, another model, calibrating."""
+"""``resight gallery``: forget, export, reembed, calibrate, compact."""
 
 from pathlib import Path
 
@@ -21,31 +21,34 @@ def forget(
     dry_run: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Delete crops for good, pictures and all; or set for how long crops are kept.
+    """Delete crops with their pictures for good, or set for how long crops are kept.
 
     Args:
         gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
         crop: id of a crop; may be repeated.
-        expired: delete what is older than the gallery keeps. Opening a gallery does so too.
-        keep_days: from now on keep crops for so many days, and delete what is older; 0 keeps them for good.
-        dry_run: only count.
+        expired: delete crops that are older than the gallery keeps them. Every command that opens it does so.
+        keep_days: keep crops for this many days from now on, and delete older ones; 0 keeps them for good.
+        dry_run: only count the crops.
         json: print one JSON object.
     """
     from resight.gallery.gallery import Gallery
 
     where = which.filter(tuple(crop or ()))
-    said = crop or which != EVERYTHING
-    if sum(map(bool, (said, expired, keep_days is not None))) != 1:
+    selected = crop or which != EVERYTHING
+    if sum(map(bool, (selected, expired, keep_days is not None))) != 1:
         raise UserError(
-            "Say which crops to forget (by --before, --camera, --person, --source, --crop), or --expired, or "
-            "--keep-days: one of the three."
+            "Give one of: options that select crops (--before, --camera, --person, --source, --crop, ...), "
+            "--expired, --keep-days."
         )
-    if dry_run and not said:
-        raise UserError("--dry-run counts crops that are named: by --before, --camera, --crop and so on.")
+    if dry_run and not selected:
+        raise UserError(
+            "--dry-run goes with options that select crops, such as --before, --camera or --crop."
+        )
     with Gallery.open(gallery) as opened:
+        opened.check_filter(where)
         if keep_days is not None:
             opened.keep_for(keep_days or None)
-        if said:
+        if selected:
             count = opened.count(where) if dry_run else opened.forget(where)
         else:
             count = opened.expired_on_opening + opened.forget_expired()
@@ -53,16 +56,16 @@ def forget(
     if json:
         print_json({"gallery": gallery, "forgotten": 0 if dry_run else count, "found": count, "crops": left})
     elif dry_run:
-        print(f"{count:,} of {left:,} crops would be forgotten.")
+        print(f"{count:,} of {left:,} crops would be deleted.")
     else:
-        print(f"Forgot {count:,} crops; {left:,} are left in {gallery}.")
+        print(f"Deleted {count:,} crops; {left:,} are left in {gallery}.")
 
 
 def export(*, gallery: Place, out: Path, which: Chosen = EVERYTHING, json: Flag = False) -> None:
-    """Write features, labels, pictures and all that is known of crops to a new folder.
+    """Write features, labels, pictures and metadata of crops to a new folder.
 
-    'resight score' reads the folder's features.npy, persons.npy and cameras.npy; crops.jsonl tells all that
-    is known of each row, and pictures/ holds a JPEG file of each.
+    'resight score' reads the folder's features.npy, persons.npy and cameras.npy; crops.jsonl has the metadata
+    of each row, and pictures/ its JPEG file.
 
     Args:
         gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
@@ -73,6 +76,7 @@ def export(*, gallery: Place, out: Path, which: Chosen = EVERYTHING, json: Flag 
 
     with Gallery.open(gallery) as opened:
         where = which.filter()
+        opened.check_filter(where)
         with Bar("Exporting crops", opened.count(where)) as bar:
             count = opened.export(out, where, bar.advance)
     if json:
@@ -83,10 +87,10 @@ def export(*, gallery: Place, out: Path, which: Chosen = EVERYTHING, json: Flag 
 
 @resumable(SAME_COMMAND)
 def reembed(*, gallery: Place, model: Path, device: str = "auto", json: Flag = False) -> None:
-    """Describe all crops of a gallery by another model, from the pictures that it keeps.
+    """Embed all crops of a gallery by another model, from its stored pictures.
 
-    Until all are done the gallery is what it was; killed at any time, the same command goes on. Nothing
-    should be added meanwhile. Thresholds have to be calibrated again.
+    The gallery does not change until all are done. If the command is killed, run it again to resume; add no
+    crops meanwhile. Afterwards calibrate the gallery again.
 
     Args:
         gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
@@ -101,16 +105,16 @@ def reembed(*, gallery: Place, model: Path, device: str = "auto", json: Flag = F
         loaded = load_model(model, device=device)
         with Bar("Embedding crops", len(opened)) as bar:
             count = opened.reembed(loaded, bar.advance)
-        told = {
+        result = {
             "gallery": gallery,
             "described": count,
             "crops": len(opened),
             "model": opened.metadata.model.describe(),
         }
     if json:
-        print_json(told)
+        print_json(result)
     else:
-        print(f"{gallery}: {told['crops']:,} crops, now of {told['model']}.")
+        print(f"{gallery}: {result['crops']:,} crops, now of {result['model']}.")
 
 
 def calibrate(
@@ -120,13 +124,13 @@ def calibrate(
     false_match_rate: float = 0.001,
     json: Flag = False,
 ) -> None:
-    """Measure which distance means the same person, on labelled crops; searches then name likely matches.
+    """Choose distance thresholds on labelled crops; searches then show likely matches.
 
     Args:
         gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
         features: folder of 'resight embed' or .npz archive of labelled features of the gallery's model; by
             default the labelled crops of the gallery itself.
-        false_match_rate: at which thresholds are checked: chosen on half of the persons, tried on the others.
+        false_match_rate: of the check: a threshold is chosen on half of the persons and tested on the others.
         json: print one JSON object.
     """
     from resight.commands.feature_files import embed, read_arrays, read_fingerprint
@@ -139,12 +143,13 @@ def calibrate(
             found = read_fingerprint(features)
             if found is None:
                 say(
-                    f"Note: {features} does not say which model its features are of: see that it is this one."
+                    f"Note: {features} does not name the model of its features. Make sure that it is the "
+                    "gallery's."
                 )
             elif found != opened.metadata.model.fingerprint:
                 raise UserError(
-                    f"{features} is of a model with the fingerprint {found[:12]}; the gallery is of "
-                    f"{opened.metadata.model.describe()}. Embed the labelled crops with that one."
+                    f"The features in {features} are of the model {found[:12]}, those of the gallery are of "
+                    f"{opened.metadata.model.describe()}. Embed the labelled crops with the gallery's model."
                 )
             labelled = embed(read_arrays(features))
             opened.calibrate(labelled, origin=str(features), false_match_rate=false_match_rate)
@@ -157,17 +162,17 @@ def calibrate(
 
 
 def compact(gallery: Place, *, json: Flag = False) -> None:
-    """Put a gallery in order: build its search graph if it is large, give room back, measure what is usual.
+    """Free the disk space of deleted crops, and build the search graph of a large gallery.
 
     Args:
-        gallery: folder of the gallery; a cluster does this by itself.
+        gallery: folder of the gallery; clusters compact themselves.
         json: print one JSON object.
     """
     from resight.gallery.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
         if len(opened) > opened.graph_from:
-            say(f"Building a graph of {len(opened):,} crops. Of 100,000, that takes minutes.")
+            say(f"Building a graph of {len(opened):,} crops; 100,000 take minutes.")
         before = opened.size()
         opened.compact()
         count, facts, after = len(opened), opened.facts(), opened.size()

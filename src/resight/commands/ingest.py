@@ -1,4 +1,4 @@
-"""``resight ingest``: put the people of a video, a folder of frames or a camera into a gallery."""
+"""``resight ingest``: add the persons in a video, a folder of frames or a camera's stream to a gallery."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
+from resight.files import short_digest
 from resight.interruption import SAME_COMMAND, resumable, stopping
 from resight.progress import say
 
@@ -43,30 +44,30 @@ def ingest(
     again: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Find the people in a video, follow them, and put the best crops of each into a gallery.
+    """Find and track the persons in a video, and add the best crops of each to a gallery.
 
-    Killed or interrupted, the same command goes on where it was.
+    If the command is killed or interrupted, run it again to resume.
 
     Args:
         source: a video file, a folder of frames, or an address: rtsp://user:password@camera/stream, http://...
-        camera: what the gallery calls the camera.
-        gallery: folder of the gallery, or http://host:6333/NAME; it is made if it is not there.
-        model: folder of a run, or a weights.safetensors file: describes the crops.
+        camera: name of the camera in the gallery.
+        gallery: folder of the gallery, or http://host:6333/NAME; a new one is made if needed.
+        model: folder of a run, or a weights.safetensors file, to embed the crops.
         detector: ONNX file of a YOLOX network that finds persons.
-        boxes: MOTChallenge file (det.txt, gt.txt) of a video's boxes, in place of a detector.
-        start: when the video begins, such as 2024-05-31T14:30:00; by default what the file's name, the
-            metadata or the file's time of change say.
+        boxes: MOTChallenge file (det.txt, gt.txt) with the video's boxes, in place of a detector.
+        start: when the video begins, such as 2024-05-31T14:30; by default read from the file's name, the
+            metadata, or the time at which the file was changed.
         fps: frames a second of a folder of frames (25).
-        every: look at every so many frames only.
-        min_height: pixels; smaller persons are followed but not cut out.
-        min_sightings: frames that a person is seen in at least.
-        crops_per_track: crops kept of each passage of a person, at most.
-        tag: word to give to all crops; may be repeated.
+        every: use only every Nth frame.
+        min_height: pixels; smaller persons are tracked but not cut out.
+        min_sightings: frames that show a person, at least.
+        crops_per_track: crops kept of each track, at most.
+        tag: tag for all crops; may be repeated.
         duration: seconds after which to stop reading a camera; by default at Ctrl-C.
-        timeout: seconds to wait for a server's answer, and for each piece of what it sends.
+        timeout: seconds to wait for a server to answer, and to send each piece.
         patience: seconds without a frame after which a camera is given up.
         device: auto, cpu or cuda, for the model.
-        again: forget what was ingested of this source and camera, and begin anew.
+        again: delete the crops of this source and camera, and start over.
         json: print one JSON object.
     """
     from resight.gallery.crops import Filter
@@ -81,7 +82,7 @@ def ingest(
         raise UserError("Give the camera a name: --camera lobby.")
     if (detector is None) == (boxes is None):
         raise UserError(
-            "Persons are found by --detector FILE.onnx or given by --boxes det.txt: name one of the two."
+            "Give --detector FILE.onnx to find persons, or --boxes det.txt with their boxes: one of the two."
         )
     _refuse_below(
         1, every=every, crops_per_track=crops_per_track, min_sightings=min_sightings, min_height=min_height
@@ -109,7 +110,7 @@ def ingest(
         if again:
             journal.remove()
             forgotten = opened.forget(Filter(cameras=(camera,), sources=(frames.name,)))
-            say(f"Forgot {forgotten:,} crops of an earlier ingestion.")
+            say(f"Deleted {forgotten:,} crops of an earlier ingestion.")
         ingestion = Ingestion(
             frames,
             camera,
@@ -130,9 +131,7 @@ def ingest(
 def _finder(
     detector: Path | None, boxes: Path | None, source: "FrameSource"
 ) -> tuple["Callable[[Frame], Boxes]", "Tracker", dict[str, Any]]:
-    """Return what finds the persons of a frame, what follows them, and what tells both from others."""
-    from hashlib import blake2b
-
+    """Return what finds a frame's persons, their tracker, and the digest of the file of detector or boxes."""
     from resight.ingest.boxes import Boxes
     from resight.ingest.detector import Detector
     from resight.ingest.mot import read_boxes
@@ -140,35 +139,30 @@ def _finder(
 
     if boxes is not None:
         if source.live:
-            raise UserError("A camera has no file of boxes: give a --detector.")
+            raise UserError("--boxes goes with recordings. For a camera give a --detector.")
         file = read_boxes(boxes)
         if file.note:
             say(f"Note: {file.note}")
         if source.total is not None and max(file.frames) >= source.total:
             say(
                 f"Note: {boxes} has boxes up to frame {max(file.frames) + 1}; {source.name} has "
-                f"{source.total} frames. Do they belong together?"
+                f"{source.total} frames. Are they of the same video?"
             )
         tracker: Tracker = GivenTracks(file.last) if file.tracked else OverlapTracker()
-        digest = blake2b(boxes.read_bytes(), digest_size=8).hexdigest()
+        digest = short_digest(boxes.read_bytes())
         return lambda frame: file.find(frame.index), tracker, {"boxes": digest}
     assert detector is not None
     network = Detector.open(detector, threshold=UNSURE)
-    digest = blake2b(detector.read_bytes(), digest_size=8).hexdigest()
+    digest = short_digest(detector.read_bytes())
     return lambda frame: Boxes(*network.detect(frame.pixels)), OverlapTracker(), {"detector": digest}
 
 
 def _journals(gallery: "Gallery") -> Path:
-    """Return the folder of a gallery's journals: inside of it, or beside the caches if it is on a cluster."""
-    from hashlib import blake2b
+    """Return the folder of a gallery's journals: another one if the gallery was made anew on a cluster."""
+    from resight.gallery.stores.opening import companion_folder
 
-    from resight.files import cache_folder
-    from resight.gallery.stores.opening import is_address
-
-    if not is_address(gallery.place):
-        return Path(gallery.place) / "ingest"
-    which = f"{gallery.place} {gallery.metadata.created.isoformat()}"
-    return cache_folder() / "ingest" / blake2b(which.encode(), digest_size=8).hexdigest()
+    made = gallery.metadata.created.isoformat()
+    return companion_folder(gallery.place) / "ingest" / short_digest(made.encode())
 
 
 def _refuse_below(least: float, **given: float | None) -> None:
@@ -182,9 +176,9 @@ def _print(source: "FrameSource", camera: str, gallery: str, outcome: "Outcome",
 
     counts = outcome.counts
     if outcome.already:
-        say(f"{source.name} is in the gallery already. --again forgets its crops and ingests it anew.")
+        say(f"{source.name} is in the gallery already. To ingest it anew, give --again.")
     elif counts.boxes == 0:
-        say("Nobody was found in it.")
+        say("No persons were found.")
     first, last = (None if time is None else from_seconds(time) for time in (counts.first, counts.last))
     if json:
         ends = {"first": first and first.isoformat(), "last": last and last.isoformat()}

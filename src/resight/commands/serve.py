@@ -1,4 +1,4 @@
-"""``resight serve``: a gallery as a JSON API and as a page on which a person looks for a person."""
+"""``resight serve``: a gallery's JSON API, and a page to search it for persons."""
 
 import ipaddress
 import os
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from resight.gallery.gallery import Gallery
     from resight.service.tokens import Tokens
 
-LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 A_MINUTE = 600
-"""Requests a minute of one token, where tokens are asked for; a page of results takes about 60 thumbnails."""
+"""Requests in a minute of one token; a page of results has about 60 thumbnails, which count a tenth each."""
 
 
 def serve(
@@ -47,34 +46,36 @@ def serve(
     device: str = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Open a page, and a JSON API, on which a person looks for a person in a gallery.
+    """Serve a gallery: a page to search it for persons, and a JSON API.
 
-    On this machine alone (loopback) nobody is asked for a token. Anywhere else everybody is: make some first.
+    On this machine alone (loopback) no token is needed. On other addresses every request needs one: make
+    tokens first.
 
     Args:
         gallery: folder of the gallery, or http://host:6333/NAME.
         model: folder of a run, or a weights.safetensors file; by default the one that made the gallery.
-        detector: ONNX file of a YOLOX network, which finds the persons in uploaded pictures.
-        host: address to answer at; 0.0.0.0 for all of this machine's.
-        port: to answer at; 0 for a free one.
-        require_token: ask for a token on loopback too, as behind a proxy.
-        token_file: where the tokens' hashes are kept; by default in the gallery's folder.
-        audit_log: where searches, marks and deletions are written; by default in the gallery's folder.
-        new_token: make a token for reading or for writing, print it, and stop.
-        token_name: who the new token is for; the audit log names its holder so.
-        revoke_token: take the token of that name out of force, also for a service that runs, and stop.
-        list_tokens: print who has tokens, and stop.
-        requests_per_minute: of one caller; 600 where tokens are asked for, else any number.
-        max_upload_mb: that one request may bring.
+        detector: ONNX file of a YOLOX network, to find the persons in uploaded pictures.
+        host: address to listen on; 0.0.0.0 for all of this machine's.
+        port: to listen on; 0 for a free one.
+        require_token: require tokens on loopback too, as behind a proxy.
+        token_file: file of the tokens' hashes; by default in the gallery's folder.
+        audit_log: log of searches, marks and deletions; by default in the gallery's folder.
+        new_token: make a token for reading or for writing, print it, and exit.
+        token_name: name of the new token, for the audit log.
+        revoke_token: revoke the token of this name, also for a running service, and exit.
+        list_tokens: print the tokens' names, and exit.
+        requests_per_minute: of one caller; by default 600 with tokens, without a limit otherwise.
+        max_upload_mb: size of one request.
         max_megapixels: of one picture.
-        timezone: of times without one, and of those shown, such as Europe/Berlin; the machine's by default.
-        tls_certificate: PEM file, to answer by HTTPS.
+        timezone: of times that are given without one, and of times that are shown, such as Europe/Berlin; by
+            default this machine's.
+        tls_certificate: PEM file, for HTTPS.
         tls_key: PEM file of its key.
         device: auto, cpu or cuda.
         json: print tokens as one JSON value.
     """
-    # Requests are searched for side by side already, and between two of them OpenBLAS' own threads would spin
-    # beside the network. It looks at this when NumPy is imported, below.
+    # Requests are handled in parallel already, and between two of them OpenBLAS' threads would spin beside
+    # the network. OpenBLAS reads this when NumPy is imported, below.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from resight.service.tokens import Tokens
 
@@ -87,19 +88,19 @@ def serve(
     guarded = outside or require_token
     if guarded and not tokens.all():
         raise UserError(
-            f"At {host} everybody needs a token, and there is none yet. Make one: resight serve {gallery} "
+            f"On {host} every request needs a token, and there are none. Make one: resight serve {gallery} "
             "--new-token read --token-name anna"
             if outside
-            else f"There is no token to require yet. Make one: resight serve {gallery} --new-token read"
+            else f"There are no tokens. Make one: resight serve {gallery} --new-token read"
         )
     if (tls_certificate is None) != (tls_key is None):
-        raise UserError("HTTPS takes both: --tls-certificate and --tls-key.")
+        raise UserError("HTTPS needs both --tls-certificate and --tls-key.")
     if requests_per_minute is not None and requests_per_minute < 1:
         raise UserError(f"--requests-per-minute must be 1 or more; got {requests_per_minute}.")
     if not (max_upload_mb > 0 and max_megapixels > 0):
         raise UserError("--max-upload-mb and --max-megapixels must be more than 0.")
     zone = find_zone(timezone)
-    taken = _bind(host, port)
+    listener = _bind(host, port)
 
     import torch
     import uvicorn
@@ -109,6 +110,7 @@ def serve(
     from resight.service.batching import Batcher
     from resight.service.core import Service
     from resight.service.framing import Connection
+    from resight.service.guard import LOOPBACK
     from resight.service.limits import Limits
     from resight.service.metrics import Metrics
     from resight.service.uploads import UploadReader
@@ -128,7 +130,7 @@ def serve(
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
 
-    # A core is left to those who ask: where threads of the network lack one, all of them wait for it.
+    # One core is left for the other threads: if one of the network's threads has no core, all wait for it.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - 1)))
     with Gallery.open(gallery, device=device) as opened:
         loaded = opened.load_own_model() if model is None else load_model(model, device=device)
@@ -143,7 +145,7 @@ def serve(
             zone=zone,
             network=loaded.network,
         )
-        app = create_app(service, tokens=tokens if guarded else None, hosts=(*LOCAL_NAMES, host))
+        app = create_app(service, tokens=tokens if guarded else None, hosts=(*LOOPBACK, host))
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -152,29 +154,29 @@ def serve(
             http=Connection,
             proxy_headers=guarded,
             timeout_graceful_shutdown=10,
-            timeout_keep_alive=75,  # proxies keep connections for a minute, and fail if we close them first
+            timeout_keep_alive=75,  # longer than the minute for which proxies keep connections
             ssl_certfile=tls_certificate,
             ssl_keyfile=tls_key,
         )
-        address = f"http{'' if tls_key is None else 's'}://{_shown(host)}:{taken.getsockname()[1]}/"
-        _tell(opened, address, time.monotonic() - start, audit.path, plain=outside and tls_key is None)
-        uvicorn.Server(config).run(sockets=[taken])
+        address = f"http{'' if tls_key is None else 's'}://{_shown(host)}:{listener.getsockname()[1]}/"
+        _print_start(opened, address, time.monotonic() - start, audit.path, plain=outside and tls_key is None)
+        uvicorn.Server(config).run(sockets=[listener])
     batcher.close()
     audit.close()
 
 
-def _tell(gallery: "Gallery", address: str, seconds: float, log: Path, *, plain: bool) -> None:
+def _print_start(gallery: "Gallery", address: str, seconds: float, log: Path, *, plain: bool) -> None:
     if plain:
         say(
-            "Warning: without --tls-certificate and --tls-key, tokens and pictures cross the network in the "
-            "clear. Give them, or put a proxy with TLS in front."
+            "Warning: without --tls-certificate and --tls-key, tokens and pictures cross the network "
+            "unencrypted. Give both, or put a proxy with TLS in front."
         )
     if gallery.metadata.calibration is None:
         say(
-            "Note: the gallery is not calibrated, so no match is called likely: resight gallery calibrate "
-            f"--gallery {gallery.place}"
+            "Note: the gallery is not calibrated, so likely matches are not marked. Run: resight gallery "
+            f"calibrate --gallery {gallery.place}"
         )
-    say(f"{len(gallery):,} crops, ready after {seconds:.1f} s. Searches are logged in {log}.")
+    say(f"{len(gallery):,} crops, ready after {seconds:.1f} s. The audit log is {log}.")
     say(f"Open {address} (Ctrl-C stops it)")
 
 
@@ -183,19 +185,19 @@ def _change_tokens(
 ) -> None:
     if revoked is not None:
         tokens.revoke(revoked)
-        say(f"The token '{revoked}' is out of force.")
+        say(f"The token '{revoked}' is revoked.")
     made: str | None = None
     if role is not None:
         name = name or _free_name(role, {token.name for token in tokens.all()})
         made = tokens.add(name, role)
-        say(f"A token for '{name}' ({role}), shown this once; its hash is in {tokens.path}:")
-    told = [{"name": token.name, "role": token.role, "created": token.created} for token in tokens.all()]
+        say(f"The new token '{name}' ({role}). It is shown only now; its hash is in {tokens.path}.")
+    known = [{"name": token.name, "role": token.role, "created": token.created} for token in tokens.all()]
     if json:
-        print_json({"token": made, "name": name, "role": role} if made else {"tokens": told})
+        print_json({"token": made, "name": name, "role": role} if made else {"tokens": known})
     elif made:
         print(made)
     elif revoked is None:
-        print_table(["Name", "For", "Made"], [[one["name"], one["role"], one["created"]] for one in told])
+        print_table(["Name", "Role", "Made"], [[one["name"], one["role"], one["created"]] for one in known])
 
 
 def _free_name(role: str, taken: set[str]) -> str:
@@ -204,20 +206,15 @@ def _free_name(role: str, taken: set[str]) -> str:
 
 
 def _kept(gallery: str) -> Path:
-    """Return the folder of what a service keeps: in the gallery's, or in the user's if that is on a cluster.
+    """Return the folder for tokens and the audit log.
 
     Raises:
         UserError: there is no gallery in that folder.
     """
-    from resight.gallery.stores.opening import is_address
+    from resight.gallery.stores.opening import companion_folder, is_address
 
-    if is_address(gallery):
-        from hashlib import blake2b
-
-        state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-        return state / "resight" / blake2b(gallery.rstrip("/").encode(), digest_size=8).hexdigest()
-    folder = Path(gallery).expanduser()
-    if not (folder / "gallery.json").is_file():
+    folder = companion_folder(gallery)
+    if not is_address(gallery) and not (folder / "gallery.json").is_file():
         raise UserError(
             f"There is no gallery in {folder} (no gallery.json). Make one: resight gallery add CROPS "
             f"--gallery {folder} --model RUN"
@@ -230,15 +227,17 @@ def _bind(host: str, port: int) -> socket.socket:
         raise UserError(f"--port must be 0 to 65535; got {port}.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        taken = socket.socket(family, kind, protocol)  # without TCP's number, asyncio leaves Nagle's waits on
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(address)
-        taken.listen()  # whoever comes while the model loads waits; a second service is told at once
+        listener = socket.socket(
+            family, kind, protocol
+        )  # with TCP's number, asyncio turns Nagle's delays off
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()  # requests wait while the model loads; a second service fails at once
     except OSError as error:
         raise UserError(
-            f"The service cannot answer at {host}:{port}: {error.strerror}. Choose another --port or --host."
+            f"The service cannot listen on {host}:{port}: {error.strerror}. Choose another --port or --host."
         ) from error
-    return taken
+    return listener
 
 
 def _is_loopback(host: str) -> bool:

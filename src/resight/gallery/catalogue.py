@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from resight.errors import UserError
-from resight.gallery.crops import Filter, StoredCrop, from_payload, refuse_no_ids
+from resight.errors import UserError, did_you_mean
+from resight.gallery.crops import Filter, StoredCrop, check_ids, from_payload
 from resight.gallery.metadata import Metadata, now
 from resight.gallery.stores.store import Record, StorageBackend, Store
 from resight.timestamps import from_seconds
@@ -49,6 +49,19 @@ class Catalogue:
     def count(self, where: Filter = EVERYTHING) -> int:
         """Return how many crops fit."""
         return self._store.count(where)
+
+    def check_filter(self, where: Filter) -> None:
+        """Refuse a filter that names a camera of no crop: most likely the name is misspelt.
+
+        Raises:
+            UserError: it says which camera is meant, or which ones there are.
+        """
+        if named := (*where.cameras, *where.not_cameras):
+            known = self.values("camera")
+            for name in named:
+                if name not in known:
+                    there = did_you_mean(name, known) if known else " No crop has a camera."
+                    raise UserError(f"No crop in the gallery has the camera '{name}'.{there}")
 
     def values(self, field: Field, where: Filter = EVERYTHING) -> dict[str, int]:
         """Return how many of the crops that fit have each camera, source, person or tag."""
@@ -147,7 +160,7 @@ class Catalogue:
         return [self._store] if self._pending is None else [self._store, self._pending]
 
     def _records(self, ids: Sequence[str], *parts: Literal["picture", "vector"]) -> list[Record]:
-        refuse_no_ids(ids)
+        check_ids(ids)
         found = self._store.get(ids, *parts)
         for identity in ids:
             if identity not in found:

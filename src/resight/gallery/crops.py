@@ -1,22 +1,39 @@
-"""Crops on their way into a gallery, and crops that are in it."""
+"""Crops to add to a gallery, crops in it, and filters of them."""
 
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from resight.errors import UserError
-from resight.imaging import Box, Pixels
-from resight.timestamps import check_time, from_seconds
+from resight.timestamps import check_time, from_seconds, parse_time
 
-Picture = bytes | Path | Pixels
+if TYPE_CHECKING:
+    from resight.imaging import Box, Pixels
+
+Picture: TypeAlias = "bytes | Path | Pixels"
 """A picture to read: the bytes of an image file, the file, or pixels uint8 [H, W, 3] (RGB)."""
 
 KEY = "camera_key"
-"""Field of a number for each camera, by which engines filter a third faster than by its name."""
+"""Field with a number for each camera: engines filter by it a third faster than by the name."""
+
+FILTERS = {
+    "camera": ("cameras", "taken by this camera; may be repeated"),
+    "not_camera": ("not_cameras", "not taken by this camera; may be repeated"),
+    "after": (
+        "after",
+        "taken at this time or later, such as 2024-05-31T14:30 or 2024-05-31T14:30+02:00",
+    ),
+    "before": ("before", "taken before this time"),
+    "tag": ("tags", "with this tag; may be repeated, and crops must have all"),
+    "person": ("persons", "labelled as this person; may be repeated"),
+    "source": ("sources", "cut out of this video, stream or folder; may be repeated"),
+    "labelled": ("labelled", "only crops that are labelled with a person"),
+}
+"""What users filter by, in commands, requests and on the page: name -> field of ``Filter``, description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +42,16 @@ class NewCrop:
 
     Attributes:
         picture: of one person.
-        camera: what the camera is called, or None where it is not known.
+        camera: name of the camera; None if not known.
         time: when the picture was taken, with its time zone.
-        source: what it was cut out of: a video, a stream, a folder. ``forget`` can name it.
+        source: video, stream or folder that it is from; a filter can name it.
         name: of the crop within its source, such as ``0001_c1.jpg`` or ``frame 120``.
-        person: who it is, where somebody said so.
+        person: label; None if not labelled.
         tags: words to filter by.
         box: left, top, width and height in the source's frame, in pixels.
 
     Raises:
-        UserError: the time has no time zone, or lies before 1970; or the box has no area.
+        UserError: the time has no time zone or lies before 1970, or the box is empty.
     """
 
     picture: Picture
@@ -44,7 +61,7 @@ class NewCrop:
     name: str = ""
     person: str | None = None
     tags: tuple[str, ...] = ()
-    box: Box | None = None
+    box: "Box | None" = None
 
     def __post_init__(self) -> None:
         if self.time is not None:
@@ -55,12 +72,12 @@ class NewCrop:
 
 @dataclass(frozen=True, slots=True)
 class StoredCrop:
-    """A crop in a gallery; see ``NewCrop`` for what both have.
+    """A crop in a gallery; see ``NewCrop`` for the attributes that both have.
 
     Attributes:
-        id: of the crop: a UUID made of the contents of its picture.
+        id: UUID made of the contents of its picture.
         added: when it was added.
-        size: height and width of the picture as it came, in pixels.
+        size: height and width of the picture as it was given, in pixels.
     """
 
     id: str
@@ -70,7 +87,7 @@ class StoredCrop:
     name: str
     person: str | None
     tags: tuple[str, ...]
-    box: Box | None
+    box: "Box | None"
     added: datetime
     size: tuple[int, int]
 
@@ -92,22 +109,22 @@ class StoredCrop:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which crops to look at: those that fit everything said here. Nothing said: all.
+    """A selection of crops: those that meet all of the conditions. Without a condition: all crops.
 
     Attributes:
         cameras: taken by one of these.
-        not_cameras: not taken by any of these.
-        after: taken at this time or later; crops without a time do not fit.
+        not_cameras: taken by none of these.
+        after: taken at this time or later; crops without a time do not meet it.
         before: taken before this time, likewise.
-        tags: having all of these.
-        persons: said to be one of these.
+        tags: with all of these.
+        persons: labelled as one of these.
         sources: cut out of one of these.
         ids: only these crops.
         not_ids: none of these crops.
-        labelled: True for crops that somebody said the person of.
+        labelled: only crops that are labelled with a person.
 
     Raises:
-        UserError: a time has no time zone, nothing lies between the two, or an id is none.
+        UserError: a time has no time zone, no time is between the two, or an id is not a UUID.
     """
 
     cameras: tuple[str, ...] = ()
@@ -130,21 +147,43 @@ class Filter:
             raise UserError(
                 f"No time is at or after {self.after} and before {self.before}. Exchange the two."
             )
-        refuse_no_ids((*self.ids, *self.not_ids))
+        check_ids((*self.ids, *self.not_ids))
 
 
-def refuse_no_ids(ids: Iterable[str]) -> None:
-    """Refuse what can be no id of a crop.
+def make_filter(options: Mapping[str, Any], zone: tzinfo | None = None, ids: Iterable[str] = ()) -> Filter:
+    """Return the filter that a user's options describe.
+
+    Args:
+        options: values by the names in ``FILTERS``: lists of words, times as text, ``labelled``; one that is
+            empty or None sets no condition. Other names are ignored.
+        zone: of times without one; None: this machine's.
+        ids: only these crops.
 
     Raises:
-        UserError: it is no UUID.
+        UserError: a time cannot be read; see ``Filter``.
+    """
+    fields: dict[str, Any] = {}
+    for name, (attribute, _) in FILTERS.items():
+        value = options.get(name)
+        if value and name in ("after", "before"):
+            fields[attribute] = parse_time(value, zone)
+        elif value:
+            fields[attribute] = value if value is True else tuple(value)
+    return Filter(ids=tuple(ids), **fields)
+
+
+def check_ids(ids: Iterable[str]) -> None:
+    """Refuse ids that cannot be a crop's.
+
+    Raises:
+        UserError: one is not a UUID.
     """
     for identity in ids:
         try:
             uuid.UUID(identity)
         except ValueError:
             raise UserError(
-                f"'{identity}' is no id of a crop. Searches print ids: 36 letters, digits and hyphens."
+                f"'{identity}' is not the id of a crop. Searches print ids: 36 letters, digits and hyphens."
             ) from None
 
 
@@ -154,10 +193,10 @@ def camera_key(camera: str) -> int:
 
 
 def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str, Any]:
-    """Return what is stored with a crop's vector, but for its picture; what is not known is left out.
+    """Return what is stored with a crop's vector and picture; unknown fields are left out.
 
-    ``since`` is what retention counts from: when the picture was taken, or was added where that is not known
-    or lies in the future. ``added`` is left out where both are the same.
+    Retention counts from ``since``: the time when the picture was taken, or added if that is not known or in
+    the future. ``added`` is left out where both are the same.
     """
     taken = None if crop.time is None else crop.time.timestamp()
     added = now.timestamp()

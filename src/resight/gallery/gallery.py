@@ -15,7 +15,7 @@ from resight.gallery.crops import Filter, NewCrop, Picture, from_payload
 from resight.gallery.metadata import Metadata, OperatingPoint, Reembedding, now, parse_metadata
 from resight.gallery.outliers import OutlierDetector
 from resight.gallery.pictures import read_pixels
-from resight.gallery.searching import Combine, Found, Match, nearest, refuse_unknown
+from resight.gallery.searching import Combine, Match, SearchResult, nearest
 from resight.gallery.stores.store import StorageBackend
 from resight.imaging import Pixels
 from resight.inference.embedder import (
@@ -184,7 +184,7 @@ class Gallery(Catalogue):
         false_match_rate: float | None = None,
         rerank: int = 0,
         exact: bool | None = None,
-    ) -> Found:
+    ) -> SearchResult:
         """Find crops like those given, which all show one person.
 
         Args:
@@ -220,8 +220,7 @@ class Gallery(Catalogue):
         if not queries:
             raise UserError("Give a picture, or the id of a stored crop, to search for.")
         query = np.concatenate(queries)
-        if named := (*where.cameras, *where.not_cameras):
-            refuse_unknown("camera", named, self.values("camera"))
+        self.check_filter(where)
         if other_cameras:
             known = (record.payload.get("camera") for record in stored)
             own = {*cameras, *(camera for camera in known if camera is not None)}
@@ -236,7 +235,7 @@ class Gallery(Catalogue):
                 self._store.count(EVERYTHING) <= few or searched <= few // 4
             )
         hits = nearest(self._store, query, where, offset + top, combine=combine, rerank=rerank, exact=exact)
-        return Found(
+        return SearchResult(
             tuple(
                 Match(
                     from_payload(hit.record.id, hit.record.payload),

@@ -1,4 +1,4 @@
-"""What a search finds, and how several pictures of one person search as one."""
+"""Search results, and the ranking for several pictures of one person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,25 +6,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resight.errors import UserError
 from resight.gallery.crops import Filter, StoredCrop
 from resight.gallery.stores.store import Part, Record, Store
 from resight.inference.embedder import Vectors, unit
 
 Combine = Literal["average", "max"]
-"""Several pictures of one person: their mean vector searches, or each does and a crop's best score counts."""
+"""A crop's score for several pictures of one person: to their mean vector, or the highest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A crop that was found.
+    """A crop in a search result.
 
     Attributes:
-        crop: it.
+        crop: the crop.
         score: the cosine of the angle between its vector and the query's: 1 is nearest.
-        likely: it lies within the calibrated threshold; None where the gallery is not calibrated.
-        query: which of the pictures it is nearest to, from 0; 0 where they were averaged.
-        reranked: distance after re-ranking, which the order is by; None beyond the crops re-ranked.
+        likely: whether it is within the calibrated threshold; None if the gallery is not calibrated.
+        query: number of the picture that it is nearest to, from 0; 0 if they were averaged.
+        reranked: distance after re-ranking, which sorts the matches; None for those that were not re-ranked.
     """
 
     crop: StoredCrop
@@ -35,24 +34,28 @@ class Match:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        told = {"score": self.score, "likely": self.likely, "query": self.query, "reranked": self.reranked}
-        return self.crop.as_dict() | told
+        return self.crop.as_dict() | {
+            "score": self.score,
+            "likely": self.likely,
+            "query": self.query,
+            "reranked": self.reranked,
+        }
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A page of a search.
+class SearchResult:
+    """A page of matches.
 
     Attributes:
         matches: nearest first.
         offset: matches on the pages before.
-        searched: crops that fit the filter.
-        false_match_rate: share of the crops of other persons that are expected within the threshold; None
-            where the gallery is not calibrated.
-        threshold: distance (1 - score) within which a match is likely.
-        expected_false: how many of the crops searched are expected within the threshold by chance.
-        unlike_anything: the nearest crop of the whole gallery is so far off that the picture may show no
-            person; None where it was not measured what is usual.
+        searched: number of crops that the filter selects.
+        false_match_rate: share of other persons' crops that are expected within the threshold; None if the
+            gallery is not calibrated.
+        threshold: distance (1 - score) of likely matches, at most.
+        expected_false: number of crops of other persons that are expected within the threshold.
+        unlike_anything: the picture is so unlike all crops of the gallery that it may show no person; None if
+            that is not known.
         exact: every crop was compared in full precision.
     """
 
@@ -81,7 +84,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A record on its way to a match."""
+    """A record that was found, before it becomes a match."""
 
     record: Record
     query: int
@@ -101,12 +104,12 @@ def nearest(
     """Return the nearest records of one or several vectors [Q, D] of one person, nearest first.
 
     Args:
-        store: where to look.
+        store: to search.
         vectors: of unit length.
-        where: which records to look at.
-        limit: how many to return.
-        combine: how several vectors search as one.
-        rerank: how many of the first to re-rank by k-reciprocal neighbours; 0 for none.
+        where: selects records.
+        limit: number to return.
+        combine: see ``Combine``.
+        rerank: number of the first to re-rank by k-reciprocal neighbours.
         exact: see ``Store.search``.
     """
     if combine == "average" and len(vectors) > 1:
@@ -124,7 +127,7 @@ def nearest(
 
 
 def _reranked(vectors: Vectors, hits: Sequence[Hit]) -> list[Hit]:
-    """Sort hits by their k-reciprocal distance to the nearest of the queries (Zhong et al. 2017)."""
+    """Sort hits by their k-reciprocal distance to the nearest query (Zhong et al. 2017)."""
     import torch
 
     from resight.evaluation.reranking import Reranking, rerank
@@ -141,17 +144,3 @@ def _reranked(vectors: Vectors, hits: Sequence[Hit]) -> list[Hit]:
     values = found.min(0).values.tolist()
     order = sorted(range(len(hits)), key=lambda place: (values[place], place))
     return [replace(hits[place], reranked=values[place]) for place in order]
-
-
-def refuse_unknown(kind: str, wanted: Sequence[str], known: dict[str, int]) -> None:
-    """Refuse names in a filter that no crop has.
-
-    Raises:
-        UserError: with the nearest name that there is.
-    """
-    from resight.errors import did_you_mean
-
-    for name in wanted:
-        if name not in known:
-            there = did_you_mean(name, known) if known else f" No crop has a {kind}."
-            raise UserError(f"No crop in the gallery has the {kind} '{name}'.{there}")

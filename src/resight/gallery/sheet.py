@@ -1,4 +1,4 @@
-"""A contact sheet: what was searched for and what was found, on one picture to print or to send."""
+"""A contact sheet: queries and matches in one picture, to print or to send."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ from resight.gallery.searching import Match
 from resight.imaging import Pixels
 from resight.timestamps import show_time
 
-WIDTH, HEIGHT = 96, 192  # of the room for a picture, in points
+WIDTH, HEIGHT = 96, 192  # space for a picture, in points
 GAP, LINE, MARGIN = 12, 14, 20
-SCALE = 2  # pixels a point
+SCALE = 2  # pixels in a point
 LIKELY, OTHER, INK, FAINT, PAPER = "#12924f", "#c4cad3", "#1d2127", "#69717d", "#ffffff"
 
 
@@ -27,15 +27,15 @@ def write_sheet(
     first: int = 1,
     columns: int = 10,
 ) -> None:
-    """Draw queries above, matches below as a PNG file; likely matches have a thick frame and say so.
+    """Draw queries and, below, matches as a PNG file; likely matches are marked and have a thick frame.
 
     Args:
         path: file to write; its name ends in ``.png``.
-        queries: pictures that were searched for.
+        queries: the pictures that were searched for.
         found: matches, nearest first, with their pictures.
-        title, note: lines above.
+        title, note: lines at the top.
         first: rank of the first match.
-        columns: pictures a row.
+        columns: pictures in a row.
 
     Raises:
         UserError: the name does not end in ``.png``, or the file cannot be written.
@@ -82,7 +82,7 @@ def write_sheet(
 def _paste(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, pixels: Pixels, x: int, y: int, colour: str, edge: int
 ) -> None:
-    """Put a picture into its room, as large as fits, framed."""
+    """Draw a picture in its space, as large as fits, with a frame."""
     picture = Image.fromarray(pixels)
     scale = min(WIDTH * SCALE / picture.width, HEIGHT * SCALE / picture.height)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
@@ -96,7 +96,7 @@ def _paste(
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
-    """Return the text, or as much of its beginning and end as there is room for."""
+    """Return the text, or as much of its beginning and end as fits."""
     if font.getlength(text) <= room:
         return text
     kept = len(text)
@@ -110,7 +110,7 @@ def _shortened(text: str, kept: int) -> str:
 
 
 def shown_camera(camera: str | None) -> str:
-    """Return a camera's name as a caption: a number alone would not say of what."""
+    """Return a camera's name as a caption, with the word camera if the name is a number."""
     if camera is None:
         return "camera unknown"
     return f"camera {camera}" if camera.isdecimal() else camera

@@ -1,4 +1,4 @@
-"""Waiting for servers in a thread: FFmpeg hears no Ctrl-C while it waits for one, its caller does."""
+"""Waiting for servers in a thread: FFmpeg cannot be interrupted while it waits, its caller can."""
 
 import queue
 import threading
@@ -10,18 +10,18 @@ from resight.ingest.frames import Frame
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Frames that are decoded ahead of who looks at them."""
+"""Frames that are decoded ahead."""
 
 BEAT = 0.5
-"""Seconds without a frame after which whoever waits is told that there is none."""
+"""Seconds of waiting after which ``read_ahead`` yields None."""
 
 
 def wait_for(call: Callable[[], Result], limit: float) -> Result:
-    """Return what a call returns, or raise what it raises.
+    """Run a call in a thread, and return or raise what it does.
 
     Args:
-        call: what may wait for a server.
-        limit: seconds. A call that takes longer is left to itself.
+        call: may wait for a server.
+        limit: seconds. A call that takes longer is abandoned.
 
     Raises:
         TimeoutError: it took longer.
@@ -33,7 +33,7 @@ def wait_for(call: Callable[[], Result], limit: float) -> Result:
     def run() -> None:
         try:
             done.append(call())
-        except Exception as error:  # raised below, where somebody waits
+        except Exception as error:  # raised below, in the caller's thread
             failed.append(error)
         ended.set()
 
@@ -46,7 +46,7 @@ def wait_for(call: Callable[[], Result], limit: float) -> Result:
 
 
 def read_ahead(frames: Generator[Frame]) -> Iterator[Frame | None]:
-    """Yield what a generator yields, and None each time that nothing came for a while."""
+    """Yield a generator's frames, and None each time that there was none for a while."""
     ready: queue.Queue[Frame | Exception | None] = queue.Queue(AHEAD)
     left = threading.Event()
 
@@ -66,7 +66,7 @@ def read_ahead(frames: Generator[Frame]) -> Iterator[Frame | None]:
                 if not hand(frame):
                     frames.close()
                     return
-        except Exception as error:  # raised below, where somebody waits
+        except Exception as error:  # raised below, in the caller's thread
             end = error
         hand(end)
 

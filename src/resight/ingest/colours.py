@@ -1,4 +1,4 @@
-"""What people wear, as colours: enough to tell two who cross, and far from telling who somebody is."""
+"""The colours of clothes: enough to tell apart two persons who cross, not to identify a person."""
 
 import numpy as np
 
@@ -6,25 +6,26 @@ from resight.imaging import Pixels
 from resight.ingest.boxes import Floats
 
 PARTS = ((0.15, 0.5), (0.5, 0.85))
-"""From where to where body and legs reach in a box, from its top, as shares of its height."""
+"""Upper body and legs: first and last row in a box, in shares of its height from the top."""
 
 MIDDLE = (0.25, 0.75)
-"""The columns of a box that hardly show what is behind the person, as shares of its width."""
+"""First and last column that show little background, in shares of a box's width."""
 
 ROWS, COLUMNS = 16, 8
-"""Pixels of a part that are looked at."""
+"""Pixels that are sampled in each part."""
 
 BINS = 4
-"""Of each of red, green and blue. A pixel between two counts for both, so that light changes little."""
+"""Histogram bins for each of red, green and blue. Values between two bins count for both, so that a change of
+light changes little."""
 
 
 def colours(pixels: Pixels, edges: Floats) -> Floats:
-    """Return the colours of what boxes show: square roots of histograms of each part.
+    """Return the colours in boxes: square roots of the colour histograms of each part.
 
-    The product of two is their Bhattacharyya coefficient, 0 to 1.
+    The dot product of two is their Bhattacharyya coefficient, 0 to 1.
 
     Args:
-        pixels: of the frame, RGB uint8 [H, W, 3].
+        pixels: of the frame, uint8 [H, W, 3].
         edges: of the boxes [N, 4].
 
     Returns:

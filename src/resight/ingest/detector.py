@@ -1,7 +1,7 @@
-"""Persons in a picture: a YOLOX network in an ONNX file, run by ONNX Runtime.
+"""A person detector: a YOLOX network in an ONNX file, run by ONNX Runtime.
 
-Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021" (arXiv 2107.08430); the files are those that its
-``tools/export_onnx.py`` writes, with or without ``--decode_in_inference``.
+Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021" (arXiv 2107.08430); files as its
+``tools/export_onnx.py`` writes them, with or without ``--decode_in_inference``.
 """
 
 import os
@@ -16,19 +16,19 @@ from resight.imaging import Pixels, resize
 from resight.ingest.boxes import Floats, suppress
 
 PADDING = 114
-"""Grey that fills what the picture leaves of the network's input (YOLOX, ``preproc``)."""
+"""Grey value of the padding around the picture (YOLOX, ``preproc``)."""
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64))
-"""Pixels between cells, level by level; the second are those of the P6 networks."""
+"""Pixels between cells, level by level; the second row is that of the P6 networks."""
 
 USUAL_SIZE = 640
-"""Input height and width where the file leaves them open."""
+"""Input height and width where the file does not fix them."""
 
 INSTALL = "pip install 'resight[video]'"
 
 
 class Session(Protocol):
-    """What is used of ``onnxruntime.InferenceSession``."""
+    """The methods of ``onnxruntime.InferenceSession`` that are used."""
 
     def get_inputs(self) -> Sequence[Any]:
         """Return the inputs: ``name``, ``shape``, ``type``."""
@@ -45,13 +45,13 @@ class Detector:
 
     Args:
         session: the network.
-        name: what messages call it.
+        name: for messages.
         threshold: least score of a box.
-        overlap: boxes that overlap a surer one by more (intersection over union) are left out.
-        category: number of the class that means a person (0 in COCO).
+        overlap: boxes whose intersection over union with a box of a higher score is larger are left out.
+        category: number of the class of persons (0 in COCO).
 
     Raises:
-        UserError: inputs or outputs are not those of a YOLOX network.
+        UserError: the inputs or outputs are not those of a YOLOX network.
     """
 
     def __init__(
@@ -76,24 +76,28 @@ class Detector:
     def open(
         cls, path: Path, *, threshold: float = 0.3, overlap: float = 0.65, category: int = 0, threads: int = 0
     ) -> "Detector":
-        """Read a detector from its ONNX file.
+        """Load a detector from an ONNX file.
 
         Args:
-            path: the file. threads: processor cores to use, 0 for all. The others: see the class.
+            path: of the file.
+            threads: processor cores to use; 0 for all.
+            threshold, overlap, category: see the class.
 
         Raises:
-            UserError: ONNX Runtime is not installed, or the file cannot be read or holds no YOLOX network.
+            UserError: ONNX Runtime is not installed, or the file cannot be read or is not a YOLOX network.
         """
         try:
             import onnxruntime
         except ImportError:
             raise UserError(f"A detector needs ONNX Runtime, which is not installed: {INSTALL}") from None
         if not path.is_file():
-            raise UserError(f"There is no detector file {path}; an ONNX file of a YOLOX network is expected.")
+            raise UserError(f"There is no detector file {path}. An ONNX file of a YOLOX network is expected.")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting cores help others
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # idle threads leave their cores to others
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [each for each in wanted if each in onnxruntime.get_available_providers()]
         try:
@@ -101,15 +105,16 @@ class Detector:
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             reason = str(error).splitlines()[0].rpartition(" : ")[2].rstrip(".")
             raise UserError(
-                f"{path} is no ONNX file that can be run: {reason}. One of a YOLOX network is expected."
+                f"{path} cannot be run by ONNX Runtime: {reason}. An ONNX file of a YOLOX network is "
+                "expected."
             ) from error
         return cls(session, str(path), threshold=threshold, overlap=overlap, category=category)
 
     def detect(self, image: Pixels) -> tuple[Floats, Floats]:
-        """Return the persons in a picture, surest first.
+        """Return the persons in a picture, highest score first.
 
         Args:
-            image: RGB uint8 [H, W, 3].
+            image: uint8 [H, W, 3].
 
         Returns:
             boxes [N, 4] (left, top, right, bottom, inside the picture) and scores [N].
@@ -139,13 +144,13 @@ class Detector:
         fits = len(inputs) == 1 and len(size) == 2 and inputs[0].type == "tensor(float)"
         if not fits or shape[1] != 3 or (isinstance(shape[0], int) and shape[0] != 1):
             raise UserError(
-                f"{self.name} is not a YOLOX detector that can be used: its inputs are {_named(inputs)}; "
+                f"{self.name} is not a supported YOLOX detector: its inputs are {_named(inputs)}; "
                 "one float32 input [1, 3, height, width] is expected."
             )
         return inputs[0].name, (size[0], size[1])
 
     def _probe(self) -> Floats:
-        """Return the rows that the network gives for a picture of nothing."""
+        """Return the network's output rows for an empty picture."""
         blank = np.full((*self.size, 3), PADDING, np.uint8)
         try:
             rows = self._forward(blank)
@@ -174,10 +179,10 @@ class Detector:
 
 
 def letterbox(image: Pixels, size: tuple[int, int]) -> tuple[Pixels, float]:
-    """Scale a picture [H, W, 3] to fit ``size`` (height, width), at the top left; grey fills the rest.
+    """Scale a picture [H, W, 3] to fit ``size`` (height, width) at the top left, and pad it with grey.
 
     Returns:
-        the network's input uint8 [height, width, 3], and what lengths in the picture were multiplied by.
+        the network's input uint8 [height, width, 3], and the scale.
     """
     scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
     height, width = max(1, int(image.shape[0] * scale)), max(1, int(image.shape[1] * scale))
@@ -187,20 +192,20 @@ def letterbox(image: Pixels, size: tuple[int, int]) -> tuple[Pixels, float]:
 
 
 def _edges(rows: Floats, cells: Floats, decoded: bool) -> Floats:
-    """Return the boxes [N, 4] in the network's input of its rows [N, 4] (x, y, width, height).
+    """Return the boxes [N, 4], in pixels of the network's input, of output rows [N, 4] (x, y, width, height).
 
-    Without ``decoded``, x and y are cells from the row's own cell, width and height are logarithms.
+    Unless ``decoded``, x and y are offsets in cells from the row's cell, width and height are logarithms.
     """
     centres, sides = rows[:, :2], rows[:, 2:4]
     if not decoded:
         stride = cells[:, 2:]
         centres = (centres + cells[:, :2]) * stride
-        sides = np.exp(np.minimum(sides, 20)) * stride  # a bound that no picture reaches and no float exceeds
+        sides = np.exp(np.minimum(sides, 20)) * stride  # larger than any picture, and no overflow
     return np.concatenate([centres - sides / 2, centres + sides / 2], 1)
 
 
 def _is_decoded(rows: Floats, cells: Floats) -> bool:
-    """Tell whether the network itself makes boxes of its rows: which reading puts them nearer their cells."""
+    """Return whether the rows are boxes in pixels: whether that reading puts them nearer to their cells."""
     as_pixels = np.abs(rows[:, :2] / cells[:, 2:] - cells[:, :2])
     return bool(np.median(as_pixels) < np.median(np.abs(rows[:, :2])))
 

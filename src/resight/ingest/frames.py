@@ -1,4 +1,4 @@
-"""Where frames come from: one interface to recorded videos, folders of frames and cameras."""
+"""Sources of frames: one interface to recorded videos, folders of frames and cameras."""
 
 import zlib
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from resight.imaging import Pixels, list_images, natural, read_image
 from resight.ingest.times import Start, start_of
 from resight.timestamps import time_in_name
 
-USUAL_RATE = 25.0
-"""Frames a second of a folder of frames, where nobody says otherwise."""
+DEFAULT_RATE = 25.0
+"""Frames a second of a folder of frames."""
 
 Position = dict[str, Any]
-"""Where a frame lies in its source, fit for JSON."""
+"""A frame's position in its source, as data for JSON."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Frame:
     Attributes:
         index: its number in the source, from 0.
         time: when it was taken, in seconds since 1970.
-        pixels: RGB uint8 [H, W, 3].
-        stamp: presentation time in the units of its video stream, where it has one.
+        pixels: uint8 [H, W, 3].
+        stamp: presentation time in the units of its video stream, if it has one.
     """
 
     index: int
@@ -35,24 +35,24 @@ class Frame:
     stamp: int | None = None
 
     def position(self) -> Position:
-        """Return what finds the frame again, and makes sure that it is the same."""
+        """Return what finds the frame again and verifies that it is the same."""
         return {"index": self.index, "stamp": self.stamp, "sum": zlib.adler32(self.pixels.tobytes())}
 
 
 class BrokeOff(UserError):
-    """A source that cannot be read any further for now; the frames before were whole."""
+    """A source cannot be read any further for now; the frames before were complete."""
 
 
 class FrameSource(Protocol):
-    """Something that gives frames.
+    """A source of frames.
 
     Attributes:
-        name: what stands in the gallery as the crops' source.
-        total: how many frames there are, as far as is known.
-        start: when the first was taken.
-        live: frames come as they are taken, and never again.
-        identity: what changes when the source holds other frames than before.
-        notes: what went wrong so far without ending it.
+        name: of the crops' source in the gallery.
+        total: number of frames, if known.
+        start: when the first frame was taken.
+        live: frames come as they are taken, and only once.
+        identity: data that differ if the source has other frames than before.
+        notes: problems so far that did not end it.
     """
 
     name: str
@@ -63,11 +63,11 @@ class FrameSource(Protocol):
     notes: list[str]
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
-        """Yield each ``every``-th frame, those behind a position if one is given; None while none comes.
+        """Yield each ``every``-th frame, from after a position if one is given; None while waiting for one.
 
         Raises:
             UserError: there is no frame.
-            BrokeOff: it cannot be read any further for now.
+            BrokeOff: the source cannot be read any further for now.
         """
 
 
@@ -75,12 +75,13 @@ class FrameFolder:
     """A folder of images, in the natural order of their names.
 
     Args:
-        folder: where they lie.
-        start: seconds since 1970 of the first; by default every name's own time, else the folder's name.
-        rate: frames a second, where the names hold no times.
+        folder: of the images.
+        start: seconds since 1970 of the first frame; by default each has the time in its name, else the
+            folder's name gives the start.
+        rate: frames a second, if the names have no times.
 
     Raises:
-        UserError: there are none.
+        UserError: the folder has no images.
     """
 
     live = False
@@ -88,11 +89,11 @@ class FrameFolder:
     def __init__(self, folder: Path, start: float | None = None, rate: float | None = None) -> None:
         self._paths = sorted(list_images(folder), key=lambda path: natural(path.name))
         if not self._paths:
-            raise UserError(f"{folder} holds no frames: image files are expected directly in it.")
+            raise UserError(f"{folder} has no frames. Image files are expected directly in it.")
         self.name = str(folder.resolve())
         self.total: int | None = len(self._paths)
         self.notes: list[str] = []
-        self._rate = rate or USUAL_RATE
+        self._rate = rate or DEFAULT_RATE
         named = [time_in_name(path.name) for path in self._paths]
         self._times: list[float] | None = None
         if start is None and rate is None and None not in named:

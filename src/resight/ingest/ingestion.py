@@ -1,4 +1,4 @@
-"""Frames -> boxes -> tracks -> best crops -> gallery, in stretches that survive a kill."""
+"""Frames -> boxes -> tracks -> best crops -> gallery, resumable after a kill."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,21 +17,21 @@ from resight.progress import Bar
 from resight.registry import Settings
 from resight.timestamps import from_seconds
 
-STRETCH = 20.0
-"""Seconds of work that a kill may cost, about."""
+COMMIT_SECONDS = 20.0
+"""About the seconds of work that a kill may cost."""
 
 FULL = 64
-"""Crops that are added at once, at least, where a stretch has so many."""
+"""Crops from which on they are added at once."""
 
 
 class Choices(Settings):
-    """What a user chooses about an ingestion.
+    """A user's choices for an ingestion.
 
     Attributes:
-        every: look at each frame whose number this divides.
-        min_height: pixels; smaller persons are followed, but not cut out.
+        every: use only frames whose number this divides.
+        min_height: pixels; smaller persons are tracked, but not cut out.
         crops_per_track: at most.
-        min_sightings: boxes that a track has at least.
+        min_sightings: boxes of a track, at least.
         tags: of every crop.
     """
 
@@ -44,12 +44,12 @@ class Choices(Settings):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an ingestion did.
+    """The result of an ingestion.
 
     Attributes:
-        counts: of the whole, earlier attempts included.
+        counts: of the whole source, including earlier attempts.
         already: nothing was left to do.
-        frames_per_second: looked at, of this attempt.
+        frames_per_second: of this attempt.
     """
 
     counts: IngestCounts
@@ -58,15 +58,17 @@ class Outcome:
 
 
 class Ingestion:
-    """One source on its way into a gallery.
+    """Puts the persons of one source into a gallery.
 
     Args:
-        source: of frames. camera: what it is called.
-        find: a frame's persons. tracker: follows them.
-        add: puts crops into the gallery and returns when they are safe; adding one again changes nothing.
-        journal: where to note how far it is.
-        choices: see there.
-        made_by: what else the result depends on: detector or file of boxes.
+        source: of frames.
+        camera: its name.
+        find: returns the boxes of a frame's persons.
+        tracker: joins boxes to tracks.
+        add: adds crops to the gallery and returns when they are stored; known crops are left as they are.
+        journal: keeps the progress.
+        choices: of the user.
+        made_by: what else the result depends on: the detector or the file of boxes.
     """
 
     def __init__(
@@ -95,12 +97,12 @@ class Ingestion:
         self._stopped = False
 
     def run(self) -> Outcome:
-        """Ingest all of it, or what an earlier attempt left.
+        """Ingest the whole source, or the rest that an earlier attempt left.
 
         Raises:
-            UserError: it was begun with other choices, or source, journal or gallery fail.
-            BrokeOff: the source was lost on the way; what was found until there is in the gallery.
-            KeyboardInterrupt: it was stopped before its end.
+            UserError: it was begun with other choices, or the source, journal or gallery fails.
+            BrokeOff: the source was lost; what was found before is in the gallery.
+            KeyboardInterrupt: it was stopped before the end.
         """
         entry = self._journal.read()
         if entry is not None:
@@ -114,7 +116,7 @@ class Ingestion:
         except BrokeOff:
             self._commit()
             raise
-        if self._stopped and not self.source.live:  # a camera is read until somebody stops it
+        if self._stopped and not self.source.live:  # a camera is read until it is stopped
             self._commit()
             raise KeyboardInterrupt
         for track in self._selection.open_tracks():
@@ -125,7 +127,7 @@ class Ingestion:
         return Outcome(self._counts, False, (self._counts.frames - self._began_at) / spent)
 
     def stop(self) -> None:
-        """End after the present frame: a camera's ingestion is whole then, others can go on later."""
+        """End after the current frame: a camera's ingestion is complete then, others can be resumed."""
         self._stopped = True
 
     def _restore(self, entry: Entry) -> None:
@@ -133,17 +135,17 @@ class Ingestion:
         if now != then and not self.source.live:
             changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
             what = "; ".join(f"{key}: {then.get(key)}, now {now.get(key)}" for key in changed)
-            state = "ingested" if entry.done else "begun"
+            state = "ingested" if entry.done else "partly ingested"
             raise UserError(
-                f"{self.source.name} was {state} differently ({what}). Give --again to forget its crops and "
-                "to begin anew, or give the same options as then."
+                f"{self.source.name} was {state} with other options ({what}). Give the same options again, "
+                "or --again to delete its crops and start over."
             )
         self._counts, self._position = entry.counts, entry.position
         if entry.tracker is not None:
             self._tracker.restore(entry.tracker)
         self._selection.restore(entry.passages, entry.pictures)
         if entry.outbox:
-            self._add(entry.outbox)  # a kill came before it was noted that they are in the gallery
+            self._add(entry.outbox)  # it was killed before the journal could say that they were added
 
     def _read_on(self) -> None:
         committed = time.monotonic()
@@ -154,20 +156,20 @@ class Ingestion:
                 if self._stopped:
                     return
                 if frame is not None:
-                    self._look(frame)
+                    self._process(frame)
                 rate = (self._counts.frames - self._began_at) / max(time.monotonic() - self._begin, 1e-9)
                 bar.advance(
                     0 if frame is None else frame.index + 1 - bar.done,
                     f"{self._counts.tracks} tracks, {self._counts.crops} crops, {rate:.1f} frames/s",
                 )
-                if len(self._outbox) >= FULL or time.monotonic() - committed > STRETCH:
+                if len(self._outbox) >= FULL or time.monotonic() - committed > COMMIT_SECONDS:
                     self._commit()
                     committed = time.monotonic()
 
-    def _look(self, frame: Frame) -> None:
+    def _process(self, frame: Frame) -> None:
         boxes = self._find(frame)
         if boxes.tracks is None:
-            boxes = replace(boxes, looks=colours(frame.pixels, boxes.edges))
+            boxes = replace(boxes, appearance=colours(frame.pixels, boxes.edges))
         step = self._tracker.update(frame.index, frame.time, boxes)
         self._selection.see(frame, boxes, step.seen)
         for track in step.ended:
@@ -197,7 +199,7 @@ class Ingestion:
         )
 
     def _commit(self, done: bool = False) -> None:
-        """Note where it is and what is to be added, then add: killed between the two, it adds once more."""
+        """Write the progress and the crops to add, then add them: a kill between the two adds them again."""
         if self._last is not None:
             self._position = self._last.position()
         self._counts.seconds = self._spent + time.monotonic() - self._begin

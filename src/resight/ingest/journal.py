@@ -1,17 +1,16 @@
-"""How far an ingestion has come: one file, replaced whole, from which it goes on after a kill."""
+"""The progress of an ingestion: one file, replaced as a whole, to resume from after a kill."""
 
 import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from resight.errors import UserError
-from resight.files import whole_file
+from resight.files import short_digest, whole_file
 from resight.gallery.crops import NewCrop
 from resight.imaging import Pixels
 from resight.timestamps import from_seconds
@@ -21,11 +20,14 @@ FORMAT = 2
 
 @dataclass
 class IngestCounts:
-    """What came of an ingestion so far.
+    """Results of an ingestion so far.
 
     Attributes:
-        frames: looked at. boxes: found in them. tracks: kept. crops: of these tracks.
-        first, last: seconds since 1970 of the frames looked at.
+        frames: used.
+        boxes: found in them.
+        tracks: kept.
+        crops: of these tracks.
+        first, last: times of these frames, in seconds since 1970.
         seconds: spent.
     """
 
@@ -40,14 +42,15 @@ class IngestCounts:
 
 @dataclass
 class Entry:
-    """The state at the end of a stretch.
+    """The state of an ingestion.
 
     Attributes:
-        settings: what must be the same to go on.
-        done: all of the source was read, and all crops were added.
-        position: of the last frame that was looked at.
-        tracker: its state. passages: of ``Selection``. pictures: that these number.
-        outbox: crops that are to be added before anything else happens; some may be in the gallery already.
+        settings: must be the same to resume.
+        done: the source was read to the end, and all crops were added.
+        position: of the last frame that was used.
+        tracker: its state.
+        passages, pictures: the state of ``Selection``.
+        outbox: crops to be added before all else; some may be in the gallery already.
         counts: so far.
     """
 
@@ -62,22 +65,21 @@ class Entry:
 
 
 class Journal:
-    """The file of one source under one camera.
+    """The file of one source and camera.
 
     Args:
-        folder: of the journals of a gallery.
-        source, camera: what is ingested.
+        folder: of a gallery's journals.
+        source, camera: their names.
     """
 
     def __init__(self, folder: Path, source: str, camera: str) -> None:
-        digest = blake2b(f"{source}\0{camera}".encode(), digest_size=8).hexdigest()
-        self.path = folder / f"{digest}.npz"
+        self.path = folder / f"{short_digest(chr(0).join((source, camera)).encode())}.npz"
 
     def read(self) -> Entry | None:
-        """Return the last entry, or None if there is none; what a kill left half-written is removed.
+        """Return the last entry, or None if there is none; files left by a kill are removed.
 
         Raises:
-            UserError: the file is damaged, or another version wrote it.
+            UserError: the file is damaged, or of another version.
         """
         for unfinished in self.path.parent.glob(f".{self.path.name}.*"):
             unfinished.unlink()
@@ -85,14 +87,14 @@ class Journal:
             with np.load(self.path, allow_pickle=False) as arrays:
                 head = json.loads(arrays["head"].tobytes())
                 if head.pop("format") != FORMAT:
-                    raise ValueError("another version of Resight wrote it")
+                    raise ValueError("it is of another version of Resight")
                 pictures = [arrays[f"picture{number}"] for number in range(head.pop("number"))]
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{self.path}, which says how far this was ingested, cannot be read: {error}. "
-                "Give --again to begin anew."
+                f"{self.path}, the progress of this ingestion, cannot be read: {error}. Give --again to "
+                "start over."
             ) from error
         outbox = head.pop("outbox")
         split = len(pictures) - len(outbox)
@@ -111,12 +113,12 @@ class Journal:
         del known["pictures"]
         head = json.dumps({"format": FORMAT, "number": len(pictures), **known}).encode()
         arrays = {f"picture{number}": each for number, each in enumerate(pictures)}
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds pictures of people
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # pictures of persons
         with whole_file(self.path) as temporary:
             np.savez(temporary, head=np.frombuffer(head, np.uint8), **arrays)
 
     def remove(self) -> None:
-        """Forget what was ingested."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
 
 

@@ -1,8 +1,8 @@
-"""Boxes from a MOTChallenge text file, detections or ground truth, in place of a detector.
+"""Boxes in a MOTChallenge text file, detections or ground truth, in place of a detector.
 
-A line is ``frame, track, left, top, width, height[, score[, class[, visibility]]]`` and more that is ignored;
-frames and pixels count from 1. Detections have track -1. In ground truth (nine columns) the score is 0 for
-boxes to be ignored, and class 1 is a pedestrian.
+A line is ``frame, track, left, top, width, height[, score[, class[, visibility]]]``, and further columns are
+ignored; frames and pixels count from 1. Detections have track -1. In ground truth (nine columns) the score of
+boxes to ignore is 0, and class 1 is a pedestrian.
 Source: Milan et al., "MOT16" (arXiv 1603.00831), section 4.
 """
 
@@ -27,10 +27,10 @@ class BoxFile:
     """The boxes of a whole video.
 
     Attributes:
-        frames: number of the frame, from 0 -> its boxes.
-        tracked: the boxes say which track they belong to.
-        last: track -> the last frame that shows it, from 0.
-        note: what the reader decided that a user should know, or "".
+        frames: number of a frame, from 0 -> its boxes.
+        tracked: the boxes have track numbers.
+        last: track -> its last frame, from 0.
+        note: a decision of the reader that the user should know of, or "".
     """
 
     frames: dict[int, Boxes]
@@ -39,7 +39,7 @@ class BoxFile:
     note: str
 
     def find(self, index: int) -> Boxes:
-        """Return the boxes of the frame of that number, from 0."""
+        """Return the boxes of a frame by its number, from 0."""
         return self.frames.get(index, no_boxes())
 
 
@@ -47,29 +47,29 @@ def read_boxes(path: Path) -> BoxFile:
     """Read a MOTChallenge file.
 
     Raises:
-        UserError: it cannot be read, a line is wrong (the message has its number), or it holds no box.
+        UserError: it cannot be read, a line is wrong (the message has its number), or it has no box.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        reason = getattr(error, "strerror", None) or "it is not a text file"
         raise UserError(f"{path} cannot be read: {reason}; {EXPECTED}.") from error
     lines = text.splitlines()
     rows = [_numbers(path, at, line) for at, line in enumerate(lines, 1) if line.strip()]
     if not rows:
-        raise UserError(f"{path} holds no boxes; {EXPECTED}.")
+        raise UserError(f"{path} has no boxes; {EXPECTED}.")
     if len({len(row) for row in rows}) == 1 and len(rows[0]) == GROUND_TRUTH_COLUMNS:
         rows = [row for row in rows if row[6] != 0 and row[7] == PEDESTRIAN]
         if not rows:
-            raise UserError(f"{path} holds no pedestrians: no line has a 1 in its columns 7 and 8.")
+            raise UserError(f"{path} has no pedestrians: no line has a 1 in its columns 7 and 8.")
         rows = [[*row[:6], 1.0] for row in rows]
     tracked = all(row[1] >= 0 for row in rows)
     if not tracked and any(row[1] >= 0 for row in rows):
-        raise UserError(f"{path} has tracks for some boxes and -1 for others; {EXPECTED}.")
+        raise UserError(f"{path} has track numbers for some boxes and -1 for others; {EXPECTED}.")
     scores = np.array([row[6] if len(row) > 6 else 1.0 for row in rows])
     note = ""
     if scores.min() < 0 or scores.max() > 1:
-        note = f"The scores in {path.name} are not between 0 and 1: every box counts as sure."
+        note = f"The scores in {path.name} are not between 0 and 1: every box gets the score 1."
         scores = np.ones_like(scores)
     return BoxFile(*_by_frame(np.array([row[:6] for row in rows]), scores, tracked), note)
 
@@ -109,5 +109,5 @@ def _numbers(path: Path, at: int, line: str) -> list[float]:
             "frames from 1 on."
         )
     if row[4] <= 0 or row[5] <= 0:
-        raise UserError(f"{path}, line {at}: a box {words[4]} wide and {words[5]} high shows nothing.")
+        raise UserError(f"{path}, line {at}: a box {words[4]} wide and {words[5]} high is empty.")
     return row

@@ -1,4 +1,4 @@
-"""From what a user names to a source of frames."""
+"""Open a source of frames by its path or address."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from resight.errors import UserError
 from resight.imaging import IMAGE_SUFFIXES
 from resight.ingest.frames import FrameFolder, FrameSource
 from resight.ingest.stream import PATIENCE, Stream
-from resight.ingest.video import TIMEOUT, Video, is_address, look_at, without_password
+from resight.ingest.video import TIMEOUT, Video, is_address, probe, without_password
 
 
 def open_source(
@@ -20,26 +20,26 @@ def open_source(
 ) -> FrameSource:
     """Open a video file, a folder of frames, or an address.
 
-    An address that tells how long it is (a file on a web server, a recording of an NVR) is a video; one that
-    does not is a camera.
+    An address with a duration (a file on a web server, a recording of an NVR) is a video; one without is a
+    camera.
 
     Args:
         place: path or address.
-        start: seconds since 1970 of the first frame, for what is recorded.
+        start: seconds since 1970 of the first frame of a recording.
         rate: frames a second of a folder of frames.
         limit, timeout, patience: of a camera, see ``Stream``.
 
     Raises:
-        UserError: there is nothing of that name, or nothing in it, or an option does not go with it.
+        UserError: it does not exist, has no frames, or an option does not apply to it.
     """
     if is_address(place):
         name = without_password(place)
-        facts = look_at(place, name, timeout)
-        if facts.duration is not None:
-            return Video(place, name, facts, start, timeout)
+        info = probe(place, name, timeout)
+        if info.duration is not None:
+            return Video(place, name, info, start, timeout)
         if start is not None:
             raise UserError(
-                f"{name} is live: its frames have the time of this machine's clock. Leave --start out."
+                f"{name} is live: its frames get the time of this machine's clock. Leave --start out."
             )
         return Stream(place, name, limit=limit, timeout=timeout, patience=patience)
     path = Path(place).expanduser()
@@ -47,13 +47,14 @@ def open_source(
         return FrameFolder(path, start, rate)
     if not path.exists():
         raise UserError(
-            f"There is no {place}. A video, a folder of frames, or an address (rtsp://...) is expected."
+            f"{place} does not exist. A video, a folder of frames, or an address (rtsp://...) is expected."
         )
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise UserError(
-            f"{place} is a picture. 'resight gallery add' adds pictures; a folder of frames works here."
+            f"{place} is a picture. Add pictures by 'resight gallery add'; here a folder of frames is "
+            "expected."
         )
     if path.stat().st_size == 0:
         raise UserError(f"{place} is empty (0 bytes).")
     name = str(path.resolve())
-    return Video(str(path), name, look_at(str(path), name, timeout), start, timeout)
+    return Video(str(path), name, probe(str(path), name, timeout), start, timeout)

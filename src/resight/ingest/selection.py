@@ -1,4 +1,4 @@
-"""Which few crops stand for a track: sharp, large, upright, whole, nobody in front, spread in time."""
+"""The few best crops of a track: sharp, large, upright, whole, not covered, spread in time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,42 +8,45 @@ import numpy as np
 from PIL import Image
 
 from resight.imaging import Box, Pixels, cut
-from resight.ingest.boxes import Boxes, Floats, unhidden
+from resight.ingest.boxes import Boxes, Floats, visible_shares
 from resight.ingest.frames import Frame
 from resight.ingest.tracking import SURE
 
 SLOTS = 16
-"""Stretches of time of a track of which the best crop is kept at hand."""
+"""Slots of time of a track; the best crop of each is kept."""
 
 FIRST_SLOT = 0.25
-"""Seconds of a stretch at first; it doubles when a track outgrows its slots."""
+"""Seconds of a slot at first; they double when a track outgrows its slots."""
 
 UPRIGHT = 0.41
 """Width over height of a standing person's box."""
 
 SHARP = 60.0
-"""Mean squared gradient at which a crop counts as half sharp."""
+"""Mean squared gradient at which sharpness counts one half."""
 
 TALL = 128.0
-"""Height in pixels at which a crop counts as half large."""
+"""Height in pixels at which size counts one half."""
 
 BORDER = 2.0
 """Pixels from the frame's border within which a box counts as cut off."""
 
 CUT = 0.2
-"""What is left of the quality of a crop that is cut off."""
+"""Factor on the quality of a crop that is cut off."""
 
 GOOD_ENOUGH = 0.6
-"""Crops worse than this share of the track's best are left out, however spread in time."""
+"""Crops of less than this share of the track's best quality are left out, also if none is near in time."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A crop that may come to stand for its track.
+    """A crop that may be kept for its track.
 
     Attributes:
-        index, time: of its frame. box: where it is in the frame. score: the detector's.
-        quality: 0 to 1. pixels: RGB uint8 [h, w, 3].
+        index, time: of its frame.
+        box: its place in the frame.
+        score: the detector's.
+        quality: 0 to 1.
+        pixels: uint8 [h, w, 3].
     """
 
     index: int
@@ -56,11 +59,13 @@ class Candidate:
 
 @dataclass
 class Passage:
-    """What is known of a track so far.
+    """A track so far.
 
     Attributes:
-        first, last: seconds since 1970. sightings: boxes in all, small ones too.
-        slot: seconds of a stretch. best: stretch -> its best crop.
+        first, last: seconds since 1970.
+        sightings: boxes, including small ones.
+        slot: seconds of a slot.
+        best: number of the slot -> its best crop.
     """
 
     first: float
@@ -70,7 +75,7 @@ class Passage:
     best: dict[int, Candidate] = field(default_factory=dict)
 
     def offer(self, candidate: Candidate) -> None:
-        """Keep the candidate if it is the best of its stretch; double the stretches if they are too many."""
+        """Keep the candidate if it is the best of its slot; double the slots if there are too many."""
         self._keep(int((candidate.time - self.first) / self.slot), candidate)
         while len(self.best) > SLOTS:
             self.slot *= 2
@@ -83,7 +88,7 @@ class Passage:
             self.best[slot] = candidate
 
     def choose(self, number: int) -> list[Candidate]:
-        """Return up to that many crops in the order of time: the best of each equal part, none twice."""
+        """Return at most that many crops by time: the best of each equal part of the track, none twice."""
         if not self.best:
             return []
         candidates = sorted(self.best.values(), key=lambda each: each.time)
@@ -100,12 +105,12 @@ class Passage:
 
 
 class Selection:
-    """Collects the best crops of the tracks that are open.
+    """Collects the best crops of open tracks.
 
     Args:
         crops: of a track, at most.
         min_height: pixels; smaller boxes are not cut out.
-        min_sightings: tracks with fewer boxes are taken for the detector's mistakes.
+        min_sightings: tracks with fewer boxes are taken for errors of the detector.
     """
 
     def __init__(self, crops: int, min_height: float, min_sightings: int) -> None:
@@ -113,8 +118,8 @@ class Selection:
         self._open: dict[int, Passage] = {}
 
     def see(self, frame: Frame, boxes: Boxes, seen: Sequence[tuple[int, int]]) -> None:
-        """Take the boxes (track, row) of a frame."""
-        clear = unhidden(boxes.edges, boxes.scores >= SURE)
+        """Add a frame's boxes: pairs of track and row."""
+        clear = visible_shares(boxes.edges, boxes.scores >= SURE)
         for track, row in seen:
             passage = self._open.setdefault(track, Passage(frame.time, frame.time))
             passage.sightings += 1
@@ -128,7 +133,7 @@ class Selection:
             passage.offer(Candidate(frame.index, frame.time, box, score, quality, pixels))
 
     def finish(self, track: int) -> list[Candidate]:
-        """Return the crops that stand for a track that has ended; none if it is too short or too small."""
+        """Close a track and return its crops; none if it is too short or its boxes are too small."""
         passage = self._open.pop(track)
         return passage.choose(self._crops) if passage.sightings >= self._min_sightings else []
 
@@ -137,7 +142,7 @@ class Selection:
         return sorted(self._open)
 
     def state(self) -> tuple[list[dict[str, Any]], list[Pixels]]:
-        """Return all that it remembers: plain data, fit for JSON, and the pictures that these number."""
+        """Return its state: data for JSON, and the pictures in the order in which the data need them."""
         pictures: list[Pixels] = []
         passages = []
         for track, passage in self._open.items():
@@ -150,7 +155,7 @@ class Selection:
         return passages, pictures
 
     def restore(self, passages: Sequence[Mapping[str, Any]], pictures: Sequence[Pixels]) -> None:
-        """Remember again what ``state`` gave."""
+        """Restore what ``state`` returned."""
         left = iter(pictures)
         self._open = {}
         for each in passages:
@@ -163,7 +168,7 @@ class Selection:
 
 
 def rate(pixels: Pixels, edges: Floats, frame: tuple[int, ...]) -> float:
-    """Return how good a crop is, 0 to 1, by its size, sharpness, shape, and whether the frame cuts it off."""
+    """Return the quality of a crop, 0 to 1, by size, sharpness, shape, and whether the frame cuts it off."""
     left, top, right, bottom = edges
     height, width = bottom - top, right - left
     large = height / (height + TALL)
@@ -175,6 +180,6 @@ def rate(pixels: Pixels, edges: Floats, frame: tuple[int, ...]) -> float:
 
 
 def sharpness(pixels: Pixels) -> float:
-    """Return the mean squared gradient of a crop's grey, at one size for all crops."""
+    """Return the mean squared gradient of a crop in grey, at the same size for all crops."""
     grey = np.asarray(Image.fromarray(pixels).convert("L").resize((64, 128)), np.float32)
     return float(np.mean(np.diff(grey, axis=0) ** 2) + np.mean(np.diff(grey, axis=1) ** 2))

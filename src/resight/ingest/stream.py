@@ -1,4 +1,4 @@
-"""Cameras: streams without an end, which break off, come back, and do not wait for who reads them."""
+"""Cameras: live streams, which may be lost and come back, and do not wait for their reader."""
 
 import threading
 import time
@@ -15,22 +15,24 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 PATIENCE = 300.0
-"""Seconds without a frame after which a stream counts as gone."""
+"""Seconds without a frame after which a stream is given up."""
 
 LONGEST_PAUSE = 30.0
-"""Seconds between two attempts to connect, at most; the first pause is one second, each next one doubles."""
+"""Seconds between two attempts to connect, at most; the first pause is one second, then it doubles."""
 
 JOIN = 1.0
-"""Seconds to wait for the thread's end. One that waits for a silent camera is left to itself."""
+"""Seconds to wait for the thread to end. One that waits for a silent camera is abandoned."""
 
 
 class Stream:
-    """A camera's stream. A thread keeps its newest frame only: what nobody fetches in time is dropped.
+    """A camera's stream. A thread keeps the newest frame only; frames that are not fetched in time are
+    dropped.
 
     Args:
-        address: such as ``rtsp://user:password@camera:554/stream``. name: the same without the password.
+        address: such as ``rtsp://user:password@camera:554/stream``.
+        name: the same without the password.
         limit: seconds after which to end; None: never.
-        timeout: seconds until a server that does not answer counts as lost.
+        timeout: seconds to wait for a server.
         patience: seconds without a frame after which to give up.
     """
 
@@ -63,10 +65,10 @@ class Stream:
             raise UserError(f"Videos need PyAV, which is not installed: {INSTALL}") from None
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
-        """See ``Source``. Numbers go on behind ``after``; dropped frames are counted, so they leave gaps.
+        """See ``FrameSource``. Numbers continue from ``after``; dropped frames count, and leave gaps.
 
         Raises:
-            UserError: the first connection fails, or gives no frame.
+            UserError: the first connection fails, or brings no frame.
         """
         self._received = 0 if after is None else after["index"] + 1
         reader = threading.Thread(target=self._read, args=(every,), name="stream", daemon=True)
@@ -85,10 +87,10 @@ class Stream:
                 elif failure is not None and not self._connected:
                     raise UserError(unreachable(self.name, failure)) from failure
                 elif time.monotonic() - last > self._patience:
-                    gone = f"{self.name} gave no frame for {self._patience:.0f} s and was given up."
+                    gone = f"{self.name} sent no frame for {self._patience:.0f} s and was given up."
                     if not self._connected:
-                        raise UserError(f"{gone} Check that the camera sends a picture.")
-                    self.notes.append(f"{gone} What was found until then is in the gallery.")
+                        raise UserError(f"{gone} Check that the camera sends video.")
+                    self.notes.append(f"{gone} What was found before is in the gallery.")
                     return
                 else:
                     yield None
@@ -112,7 +114,7 @@ class Stream:
                 return
             pause = 1.0 if self._received > before else min(2 * pause, LONGEST_PAUSE)
             if self._received > before:
-                say(f"{self.name} broke off: {reason(lost)}. Connecting again.")
+                say(f"{self.name} was lost: {reason(lost)}. Connecting again.")
             self._stop.wait(pause)
 
     def _read_connection(self, every: int) -> None:
@@ -121,7 +123,7 @@ class Stream:
         options = OPTIONS["rtsp"] | {"fflags": "nobuffer"}
         with av.open(self._address, options=options, timeout=self._timeout) as container:
             if not container.streams.video:
-                raise EOFError("it has no video, only sound or text")
+                raise EOFError("it has no video, only sound or subtitles")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for picture in container.decode(stream):

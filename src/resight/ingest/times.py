@@ -1,4 +1,4 @@
-"""When a recording begins, by what its user, its name, its container or the file system says."""
+"""When a recording begins: by the user, its name, its container or the file system."""
 
 from dataclasses import dataclass
 from datetime import UTC
@@ -46,7 +46,7 @@ def start_of(name: str, start: float | None, metadata: str | None, changed: floa
         created = 0.0 if metadata is None else parse_time(metadata, UTC).timestamp()
     except UserError:
         created = 0.0
-    if created > 0:  # a clock that was never set says 1904 or 1970
+    if created > 0:  # a clock that was never set shows 1904 or 1970
         return Start(created, "its metadata")
     if changed is None:
         raise UserError(f"It is not known when {name} was recorded: give --start 2024-05-31T14:30:00.")

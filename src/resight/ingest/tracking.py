@@ -1,11 +1,11 @@
-"""Which box continues which track: constant velocity, overlap in two rounds, and colours.
+"""Tracking: boxes are matched to tracks by constant velocity, overlap in two rounds, and colours.
 
-Source: Zhang et al., "ByteTrack" (arXiv 2110.06864), Algorithm 1: sure boxes are matched with all tracks,
-then unsure ones with the tracks that are left. So a person who is half hidden keeps his track, and nobody is
-born of a doubtful box. Here matching is greedy, best overlap first, and motion is a smoothed velocity in
-place of a Kalman filter, in pixels a second, so that frames may be left out. A box of other colours than a
-track's is not taken for its next one, as those of DeepSORT are not that look different (Wojke et al., arXiv
-1703.07402, section 2.3): so two who cross keep their tracks where their clothes differ.
+Source: Zhang et al., "ByteTrack" (arXiv 2110.06864), Algorithm 1: boxes of high scores are matched with all
+tracks, then those of low scores with the remaining tracks. So a person who is half hidden keeps the track,
+and no track starts from a doubtful box. Here matching is greedy, best overlap first, and motion is a smoothed
+velocity in pixels a second in place of a Kalman filter, so that frames may be left out. A box does not
+continue a track of other colours (as in DeepSORT, Wojke et al., arXiv 1703.07402, section 2.3): two persons
+who cross keep their tracks if their clothes differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,50 +14,50 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from resight.ingest.boxes import Boxes, Floats, overlaps, unhidden
+from resight.ingest.boxes import Boxes, Floats, overlaps, visible_shares
 
 SURE = 0.5
 """Least score of a box of the first round."""
 
 NEW = 0.6
-"""Least score of a box that begins a track."""
+"""Least score of a box that starts a track."""
 
 UNSURE = 0.1
 """Least score of a box of the second round."""
 
 NEAR = 0.2
-"""Least overlap in the first round, of a box and where its track is expected."""
+"""Least overlap of a box with the expected box of its track, in the first round."""
 
 NEAR_UNSURE = 0.5
 """Least overlap in the second round."""
 
 PATIENCE = 1.0
-"""Seconds after which a track that is not seen any more ends."""
+"""Seconds after its last box at which a track ends."""
 
 SMOOTHING = 0.5
 """Weight of the newest velocity."""
 
 ALIKE = 0.85
-"""Least likeness of a box and its track. The same person's in two frames are above 0.95 nearly always, two
-persons' below 0.87 three times of four (vtest.avi)."""
+"""Least similarity of the colours of a box and its track. Of one person in two frames it is nearly always
+above 0.95, of two persons in three of four cases below 0.87 (vtest.avi)."""
 
 MATCHED = 1e-9
-"""Least fit, overlap and likeness together, that remains of what is near and alike."""
+"""Least product of overlap and squared similarity of a match."""
 
 LASTING = 0.9
-"""Weight of what a track looked like so far, against the newest box."""
+"""Weight of a track's appearance so far, against the newest box."""
 
 CLEAR = 0.7
-"""Share of a box that nobody nearer may hide, for its looks to count."""
+"""Share of a box that must be visible for its appearance to count."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a frame did to the tracks.
+    """The tracks of a frame.
 
     Attributes:
-        seen: (track, row of the frame's boxes).
-        ended: tracks that will not be seen again.
+        seen: pairs of a track and the row of its box.
+        ended: tracks that have ended.
     """
 
     seen: list[tuple[int, int]]
@@ -65,16 +65,16 @@ class Step:
 
 
 class Tracker(Protocol):
-    """Follows persons from frame to frame; its state is plain data, so that it can go on later."""
+    """Tracks persons from frame to frame; its state is plain data, to resume from."""
 
     def update(self, index: int, time: float, boxes: Boxes) -> Step:
-        """Take the boxes of the next frame: its number in the video and its time in seconds."""
+        """Match the boxes of the next frame, given its number in the video and its time in seconds."""
 
     def state(self) -> dict[str, Any]:
-        """Return all that it remembers, fit for JSON."""
+        """Return its state as data for JSON."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Remember again what ``state`` gave."""
+        """Restore what ``state`` returned."""
 
 
 @dataclass
@@ -85,7 +85,7 @@ class _Track:
     velocity: list[float] = field(default_factory=lambda: [0.0, 0.0])
     sightings: int = 1
     missed: bool = False
-    look: list[float] | None = None
+    appearance: list[float] | None = None
 
     def expected(self, time: float) -> Floats:
         moved = np.array(self.velocity) * (time - self.seen)
@@ -102,14 +102,14 @@ class _Track:
         self.edges, self.seen, self.missed = edges.tolist(), time, False
         self.sightings += 1
 
-    def resemble(self, look: Floats) -> None:
-        if self.look is not None:
-            look = LASTING * np.array(self.look) + (1 - LASTING) * look
-        self.look = (look / np.linalg.norm(look)).tolist()
+    def update_appearance(self, newest: Floats) -> None:
+        if self.appearance is not None:
+            newest = LASTING * np.array(self.appearance) + (1 - LASTING) * newest
+        self.appearance = (newest / np.linalg.norm(newest)).tolist()
 
 
 class OverlapTracker:
-    """Follows persons by where they are; how they look tells only that somebody is another one."""
+    """Tracks persons by their places; their colours only rule out matches."""
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
@@ -121,7 +121,7 @@ class OverlapTracker:
         unsure = np.flatnonzero((boxes.scores >= UNSURE) & (boxes.scores < SURE))
         established = [track for track in self._tracks if track.sightings > 1]
         newborn = [track for track in self._tracks if track.sightings == 1]
-        clear = (boxes.scores >= SURE) & (unhidden(boxes.edges, boxes.scores >= SURE) >= CLEAR)
+        clear = (boxes.scores >= SURE) & (visible_shares(boxes.edges, boxes.scores >= SURE) >= CLEAR)
         seen: list[tuple[int, int]] = []
         free = set(sure.tolist())
         for tracks, rows, least in (
@@ -133,12 +133,12 @@ class OverlapTracker:
             open_rows = [row for row in rows.tolist() if row in free or rows is unsure]
             expected = np.array([track.expected(time) for track in waiting]).reshape(-1, 4)
             overlap = overlaps(expected, boxes.edges[open_rows])
-            likeness = alike(waiting, boxes, open_rows)
-            fit = np.where((overlap >= least) & (likeness >= ALIKE), overlap * likeness**2, 0)
+            similarity = similarities(waiting, boxes, open_rows)
+            fit = np.where((overlap >= least) & (similarity >= ALIKE), overlap * similarity**2, 0)
             for which, row in match(fit, MATCHED):
                 waiting[which].take(boxes.edges[open_rows[row]], time)
-                if boxes.looks is not None and clear[open_rows[row]]:
-                    waiting[which].resemble(boxes.looks[open_rows[row]])
+                if boxes.appearance is not None and clear[open_rows[row]]:
+                    waiting[which].update_appearance(boxes.appearance[open_rows[row]])
                 seen.append((waiting[which].number, open_rows[row]))
                 free.discard(open_rows[row])
         found = {number for number, _ in seen}
@@ -153,8 +153,8 @@ class OverlapTracker:
         for row in sorted(free):
             if boxes.scores[row] >= NEW:
                 self._tracks.append(_Track(self._next, boxes.edges[row].tolist(), time))
-                if boxes.looks is not None:
-                    self._tracks[-1].resemble(boxes.looks[row])
+                if boxes.appearance is not None:
+                    self._tracks[-1].update_appearance(boxes.appearance[row])
                 seen.append((self._next, row))
                 self._next += 1
         return Step(seen, ended)
@@ -170,10 +170,10 @@ class OverlapTracker:
 
 
 class GivenTracks:
-    """Follows persons by the numbers that their boxes already have.
+    """Tracks persons by the track numbers of their boxes.
 
     Args:
-        last: track -> number of the last frame that shows it.
+        last: track -> number of its last frame.
     """
 
     def __init__(self, last: Mapping[int, int]) -> None:
@@ -198,18 +198,18 @@ class GivenTracks:
         self._open = set(state["open"])
 
 
-def alike(tracks: Sequence[_Track], boxes: Boxes, rows: Sequence[int]) -> Floats:
-    """Return how alike [T, R] tracks and boxes look, 0 to 1; 1 where nobody knows."""
-    likeness = np.ones((len(tracks), len(rows)))
-    if boxes.looks is not None:
+def similarities(tracks: Sequence[_Track], boxes: Boxes, rows: Sequence[int]) -> Floats:
+    """Return the similarity [T, R] of the colours of tracks and boxes, 0 to 1; 1 where they are not known."""
+    similarity = np.ones((len(tracks), len(rows)))
+    if boxes.appearance is not None:
         for place, track in enumerate(tracks):
-            if track.look is not None:
-                likeness[place] = boxes.looks[rows] @ np.array(track.look)
-    return likeness
+            if track.appearance is not None:
+                similarity[place] = boxes.appearance[rows] @ np.array(track.appearance)
+    return similarity
 
 
 def match(overlap: Floats, least: float) -> list[tuple[int, int]]:
-    """Return pairs (row, column) of a matrix, largest entry first, each row and column once at most."""
+    """Return pairs (row, column) of a matrix, largest entry first, each row and column at most once."""
     pairs = []
     rows, columns = np.nonzero(overlap >= least)
     taken_rows: set[int] = set()

@@ -1,4 +1,4 @@
-"""Recorded videos, decoded by PyAV: files, and files behind a web address."""
+"""Recorded videos, decoded by PyAV: files, and files at a web address."""
 
 import errno
 import socket
@@ -15,7 +15,7 @@ import numpy as np
 from resight.errors import UserError
 from resight.imaging import Pixels
 from resight.ingest.background import read_ahead, wait_for
-from resight.ingest.frames import USUAL_RATE, BrokeOff, Frame, Position
+from resight.ingest.frames import DEFAULT_RATE, BrokeOff, Frame, Position
 from resight.ingest.times import start_of
 
 if TYPE_CHECKING:
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'resight[video]'"
 TIMEOUT = 10.0
-"""Seconds until a server that does not answer counts as lost: when it connects, describes, sends a piece."""
+"""Seconds to wait for a server: to connect, to describe the stream, to send each piece."""
 
 _OVER_TCP = {"rtsp_transport": "tcp"}  # over UDP, lost packets smear the picture
 _RESUMED = {"reconnect": "1", "reconnect_streamed": "1", "reconnect_delay_max": "30"}
 OPTIONS = {"rtsp": _OVER_TCP, "rtsps": _OVER_TCP, "http": _RESUMED, "https": _RESUMED}
-"""What FFmpeg is told about addresses, by their schemes."""
+"""FFmpeg's options for addresses, by scheme."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video says about itself.
+    """A video's header.
 
     Attributes:
-        duration: seconds, or None: it is live.
-        frames: how many, as it says itself; 0 where it does not.
+        duration: seconds; None for a live stream.
+        frames: declared number; 0 if there is none.
         rate: frames a second.
-        created: its metadata's ``creation_time``.
+        created: ``creation_time`` in the metadata.
     """
 
     duration: float | None
@@ -50,61 +50,64 @@ class VideoInfo:
     created: str | None
 
 
-def look_at(place: str, name: str, timeout: float) -> VideoInfo:
-    """Open a video, or an address, to see what it is.
+def probe(place: str, name: str, timeout: float) -> VideoInfo:
+    """Open a video, or an address, and return its header.
 
     Raises:
-        UserError: PyAV is not installed, there is no video that can be read, or a server does not answer.
+        UserError: PyAV is not installed, the video cannot be read, or a server does not answer.
     """
     if not is_address(place):
-        return _facts(place, name, timeout)
+        return _info(place, name, timeout)
     try:
-        return wait_for(lambda: _facts(place, name, timeout), 2 * timeout + 1)  # connecting, describing
+        return wait_for(lambda: _info(place, name, timeout), 2 * timeout + 1)  # to connect and to describe
     except TimeoutError as error:
         raise UserError(unreachable(name, error)) from error
 
 
-def _facts(place: str, name: str, timeout: float) -> VideoInfo:
+def _info(place: str, name: str, timeout: float) -> VideoInfo:
     with _opened(place, name, timeout) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate
         return VideoInfo(
             None if container.duration is None else container.duration / 1e6,
             stream.frames,
-            float(rate) if rate else USUAL_RATE,
+            float(rate) if rate else DEFAULT_RATE,
             container.metadata.get("creation_time") or stream.metadata.get("creation_time"),
         )
 
 
 class Video:
-    """A video that has an end.
+    """A recorded video.
 
     Args:
-        place: path or web address. name: what the gallery calls it. facts: of it.
-        start: seconds since 1970 of its first frame; by default what name, metadata or file system say.
+        place: path or web address.
+        name: in the gallery.
+        info: its header.
+        start: seconds since 1970 of its first frame; by default from its name, metadata or the file system.
+        timeout: seconds to wait for a server.
 
     Raises:
-        UserError: nobody says when it was recorded.
+        UserError: it is not known when it was recorded.
     """
 
     live = False
 
     def __init__(
-        self, place: str, name: str, facts: VideoInfo, start: float | None = None, timeout: float = TIMEOUT
+        self, place: str, name: str, info: VideoInfo, start: float | None = None, timeout: float = TIMEOUT
     ) -> None:
-        self.name, self._place, self._timeout, self._facts = name, place, timeout, facts
+        self.name, self._place, self._timeout, self._info = name, place, timeout, info
         self.notes: list[str] = []
         self._remote = is_address(place)
-        self.total: int | None = facts.frames or round((facts.duration or 0) * facts.rate) or None
+        self.total: int | None = info.frames or round((info.duration or 0) * info.rate) or None
         self.identity: dict[str, Any] = {"frames": self.total}
         file, changed = PurePosixPath(urlsplit(place).path).name if self._remote else Path(place).name, None
         if not self._remote:
             known = Path(place).stat()
             self.identity = {"bytes": known.st_size, "changed": known.st_mtime_ns}
-            changed = known.st_mtime - (facts.duration or 0.0)  # it was last written when it ended
-        self.start = start_of(file, start, facts.created, changed)
+            changed = known.st_mtime - (info.duration or 0.0)  # it was last written when it ended
+        self.start = start_of(file, start, info.created, changed)
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
-        """See ``Source``; a video that breaks off ends there, with a note."""
+        """See ``FrameSource``; a file that is cut off ends there, with a note."""
         given = after is not None
         decoded = self._decoded(every, after)
         for frame in read_ahead(decoded) if self._remote else decoded:
@@ -112,7 +115,7 @@ class Video:
             yield frame
         if not given:
             raise UserError(
-                f"{self.name} has a video stream, but no frame that can be decoded. {' '.join(self.notes)}"
+                f"{self.name} has a video stream, but no frame can be decoded. {' '.join(self.notes)}"
             )
 
     def _decoded(self, every: int, after: Position | None) -> Generator[Frame]:
@@ -126,16 +129,14 @@ class Video:
                 if picture is None:
                     damaged += 1
                     continue
-                seconds = (
-                    index / self._facts.rate if picture.time is None else max(0.0, picture.time - origin)
-                )
+                seconds = index / self._info.rate if picture.time is None else max(0.0, picture.time - origin)
                 if index % every == 0 and (after is None or index > after["index"]):
                     yield Frame(index, self.start.seconds + seconds, to_pixels(picture), picture.pts)
                 index += 1
-        self._tell(damaged, index, seconds)
+        self._add_notes(damaged, index, seconds)
 
     def _pictures(self, container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame | None"]:
-        """Yield the frames in order; None for a piece that cannot be decoded."""
+        """Yield the frames in order; None for a packet that cannot be decoded."""
         import av
 
         packets = container.demux(stream)
@@ -147,10 +148,10 @@ class Video:
             except (av.error.FFmpegError, OSError) as error:
                 if self._remote:
                     raise BrokeOff(
-                        f"{self.name} broke off: {reason(error)}. What was found so far is kept: run the "
-                        "command again to go on from there."
+                        f"{self.name} was lost: {reason(error)}. What was found so far is kept. Run the "
+                        "command again to resume."
                     ) from error
-                self.notes.append(f"It cannot be read any further: {reason(error)}.")
+                self.notes.append(f"The rest cannot be read: {reason(error)}.")
                 return
             try:
                 yield from packet.decode()
@@ -158,10 +159,10 @@ class Video:
                 yield None
 
     def _seek(self, container: "InputContainer", stream: "VideoStream", after: Position | None) -> int:
-        """Go behind a position by the container's index, and return the number of the next frame.
+        """Seek to a position by the container's index, and return the number of the frame after it.
 
-        Containers lie about where they went: it counts only if the frame found there is, to the pixel, the
-        one that was seen; else the caller begins at frame 0.
+        Containers may seek to another place. So the frame found there must be the one of that position, to
+        the pixel; else the result is 0, and the caller starts at the first frame.
         """
         import av
 
@@ -177,13 +178,13 @@ class Video:
                     if found.position() == after:
                         return int(after["index"]) + 1
         except (av.error.FFmpegError, OSError):
-            pass  # not every container can; going through it from the start always works
+            pass  # not every container can seek; reading it from the start always works
         return 0
 
-    def _tell(self, damaged: int, frames: int, seconds: float) -> None:
+    def _add_notes(self, damaged: int, frames: int, seconds: float) -> None:
         if damaged:
-            self.notes.append(f"{damaged} damaged pieces could not be decoded and were left out.")
-        declared, duration = self._facts.frames, self._facts.duration
+            self.notes.append(f"{damaged} damaged packets could not be decoded and were left out.")
+        declared, duration = self._info.frames, self._info.duration
         if frames < 0.95 * declared - 5:
             self.notes.append(f"It ends after {frames} of {declared} frames: it was cut off.")
         elif duration is not None and seconds < 0.95 * duration - 2:
@@ -202,56 +203,56 @@ def _opened(place: str, name: str, timeout: float) -> Iterator[tuple["InputConta
         container = av.open(place, options=OPTIONS.get(urlsplit(place).scheme, {}), timeout=timeout)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if remote:
-            late = time.monotonic() - begin > 0.9 * timeout  # FFmpeg says many things then
+            late = time.monotonic() - begin > 0.9 * timeout  # FFmpeg gives various reasons then
             raise UserError(unreachable(name, TimeoutError() if late else error)) from error
         raise UserError(
-            f"{name} is no video that can be read: {reason(error)}. If it was one, it may have been cut off: "
-            "the index of an MP4 file stands at its end."
+            f"{name} cannot be read as a video: {reason(error)}. It may have been cut off: the index of an "
+            "MP4 file is at its end."
         ) from error
     with container:
         video = container.streams.video
         if remote and time.monotonic() - begin > 0.9 * timeout and not (video and video[0].width):
-            raise UserError(unreachable(name, TimeoutError()))  # announced perhaps, but never sent
+            raise UserError(unreachable(name, TimeoutError()))  # announced, but never sent
         if not video:
-            raise UserError(f"{name} has no video stream, only sound or text.")
+            raise UserError(f"{name} has no video stream, only sound or subtitles.")
         stream = video[0]
         stream.thread_type = "AUTO"
         yield container, stream
 
 
 def to_pixels(picture: "VideoFrame") -> Pixels:
-    """Return a frame upright: RGB uint8 [H, W, 3]."""
+    """Return a frame upright: uint8 [H, W, 3]."""
     pixels = picture.to_ndarray(format="rgb24")
     turns = round(picture.rotation / 90) % 4  # counter-clockwise, as NumPy counts
     return np.ascontiguousarray(np.rot90(pixels, turns))
 
 
 def is_address(place: str) -> bool:
-    """Tell an address such as ``rtsp://camera/stream`` from a path."""
+    """Return whether a place is an address such as ``rtsp://camera/stream``, not a path."""
     return "://" in place
 
 
 def without_password(address: str) -> str:
-    """Return an address without user and password: it goes into messages and galleries."""
+    """Return an address without user and password, for messages and galleries."""
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def reason(error: Exception) -> str:
-    """Return why FFmpeg failed, without the address (which may hold a password)."""
+    """Return why FFmpeg failed, without the address, which may contain a password."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     late = isinstance(error, TimeoutError) or "exit requested" in text.lower()
     return "no answer in time" if late else text.rstrip(".")
 
 
 def unreachable(name: str, error: Exception) -> str:
-    """Return the sentence about an address that cannot be opened."""
+    """Return the message for an address that cannot be opened."""
     why, host = reason(error), urlsplit(name).hostname
-    if getattr(error, "errno", None) == errno.EIO and not _is_known(host):  # FFmpeg says no more of it
-        why = f"this machine finds no address for the name {host}"
+    if getattr(error, "errno", None) == errno.EIO and not _is_known(host):  # FFmpeg gives no other reason
+        why = f"the name {host} cannot be resolved"
     return (
-        f"{name} cannot be opened: {why}. Check address, port, user and password, and that the "
-        "camera or server is on and can be reached from this machine."
+        f"{name} cannot be opened: {why}. Check the address, port, user and password, and that the camera or "
+        "server is on and can be reached from this machine."
     )
 
 

@@ -1,1 +1,1 @@
-"""A gallery as a service: a JSON API and a page on which a person looks for a person."""
+"""A gallery as a service: a JSON API, and a page to search it for persons."""

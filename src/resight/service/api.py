@@ -15,14 +15,14 @@ from resight.service.guard import Caller
 from resight.service.limits import Refusal
 from resight.service.marks import write_labels
 
-NOT_TOLD: Any = {"store": True, "shards": True, "replicas": True, "model": {"weights"}}
-"""Of a gallery: how and where it lies on this machine."""
+PRIVATE: Any = {"store": True, "shards": True, "replicas": True, "model": {"weights"}}
+"""Metadata that tell how and where a gallery is stored on this machine."""
 
 IN_MEMORY = 16 * 2**20
-"""Bytes of a ZIP beyond which it goes to a temporary file."""
+"""Bytes of a ZIP above which it is written to a temporary file."""
 
 MULTIPART = Form(media_type="multipart/form-data")
-Identity = Annotated[forms.Id, Path(description="of a stored crop")]
+Identity = Annotated[forms.Id, Path(description="id of a stored crop")]
 
 
 class Error(BaseModel):
@@ -31,89 +31,89 @@ class Error(BaseModel):
     error: str
 
 
-def caller(request: Request) -> Caller:
-    """Return who asks."""
-    found: Caller = request.state.caller
-    return found
+def caller_of(request: Request) -> Caller:
+    """Return the caller of a request."""
+    caller: Caller = request.state.caller
+    return caller
 
 
-def writer(asks: Annotated[Caller, Depends(caller)]) -> Caller:
-    """Return who asks, if that one may change the gallery.
+def writer_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
+    """Return the caller of a request, who must be allowed to change the gallery.
 
     Raises:
         Refusal: the token is for reading.
     """
-    if asks.role != "write":
+    if caller.role != "write":
         raise Refusal(
-            403, f"The token '{asks.name}' is for reading. Changing the gallery takes one for writing."
+            403, f"The token '{caller.name}' is for reading. Changing the gallery needs one for writing."
         )
-    return asks
+    return caller
 
 
-AnyCaller = Annotated[Caller, Depends(caller)]
-Writer = Annotated[Caller, Depends(writer)]
+AnyCaller = Annotated[Caller, Depends(caller_of)]
+Writer = Annotated[Caller, Depends(writer_of)]
 
 
 def api_routes(service: Service) -> APIRouter:
-    """Return the routes under ``/api``, and those that machines watch."""
+    """Return the routes under ``/api``, and those for monitoring."""
     router = APIRouter(responses={"4XX": {"model": Error}})
     gallery = service.gallery
 
-    @router.get("/health", tags=["Watching"])
+    @router.get("/health", tags=["Monitoring"])
     def health() -> dict[str, str]:
-        """Tell that the service answers."""
+        """Return ``ok`` while the service runs."""
         return {"status": "ok"}
 
-    @router.get("/metrics", tags=["Watching"], response_class=Response)
+    @router.get("/metrics", tags=["Monitoring"], response_class=Response)
     def metrics() -> Response:
-        """Return counts in Prometheus' text format."""
+        """Return metrics in Prometheus' text format."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/api/about", tags=["Gallery"])
-    def about(asks: AnyCaller) -> dict[str, Any]:
-        """Return what the gallery is: model, calibration, retention, how many crops, from when to when."""
-        told = gallery.metadata.model_dump(mode="json", exclude=NOT_TOLD)
+    def about(caller: AnyCaller) -> dict[str, Any]:
+        """Return the gallery's metadata: model, calibration, retention, number of crops, times."""
+        metadata = gallery.metadata.model_dump(mode="json", exclude=PRIVATE)
         ends = gallery.times()
-        return told | {
+        return metadata | {
             "crops": len(gallery),
             "first": None if ends is None else ends[0].isoformat(),
             "last": None if ends is None else ends[1].isoformat(),
             "detector": service.reader.detect is not None,
-            "role": asks.role,
+            "role": caller.role,
         }
 
     @router.get("/api/cameras", tags=["Gallery"])
     def cameras(where: Annotated[forms.FilterForm, Query()]) -> dict[str, Any]:
-        """Return each camera with how many of the crops that fit it took."""
+        """Return the number of selected crops of each camera."""
         counts = gallery.values("camera", where.filter(service.zone))
         return {"cameras": [{"camera": name, "crops": count} for name, count in sorted(counts.items())]}
 
     @router.get("/api/items", tags=["Crops"])
     def items(listing: Annotated[forms.ListForm, Query()]) -> dict[str, Any]:
-        """Return stored crops in the order of their ids, a page at a time."""
+        """Return stored crops by id, a page at a time."""
         where = listing.filter(service.zone)
-        service.refuse_unknown_cameras(where)
+        gallery.check_filter(where)
         crops, following = gallery.page(where, listing.top, listing.after_id)
         return {"items": [crop.as_dict() for crop in crops], "next": following, "fit": gallery.count(where)}
 
     @router.get("/api/items/{identity}", tags=["Crops"])
     def item(identity: Identity) -> dict[str, Any]:
-        """Return what is known of a crop."""
-        return service.known([identity])[0].as_dict()
+        """Return a crop's metadata."""
+        return service.crops([identity])[0].as_dict()
 
     @router.get("/api/items/{identity}/picture", tags=["Crops"], response_class=Response)
     def picture(identity: Identity) -> Response:
-        """Return the JPEG file of a crop."""
+        """Return a crop's JPEG file."""
         return _jpeg(service.picture(identity))
 
     @router.get("/api/items/{identity}/thumbnail", tags=["Crops"], response_class=Response)
     def thumbnail(identity: Identity) -> Response:
-        """Return a JPEG of a crop, of 256 x 256 pixels at most."""
+        """Return a JPEG file of a crop, of at most 256 x 256 pixels."""
         return _jpeg(service.thumbnail(identity))
 
     @router.get("/api/items/{identity}/attention", tags=["Crops"])
     def attention(identity: Identity) -> dict[str, Any]:
-        """Return where the model looks on a crop: maps as pictures, regions as (x, y, width, height)."""
+        """Return the model's attention on a crop: maps as pictures, regions as (x, y, width, height)."""
         views = service.attention(identity)
         return {
             "views": [
@@ -123,9 +123,9 @@ def api_routes(service: Service) -> APIRouter:
         }
 
     @router.post("/api/items", tags=["Crops"], status_code=201)
-    def add(form: Annotated[forms.Addition, MULTIPART], asks: Writer) -> dict[str, Any]:
-        """Add crops. The same picture is never added twice."""
-        added = service.add(form, asks)
+    def add(form: Annotated[forms.Addition, MULTIPART], caller: Writer) -> dict[str, Any]:
+        """Add crops. A picture that is in the gallery already is not added again."""
+        added = service.add(form, caller)
         return {
             "ids": added.ids,
             "new": added.new,
@@ -134,41 +134,41 @@ def api_routes(service: Service) -> APIRouter:
         }
 
     @router.patch("/api/items", tags=["Crops"])
-    def label(form: forms.Labelling, asks: Writer) -> dict[str, Any]:
-        """Say who crops show, and tag them."""
-        crops = service.label(form.crops, form.person, form.tags, asks)
+    def label(form: forms.Labelling, caller: Writer) -> dict[str, Any]:
+        """Set the person and the tags of crops."""
+        crops = service.label(form.crops, form.person, form.tags, caller)
         return {"items": [crop.as_dict() for crop in crops]}
 
     @router.post("/api/search", tags=["Search"])
-    def search(form: Annotated[forms.SearchRequest, MULTIPART], asks: AnyCaller) -> dict[str, Any]:
-        """Find crops of the person on the pictures and stored crops that are given, nearest first."""
-        return service.search(form, asks).as_dict()
+    def search(form: Annotated[forms.SearchRequest, MULTIPART], caller: AnyCaller) -> dict[str, Any]:
+        """Find crops of a person, given pictures, stored crops or both; nearest first."""
+        return service.search(form, caller).as_dict()
 
     @router.post("/api/forget", tags=["Crops"])
-    def forget(form: Annotated[forms.Forgetting, MULTIPART], asks: Writer) -> dict[str, int]:
-        """Delete crops, pictures and all."""
-        return {"forgotten": service.forget(form, asks)}
+    def forget(form: Annotated[forms.Forgetting, MULTIPART], caller: Writer) -> dict[str, int]:
+        """Delete crops with their pictures."""
+        return {"forgotten": service.forget(form, caller)}
 
     @router.post("/api/marks", tags=["Labels"])
-    def mark(form: forms.Marking, asks: Writer) -> dict[str, Any]:
-        """Mark crops as the same person as a query, or as somebody else."""
-        person, crops = service.mark(form, asks)
+    def mark(form: forms.Marking, caller: Writer) -> dict[str, Any]:
+        """Mark crops as the person of a query, or as another person."""
+        person, crops = service.mark(form, caller)
         return {"person": person, "items": [crop.as_dict() for crop in crops]}
 
     @router.get("/api/labels.zip", tags=["Labels"], response_class=Response)
-    def labels(asks: AnyCaller) -> Response:
-        """Return the labelled crops as a ZIP of one folder a person, which 'resight train --data' reads."""
+    def labels(caller: AnyCaller) -> Response:
+        """Return the labelled crops as a ZIP with a folder for each person, for 'resight train --data'."""
         if not gallery.values("person"):
             raise Refusal(404, "No crop is labelled yet. Mark some as the same person first.")
-        service.log(asks, "export labels")
+        service.log(caller, "export labels")
         return download(lambda file: write_labels(gallery, file), "labels.zip")
 
     return router
 
 
 def download(write: Any, name: str) -> StreamingResponse:
-    """Return what ``write`` writes to a file, as a download of that name."""
-    file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed when it was sent
+    """Return a file that ``write`` writes, as a download of that name."""
+    file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed after it was sent
     try:
         write(file)
     except BaseException:
@@ -187,7 +187,7 @@ def download(write: Any, name: str) -> StreamingResponse:
 
 
 def _attachment(name: str) -> str:
-    """Return the header for a download of that name, which holds letters, digits, ``-`` and ``.`` alone."""
+    """Return the header for a download of a name of letters, digits, ``-`` and ``.``."""
     if name.isascii():
         return f'attachment; filename="{name}"'
     return f"attachment; filename*=UTF-8''{quote(name)}"  # RFC 6266, section 4.3

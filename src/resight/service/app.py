@@ -1,4 +1,4 @@
-"""The application: routes, sentences for errors, and the guard in front."""
+"""The application: routes, error messages, and the guard in front of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -20,22 +20,22 @@ from resight.service.page import page_routes
 from resight.service.tokens import Tokens
 
 RETENTION_SECONDS = 600.0
-"""How often crops are looked through for those that are too old."""
+"""Seconds between two deletions of crops that are too old."""
 
-ROUTELESS = {
-    404: "There is nothing at this address. /docs tells what there is.",
-    405: "This address does not take that method. /docs tells what it takes.",
+NO_ROUTE = {
+    404: "There is nothing at this address. See /docs.",
+    405: "This address does not support that method. See /docs.",
 }
-"""What is said instead of 'Not Found' and 'Method Not Allowed'."""
+"""Messages in place of 'Not Found' and 'Method Not Allowed'."""
 
 
 def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequence[str] = LOOPBACK) -> Guard:
     """Return the service as an ASGI application.
 
     Args:
-        service: what it does.
-        tokens: who may use it; None lets everybody in who reaches it.
-        hosts: names that it is called by where there are no tokens.
+        service: does the work.
+        tokens: of its users; None admits everybody who can reach it.
+        hosts: host names that requests may use where there are no tokens.
     """
 
     @asynccontextmanager
@@ -49,7 +49,7 @@ def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequenc
     app = FastAPI(
         title="Resight",
         version=__version__,
-        description="A gallery of person crops: add, search, mark, forget.",
+        description="A gallery of person crops: add, search, label, delete.",
         lifespan=running,
         docs_url=None,  # the usual pages load scripts from the internet
         redoc_url=None,
@@ -62,16 +62,16 @@ def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequenc
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
         sentence = (
-            error.detail if isinstance(error, Refusal) else ROUTELESS.get(error.status_code, error.detail)
+            error.detail if isinstance(error, Refusal) else NO_ROUTE.get(error.status_code, error.detail)
         )
         return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
     @app.exception_handler(UserError)
-    async def mistaken(request: Request, error: UserError) -> JSONResponse:
+    async def user_error(request: Request, error: UserError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
     @app.exception_handler(RequestValidationError)
-    async def misread(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         return JSONResponse({"error": " ".join(_sentence(one) for one in error.errors()[:5])}, 422)
 
     return guard
@@ -84,7 +84,7 @@ async def _forget_expired(service: Service) -> None:
 
 
 def _sentence(error: dict[str, object]) -> str:
-    """Return what pydantic says of a field, as a sentence without what was given: that may be a picture."""
+    """Return pydantic's message about a field as a sentence, without the value: it may be a picture."""
     where = error["loc"]
     assert isinstance(where, tuple)
     field = ".".join(str(part) for part in where[1:]) or "The request"

@@ -1,4 +1,4 @@
-"""A case: chosen crops with what was searched for, as one ZIP that needs nothing to be read."""
+"""A case: selected crops and the query, as one ZIP that any browser shows."""
 
 import hashlib
 import json
@@ -35,25 +35,25 @@ def write_case(
         service: whose gallery holds the crops.
         templates: with ``case.html``.
         file: to write to.
-        title, note: what the case is called, and what is to be said of it.
+        title, note: of the case.
         crops: of the case, in order.
         query: stored crops that were searched for.
-        pictures: JPEG files that were searched for, as ``Reader`` read them.
-        by: who exports it.
+        pictures: JPEG files that were searched for.
+        by: name of the caller.
     """
-    with zipfile.ZipFile(file, "w") as archive:  # pictures do not get smaller
+    with zipfile.ZipFile(file, "w") as archive:  # JPEG files cannot be compressed further
         rows = [
-            _keep(archive, service, crop, f"crops/{number:04d}_{_called(crop, service.zone)}.jpg")
+            _add(archive, service, crop, f"crops/{number:04d}_{_called(crop, service.zone)}.jpg")
             for number, crop in enumerate(crops, 1)
         ]
-        asked = [
-            _keep(archive, service, crop, f"query/{number:04d}_{_called(crop, service.zone)}.jpg")
+        queries = [
+            _add(archive, service, crop, f"query/{number:04d}_{_called(crop, service.zone)}.jpg")
             for number, crop in enumerate(query, 1)
         ]
         uploads = [f"query/upload_{number}.jpg" for number in range(1, len(pictures) + 1)]
         for path, picture in zip(uploads, pictures, strict=True):
             archive.writestr(path, picture)
-        told: dict[str, Any] = {
+        case: dict[str, Any] = {
             "title": title,
             "note": note,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -61,16 +61,16 @@ def write_case(
             "gallery": service.gallery.place.rstrip("/").rpartition("/")[2],
             "model": service.gallery.metadata.model.model_dump(mode="json", exclude={"weights"}),
             "resight": __version__,
-            "query": asked,
+            "query": queries,
             "uploads": uploads,
             "crops": rows,
         }
-        archive.writestr("case.json", json.dumps(told, indent=2, ensure_ascii=False))
+        archive.writestr("case.json", json.dumps(case, indent=2, ensure_ascii=False))
         archive.writestr("crops.csv", table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]))
-        archive.writestr("case.html", templates.get_template("case.html").render(case=told))
+        archive.writestr("case.html", templates.get_template("case.html").render(case=case))
 
 
-def _keep(archive: zipfile.ZipFile, service: Service, crop: StoredCrop, path: str) -> dict[str, Any]:
+def _add(archive: zipfile.ZipFile, service: Service, crop: StoredCrop, path: str) -> dict[str, Any]:
     jpeg = service.picture(crop.id)
     archive.writestr(path, jpeg)
     return {

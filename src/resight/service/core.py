@@ -1,4 +1,4 @@
-"""What a service does: search, add, mark, forget; each written to the audit log before it is done."""
+"""The actions of a service: search, add, mark, forget; each is written to the audit log first."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop, StoredCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.persons import QueryPerson
-from resight.gallery.searching import Found, refuse_unknown
+from resight.gallery.searching import SearchResult
 from resight.imaging import decode, encode_jpeg, jpeg_size, resize, shrink
 from resight.service import marks
 from resight.service.audit import Audit
@@ -36,21 +36,21 @@ RETENTION = Caller("retention", "write", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a search found, and what the detector saw in the first picture.
+class SearchResponse:
+    """The result of a search, and the person in the first picture.
 
     Attributes:
-        found: matches.
-        first: of the pictures; None where stored crops alone were searched for.
+        result: the matches.
+        person: in the first picture; None if only stored crops were searched for.
     """
 
-    found: Found
-    first: QueryPerson | None
+    result: SearchResult
+    person: QueryPerson | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        nobody = {"persons": None, "chosen": None}
-        return self.found.as_dict() | (nobody if self.first is None else self.first.as_dict())
+        no_person = {"persons": None, "chosen": None}
+        return self.result.as_dict() | (no_person if self.person is None else self.person.as_dict())
 
 
 class Service:
@@ -59,10 +59,10 @@ class Service:
     Args:
         gallery: open, with its model.
         reader: of uploaded pictures.
-        audit: where everything is written to.
-        metrics: where it is counted.
+        audit: log of all actions.
+        metrics: their counts.
         limits: of requests.
-        zone: of times that are given without one, and of those shown.
+        zone: of times that are given without one, and of times that are shown.
         network: whose attention is shown; None: there is none to show.
     """
 
@@ -83,11 +83,11 @@ class Service:
         self._adding, self._marking, self._looking = Lock(), Lock(), Lock()
         metrics.watch(lambda: len(gallery))
 
-    def search(self, form: SearchRequest, caller: Caller) -> Answer:
+    def search(self, form: SearchRequest, caller: Caller) -> SearchResponse:
         """Search for pictures and stored crops.
 
         Raises:
-            Refusal, UserError: what cannot be searched for, and why.
+            Refusal, UserError: the query or the filter cannot be used, and why.
         """
         if not form.pictures and not form.crop:
             raise Refusal(422, "Give a picture, or the id of a stored crop, to search for.")
@@ -105,7 +105,7 @@ class Service:
             self.reader.read(data, form.choice if number == 0 else None, self.gallery.preprocess)
             for number, data in enumerate(contents)
         ]
-        found = self.gallery.search(
+        result = self.gallery.search(
             [upload.pixels for upload in uploads],
             crops=form.crop,
             combine=form.combine,
@@ -118,21 +118,21 @@ class Service:
             rerank=form.rerank,
         )
         self.metrics.searches.inc()
-        return Answer(found, uploads[0] if uploads else None)
+        return SearchResponse(result, uploads[0] if uploads else None)
 
     def add(self, form: Addition, caller: Caller) -> Added:
         """Add uploaded crops, or the persons that the detector finds in uploaded pictures.
 
         Raises:
-            Refusal, UserError: no crop is added, and why.
+            Refusal, UserError: no crop was added, and why.
         """
         if form.detect and self.reader.detect is None:
-            raise Refusal(422, "No detector is configured. Start the service with --detector FILE.onnx.")
+            raise Refusal(422, "The service has no detector. Start it with --detector FILE.onnx.")
         time = parse_time(form.time, self.zone) if form.time else None
         contents = [(content_of(file), name_of(file)) for file in form.pictures]
         for data, _ in contents:
             self.reader.check(data)
-        said: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "camera": form.camera or None,
             "time": time,
             "source": form.source,
@@ -143,34 +143,34 @@ class Service:
             caller,
             "add",
             pictures=[hashlib.sha256(data).hexdigest() for data, _ in contents],
-            **{**said, "time": None if time is None else time.isoformat()},
+            **{**fields, "time": None if time is None else time.isoformat()},
         )
         with self._adding:
             crops: list[NewCrop] = []
             for data, name in contents:
                 if form.detect:
                     cut = self.reader.persons(data)
-                    crops += [NewCrop(pixels, name=name, box=box, **said) for pixels, box in cut]
+                    crops += [NewCrop(pixels, name=name, box=box, **fields) for pixels, box in cut]
                 else:
-                    crops.append(NewCrop(data, name=name, **said))
+                    crops.append(NewCrop(data, name=name, **fields))
             if not crops:
-                raise Refusal(422, "The detector finds no person in what was sent.")
+                raise Refusal(422, "The detector finds no person in the pictures.")
             added = self.gallery.add(crops)
         self.metrics.added.inc(added.new)
         return added
 
     def forget(self, form: Forgetting, caller: Caller) -> int:
-        """Delete the crops that fit, and return how many.
+        """Delete the selected crops, and return their number.
 
         Raises:
-            Refusal, UserError: nothing was said, or a camera is unknown.
+            Refusal, UserError: there is no condition, or no crop has a camera of the filter.
         """
-        where = form.filter(self.zone, ids=tuple(form.id))
+        where = form.filter(self.zone, form.id)
         if where == Filter():
             raise Refusal(
-                422, "Say which crops to forget. To forget all, stop the service, delete the gallery."
+                422, "Say which crops to delete. To delete all, stop the service and delete the gallery."
             )
-        self.refuse_unknown_cameras(where)
+        self.gallery.check_filter(where)
         count = self.gallery.count(where)
         if form.dry_run or not count:
             return count
@@ -180,7 +180,7 @@ class Service:
         return count
 
     def forget_expired(self) -> int:
-        """Delete the crops that are older than the gallery keeps them."""
+        """Delete crops that are older than the gallery keeps them, and return their number."""
         if self.gallery.metadata.forget_after_days is None:
             return 0
         count = self.gallery.forget_expired()
@@ -192,19 +192,18 @@ class Service:
         return count
 
     def mark(self, form: Marking, caller: Caller) -> tuple[str, list[StoredCrop]]:
-        """Say whether crops show the person of a query; return that person's name, and the crops."""
+        """Mark crops as the person of a query or not; return that person's name, and the crops."""
         with self._marking:
-            self.known([*form.crops, *form.query])
-            told = form.model_dump(include={"crops", "query", "person", "same"})
-            self.log(caller, "mark", **told)
+            self.crops([*form.crops, *form.query])
+            self.log(caller, "mark", **form.model_dump(include={"crops", "query", "person", "same"}))
             return marks.mark(self.gallery, form.crops, query=form.query, person=form.person, same=form.same)
 
     def label(
         self, crops: list[str], person: str | None, tags: list[str] | None, caller: Caller
     ) -> list[StoredCrop]:
-        """Set the person and the tags of crops; None leaves them, an empty person takes it back."""
+        """Set the person and the tags of crops; None changes nothing, an empty person removes the label."""
         with self._marking:
-            self.known(crops)
+            self.crops(crops)
             self.log(caller, "label", crops=crops, person=person, tags=tags)
             if person is not None:
                 self.gallery.label(crops, person or None)
@@ -212,7 +211,7 @@ class Service:
                 self.gallery.tag(crops, tags)
             return self.gallery.get(crops)
 
-    def known(self, ids: list[str]) -> list[StoredCrop]:
+    def crops(self, ids: list[str]) -> list[StoredCrop]:
         """Return stored crops.
 
         Raises:
@@ -238,7 +237,7 @@ class Service:
         return encode_jpeg(shrink(decode(jpeg), THUMBNAIL))
 
     def attention(self, identity: str) -> "list[View]":
-        """Return where the model looks on a crop; nothing for a model without attention."""
+        """Return the model's attention on a crop; empty for a model without attention."""
         jpeg = self.picture(identity)
         if self._network is None:
             return []
@@ -247,11 +246,6 @@ class Service:
         with self._looking:
             pixels = resize(decode(jpeg), self._network.input_size)
             return attention_views(self._network, pixels[None])[0]
-
-    def refuse_unknown_cameras(self, where: Filter) -> None:
-        """Refuse a filter that names a camera that no crop has."""
-        if named := (*where.cameras, *where.not_cameras):
-            refuse_unknown("camera", named, self.gallery.values("camera"))
 
     def log(self, caller: Caller, what: str, **details: Any) -> None:
         """Write to the audit log.
@@ -267,11 +261,11 @@ class Service:
 
 
 def content_of(file: UploadFile) -> bytes:
-    """Return what an uploaded file holds."""
+    """Return the bytes of an uploaded file."""
     return file.file.read()
 
 
 def name_of(file: UploadFile) -> str:
-    """Return what an uploaded file is called, as a word to show; nothing is ever opened by it."""
+    """Return the name of an uploaded file, to be shown; no file is opened by it."""
     name = os.path.basename((file.filename or "").replace("\\", "/"))
     return "".join(letter for letter in name if letter.isprintable())[:200]

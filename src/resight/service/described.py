@@ -1,10 +1,10 @@
-"""The routes of the API, out of its OpenAPI description, for people."""
+"""The API's reference page, from its OpenAPI description."""
 
 from typing import Any
 
 
-def described(api: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return for each route: method, path, what is told of it, the kind of its body, and its fields.
+def routes_of(api: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return method, path, description, kind of body, and fields of each route.
 
     Args:
         api: as ``FastAPI.openapi`` returns it.
@@ -21,9 +21,15 @@ def described(api: dict[str, Any]) -> list[dict[str, Any]]:
                 for one in entry.get("parameters", [])
             ]
             fields += [(name, _type(one), one.get("description", "")) for name, one in properties.items()]
-            told = entry.get("description", entry.get("summary", ""))
+            description = entry.get("description", entry.get("summary", ""))
             routes.append(
-                {"method": method.upper(), "path": path, "told": told, "kind": kind, "fields": fields}
+                {
+                    "method": method.upper(),
+                    "path": path,
+                    "description": description,
+                    "kind": kind,
+                    "fields": fields,
+                }
             )
     return routes
 

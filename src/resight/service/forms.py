@@ -1,15 +1,15 @@
-"""What requests say, checked: filters, searches, marks, cases."""
+"""Fields of requests, validated: filters, searches, marks, cases."""
 
+from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Annotated, Any
 
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from resight.gallery.crops import Filter
+from resight.gallery.crops import FILTERS, Filter, make_filter
 from resight.gallery.searching import Combine
 from resight.service.limits import Limits
-from resight.timestamps import parse_time
 
 LIMITS = Limits()
 
@@ -27,14 +27,14 @@ Pictures = Annotated[list[UploadFile], Field(max_length=LIMITS.pictures)]
 
 
 class Form(BaseModel):
-    """A request's fields; empty ones are as if they were not there, unknown ones are refused."""
+    """A request's fields. Empty ones count as not given, unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def leave_out_empty(cls, given: Any) -> Any:
-        """Drop empty strings: browsers send every field, and every picture that was not chosen."""
+        """Drop empty strings: browsers send empty fields, and empty files where none was chosen."""
         if not isinstance(given, dict):
             return given
         kept = {
@@ -45,110 +45,101 @@ class Form(BaseModel):
 
 
 class FilterForm(Form):
-    """Which crops to look at: those that fit everything said."""
+    """Which crops: those that meet all of the conditions; see ``Filter``."""
 
-    camera: Words = Field([], description="taken by one of these cameras")
-    not_camera: Words = Field([], description="taken by none of these cameras")
-    after: Word = Field(
-        "", description="taken at or after this time, ISO 8601; without a zone, the service's"
-    )
-    before: Word = Field("", description="taken before this time")
-    tag: Words = Field([], description="having all of these tags")
-    person: Words = Field([], description="said to be one of these persons")
-    source: Words = Field([], description="cut out of one of these sources")
-    labelled: bool = Field(False, description="only crops that somebody said the person of")
+    camera: Words = Field([], description=FILTERS["camera"][1])
+    not_camera: Words = Field([], description=FILTERS["not_camera"][1])
+    after: Word = Field("", description=FILTERS["after"][1])
+    before: Word = Field("", description=FILTERS["before"][1])
+    tag: Words = Field([], description=FILTERS["tag"][1])
+    person: Words = Field([], description=FILTERS["person"][1])
+    source: Words = Field([], description=FILTERS["source"][1])
+    labelled: bool = Field(False, description=FILTERS["labelled"][1])
 
-    def filter(self, zone: tzinfo, **more: Any) -> Filter:
-        """Return it as the gallery takes it.
+    def filter(self, zone: tzinfo, ids: Sequence[str] = ()) -> Filter:
+        """Return the filter, of these crops alone if any are named.
 
         Raises:
-            UserError: a time cannot be read, or lies before 1970.
+            UserError: a time cannot be read.
         """
-        return Filter(
-            cameras=tuple(self.camera),
-            not_cameras=tuple(self.not_camera),
-            after=parse_time(self.after, zone) if self.after else None,
-            before=parse_time(self.before, zone) if self.before else None,
-            tags=tuple(self.tag),
-            persons=tuple(self.person),
-            sources=tuple(self.source),
-            labelled=self.labelled,
-            **more,
-        )
+        return make_filter(self.model_dump(include=set(FILTERS)), zone, ids)
 
     def describe(self) -> dict[str, Any]:
-        """Return what it says, for the audit log."""
-        return self.model_dump(include=set(FilterForm.model_fields), exclude_defaults=True)
+        """Return its conditions, for the audit log."""
+        return self.model_dump(include=set(FILTERS), exclude_defaults=True)
 
 
 class ListForm(FilterForm):
     """A page of stored crops."""
 
     top: int = Field(50, ge=1, le=LIMITS.top, description="crops to return")
-    after_id: Id | None = Field(None, description="what the page before returned as 'next'")
+    after_id: Id | None = Field(None, description="'next' of the page before")
 
 
 class SearchRequest(FilterForm):
-    """A search: for pictures, for stored crops, or for both as one person."""
+    """A search for one person, given pictures, stored crops or both."""
 
     pictures: Pictures = Field([], description="of one person: JPEG, PNG, WebP, GIF or BMP")
     crop: Ids = Field([], description="ids of stored crops of the person")
     choice: int | None = Field(
-        None, ge=0, le=999, description="which of the persons that the detector finds in the first picture"
+        None,
+        ge=0,
+        le=999,
+        description="number of the person, from 0, that the detector finds in the first picture",
     )
-    query_camera: Word = Field("", description="camera that the pictures were taken by")
-    other_cameras: bool = Field(False, description="leave out the cameras of what is searched for")
-    combine: Combine = Field("average", description="how several pictures search as one")
+    query_camera: Word = Field("", description="camera that took the pictures")
+    other_cameras: bool = Field(False, description="leave out crops of the query's cameras")
+    combine: Combine = Field("average", description="several pictures: by their average, or by the best")
     top: int = Field(48, ge=1, le=LIMITS.top, description="matches to return")
     offset: int = Field(0, ge=0, le=LIMITS.offset, description="matches to skip")
-    rerank: int = Field(0, ge=0, le=500, description="re-rank so many of the first by their neighbours")
+    rerank: int = Field(0, ge=0, le=500, description="matches to re-rank by their neighbours")
     false_match_rate: float | None = Field(None, gt=0, lt=1, description="of a likely match")
 
 
 class Addition(Form):
-    """Crops to add; what is said holds for all of them."""
+    """Crops to add, with fields for all of them."""
 
     pictures: Pictures = Field(description="one crop each")
     camera: Word = ""
-    time: Word = Field("", description="when they were taken, ISO 8601")
+    time: Word = Field("", description="when they were taken, such as 2024-05-31T14:30")
     source: Word = "upload"
     person: Word = ""
     tag: Words = []
-    detect: bool = Field(False, description="cut out each person that the detector finds")
+    detect: bool = Field(False, description="cut out and add each person that the detector finds")
 
 
 class Forgetting(FilterForm):
-    """What to forget: crops that fit, or those of these ids."""
+    """Crops to delete: those that a filter selects, or of these ids."""
 
     id: Ids = []
-    dry_run: bool = Field(False, description="only count them")
+    dry_run: bool = Field(False, description="only count the crops")
 
 
 class Marking(Form):
-    """Whether crops show the person of a query."""
+    """A mark: whether crops show the person of a query."""
 
-    crops: Ids = Field(min_length=1, description="what is marked")
-    query: Ids = Field([], description="stored crops that were searched for")
-    person: Word = Field("", description="name of the query's person; by default its label, or a new one")
-    same: bool | None = Field(description="the same person, somebody else, or null: not known after all")
+    crops: Ids = Field(min_length=1, description="ids of the crops to mark")
+    query: Ids = Field([], description="ids of stored crops that were searched for")
+    person: Word = Field("", description="name of the person; by default the query's label, or a new one")
+    same: bool | None = Field(description="whether it is the same person; null removes the mark")
 
 
 class Labelling(Form):
-    """What crops are: a person, tags, or neither any more; what is not given stays."""
+    """Person and tags of crops; what is not given does not change."""
 
     crops: Ids = Field(min_length=1)
-    person: Word | None = Field(None, description="empty: nobody knows")
-    tags: Words | None = Field(None, description="in place of those that they have")
+    person: Word | None = Field(None, description="empty to remove it")
+    tags: Words | None = Field(None, description="replace the present ones")
 
     @model_validator(mode="before")
     @classmethod
     def leave_out_empty(cls, given: Any) -> Any:
-        """Keep what is empty: here it says something."""
+        """Keep empty fields: here they remove a value."""
         return given
 
 
 class Case(Form):
-    """What to export: the crops of a case, with what was searched for."""
+    """A case to export: crops, and the query."""
 
     title: Word = "Case"
     note: Annotated[str, StringConstraints(max_length=10_000)] = ""

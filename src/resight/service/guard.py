@@ -1,5 +1,4 @@
-"""What stands in front of every request: who asks, from where, how often and how much; and what every answer
-says to browsers."""
+"""In front of the application: authentication, origin, rate and size of requests, and security headers."""
 
 import asyncio
 import time
@@ -19,12 +18,12 @@ from resight.service.tokens import Role, Token, Tokens
 COOKIE = "resight_session"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPEN = ("/health", "/login", "/static/")
-"""Paths that need no token: they tell nothing of the gallery."""
+"""Paths that need no token: they show nothing of the gallery."""
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 THUMBNAIL_COST = 0.1
-"""What a thumbnail counts among the requests a minute: a page of results shows dozens."""
+"""A thumbnail's share of a request in the rate limit: a page of results has dozens."""
 
 HEADERS = {
     "content-security-policy": (
@@ -33,7 +32,7 @@ HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",  # with none at all, forms are sent from the origin "null"
+    "referrer-policy": "same-origin",  # without a referrer, forms are sent from the origin "null"
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
@@ -42,12 +41,12 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks.
+    """The sender of a request.
 
     Attributes:
         name: of the token, or ``local`` where none is needed.
         role: read or write.
-        address: of the other end.
+        address: of the client.
     """
 
     name: str
@@ -55,20 +54,20 @@ class Caller:
     address: str
 
     def as_dict(self) -> dict[str, str]:
-        """Return it as the audit log writes it."""
+        """Return it for the audit log."""
         return {"who": self.name, "role": self.role, "address": self.address}
 
 
 class Guard:
-    """Lets a request through to the application, or refuses it.
+    """Passes a request to the application, or refuses it.
 
     Args:
-        app: behind it.
+        app: the application.
         limits: of a request.
-        tokens: who may come in; None lets everybody in with the role ``write``, as on loopback.
-        hosts: names by which the service may be called where there are no tokens: a foreign page that has
-            its own name pointed at this machine (DNS rebinding) calls it by that name.
-        metrics: count what comes.
+        tokens: that are admitted; None admits everybody with the role ``write``, as on loopback.
+        hosts: host names that requests may use where there are no tokens. A foreign page whose name points
+            to this machine (DNS rebinding) uses that name.
+        metrics: count requests.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class Guard:
         self.wrong = RateLimit(limits.wrong_tokens_a_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request (ASGI)."""
+        """Handle one request (ASGI)."""
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
@@ -108,9 +107,9 @@ class Guard:
         try:
             scope.setdefault("state", {})["caller"] = self._admit(request)
         except Refusal as refusal:
-            await _answer(request, refusal)(scope, receive, secured)
-        except UserError as error:  # the token file cannot be read: nobody comes in
-            await _answer(request, Refusal(503, str(error)))(scope, receive, secured)
+            await _response(request, refusal)(scope, receive, secured)
+        except UserError as error:  # the token file cannot be read: nobody is admitted
+            await _response(request, Refusal(503, str(error)))(scope, receive, secured)
         else:
             await self.app(scope, _bounded(receive, self.limits), secured)
         finally:
@@ -119,10 +118,10 @@ class Guard:
             self.metrics.seconds.labels(route).observe(time.perf_counter() - start)
 
     def token_of(self, request: Request, token: str) -> Token:
-        """Return what is known of a token that somebody gives.
+        """Return a valid token.
 
         Raises:
-            Refusal: it is not in force, or too many wrong ones came from there.
+            Refusal: it is not valid, or there were too many wrong ones from its address.
         """
         assert self.tokens is not None
         found = self.tokens.find(token)
@@ -136,7 +135,7 @@ class Guard:
             )
         raise Refusal(
             401,
-            "This token is not in force. Ask whoever runs the service for one "
+            "This token is not valid. Ask the operator of the service for one "
             "(resight serve GALLERY --new-token read).",
             {"www-authenticate": "Bearer"},
         )
@@ -147,8 +146,7 @@ class Guard:
         if not length.isdecimal() or len(length) > 18 or int(length) > self.limits.upload_bytes:
             raise Refusal(
                 413,
-                f"A request may bring {self.limits.upload_bytes / 2**20:,.0f} MB; this one brings more. Cut "
-                "the person out of the picture, or shrink it.",
+                f"{_too_long(self.limits)} Cut the person out of the picture, or shrink it.",
                 {"connection": "close"},
             )
         caller = self._caller(request)
@@ -158,7 +156,8 @@ class Guard:
             if wait := self._rate.take(key, cost):
                 raise Refusal(
                     429,
-                    f"More than {self.limits.a_minute} requests a minute. Try again in {wait:.0f} seconds.",
+                    f"More than {self.limits.a_minute} requests in a minute. Try again in {wait:.0f} "
+                    "seconds.",
                     {"retry-after": f"{wait:.0f}"},
                 )
         return caller
@@ -184,30 +183,30 @@ class Guard:
         return Caller(token.name, token.role, address)
 
     def _refuse_foreign(self, request: Request) -> None:
-        """Refuse what other people's pages make a browser do, and proxies that lead strangers in."""
+        """Refuse requests that foreign pages make a browser send, and proxies that would admit strangers."""
         host = request.headers.get("host", "")
         if self.tokens is None:
             if _hostname(host) not in self.hosts:
                 raise Refusal(
                     421,
-                    "Without tokens, the service is called by the names "
+                    "Without tokens, requests may use the host names "
                     f"{', '.join(self.hosts)} only. Make tokens: resight serve GALLERY --new-token read",
                 )
             if "x-forwarded-for" in request.headers or "forwarded" in request.headers:
                 raise Refusal(
                     403,
-                    "A proxy leads here, and the service asks nobody for a token. Start it with "
+                    "This request came through a proxy, and the service requires no tokens. Start it with "
                     "--require-token.",
                 )
         if request.method in SAFE:
             return
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
         if (origin is not None and origin.partition("://")[2] != host) or site in ("cross-site", "same-site"):
-            raise Refusal(403, "Another site's page sent this. Nothing was done.")
+            raise Refusal(403, "Another site's page sent this request. It was refused.")
 
 
 def _bounded(receive: Receive, limits: Limits) -> Receive:
-    """Return a ``receive`` that refuses a body that is too long, or takes too long."""
+    """Return a ``receive`` that refuses a body that is too long or too slow."""
     taken, whole = 0, False
     until = time.monotonic() + limits.body_seconds
 
@@ -218,19 +217,17 @@ def _bounded(receive: Receive, limits: Limits) -> Receive:
         try:
             message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
         except TimeoutError:
-            raise Refusal(
-                408, f"The request did not come within {limits.body_seconds:.0f} seconds."
-            ) from None
+            raise Refusal(408, f"The request took more than {limits.body_seconds:.0f} seconds.") from None
         taken += len(message.get("body", b""))
         whole = not message.get("more_body", False)
         if taken > limits.upload_bytes:
-            raise Refusal(413, f"A request may bring {limits.upload_bytes / 2**20:,.0f} MB.")
+            raise Refusal(413, _too_long(limits))
         return message
 
     return bounded
 
 
-def _answer(request: Request, refusal: Refusal) -> Response:
+def _response(request: Request, refusal: Refusal) -> Response:
     if (
         refusal.status_code == 401
         and request.method == "GET"
@@ -238,6 +235,10 @@ def _answer(request: Request, refusal: Refusal) -> Response:
     ):
         return RedirectResponse("/login", 303)
     return JSONResponse({"error": refusal.detail}, refusal.status_code, refusal.headers)
+
+
+def _too_long(limits: Limits) -> str:
+    return f"A request may have {limits.upload_bytes / 2**20:,.0f} MB at most."
 
 
 def _address(request: Request) -> str:
@@ -252,5 +253,5 @@ def _hostname(netloc: str) -> str | None:
 
 
 def _method(request: Request) -> str:
-    """Return the method, if it is one: a caller could make up any number of words."""
+    """Return the method if it is a known one: a caller could invent any number of them."""
     return request.method if request.method in (*SAFE, "POST", "PUT", "PATCH", "DELETE") else "other"

@@ -1,4 +1,4 @@
-"""What a request may ask for, and the refusal of one that asks for more."""
+"""Limits of requests, and the error for those that exceed them."""
 
 import time
 from collections import OrderedDict
@@ -8,11 +8,11 @@ from threading import Lock
 from fastapi import HTTPException
 
 CLIENTS = 10_000
-"""Callers whose rates are remembered; the one seen longest ago is dropped."""
+"""Callers whose rates are kept; the one seen longest ago is dropped."""
 
 
 class Refusal(HTTPException):
-    """A request that is not answered, and the sentence that says why."""
+    """The refusal of a request: a status, and a sentence that says why."""
 
     def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(status, sentence, headers)
@@ -20,18 +20,18 @@ class Refusal(HTTPException):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one request.
+    """Limits of one request.
 
     Attributes:
         upload_bytes: of its body.
-        body_seconds: within which its body must have come.
+        body_seconds: within which its body must arrive.
         pixels: of one picture.
-        pictures: that it brings.
-        top: matches or crops that it returns.
-        offset: matches that it skips.
-        case_crops: that it exports, marks or forgets by their ids.
-        words: of a text that is stored, in characters.
-        a_minute: requests of one caller; None for any number.
+        pictures: in it.
+        top: matches or crops to return.
+        offset: matches to skip.
+        case_crops: ids of crops in it.
+        words: characters of a text that is stored.
+        a_minute: requests of one caller in a minute; None for no limit.
         wrong_tokens_a_minute: of one address.
     """
 
@@ -48,10 +48,10 @@ class Limits:
 
 
 class RateLimit:
-    """Counts what callers do: so many a minute each, saved up for a minute at most.
+    """A token bucket for each caller, which holds what fills it in a minute.
 
     Args:
-        a_minute: how many.
+        a_minute: requests in a minute.
     """
 
     def __init__(self, a_minute: int) -> None:
@@ -60,7 +60,7 @@ class RateLimit:
         self._lock = Lock()
 
     def take(self, caller: str, count: float = 1.0) -> float:
-        """Count something; return 0, or after how many seconds the caller may try again."""
+        """Take from the caller's bucket; return 0, or the seconds to wait if it has too little."""
         now = time.monotonic()
         with self._lock:
             left, last = self._left.pop(caller, (self._most, now))

@@ -1,7 +1,7 @@
-"""Marks: people say which crops show the same person, and which do not.
+"""Marks: users say which crops show the same person, and which do not.
 
-*Same* is the label ``person`` of a crop. *Different* is the tag ``not:PERSON``: two persons that are not the
-first one may be one person, so no label follows from it. Both live and die with the crop in the gallery.
+*Same* is stored as the label ``person`` of a crop, *different* as the tag ``not:PERSON``: two crops that do
+not show that person may show one other person or two, so no label follows. Both are deleted with the crop.
 """
 
 import csv
@@ -21,26 +21,26 @@ NOT = "not:"
 def mark(
     gallery: Gallery, crops: Sequence[str], *, query: Sequence[str] = (), person: str = "", same: bool | None
 ) -> tuple[str, list[StoredCrop]]:
-    """Say whether crops show the person of a query, and return that person's name and the crops.
+    """Mark crops as the person of a query or not, and return that person's name and the crops.
 
     Args:
-        gallery: that holds them.
-        crops: ids of what is marked.
-        query: ids of the crops that were searched for; they get the name where they have none.
-        person: its name; by default that of the query's crops, or a new one.
-        same: the same person, somebody else, or None for neither.
+        gallery: of the crops.
+        crops: ids of the crops to mark.
+        query: ids of the crops that were searched for; unlabelled ones get the name.
+        person: the name; by default that of the query's crops, or a new one.
+        same: whether it is the same person; None removes the mark.
 
     Raises:
         UserError: a crop is not in the gallery.
     """
-    asked = gallery.get(query)
+    queries = gallery.get(query)
     marked = gallery.get(crops)
     if not person:
-        named = [crop.person for crop in asked if crop.person is not None]
+        named = [crop.person for crop in queries if crop.person is not None]
         if same and not named:
             named = [crop.person for crop in marked if crop.person is not None]
         person = named[0] if named else _new_name(gallery)
-    if same is not None and (unnamed := [crop.id for crop in asked if crop.person is None]):
+    if same is not None and (unnamed := [crop.id for crop in queries if crop.person is None]):
         gallery.label(unnamed, person)
     if same:
         gallery.label(crops, person)
@@ -56,18 +56,19 @@ def mark(
 
 
 def different_from(crop: StoredCrop) -> list[str]:
-    """Return the persons that a crop is said not to show."""
+    """Return the persons that a crop is marked not to show."""
     return [tag.removeprefix(NOT) for tag in crop.tags if tag.startswith(NOT)]
 
 
 def write_labels(gallery: Gallery, file: IO[bytes]) -> int:
-    """Write the labelled crops as a ZIP that ``resight train --data`` reads once it is unpacked.
+    """Write the labelled crops to a ZIP which, unpacked, ``resight train --data`` reads.
 
-    One folder a person. Where every crop's camera is known, the files have names in Market-1501 form, which
-    tell the reader the cameras. ``labels.csv`` says what each file is; ``different.csv`` what crops are not.
+    It has a folder for each person. If every crop's camera is known, file names have the form of Market-1501,
+    which includes the camera. ``labels.csv`` describes each file; ``different.csv`` lists the marks
+    *different*.
 
     Returns:
-        how many crops.
+        the number of crops.
     """
     crops = list(_all(gallery, Filter(labelled=True)))
     known = all(crop.camera is not None for crop in crops)
@@ -75,7 +76,7 @@ def write_labels(gallery: Gallery, file: IO[bytes]) -> int:
     persons = _numbers([crop.person or "" for crop in crops])
     folders = _folders(list(persons))
     rows = []
-    with zipfile.ZipFile(file, "w") as archive:  # pictures do not get smaller
+    with zipfile.ZipFile(file, "w") as archive:  # JPEG files cannot be compressed further
         for number, crop in enumerate(crops):
             person, camera = crop.person or "", crop.camera or ""
             name = (
@@ -98,7 +99,7 @@ def write_labels(gallery: Gallery, file: IO[bytes]) -> int:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as CSV, in which no cell is taken for a formula by a spreadsheet."""
+    """Return rows as CSV without cells that a spreadsheet would take for formulas."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(columns)
@@ -109,12 +110,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def plain(name: str) -> str:
-    """Return a name that is safe in a path, whatever it was."""
+    """Return a name for a path: letters, digits and hyphens of any text."""
     return re.sub(r"[^\w-]+", "-", name).strip("-")[:60] or "x"
 
 
 def _folders(persons: Sequence[str]) -> dict[str, str]:
-    """Return a folder for each person; the prefix keeps ``query`` and ``-1`` from meaning something."""
+    """Return a folder for each person; the prefix makes names such as ``query`` and ``-1`` safe."""
     taken: dict[str, str] = {}
     for person in persons:
         folder = f"person_{plain(person)}"

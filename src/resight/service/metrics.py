@@ -1,4 +1,4 @@
-"""What a service counts, in Prometheus' text format."""
+"""Metrics of a service, in Prometheus' text format."""
 
 from collections.abc import Callable
 
@@ -32,18 +32,18 @@ class Metrics:
             registry=self._registry,
         )  # fmt: skip
         self.batches = Histogram(
-            "resight_batch_pictures", "Pictures that the model described at once.", buckets=PICTURES,
+            "resight_batch_pictures", "Pictures that the model embedded at once.", buckets=PICTURES,
             registry=self._registry,
         )  # fmt: skip
         self.searches = Counter("resight_searches", "Searches.", registry=self._registry)
         self.added = Counter("resight_crops_added", "Crops added.", registry=self._registry)
-        self.forgotten = Counter("resight_crops_forgotten", "Crops forgotten.", registry=self._registry)
+        self.forgotten = Counter("resight_crops_forgotten", "Crops deleted.", registry=self._registry)
         self._crops = Gauge("resight_gallery_crops", "Crops in the gallery.", registry=self._registry)
 
     def watch(self, crops: Callable[[], int]) -> None:
-        """Ask for the number of crops whenever the metrics are read."""
+        """Call this for the number of crops whenever the metrics are read."""
         self._crops.set_function(crops)
 
     def text(self) -> bytes:
-        """Return all of it."""
+        """Return all metrics."""
         return generate_latest(self._registry)

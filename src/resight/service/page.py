@@ -1,10 +1,10 @@
-"""The page: HTML for people, on the same service as the API."""
+"""The page: HTML on the same service as the API."""
 
 import hashlib
 import importlib.resources
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import jinja2
 from fastapi import APIRouter, FastAPI, Form, Request, Response
@@ -20,7 +20,7 @@ from resight.service import forms
 from resight.service.api import MULTIPART, AnyCaller, Identity, download
 from resight.service.case import write_case
 from resight.service.core import Service, content_of
-from resight.service.described import described
+from resight.service.described import routes_of
 from resight.service.guard import COOKIE, Guard
 from resight.service.limits import Refusal
 from resight.service.marks import different_from, plain
@@ -29,33 +29,21 @@ from resight.service.tokens import SESSION_SECONDS
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 RATES = (0.0001, 0.001, 0.01)
-"""False-match rates that the page offers, where the calibration reaches them."""
+"""False-match rates that the page offers, if the calibration includes them."""
 
-SEEN = 60
-"""Stored crops that are shown at once where nothing is searched for."""
+LISTED = 60
+"""Stored crops that are shown at once without a query."""
 
 RERANKED = 100
+"""Matches to re-rank, where this is ticked."""
 
 
 class SearchForm(forms.SearchRequest):
-    """The page's form: a search, or a look at what is stored where nothing is searched for."""
+    """The page's form: a search, or a list of stored crops if there is nothing to search for."""
 
-    camera_mode: Literal["only", "but"] = "only"
-    reranked: bool = False
     after_id: forms.Id | None = None
     last_likely: bool = Field(False, description="whether the last match of the page before was a likely one")
     name: forms.Word = Field("", description="of the person searched for; marks use it")
-
-    def as_search(self) -> forms.SearchRequest:
-        """Return it as the API takes it."""
-        said = {
-            name: getattr(self, name)
-            for name in forms.SearchRequest.model_fields
-            if name in self.model_fields_set
-        }
-        if self.camera_mode == "but":
-            said |= {"not_camera": self.camera, "camera": []}
-        return forms.SearchRequest.model_construct(**said | {"rerank": RERANKED if self.reranked else 0})
 
 
 def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
@@ -69,13 +57,13 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
         return HTMLResponse(templates.get_template(template).render(**values), status)
 
     @router.get("/")
-    def index(asks: AnyCaller) -> Response:
+    def index(caller: AnyCaller) -> Response:
         calibration = gallery.metadata.calibration
         least = None if calibration is None else calibration.rates[0].false_match_rate
         return html(
             "index.html",
-            may_write=asks.role == "write",
-            who=asks.name,
+            may_write=caller.role == "write",
+            who=caller.name,
             guarded=guard.tokens is not None,
             metadata=gallery.metadata,
             crops=len(gallery),
@@ -85,53 +73,53 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
             tags=sorted(tag for tag in gallery.values("tags") if not tag.startswith("not:")),
             rates=[] if least is None else [rate for rate in RATES if rate >= least],
             limits=service.limits,
+            reranked=RERANKED,
         )
 
     @router.post("/search")
-    def search(form: Annotated[SearchForm, MULTIPART], asks: AnyCaller) -> Response:
-        asked = form.as_search()
+    def search(form: Annotated[SearchForm, MULTIPART], caller: AnyCaller) -> Response:
         if not form.pictures and not form.crop:
-            where = asked.filter(service.zone)
-            service.refuse_unknown_cameras(where)
-            crops, following = gallery.page(where, SEEN, form.after_id)
+            where = form.filter(service.zone)
+            gallery.check_filter(where)
+            crops, following = gallery.page(where, LISTED, form.after_id)
             fit = gallery.count(where)
             return html(
                 "stored.html", crops=crops, following=following, fit=fit, more=form.after_id is not None,
-                filtered=where != Filter(), may_write=asks.role == "write",
+                filtered=where != Filter(), may_write=caller.role == "write",
             )  # fmt: skip
-        answer = service.search(asked, asks)
-        found = answer.found
-        place = _line(found.matches, form.last_likely) if not asked.rerank else None
+        response = service.search(form, caller)
+        result = response.result
+        place = _line(result.matches, form.last_likely) if not form.rerank else None
         return html(
             "matches.html",
-            may_write=asks.role == "write",
-            answer=answer,
-            found=found,
+            may_write=caller.role == "write",
+            person=response.person,
+            result=result,
             line=place,
-            lanes=timeline(found.matches, service.zone),
+            lanes=timeline(result.matches, service.zone),
             more=form.offset > 0,
-            following=form.offset + len(found.matches) if len(found.matches) == form.top else None,
-            likely=sum(bool(match.likely) for match in found.matches),
-            thumbs=_persons(answer.first),
+            following=form.offset + len(result.matches) if len(result.matches) == form.top else None,
+            likely=sum(bool(match.likely) for match in result.matches),
+            thumbs=_persons(response.person),
         )
 
     @router.get("/crops/{identity}")
-    def details(identity: Identity, asks: AnyCaller) -> Response:
-        return html("details.html", may_write=asks.role == "write", crop=service.known([identity])[0])
+    def details(identity: Identity, caller: AnyCaller) -> Response:
+        return html("details.html", may_write=caller.role == "write", crop=service.crops([identity])[0])
 
     @router.get("/crops/{identity}/attention")
     def attention(identity: Identity) -> Response:
         return html("attention.html", views=service.attention(identity), model=gallery.metadata.model.name)
 
     @router.post("/case")
-    def case(form: Annotated[forms.Case, MULTIPART], asks: AnyCaller) -> Response:
-        crops, query = service.known(form.crops), service.known(form.query)
+    def case(form: Annotated[forms.Case, MULTIPART], caller: AnyCaller) -> Response:
+        crops, query = service.crops(form.crops), service.crops(form.query)
         pictures = [encode_jpeg(service.reader.whole(content_of(file))) for file in form.pictures]
-        service.log(asks, "export case", title=form.title, crops=form.crops, query=form.query)
+        service.log(caller, "export case", title=form.title, crops=form.crops, query=form.query)
         return download(
             lambda file: write_case(
                 service, templates, file, title=form.title, note=form.note, crops=crops, query=query,
-                pictures=pictures, by=asks.name,
+                pictures=pictures, by=caller.name,
             ),
             f"{plain(form.title)}.zip",
         )  # fmt: skip
@@ -169,7 +157,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
 
     @router.get("/docs")
     def docs() -> Response:
-        return html("docs.html", routes=described(app.openapi()))
+        return html("docs.html", routes=routes_of(app.openapi()))
 
     @router.get("/static/{name}")
     def static(name: str) -> Response:
@@ -184,7 +172,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
 
 
 def _static_files() -> dict[str, tuple[bytes, str]]:
-    """Read the page's files once: a request names one of these, and never a file on the disk."""
+    """Read the page's files once, so that no request names a file on the disk."""
     folder = importlib.resources.files("resight.service") / "static"
     return {
         file.name: (file.read_bytes(), TYPES["." + file.name.rpartition(".")[2]]) for file in folder.iterdir()
@@ -225,24 +213,24 @@ def _templates(service: Service, files: dict[str, tuple[bytes, str]]) -> jinja2.
 
 
 def _zone_names(zone: tzinfo) -> str:
-    """Return what a zone is called in winter and in summer: CET/CEST."""
+    """Return the names of a zone in winter and in summer: CET/CEST."""
     year = datetime.now(zone).year
     return "/".join(dict.fromkeys(f"{datetime(year, month, 1, tzinfo=zone):%Z}" for month in (1, 7)))
 
 
 def _line(matches: Sequence[Match], last_likely: bool) -> int | None:
-    """Return before which match the line stands that likely matches end at; None where it does not."""
+    """Return the number of the match before which to draw the end of likely matches; None for no line."""
     for place, match in enumerate(matches):
         if match.likely is False:
             return place if last_likely or place > 0 else None
     return None
 
 
-def _persons(sought: QueryPerson | None) -> list[dict[str, Any]]:
-    """Return the persons in a picture that shows several, to choose another one."""
-    if sought is None or sought.persons is None or len(sought.persons) < 2:
+def _persons(query: QueryPerson | None) -> list[dict[str, Any]]:
+    """Return the persons in a picture that shows several, to choose from."""
+    if query is None or query.persons is None or len(query.persons) < 2:
         return []
     return [
-        {"number": number, "box": person.share, "score": person.score, "chosen": number == sought.chosen}
-        for number, person in enumerate(sought.persons)
+        {"number": number, "box": person.share, "score": person.score, "chosen": number == query.chosen}
+        for number, person in enumerate(query.persons)
     ]

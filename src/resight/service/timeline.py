@@ -1,4 +1,4 @@
-"""A timeline: when and before which cameras the crops that were found were taken."""
+"""A timeline: when and by which cameras the crops of a search result were taken."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ STEPS = tuple(
     for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 43200, 129600, 525600)
 )
 TICKS = 6
-"""At most so many."""
+"""Ticks, at most."""
 
 MARGIN = 0.03
-"""Of the width, left free at both ends."""
+"""Share of the width that is left free at both ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A crop on the line of its camera: id, place from 0 to 1, time, score, whether it is a likely match."""
+    """A crop on its camera's line: id, place from 0 to 1, time, score, whether it is a likely match."""
 
     id: str
     place: float
@@ -34,9 +34,9 @@ class Timeline:
     """Lines of cameras.
 
     Attributes:
-        lines: camera and its dots.
-        ticks: place from 0 to 1, and what stands there.
-        untimed: how many crops have no time or no camera.
+        lines: cameras and their dots.
+        ticks: places from 0 to 1, and their labels.
+        untimed: number of crops without a time or a camera.
     """
 
     lines: tuple[tuple[str, tuple[Dot, ...]], ...]
@@ -45,7 +45,7 @@ class Timeline:
 
 
 def timeline(matches: Sequence[Match], zone: tzinfo) -> Timeline | None:
-    """Lay matches out in time; None where fewer than two of them have one."""
+    """Return the timeline of matches; None if fewer than two of them have a time."""
     timed = [
         (match, match.crop.time.astimezone(zone), match.crop.camera)
         for match in matches
@@ -72,7 +72,7 @@ def timeline(matches: Sequence[Match], zone: tzinfo) -> Timeline | None:
 
 
 def _ticks(begin: datetime, span: timedelta) -> list[tuple[datetime, str]]:
-    """Return round times within a span, and how to write them."""
+    """Return round times within a span, and their labels."""
     step = next((step for step in STEPS if span / step <= TICKS), STEPS[-1])
     midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0)
     time = midnight + step * -(-(begin - midnight) // step)

@@ -1,4 +1,4 @@
-"""Tokens: who may use a service, and for what. A file keeps their hashes, never the tokens."""
+"""Access tokens of a service. Their file has their hashes, never the tokens."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ from resight.files import whole_file
 
 Role = Literal["read", "write"]
 ROLES: tuple[Role, ...] = ("read", "write")
-"""``read`` looks: searches, pictures, exports. ``write`` also adds, marks and forgets."""
+"""``read`` allows searches, pictures and exports. ``write`` also allows adding, labelling and deleting."""
 
 PREFIX = "resight_"
 SESSION_SECONDS = 12 * 3600.0
@@ -28,7 +28,7 @@ SESSIONS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What the file says of a token.
+    """A token in the file.
 
     Attributes:
         name: of its holder, for the audit log.
@@ -44,7 +44,7 @@ class Token:
 
 
 class Tokens:
-    """A file of tokens; it is read again when it changes.
+    """The file of tokens; it is read again when it changes.
 
     Raises:
         UserError: the file is damaged.
@@ -59,7 +59,7 @@ class Tokens:
         self.all()
 
     def all(self) -> list[Token]:
-        """Return the tokens that are in force."""
+        """Return the valid tokens."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -71,25 +71,24 @@ class Tokens:
                 self._tokens = [Token(**entry) for entry in content["tokens"]]
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
-                    f"The token file {self.path} is damaged ({error}). Delete it, and make new tokens with "
-                    "--new-token."
+                    f"The token file {self.path} is damaged ({error}). Delete it, and make new tokens."
                 ) from error
             self._seen = status.st_mtime_ns, status.st_ino
         return self._tokens
 
     def add(self, name: str, role: str) -> str:
-        """Make a token and return it; it can never be read again.
+        """Make a token and return it; the file does not contain it.
 
         Raises:
-            UserError: the name is taken or odd, the role is unknown, or the file cannot be written.
+            UserError: the name is taken or invalid, the role is unknown, or the file cannot be written.
         """
         if role not in ROLES:
-            raise UserError(f"A token is for 'read' or for 'write'; got '{role}'.")
+            raise UserError(f"The role of a token is 'read' or 'write'; got '{role}'.")
         if not re.fullmatch(r"[\w.@-]{1,64}", name):
-            raise UserError(f"A token's name has letters, digits and . _ @ -, 64 at most; got '{name}'.")
+            raise UserError(f"The name of a token has at most 64 letters, digits and . _ @ -; got '{name}'.")
         if any(token.name == name for token in self.all()):
             raise UserError(
-                f"There is a token named '{name}' already. Revoke that one first (--revoke-token {name}), or "
+                f"There is a token named '{name}' already. Revoke it first (--revoke-token {name}), or "
                 "choose another --token-name."
             )
         token = PREFIX + secrets.token_urlsafe(32)
@@ -98,10 +97,10 @@ class Tokens:
         return token
 
     def revoke(self, name: str) -> None:
-        """Take a token out of force, at once.
+        """Revoke a token.
 
         Raises:
-            UserError: there is none of that name.
+            UserError: no token has that name.
         """
         names = [token.name for token in self.all()]
         if name not in names:
@@ -110,11 +109,11 @@ class Tokens:
         self._write([token for token in self.all() if token.name != name])
 
     def find(self, token: str) -> Token | None:
-        """Return what is known of a token, in the same time for wrong ones and right ones."""
+        """Return a valid token, or None, in the same time for both."""
         return self._of_hash(_hash(token))
 
     def log_in(self, token: Token) -> str:
-        """Begin a session in a browser, and return its secret."""
+        """Start a browser's session, and return its secret."""
         secret = secrets.token_urlsafe(32)
         with self._lock:
             self._sessions[_hash(secret)] = (token.hash, time.monotonic() + SESSION_SECONDS)
@@ -123,7 +122,7 @@ class Tokens:
         return secret
 
     def of_session(self, secret: str) -> Token | None:
-        """Return the token of a session; None when it is over, or the token was revoked."""
+        """Return the token of a session; None if it has ended or the token was revoked."""
         key = _hash(secret)
         with self._lock:
             digest, until = self._sessions.get(key, ("", 0.0))
@@ -146,8 +145,8 @@ class Tokens:
 
     def _write(self, tokens: list[Token]) -> None:
         with whole_file(self.path) as temporary:
-            told = {"tokens": [asdict(token) for token in tokens]}
-            temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            content = {"tokens": [asdict(token) for token in tokens]}
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.chmod(self.path, 0o600)
 
 

@@ -3,12 +3,21 @@
 from pathlib import Path
 
 from resight.errors import UserError
+from resight.files import short_digest, state_folder
 from resight.gallery.stores.store import StorageBackend
 
 
 def is_address(place: Path | str) -> bool:
     """Tell whether a place is a cluster's address rather than a folder."""
     return isinstance(place, str) and place.startswith(("http://", "https://"))
+
+
+def companion_folder(place: Path | str) -> Path:
+    """Return the folder for what services and ingestions keep beside a gallery's crops: the gallery's own, or
+    one of the user's state if the gallery is on a cluster."""
+    if is_address(place):
+        return state_folder() / short_digest(str(place).rstrip("/").encode())
+    return Path(place).expanduser()
 
 
 def open_backend(place: Path | str, create: bool) -> StorageBackend:

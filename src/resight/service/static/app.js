@@ -8,7 +8,7 @@ const SHRINK_ABOVE = 3e6, SHRINK_TO = 2400; // bytes; pixels of the longer side
 let files = [], crops = [], choice = null, selected = new Set();
 const past = new Map(); // queries of this visit, for the browser's "back": uploaded files fit into no address
 
-// ---- telling
+// ---- messages
 
 function toast(text, bad = false) {
   const box = document.createElement("p");
@@ -16,7 +16,7 @@ function toast(text, bad = false) {
   box.textContent = text;
   $("toasts").append(box);
   $("toasts").hidePopover();
-  $("toasts").showPopover(); // once more, to lie above a dialog that was opened since
+  $("toasts").showPopover(); // again, to be above a dialog that was opened since
   setTimeout(() => box.remove(), bad ? 9000 : 4000);
 }
 
@@ -64,7 +64,7 @@ function showQuery() {
 
 function chip(source, text, remove) {
   const item = document.createElement("li"), image = document.createElement("img"), button = document.createElement("button");
-  image.addEventListener("error", () => item.classList.add("broken")); // what is wrong, the service says
+  image.addEventListener("error", () => item.classList.add("broken")); // the service reports what is wrong
   image.src = source;
   image.alt = text;
   button.type = "button";
@@ -86,7 +86,7 @@ function changed(remember = true) {
   showQuery();
   if (remember) {
     const url = crops.length && !files.length ? `/?${crops.map((id) => `crop=${id}`).join("&")}` : "/";
-    const key = `${performance.timeOrigin}/${past.size}`; // another one after the page was loaded again
+    const key = `${performance.timeOrigin}/${past.size}`; // a new one after a reload
     past.set(key, { files: [...files], crops: [...crops], choice, name: $("name").value });
     history.pushState(key, "", url);
   }
@@ -109,10 +109,10 @@ function addToQuery(ids) {
 
 async function addFiles(list) {
   const pictures = [...list].filter((file) => file.size > 0);
-  if (!pictures.length) return toast("That is no picture.", true);
-  if (pictures.length > Number(document.body.dataset.pictures)) return toast(`At most ${document.body.dataset.pictures} pictures search as one.`, true);
+  if (!pictures.length) return toast("That is not a picture.", true);
+  if (pictures.length > Number(document.body.dataset.pictures)) return toast(`A search takes at most ${document.body.dataset.pictures} pictures.`, true);
   const ready = await Promise.all(pictures.map(shrink));
-  if (ready.reduce((sum, file) => sum + file.size, 0) > Number(document.body.dataset.most)) return toast("That is too large to be sent. Cut the person out, or shrink it.", true);
+  if (ready.reduce((sum, file) => sum + file.size, 0) > Number(document.body.dataset.most)) return toast("That is too large to send. Cut the person out, or shrink it.", true);
   [files, crops, choice] = [ready, [], null];
   $("name").value = "";
   changed();
@@ -124,7 +124,7 @@ function goToResults() {
   else window.scrollTo({ top: 0 });
 }
 
-async function shrink(file) { // photos of phones: fewer bytes to send, and nobody needs their pixels
+async function shrink(file) { // photos of phones: fewer bytes to send, and the model uses few pixels
   if (file.size < SHRINK_ABOVE || !/^image\/(jpeg|png|webp)$/.test(file.type)) return file;
   try {
     const picture = await createImageBitmap(file);
@@ -135,7 +135,7 @@ async function shrink(file) { // photos of phones: fewer bytes to send, and nobo
     canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
     const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.93));
     return new File([blob], file.name, { type: "image/jpeg" });
-  } catch { return file; } // the service says what is wrong with it
+  } catch { return file; } // the service reports what is wrong with it
 }
 
 input.addEventListener("change", () => { if (input.files.length) addFiles(input.files); });
@@ -158,19 +158,25 @@ function goBack() {
 // ---- filters
 
 const filters = form.querySelector(".filters");
-filters.addEventListener("change", () => { countFilters(); look(); });
+filters.addEventListener("change", () => { nameCameras(); countFilters(); look(); });
 $("query-tools").addEventListener("change", (event) => { if (event.target.id !== "name") look(); });
 $("name").addEventListener("input", drawMarks);
 form.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.id === "name") event.preventDefault(); });
 $("reset").addEventListener("click", () => {
   for (const field of filters.querySelectorAll("input, select")) {
     if (field.type === "checkbox") field.checked = false;
-    else if (field.type === "radio") field.checked = field.value === "only";
+    else if (field.type === "radio") field.checked = field.value === "camera";
     else field.value = "";
   }
+  nameCameras();
   countFilters();
   look();
 });
+
+function nameCameras() { // the switch decides whether ticked cameras are kept or left out
+  const { value } = filters.querySelector("[type=radio]:checked");
+  for (const box of filters.querySelectorAll(".ticks input")) box.name = value;
+}
 
 function countFilters() {
   const set = [...filters.querySelectorAll("input, select")].filter((field) => field.type === "checkbox" ? field.checked : field.type !== "radio" && field.value);
@@ -225,7 +231,7 @@ function keep(items) {
   drawMarks();
 }
 
-function know(person) { // offers a new name where names are offered
+function know(person) { // adds a new name to the choices
   if ([...$("persons").options].some((option) => option.value === person)) return;
   $("persons").append(new Option("", person));
   $("person").append(new Option(person, person));
@@ -235,12 +241,12 @@ function know(person) { // offers a new name where names are offered
 async function mark(ids, same) {
   if (!mayWrite) return;
   const query = crops.filter((id) => !ids.includes(id));
-  if (!query.length && !files.length && same === false) return toast("Different from whom? Search for a person first.", true);
+  if (!query.length && !files.length && same === false) return toast("Different from which person? Search for one first.", true);
   try {
     const answer = await (await ask("POST", "/api/marks", { crops: ids, query, person: $("name").value.trim(), same })).json();
     if (query.length || files.length) $("name").value = answer.person;
     keep(answer.items);
-    const what = same === null ? "not marked any more" : same ? `marked as ${answer.person}` : `marked as not ${answer.person}`;
+    const what = same === null ? "no longer marked" : same ? `marked as ${answer.person}` : `marked as not ${answer.person}`;
     toast(`${many(ids.length)} ${what}.`);
   } catch (error) { toast(error.message, true); }
 }
@@ -256,9 +262,9 @@ async function details(id) {
   if ($("details-body").childElementCount && !$("details").open) $("details").showModal();
 }
 
-let doomed = [];
+let deleting = [];
 function forget(ids) {
-  doomed = ids;
+  deleting = ids;
   $("forget-count").textContent = many(ids.length);
   $("forget").returnValue = "";
   $("forget").showModal();
@@ -266,13 +272,13 @@ function forget(ids) {
 $("forget").addEventListener("close", async () => {
   if ($("forget").returnValue !== "go") return;
   const body = new FormData();
-  for (const id of doomed) body.append("id", id);
+  for (const id of deleting) body.append("id", id);
   try {
     const { forgotten } = await (await ask("POST", "/api/forget", body)).json();
-    toast(`${many(forgotten)} forgotten.`);
+    toast(`${many(forgotten)} deleted.`);
     $("details").close();
-    for (const query of past.values()) query.crops = query.crops.filter((id) => !doomed.includes(id));
-    crops = crops.filter((id) => !doomed.includes(id));
+    for (const query of past.values()) query.crops = query.crops.filter((id) => !deleting.includes(id));
+    crops = crops.filter((id) => !deleting.includes(id));
     changed();
     $("count").textContent = many((await (await fetch("/api/about")).json()).crops);
   } catch (error) { toast(error.message, true); }
@@ -384,24 +390,24 @@ document.addEventListener("htmx:afterSettle", (event) => {
   select([...selected]);
   drawMarks();
   drawPeople();
-  if (event.detail.target === results) $("told").textContent = results.querySelector(".summary")?.textContent ?? "";
+  if (event.detail.target === results) $("announced").textContent = results.querySelector(".summary")?.textContent ?? "";
 });
 document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.xhr.status === 401) return location.assign("/login");
   let text = `The service failed (${event.detail.xhr.status}).`;
-  try { text = JSON.parse(event.detail.xhr.responseText).error; } catch { /* no sentence came */ }
+  try { text = JSON.parse(event.detail.xhr.responseText).error; } catch { /* no message */ }
   failed(event.detail.target, text);
 });
 document.addEventListener("htmx:sendError", (event) => failed(event.detail.target, "The service does not answer."));
 
-function failed(target, text) { // what was found before is not what is asked for now
+function failed(target, text) { // the former results do not belong to this query
   results.setAttribute("aria-busy", "false");
   if (target !== results) return toast(text, true);
   results.replaceChildren(Object.assign(document.createElement("p"), { className: "warning", textContent: text }));
-  $("told").textContent = text;
+  $("announced").textContent = text;
 }
 
-function drawPeople() { // the persons that the detector found, cut out of the picture that lies here
+function drawPeople() { // the detected persons, cut out of the picture in this browser
   const source = $("query").querySelector("img[src^=blob]");
   for (const button of results.querySelectorAll("#people button")) {
     const [left, top, width, height] = button.dataset.box.split(",").map(Number), canvas = button.firstElementChild;
@@ -415,4 +421,5 @@ function drawPeople() { // the persons that the detector found, cut out of the p
 }
 
 if (narrow.matches) filters.open = false;
-document.addEventListener("DOMContentLoaded", goBack); // htmx begins then, too
+document.addEventListener("DOMContentLoaded", nameCameras);
+document.addEventListener("DOMContentLoaded", goBack); // htmx starts then, too
