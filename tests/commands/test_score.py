@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from resight.commands.counting import Counting
 from resight.commands.feature_files import read_arrays
+from resight.commands.main import main
 from resight.commands.refining import Refining
 from resight.commands.score import score
-from resight.data.benchmark import EVERY_OTHER_IMAGE
+from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
 from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.expansion import augment_gallery, expand_queries
@@ -60,6 +62,43 @@ def test_json_has_the_scores_as_fractions_and_counts(files, capsys, metric, ap) 
     assert {"mAP", "rank1", "rank5", "rank10", "rank20", "mINP", "queries"} <= set(result)
     assert 0 < result["mAP"] < 1
     assert messages == ""
+
+
+def test_single_shots_and_the_opposite_side(files, capsys) -> None:
+    result, _ = run(capsys, *files, count=Counting(gallery_side="opposite", cmc="single-shot", draws=7))
+    protocol = Protocol(gallery_side="opposite", cmc="single-shot", draws=7)
+    expected = evaluate(embedded(draw(1, 20)), embedded(draw(2, 70)), protocol)
+    assert result.items() >= expected.as_dict().items()
+    assert (result["draws"], result["cmc"], result["gallery_side"]) == (7, "single-shot", "opposite")
+    score(*files, device="cpu", count=Counting(gallery_side="opposite", cmc="single-shot"))
+    assert "gallery of the other cameras, CMC of 100 single shots" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"--draws says how often .* use it with --cmc single-shot"):
+        score(*files, count=Counting(draws=7))
+    with pytest.raises(UserError, match="needs one draw or more; got 0"):
+        score(*files, count=Counting(cmc="single-shot", draws=0))
+    with pytest.raises(UserError, match="cannot be had where cameras do not count"):
+        score(*files, cross_camera=False, count=Counting(gallery_side="opposite"))
+
+
+@pytest.mark.parametrize("option", ["--cmc", "--gallery-side"])
+def test_unknown_values_are_refused(files, option: str, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["resight", "score", *map(str, files), option, "sinlge"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code
+    assert "sinlge" in "".join(capsys.readouterr())
+
+
+def test_junk_may_take_part_in_reranking(files, capsys, tmp_path) -> None:
+    gallery = draw(2, 70)
+    gallery["persons"][::9] = -1
+    np.savez(tmp_path / "gallery.npz", **gallery)
+    result, _ = run(capsys, *files, refine=Refining(rerank=True, k1=9, rerank_junk=True))
+    wanted = Reranking(k1=9, junk=True)
+    assert result["mAP"] == evaluate(embedded(draw(1, 20)), embedded(gallery), reranking=wanted).mAP
+    assert result["reranking"] == {"k1": 9, "k2": 6, "lambda": 0.3, "junk": True}
+    with pytest.raises(UserError, match="--rerank-junk say how to re-rank: use them with --rerank"):
+        score(*files, refine=Refining(rerank_junk=True))
 
 
 def test_the_command_line_keeps_json_apart_from_messages(files) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from resight.data.benchmark import Protocol
 from resight.data.benchmarks.cuhk03 import CUHK03
 from resight.data.check import check_benchmark
 from resight.data.opening import open_benchmark
@@ -80,6 +81,8 @@ def test_old_protocol(original: Path) -> None:
     assert {crop.person for crop in found.train} == {*range(61, 71), *range(111, 121)}
     assert found.names[70] == "1_070"
     assert found.names[71] == "2_001"
+    assert found.draws == ()
+    assert found.protocol == Protocol("cuhk03-old", gallery_side="opposite", cmc="single-shot", draws=20)
     second = [crop for crop in found.gallery if crop.person == 72]
     assert [(crop.camera, crop.path.name) for crop in second] == [
         (1, "2_002_1_01.png"),
@@ -92,7 +95,7 @@ def test_old_protocol(original: Path) -> None:
 
 
 def test_old_protocol_draws_one_of_each_view(original: Path) -> None:
-    found = open_benchmark(original, reader="cuhk03,boxes=detected,protocol=old,draws=4")
+    found = open_benchmark(original, reader="cuhk03,boxes=detected,protocol=old,probes=one,draws=4")
     assert len(found.draws) == 4
     for draw in found.draws:
         assert [crop.person for crop in draw.query] == [crop.person for crop in draw.gallery]
@@ -100,7 +103,7 @@ def test_old_protocol_draws_one_of_each_view(original: Path) -> None:
         assert all(a.camera != b.camera for a, b in zip(draw.query, draw.gallery, strict=True))
     assert {crop.camera for crop in found.draws[0].query} == {1, 2}  # the probe's view is drawn too
     assert len({draw.query for draw in found.draws}) == 4
-    fewer = open_benchmark(original, reader="cuhk03,protocol=old,draws=2")
+    fewer = open_benchmark(original, reader="cuhk03,protocol=old,probes=one,draws=2")
     assert fewer.draws == found.draws[:2]
 
 

@@ -121,6 +121,34 @@ def test_scores_are_those_of_the_new_distances() -> None:
     assert indices[0].tolist() == kept[counts][new[5][counts].argsort()[:3]].tolist()
 
 
+def test_junk_may_take_part_and_is_left_out_afterwards() -> None:
+    """As the authors' Market-1501 script does: re-rank everything, then drop the junk's columns."""
+    query, gallery = (replace(side, features=side.features.double()) for side in market(40, 200))
+    kept = (gallery.persons != -1).nonzero()[:, 0]
+    assert 0 < len(kept) < len(gallery)
+    new = rerank(*all_distances(query.features, gallery.features))[:, kept]
+    expected = []
+    for row, person, camera in zip(new, query.persons, query.cameras, strict=True):
+        order = row.argsort()
+        right = gallery.persons[kept[order]] == person
+        own = right & (gallery.cameras[kept[order]] == camera)
+        expected.append(mean_precision(right[~own].tolist()) if right[~own].any() else np.nan)
+    with_junk = evaluate(query, gallery, metric="euclidean", reranking=Reranking(junk=True))
+    assert with_junk.per_query.average_precision.tolist() == pytest.approx(expected, nan_ok=True)
+    assert with_junk.as_dict()["reranking"] == {"k1": 20, "k2": 6, "lambda": 0.3, "junk": True}
+    without = evaluate(query, gallery, metric="euclidean", reranking=Reranking())
+    assert with_junk.mAP != without.mAP
+    assert with_junk.removed == without.removed
+    clean = gallery.take(kept)
+    assert evaluate(query, clean, metric="euclidean", reranking=Reranking(junk=True)).mAP == without.mAP
+    indices, shown = nearest(
+        query, gallery, Protocol(), 3, metric="euclidean", reranking=Reranking(junk=True), rows=[5]
+    )
+    counts = (gallery.persons[kept] != query.persons[5]) | (gallery.cameras[kept] != query.cameras[5])
+    assert shown[0].tolist() == pytest.approx(new[5][counts].sort().values[:3].tolist())
+    assert indices[0].tolist() == kept[counts][new[5][counts].argsort()[:3]].tolist()
+
+
 def test_features_that_are_all_alike_score_worst() -> None:
     query = Embedded(torch.ones(1, 3), torch.tensor([1]))
     gallery = Embedded(torch.ones(30, 3), torch.tensor([1, 1, *range(2, 30)]))

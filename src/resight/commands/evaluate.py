@@ -1,11 +1,13 @@
 """``resight evaluate``: score a trained run, or a weights file, on a data set."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from resight.commands.counting import AS_IN_THE_DATA, Count, Counting
 from resight.commands.output import (
     print_classified,
     print_json,
@@ -40,6 +42,7 @@ def evaluate(
     descriptor: Literal["raw", "unit"] | None = None,
     metric: Literal["cosine", "euclidean"] = "cosine",
     refine: Refine = UNREFINED,
+    count: Count = AS_IN_THE_DATA,
     ap: Literal["mean", "trapezoid"] = "mean",
     threshold: Annotated[bool, Parameter(negative="")] = False,
     false_match_rate: float = 0.001,
@@ -118,11 +121,17 @@ def evaluate(
     for note in benchmark.notes:
         say(f"Note: {note}")
     if isinstance(benchmark, Classification):
-        _refuse_for_classes(threshold, report, branches, metric, ap, refine)
+        _refuse_for_classes(threshold, report, branches, metric, ap, refine, count)
         _classify(run, model, benchmark, json)
         return
     if opened is not None and data is not None:
         _warn_of_trained(opened, benchmark)
+    if benchmark.draws and count.given():
+        raise UserError(
+            f"The protocol '{benchmark.protocol.name}' of {benchmark.root} draws queries and galleries. "
+            f"Leave {' and '.join(count.given())} out."
+        )
+    benchmark = replace(benchmark, protocol=count.apply(benchmark.protocol))
     refuse_without_match(benchmark)
     if refined["reranking"] is not None:
         _refuse_small(benchmark, refined["reranking"])
@@ -142,7 +151,7 @@ def evaluate(
     if json:
         print_json(result)
         return
-    title = ", ".join([f"{run} on {benchmark.name}", *refine.describe(), benchmark.protocol.name])
+    title = ", ".join([f"{run} on {benchmark.name}", *refine.describe(), *benchmark.protocol.describe()])
     if isinstance(scores, RepeatedScores):
         print_spreads(scores.spreads(), title)
         draws, first = len(scores.draws), scores.draws[0]
@@ -173,14 +182,23 @@ def _refuse_small(benchmark: "Benchmark", reranking: "Reranking") -> None:
     from resight.data.crop import JUNK
 
     for part in benchmark.draws or (benchmark,):
-        reranking.check(len(part.query), sum(crop.person != JUNK for crop in part.gallery))
+        taking_part = sum(reranking.junk or crop.person != JUNK for crop in part.gallery)
+        reranking.check(len(part.query), taking_part)
 
 
 def _refuse_for_classes(
-    threshold: bool, report: Path | None, branches: str, metric: str, ap: str, refine: Refining
+    threshold: bool,
+    report: Path | None,
+    branches: str,
+    metric: str,
+    ap: str,
+    refine: Refining,
+    count: Counting,
 ) -> None:
     given = {"--threshold": threshold, "--report": report, "--branches": branches != "both"}
-    given |= {"--metric": metric != "cosine", "--ap": ap != "mean"} | dict.fromkeys(refine.given(), True)
+    given |= {"--metric": metric != "cosine", "--ap": ap != "mean"} | dict.fromkeys(
+        [*refine.given(), *count.given()], True
+    )
     if wrong := [option for option, value in given.items() if value]:
         raise UserError(
             "The score of a classification is how often the right class is named: nothing is ranked. Leave "

@@ -20,6 +20,8 @@ class Refining:
         k1: with --rerank, neighbours to look at (20).
         k2: with --rerank, neighbours to average over (6).
         original: with --rerank, the share of the original distance (0.3).
+        rerank_junk: with --rerank, let gallery crops labelled junk take part and leave them out afterwards,
+            as the authors' script for Market-1501 does.
         augment_gallery: first average each gallery crop with that many nearest ones.
         expand_queries: average each query with that many nearest gallery crops, before ranking.
     """
@@ -28,6 +30,7 @@ class Refining:
     k1: int | None = None
     k2: int | None = None
     original: Annotated[float | None, Parameter(name="--lambda")] = None
+    rerank_junk: Annotated[bool, Parameter(negative="")] = False
     augment_gallery: int = 0
     expand_queries: int = 0
 
@@ -49,7 +52,8 @@ class Refining:
     def describe(self) -> list[str]:
         """Return what is done, in words for a title."""
         averaged = [f"{name}: {count}" for name, count in self.counts().items() if count]
-        return ["re-ranked"] * self.rerank + averaged
+        reranked = "re-ranked with junk" if self.rerank_junk else "re-ranked"
+        return [reranked] * self.rerank + averaged
 
     def given(self) -> list[str]:
         """Return the options that change something."""
@@ -59,10 +63,12 @@ class Refining:
     def _reranking(self) -> "Reranking | None":
         from resight.evaluation.reranking import Reranking
 
-        given = {"k1": self.k1, "k2": self.k2, "original": self.original}
+        given = {"k1": self.k1, "k2": self.k2, "original": self.original, "junk": self.rerank_junk or None}
         chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if chosen and not self.rerank:
-            raise UserError("--k1, --k2 and --lambda say how to re-rank: use them with --rerank.")
+            raise UserError(
+                "--k1, --k2, --lambda and --rerank-junk say how to re-rank: use them with --rerank."
+            )
         return Reranking(**chosen) if self.rerank else None
 
 

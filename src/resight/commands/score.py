@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
+from resight.commands.counting import AS_IN_THE_DATA, Count
 from resight.commands.feature_files import embed, folder_of, read_arrays, read_features, refuse_mixed
 from resight.commands.output import print_json, print_scores, print_table
 from resight.commands.refining import UNREFINED, Refine
@@ -24,6 +25,7 @@ def score(
     *,
     metric: Literal["cosine", "euclidean"] = "cosine",
     refine: Refine = UNREFINED,
+    count: Count = AS_IN_THE_DATA,
     distractors: Path | None = None,
     step: int = 100_000,
     seed: int = 0,
@@ -74,6 +76,7 @@ def score(
             "augmented or expand queries. Use --distractors without these."
         )
     protocol, queries, crops = _read(query, gallery, cross_camera)
+    protocol = count.apply(protocol)
     options |= place
     if distractors is None:
         place |= {"augment": refine.augment_gallery, "expand": refine.expand_queries}
@@ -88,7 +91,7 @@ def score(
     if json:
         print_json(_as_dict(scores, curve) | refine.counts() | {"query": str(query), "gallery": str(gallery)})
         return
-    told = ", ".join([metric, *refine.describe(), protocol.name, f"average precision by {ap}"])
+    told = ", ".join([metric, *refine.describe(), *protocol.describe(), f"average precision by {ap}"])
     print_scores(scores, f"{query} in {gallery}: {told}")
     if curve:
         shown = [f"Rank-{k}" for k in scores.ranks]

@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from resight.data.crop import Crop
+from resight.errors import UserError
 
 Pooling = Literal["average", "max"]
+GallerySide = Literal["all", "opposite"]
+Cmc = Literal["all", "single-shot"]
+
+DRAWS = 100
+"""Draws of a single-shot CMC where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +26,43 @@ class Protocol:
             where cameras are not known: every image of the person but the query itself counts.
         pooling: how the features of a query's person under its camera (``Benchmark.query_pool``) become one;
             None where the query stands for itself.
+        gallery_side: ``opposite``: crops of *all* persons under the query's own camera are ignored, as where
+            the gallery is one view and the queries are the other.
+        cmc: what rank-k is of: ``all`` gallery crops that count; or ``single-shot``, one of each person,
+            drawn ``draws`` times for each query. The average precision is of all crops either way.
+        draws: how often.
+
+    Raises:
+        UserError: an unknown word, no draw, or the opposite side without ``cross_camera``.
     """
 
     name: str = "market-1501"
     cross_camera: bool = True
     pooling: Pooling | None = None
+    gallery_side: GallerySide = "all"
+    cmc: Cmc = "all"
+    draws: int = DRAWS
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("gallery_side", self.gallery_side, get_args(GallerySide)),
+            ("cmc", self.cmc, get_args(Cmc)),
+        ):
+            if value not in known:
+                raise UserError(f"Unknown {option} '{value}'. Known: {', '.join(known)}.")
+        if self.draws < 1:
+            raise UserError(f"A single-shot CMC needs one draw or more; got {self.draws}.")
+        if self.gallery_side == "opposite" and not self.cross_camera:
+            raise UserError(
+                "The opposite side of the gallery is that of the other cameras, so it cannot be had where "
+                "cameras do not count. Leave out --gallery-side opposite, or give cameras."
+            )
+
+    def describe(self) -> list[str]:
+        """Return it in words for a title."""
+        side = ["gallery of the other cameras"] if self.gallery_side == "opposite" else []
+        shots = [f"CMC of {self.draws} single shots"] if self.cmc == "single-shot" else []
+        return [self.name, *side, *shots]
 
 
 EVERY_OTHER_IMAGE = Protocol(name="every-other-image", cross_camera=False)

@@ -138,7 +138,9 @@ def open_benchmark(
         opened.append(only_persons(benchmark) if has_test and wanted is None else hold_out(benchmark, wanted))
     benchmark = opened[0] if len(opened) == 1 else merge(opened)
     if not cross_camera:
-        protocol = replace(benchmark.protocol, name="every-other-image", cross_camera=False)
+        protocol = replace(
+            benchmark.protocol, name="every-other-image", cross_camera=False, gallery_side="all"
+        )
         benchmark = replace(benchmark, protocol=protocol)
     arguments = {
         "paths": [str(Path(one).expanduser().absolute()) for one in paths],

@@ -55,6 +55,11 @@ def evaluate_growing(
             f"Numbers of distractors must rise, from 0 or more to at most the {total:,} that there are; got "
             f"{', '.join(f'{size:,}' for size in sizes) or 'none'}."
         )
+    if protocol.gallery_side != "all" or protocol.cmc != "all":
+        raise UserError(
+            "Distractors have no camera, and are counted without being drawn from: none can be added under a "
+            "protocol with the opposite side of the gallery or a single-shot CMC."
+        )
     sides = RankingInputs(query, gallery, protocol, metric, device)
     if distractors.ndim != 2 or distractors.shape[1] != sides.query.width:
         raise UserError(

@@ -54,7 +54,8 @@ class Matches:
 def find_matches(sides: RankingInputs, reranking: Reranking | None = None, steps: int = 1) -> list[Matches]:
     """Return the matches of all queries, in blocks; what the gallery holds is in the first of the steps."""
     candidates, others = _split(sides)
-    if reranking is not None:  # every crop has a part in every distance
+    if reranking is not None or sides.protocol.gallery_side == "opposite":
+        # every crop has a part in every distance, or is ignored for some queries
         candidates, others = torch.arange(len(sides.gallery)), others[:0]
     comparison = Comparison(sides, reranking, candidates)
     order = comparison.rows_by_matches()

@@ -110,10 +110,39 @@ class RankingInputs:
         """A copy of the queries' features [Q, D]."""
         return self.query.take(torch.arange(len(self.query)))
 
+    def whole_gallery(self) -> Side:
+        """Return the gallery with its junk."""
+        everything = self.gallery.embedded
+        rows = torch.arange(len(everything))
+        return Side(everything, rows, self.metric, self.dtype, self.device, "gallery")
+
     def products(self, side: Side, places: Tensor) -> "Products":
         """Return the products of all queries with a copy of some crops of a side: the gallery, or another."""
         squares = side.squares[places.to(self.device)] if self.metric == "euclidean" else None
         return Products(self.query_features, side.take(places), squares)
+
+
+class Columns:
+    """Some columns of what another source says of all.
+
+    Args:
+        source: of scores against C columns.
+        columns: int64 [G], which of them.
+        total: C.
+    """
+
+    def __init__(self, source: ScoreSource, columns: Tensor, total: int) -> None:
+        self._source, self._columns, self._total = source, columns, total
+
+    def write(self, rows: Tensor, out: Tensor) -> None:
+        """Write the scores of queries ``rows`` [B] into ``out`` [B, G]."""
+        everything = out.new_empty(len(out), self._total)
+        self._source.write(rows, everything)
+        torch.index_select(everything, 1, self._columns, out=out)
+
+    def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
+        """Return what the other source shows."""
+        return self._source.shown(rows, self._columns[columns], scores)
 
 
 class Products:
@@ -173,13 +202,18 @@ class Comparison:
         self.source: ScoreSource
         if reranking is None:
             self.source = sides.products(sides.gallery, places)
-        else:
+        elif not reranking.junk:
             self.source = Reranked(FeatureDistances(sides.query, sides.gallery), reranking)
+        else:
+            everything = sides.whole_gallery()
+            reranked = Reranked(FeatureDistances(sides.query, everything), reranking)
+            self.source = Columns(reranked, kept.to(device), len(everything))
         self._dtype = sides.dtype
         # a query that is junk or a distractor shows no person: its label becomes one that no crop here has
         self._persons = torch.where(query.persons > 0, query.persons, JUNK).to(device)
         self._by_person = Groups(gallery.persons[kept].to(device))
         self._cameras = self._items = None
+        self._opposite = sides.protocol.gallery_side == "opposite"
         if sides.protocol.cross_camera and query.cameras is not None and gallery.cameras is not None:
             self._cameras = query.cameras.to(device), gallery.cameras[kept].to(device)
         if query.items is not None and gallery.items is not None:
@@ -214,6 +248,8 @@ class Comparison:
             same &= scores[row, column] > -torch.inf  # the query itself is counted above
             scores[row[same], column[same]] = -torch.inf
             same_camera = row[same].bincount(minlength=len(rows))
+            if self._opposite:
+                scores[query_cameras[rows][:, None] == gallery_cameras] = -torch.inf
         right = scores[row, column] > -torch.inf
         of_person = row.bincount(minlength=len(rows))
         return Block(rows, scores, (row[right], column[right]), of_person, itself, same_camera)

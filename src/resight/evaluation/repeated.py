@@ -36,7 +36,9 @@ class RepeatedScores:
         """Return the means in the place of scores, and beside them what each draw gave."""
         spreads = self.spreads()
         first = self.draws[0].as_dict()
-        shared = {name: first[name] for name in ("ap", "metric", "protocol", "reranking")}
+        shared = {
+            name: first[name] for name in ("ap", "metric", "protocol", "gallery_side", "cmc", "reranking")
+        }
         return {
             **{name: figure.mean for name, figure in spreads.items()},
             "queries": self.draws[0].queries,

@@ -37,6 +37,8 @@ class Reranking:
         k1: nearest items among which k-reciprocal neighbours are sought.
         k2: nearest items over which encodings are averaged, the item itself included; 1 leaves them alone.
         original: lambda, the share of the original distance in the new one.
+        junk: let gallery crops labelled junk take part, and leave them out afterwards, as the authors' script
+            for Market-1501 does; else they are left out before.
 
     Raises:
         UserError: a number is out of its range.
@@ -45,17 +47,20 @@ class Reranking:
     k1: int = 20
     k2: int = 6
     original: float = 0.3
+    junk: bool = False
 
     def as_dict(self) -> dict[str, float]:
-        """Return the numbers by the paper's names."""
-        return {"k1": self.k1, "k2": self.k2, "lambda": self.original}
+        """Return the numbers by the paper's names, and ``junk`` where it takes part."""
+        numbers: dict[str, float] = {"k1": self.k1, "k2": self.k2, "lambda": self.original}
+        return numbers | ({"junk": True} if self.junk else {})
 
     def check(self, queries: int, gallery: int) -> None:
         """Refuse sides that are too small: fewer than k1 crops in the gallery, or than k2 items in all."""
         if gallery < self.k1 or queries + gallery < self.k2:
+            kept = "" if self.junk else " that are not junk"
             raise UserError(
                 f"Re-ranking looks at k1 = {self.k1} neighbours in the gallery and averages k2 = {self.k2}, "
-                f"but the gallery has {gallery:,} crops that are not junk. "
+                f"but the gallery has {gallery:,} crops{kept}. "
                 "Choose a smaller k1 or k2, or do not re-rank."
             )
 

@@ -1,7 +1,7 @@
 """CMC, mAP and mINP of a query set against a gallery."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,6 +14,7 @@ from resight.evaluation.features import Metric
 from resight.evaluation.matches import Matches, find_matches
 from resight.evaluation.ranking import RankingInputs
 from resight.evaluation.reranking import Reranking
+from resight.evaluation.single_shot import draw_ranks
 
 AveragePrecision = Literal["mean", "trapezoid"]
 RANKS = (1, 5, 10, 20)
@@ -79,6 +80,8 @@ class Scores:
         metric: that the crops were ranked by.
         protocol: which gallery crops counted.
         reranking: its settings, or None.
+        drawn_ranks: int64 [draws, valid queries], ranks of the match in each draw of a single-shot CMC, which
+            ``cmc`` and ``rank`` are then of; None otherwise.
     """
 
     mAP: float
@@ -93,11 +96,12 @@ class Scores:
     metric: Metric
     protocol: Protocol
     reranking: Reranking | None = None
+    drawn_ranks: Tensor | None = None
 
     def rank(self, k: int) -> float:
         """Return the share of valid queries with a match among the first k crops that count."""
         first = self.per_query.first_match_rank[self.per_query.valid]
-        return float((first <= k).double().mean())
+        return float(((first if self.drawn_ranks is None else self.drawn_ranks) <= k).double().mean())
 
     def as_dict(self) -> dict[str, Any]:
         """Return the scores as plain data: fractions, counts, and how they were measured."""
@@ -110,6 +114,9 @@ class Scores:
             "ap": self.ap,
             "metric": self.metric,
             "protocol": self.protocol.name,
+            "gallery_side": self.protocol.gallery_side,
+            "cmc": self.protocol.cmc,
+            **({} if self.drawn_ranks is None else {"draws": len(self.drawn_ranks)}),
             "reranking": None if self.reranking is None else self.reranking.as_dict(),
             "removed": asdict(self.removed),
         }
@@ -136,7 +143,7 @@ def evaluate(
     Args:
         query, gallery, protocol, metric, device: as in ``ranking.RankingInputs``.
         reranking: rank by k-reciprocal re-ranked distances; ``reranking.Reranking()`` has the paper's
-            numbers. Junk takes no part in it.
+            numbers. Junk takes no part in it, unless it says so.
         ap: ``mean``: mean of the precision at each match. ``trapezoid``: as the script that came with
             Market-1501 (Zheng et al. 2015), which takes at each match the mean of the precision there and one
             crop earlier.
@@ -148,7 +155,12 @@ def evaluate(
     """
     check_wanted(ap, ranks)
     sides = RankingInputs(query, gallery, protocol, metric, device)
-    return summarise(find_matches(sides, reranking), sides, reranking, ap, ranks)
+    scores = summarise(find_matches(sides, reranking), sides, reranking, ap, ranks)
+    if protocol.cmc == "all":
+        return scores
+    drawn = draw_ranks(sides, reranking)[:, scores.per_query.valid]
+    cmc = torch.stack([(drawn <= k).double().mean() for k in range(1, CURVE + 1)])
+    return replace(scores, cmc=cmc, drawn_ranks=drawn)
 
 
 def check_wanted(ap: str, ranks: Sequence[int]) -> None:

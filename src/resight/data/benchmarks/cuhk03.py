@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from resight.data.benchmark import Benchmark, DataSource, Published, PublishedCounts
+from resight.data.benchmark import Benchmark, DataSource, Protocol, Published, PublishedCounts
 from resight.data.benchmarks.cuhk03_mat import Original, find_original, read_new_split
 from resight.data.benchmarks.market_layout import first_names, read_parts
 from resight.data.crop import Crop
@@ -43,11 +43,14 @@ class CUHK03:
     Args:
         boxes: drawn by hand (labelled) or found by a detector.
         protocol: new: 767 persons train, 700 test by Market-1501's rules. old: 1,367 train, 100 test in each
-            of 20 given splits, single-shot; needs cuhk-03.mat.
+            of 20 given splits, each picture a query against the other view; needs cuhk-03.mat.
         split: which of the old protocol's splits, from 0.
         validation: how many of the old protocol's training persons are drawn for validation (Sharp: 100).
         part: test on the test persons, or on those for validation.
-        draws: how often query and gallery crops are drawn in the old protocol.
+        probes: in the old protocol, all: rank-k is of one gallery picture a person, drawn for every query,
+            and mAP of all gallery pictures (Sharp's mAP is below its rank-1, so it cannot be of one).
+            one: one query and one gallery picture a person, from different views (SN).
+        draws: how often pictures are drawn in the old protocol.
     """
 
     source = DataSource(
@@ -64,13 +67,15 @@ class CUHK03:
         split: Annotated[int, Field(ge=0, lt=20)] = 0,
         validation: Annotated[int, Field(ge=0, lt=PERSONS - TEST_PERSONS)] = 0,
         part: Literal["test", "validation"] = "test",
-        draws: Annotated[int, Field(ge=1)] = 10,
+        probes: Literal["all", "one"] = "all",
+        draws: Annotated[int, Field(ge=1)] = 20,
     ) -> None:
         self.boxes = boxes
         self.protocol = protocol
         self.split = split
         self.validation = validation
         self.part = part
+        self.probes = probes
         self.draws = draws
 
     def recognises(self, root: Path) -> bool:
@@ -164,8 +169,10 @@ class CUHK03:
             names=original.names,
             unpacked=original.folder,
             published=Published(self.source, counts),
+            protocol=Protocol("cuhk03-old", gallery_side="opposite", cmc="single-shot", draws=self.draws),
         )
-        benchmark = single_shot(benchmark, self.draws, self.split)
+        if self.probes == "one":
+            benchmark = single_shot(benchmark, self.draws, self.split)
         note = (
             f"Split {self.split} of 20: {len(learn)} persons train, {len(held)} are for validation, "
             f"{len(test)} test; papers average over the splits."
