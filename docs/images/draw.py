@@ -29,11 +29,15 @@ from resight.losses.support_neighbour import SupportNeighbour
 from resight.losses.term import TERMS
 from resight.models.attention.second_order import SecondOrder
 from resight.models.attention.sharp import Sharp, sample, stretched
+from resight.models.han import HAN
 from resight.models.network import Network, build_model
 from resight.models.representation import Representation
+from resight.models.sal import SAL
 from resight.report.lists import INK, RIGHT, WRONG, ranked_lists, ranked_lists_png
 from resight.report.pictures import heat_overlay
 from resight.seeds import derive_seed
+from resight.training.fitting import bare_model
+from resight.training.recipe import Recipe
 from resight.training.run import Run
 
 FOLDER = Path(__file__).parent
@@ -59,9 +63,12 @@ def main(data: Path, folders: Sequence[Path]) -> None:
     benchmark = resight.open_benchmark(data)
     for folder in folders:
         run = Run.open(folder)
-        for draw in FIGURES.get(run.recipe.name, ()):
+        figures = figures_of(run.recipe)
+        for draw in figures:
             draw(run, benchmark)
             print(f"{run.recipe.name}: {draw.__name__}")
+        if not figures:
+            print(f"{run.recipe.name}: no picture is of such a network or loss")
 
 
 def ranked(run: Run, benchmark: Benchmark) -> None:
@@ -209,14 +216,16 @@ def neighbours(run: Run, benchmark: Benchmark) -> None:
     sheet(rows, "sn.png", size=(108, 54))
 
 
-FIGURES: dict[str, Sequence[Callable[[Run, Benchmark], None]]] = {
-    "han-small-fast": (ranked, han),
-    "sal-fast": (sal,),
-    "sona-2-fast": (sona,),
-    "sharp-fast": (sharp, sharp_draws),
-    "sn-fast": (neighbours,),
-}
-"""Recipe -> the pictures that a run of it is good for."""
+def figures_of(recipe: Recipe) -> list[Callable[[Run, Benchmark], None]]:
+    """Return the pictures that a run of the recipe is good for, whatever its name."""
+    modules = {type(module) for module in bare_model(recipe.model).modules()}
+    terms = {term.term for term in recipe.stages[0].objective}
+    found: list[Callable[[Run, Benchmark], None]] = []
+    found += [ranked, han] if HAN in modules else []
+    found += [sal] if SAL in modules else []
+    found += [sona] if SecondOrder in modules else []
+    found += [sharp, sharp_draws] if Sharp in modules else []
+    return found + ([neighbours] if "support-neighbour" in terms else [])
 
 
 def people(benchmark: Benchmark) -> list[int]:
@@ -240,7 +249,7 @@ def read(crops: Sequence[Crop], model: Network) -> Pixels:
 def untrained(run: Run, model: Network) -> Network:
     """Return the network as the run's training began with it."""
     torch.manual_seed(derive_seed(run.recipe.seed, "model"))
-    return build_model(model.name, model.persons, **model.settings).eval()
+    return build_model(model.name, model.num_persons, **model.settings).eval()
 
 
 def look(model: Network, pixels: Pixels) -> Representation:

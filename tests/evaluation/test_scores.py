@@ -194,6 +194,8 @@ def test_the_dictionary_is_plain_data_with_the_promised_keys() -> None:
         "ap": "trapezoid",
         "metric": "euclidean",
         "protocol": "every-other-image",
+        "gallery_side": "all",
+        "cmc": "all",
         "reranking": None,
     }
     assert {rule: count for rule, count in removed.items() if count} == {"missing_person_queries": 1}

@@ -167,6 +167,22 @@ def test_average_against_its_formula() -> None:
     assert not any(parameter.requires_grad for parameter in average.model.parameters())
 
 
+def test_the_average_has_the_models_temperature() -> None:
+    """Sharp attention's, and no mean over epochs; statistics of normalisations are averaged."""
+    trunk = {"name": "mobilenet", "width": 0.125}
+    model = build_model("pooled", 3, trunk=trunk, attention={"layer1": "sharp"}, input_size=(32, 32))
+    average = Average(model, decay=0.9)
+    mean = next(name for name in model.state_dict() if name.endswith("running_mean"))
+    for step, epoch in enumerate((10, 40)):
+        model.begin_epoch(epoch)
+        model.get_buffer(mean).fill_(float(epoch))
+        average.update(step)
+    found = average.model.state_dict()
+    assert found["attentions.layer1.0.temperature"] == model.state_dict()["attentions.layer1.0.temperature"]
+    decays = 1 / 10, 2 / 11
+    assert found[mean][0].item() == pytest.approx((10 * (1 - decays[0])) * decays[1] + 40 * (1 - decays[1]))
+
+
 class Explosive(Term):
     """Not finite as soon as it sees the second class."""
 

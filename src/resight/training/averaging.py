@@ -3,13 +3,15 @@
 import copy
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resight.models.network import Network
 
 
 class Average:
-    """Exponential moving average of a model's weights and running statistics.
+    """Exponential moving average of a model's weights and of its normalisations' running statistics.
 
+    Other buffers, such as the temperature of Sharp attention, are no estimates: the average has the model's.
     Over the first steps the decay is smaller, (1 + step) / (10 + step), or a short run would remember its
     random start.
 
@@ -20,14 +22,22 @@ class Average:
     def __init__(self, model: Network, decay: float) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        self._to, self._from = _floats(self.model), _floats(model)
+        self._to, self._to_copy = _parts(self.model)
+        self._from, self._from_copy = _parts(model)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the model after the step of that number."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._to, self._from, 1 - decay)
+        torch._foreach_copy_(self._to_copy, self._from_copy)
 
 
-def _floats(model: Network) -> list[torch.Tensor]:
-    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+def _parts(model: Network) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return the tensors to average and those to copy."""
+    averaged = [parameter.data for parameter in model.parameters()]
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            averaged += [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+    known = {id(tensor) for tensor in averaged}
+    return averaged, [buffer for buffer in model.buffers() if id(buffer) not in known]
