@@ -67,6 +67,8 @@ def test_draws_are_reranked_each_by_itself(
     assert [one["mAP"] for one in found["of_draws"]] != [one["mAP"] for one in plain["of_draws"]]
     with pytest.raises(UserError, match=r"k1 = 21 neighbours .* the gallery has 20 crops"):
         call("evaluate", weights, *options, "--rerank", "--k1", 21)
+    with pytest.raises(UserError, match=r"draws queries and galleries\. Leave --cmc out"):
+        call("evaluate", weights, *options, "--cmc", "single-shot")
 
 
 def test_evaluate_averages_and_reranks_as_score_does(
@@ -87,6 +89,12 @@ def test_evaluate_averages_and_reranks_as_score_does(
     assert {name: found[name] for name in told} == {name: pytest.approx(scored[name]) for name in told}
     assert found["mAP"] != plain["mAP"]
     assert found["reranking"] == {"k1": 4, "k2": 2, "lambda": 0.2}
+    counted = ("--gallery-side", "opposite", "--cmc", "single-shot", "--draws", 3)
+    drawn = call_json(capsys, "evaluate", weights, *data, *counted)
+    scored = call_json(capsys, "score", tmp_path / "query", tmp_path / "gallery", "--device", "cpu", *counted)
+    told = ("mAP", "rank1", "mINP", "cmc", "gallery_side", "draws")
+    assert {name: drawn[name] for name in told} == {name: pytest.approx(scored[name]) for name in told}
+    assert (drawn["cmc"], drawn["gallery_side"], drawn["draws"]) == ("single-shot", "opposite", 3)
     call("evaluate", weights, *data, *refined)
     assert "re-ranked, augment_gallery: 1, expand_queries: 2, " in capsys.readouterr().out
 

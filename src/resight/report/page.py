@@ -187,7 +187,8 @@ def _scores_part(run: Run, scores: Scores, baselines: Sequence[Baseline]) -> dic
             "name": best.name,
             "best": best.scores["rank1"],
         },
-        "protocol_note": f"In per cent, by the protocol {scores.protocol.name}. Ignored: {ignored}",
+        "protocol_note": f"In per cent, by the protocol {', '.join(scores.protocol.describe())}. "
+        f"Ignored: {ignored}",
         "ignored_note": f"Left out: {ignored}",
         "ap_note": AP_NOTES[scores.ap],
         "metric_note": METRIC_NOTES[scores.metric],

@@ -131,7 +131,8 @@ def _setting(one: ScoredRun) -> dict[str, Any]:
     opened = {name: value for name, value in data["opened"].items() if name not in ("split", "listing")}
     opened["paths"] = [Path(path).name for path in opened["paths"]]  # a set may lie elsewhere
     opened["readers"] = [_without_split(reader) for reader in opened["readers"]]
-    scored = {name: one.scores.get(name) for name in ("protocol", "metric", "ap", "reranking")}
+    same = ("protocol", "gallery_side", "cmc", "metric", "ap", "reranking")
+    scored = {name: one.scores.get(name) for name in same}
     recipe = {name: value for name, value in what_counts(one.run.recipe.as_dict()).items() if name != "seed"}
     return {**recipe, "data": opened, "scores": scored | {"figures": sorted(one.figures)}}
 
