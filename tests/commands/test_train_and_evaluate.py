@@ -85,7 +85,7 @@ def test_train_prints_scores_and_leaves_a_run(trained: Trained) -> None:
     assert "Rank-1" in trained.done.stdout
     assert "Stripe histogram" in trained.done.stdout
     assert "Report: runs/han-small/report.html" in trained.done.stdout
-    assert "Training han-small: 6/6" in trained.done.stderr
+    assert "Training han-small (crops): 48/48" in trained.done.stderr
     files = {path.name for path in trained.folder.iterdir()}
     assert files >= {
         *("recipe.yaml", "run.json", "metrics.jsonl", "checkpoint.pt", "weights.safetensors"),
