@@ -204,3 +204,13 @@ def test_the_python_reference_has_every_public_name() -> None:
     for name in names:
         module, _, attribute = name.rpartition(".")
         assert getattr(importlib.import_module(module), attribute).__doc__, name
+
+
+def test_options_in_sentences_exist() -> None:
+    """An option that stands alone, as `--rerank`, is one of some command, or of another program."""
+    others = {"--help", "--index-url", "--decode_in_inference", "--strict"}
+    known = set(re.findall(r"--[a-z][\w-]*", app.generate_docs())) | others
+    for page, text in PAGES.items():
+        if "benchmarks" not in page.parts and page.name != "CHANGELOG.md":
+            for option in re.findall(r"`(--[a-z][\w-]*)", FENCE.sub("", text)):
+                assert option in known, f"{page.relative_to(ROOT)}: {option}"
