@@ -1,26 +1,25 @@
-"""Galleries: time of searches and of adding, recall of the graph, memory.
+"""Galleries: time and recall of searches, behind filters too; time of adding; memory.
 
-    python benchmarks/gallery.py [--cases exact graph large large_graph adding] [--scale 0.2] [--json]
+    python benchmarks/gallery.py [--cases search graph large adding] [--scale 0.2] [--json]
 
-Vectors are drawn, twenty a person. In each round every kind of search is made once, in random order, so that
-what else the machine does falls on all of them: read the ratios, medians over the queries of the time for the
-same one without a filter. "NumPy" is ``features @ query`` on a memory map, with the best sorted out; with a
-filter, on the rows that it keeps.
+Vectors are drawn, twenty a person. "NumPy" is ``features @ query`` on a memory map, with the best sorted out.
+In each round every kind of search is made once, in random order, each for another query, so that other work
+of the machine falls on all of them: read the ratios, which are medians over the queries.
 
-exact        100,000 crops of 1,024 numbers, each compared; filters of cameras
-graph        the same, by the HNSW graph: time to build, recall of the first ten
-large        1,000,000 crops of 512 numbers, each compared, in processes of their own whose memory is measured
-large_graph  the same, by the HNSW graph
-adding       crops a second into a gallery, beside ``resight embed`` (of an untrained HAN-Small, or of --run)
+search  100,000 crops of 1,024 numbers, as a gallery of that size is searched: time, and recall of the first
+        ten behind each kind of filter that keeps 1 to 95 % of the crops
+graph   the same for 200,000 crops of 512 numbers with an HNSW graph, which is built first
+large   1,000,000 crops of 512 numbers: filled and searched in processes whose memory is measured
+adding  crops a second into a gallery, beside ``resight embed`` (of an untrained HAN-Small, or of --run)
 
 ``--scale`` multiplies the crops. Galleries stay in ``--folder``, by default a temporary one, so that a second
-call with the same folder needs not build them again. Full size takes about an hour on 2 cores, most of it for
-graphs.
+call with the same folder needs not build them again.
 """
 
 import argparse
 import json
 import os
+import platform
 import random
 import resource
 import subprocess
@@ -33,150 +32,113 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from adding import adding  # noqa: F401 (a case)
-from drawn_galleries import CAMERAS, NEVER, Array, build, draw
-from numpy.typing import NDArray
+from adding import adding
+from drawn_galleries import CAMERAS, SHARES, Array, build, cameras, draw, filters
 
 from resight.gallery.crops import Filter
 from resight.gallery.gallery import Gallery
 
-CASES = ("exact", "graph", "large", "large_graph", "adding")
+LARGE, LARGE_WIDTH, PART = 1_000_000, 512, 50_000
+WARMING = 20
+"""Searches in a process until its memory maps are set up."""
 
 
-WARMING = 400
-"""Searches in a process until its memory maps are set up: the first take twice as long by the graph."""
-
-
-def cameras(count: int) -> tuple[str, ...]:
-    return tuple(f"cam{number}" for number in range(count))
-
-
-FILTERS: dict[str, Filter] = {
-    "all": Filter(),
-    **{f"{count} of {CAMERAS} cameras": Filter(cameras=cameras(count)) for count in (1, 5, 8, 9, 12, 19)},
-    "all but 1 camera": Filter(not_cameras=cameras(1)),
-}
-
-
-def kept_rows(where: Filter, crops: int) -> NDArray[np.int64]:
-    numbers = np.arange(crops) % CAMERAS
-    if where.not_cameras:
-        return np.flatnonzero(numbers >= 1)
-    return np.flatnonzero(numbers < len(where.cameras)) if where.cameras else np.arange(crops)
-
-
-def by_numpy(features: Array, query: Array, where: Filter) -> list[int]:
-    if where == Filter():
-        scores = features @ query
-        best = np.argpartition(scores, -20)[-20:]
-        return [int(row) for row in best[np.argsort(-scores[best])]]
-    rows = kept_rows(where, len(features))
-    scores = features[rows] @ query
-    best = np.argpartition(scores, -20)[-20:]
-    return [int(row) for row in rows[best[np.argsort(-scores[best])]]]
-
-
-def searches(
-    gallery: Gallery, features: Array, queries: Array, exact: bool, rounds: int
-) -> tuple[list[dict[str, Any]], float]:
-    """Time each kind of search; return that, and the median of the first 100 in this process, in ms.
-
-    In each round all kinds, in random order, each with another query: right after another search for the same
-    one, its crops are in the processor's caches.
-    """
-    jobs: dict[str, Callable[[Array], list[int]]] = {}
-    for name, where in FILTERS.items():
-        jobs[name] = lambda query, where=where: [  # type: ignore[misc]
-            uuid.UUID(match.crop.id).int
-            for match in gallery.search(vectors=query[None], where=where, exact=exact).matches
-        ]
-    for name in ("all", f"8 of {CAMERAS} cameras"):
-        jobs[f"NumPy, {name}"] = lambda query, name=name: by_numpy(features, query, FILTERS[name])  # type: ignore[misc]
-
-    def timed(job: Callable[[Array], list[int]], query: Array) -> tuple[float, list[int]]:
-        begin = time.perf_counter()
-        result = job(query)
-        return 1000 * (time.perf_counter() - begin), result
-
-    first = [timed(jobs["all"], query)[0] for query in queries[rounds:]]
-    generator = random.Random(0)
-    orders = {name: generator.sample(range(rounds), rounds) for name in jobs}
-    times = {name: np.zeros(rounds) for name in jobs}
-    found: dict[str, dict[int, list[int]]] = {name: {} for name in jobs}
-    for turn in range(rounds):
-        for name in generator.sample(list(jobs), len(jobs)):
-            row = orders[name][turn]
-            times[name][row], found[name][row] = timed(jobs[name], queries[row])
-    hits = dict.fromkeys(jobs, 0)
-    for name in jobs:
-        for row, result in found[name].items():
-            best = by_numpy(features, queries[row], FILTERS[name.removeprefix("NumPy, ")])
-            hits[name] += len(set(result[:10]) & set(best[:10]))
-    rows = [
-        {
-            "search": name,
-            "p50_ms": float(np.percentile(times[name], 50)),
-            "p95_ms": float(np.percentile(times[name], 95)),
-            "times_all": float(np.median(times[name] / times["all"])),
-            "recall_at_10": hits[name] / 10 / rounds,
-        }
-        for name in jobs
-    ]
-    return rows, float(np.median(first[:100]))
-
-
-def drawn(folder: Path, crops: int, width: int) -> Array:
-    """Return the vectors of a size, in a memory map."""
-    file = folder / f"vectors-{crops}-{width}.npy"
-    if not file.exists():
-        np.save(file, draw(crops, width, 1))
-    mapped: Array = np.load(file, mmap_mode="r")
-    return mapped
-
-
-def exact(options: argparse.Namespace) -> dict[str, Any]:
-    """Search by comparing each crop."""
-    return _searched(options, NEVER)
+def search(options: argparse.Namespace) -> dict[str, Any]:
+    """Search as a gallery of 100,000 crops is searched."""
+    return _searched(options, round(100_000 * options.scale), 1024, None)
 
 
 def graph(options: argparse.Namespace) -> dict[str, Any]:
-    """Search by the graph."""
-    return _searched(options, round(50_000 * options.scale))
+    """Search by a graph."""
+    return _searched(options, round(200_000 * options.scale), 512, 1)
 
 
-def _searched(options: argparse.Namespace, graph_from: int) -> dict[str, Any]:
-    crops = round(100_000 * options.scale)
-    features = drawn(options.folder, crops, 1024)
-    place = options.folder / f"{'exact' if graph_from == NEVER else 'graph'}-{crops}"
-    found = build(place, [features], width=1024, graph_from=graph_from)
+def _searched(options: argparse.Namespace, crops: int, width: int, graph_from: int | None) -> dict[str, Any]:
+    file = options.folder / f"vectors-{crops}-{width}.npy"
+    if not file.exists():
+        np.save(file, draw(crops, width, 1))
+    features = np.load(file, mmap_mode="r")
+    place = options.folder / f"{'searched' if graph_from is None else 'graph'}-{crops}"
+    found: dict[str, Any] = {"crops": crops, "width": width}
+    found |= build(place, [features], width=width, graph_from=graph_from)
     if options.prepare:
         return found
-    queries = draw(crops, 1024, 2)[: options.rounds + WARMING]
-    for file in place.rglob("*"):
-        if file.is_file():
-            file.read_bytes()  # nothing waits for the disk, as nothing of the memory map does
+    queries = draw(crops, width, 2)[: options.rounds + WARMING]
     with Gallery.open(place) as gallery:
-        rows, first = searches(gallery, features, queries, graph_from == NEVER, options.rounds)
-        told = {"crops": crops, "width": 1024, **found, **gallery.facts()}
-        return told | {"first_100_p50_ms": first, "rows": rows}
+        found |= gallery.facts() | {"bytes": gallery.size()}
+        found["rows"] = _times(gallery, features, queries, options.rounds)
+        found["recall"] = _recall(gallery, features, queries[: options.recalled])
+    return found
+
+
+def _times(gallery: Gallery, features: Array, queries: Array, rounds: int) -> list[dict[str, Any]]:
+    """Time each kind of search, in ms."""
+    kinds = {"all": Filter(), "all but 1 camera": Filter(not_cameras=cameras(1))}
+    kinds |= {f"{count} of {CAMERAS} cameras": Filter(cameras=cameras(count)) for count in (1, 8, 12, 19)}
+    jobs: dict[str, Callable[[Array], object]] = {
+        name: lambda query, where=where: gallery.search(vectors=query[None], where=where)  # type: ignore[misc]
+        for name, where in kinds.items()
+    }
+    jobs["all, exact"] = lambda query: gallery.search(vectors=query[None], exact=True)
+    jobs["NumPy"] = lambda query: _best(features, query, np.ones(len(features), bool), 20)
+    for query in queries[rounds:]:
+        for job in jobs.values():
+            job(query)
+    generator = random.Random(0)
+    orders = {name: generator.sample(range(rounds), rounds) for name in jobs}
+    times = {name: np.zeros(rounds) for name in jobs}
+    for turn in range(rounds):
+        for name in generator.sample(list(jobs), len(jobs)):
+            row = orders[name][turn]
+            begin = time.perf_counter()
+            jobs[name](queries[row])
+            times[name][row] = 1000 * (time.perf_counter() - begin)
+    return [
+        {
+            "search": name,
+            "p50_ms": float(np.percentile(some, 50)),
+            "p95_ms": float(np.percentile(some, 95)),
+            "times_all": float(np.median(some / times["all"])),
+            "times_numpy": float(np.median(some / times["NumPy"])),
+        }
+        for name, some in times.items()
+    ]
+
+
+def _best(features: Array, query: Array, kept: Any, count: int) -> list[int]:
+    scores = features @ query
+    if not kept.all():
+        scores[~kept] = -2
+    best = np.argpartition(scores, -count)[-count:]
+    return [int(row) for row in best[np.argsort(-scores[best])]]
+
+
+def _recall(gallery: Gallery, features: Array, queries: Array) -> dict[str, Any]:
+    """Return the share of the first ten that is found behind each kind of filter that keeps each share."""
+
+    def recall(where: Filter, kept: Any) -> float:
+        hits = 0
+        for query in queries:
+            matches = gallery.search(vectors=query[None], where=where, top=10).matches
+            ids = {uuid.UUID(match.crop.id).int for match in matches}
+            hits += len(ids & set(_best(features, query, kept, 10)))
+        return hits / 10 / len(queries)
+
+    found: dict[str, Any] = {"all": recall(Filter(), np.ones(len(features), bool))}
+    for share in SHARES:
+        kinds = filters(len(features), share)
+        found[f"{share} %"] = {kind: recall(*one) for kind, one in kinds.items()}
+    return found
 
 
 def large(options: argparse.Namespace) -> dict[str, Any]:
-    """Fill a large gallery, and compare each crop, each in a process of its own whose memory is measured."""
-    return _inside(options, "fill", "compare")
-
-
-def large_graph(options: argparse.Namespace) -> dict[str, Any]:
-    """Build its graph and search by it, likewise."""
-    return _inside(options, "fill", "build", "search")
-
-
-def _inside(options: argparse.Namespace, *steps: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--folder", str(options.folder)]
-    command += ["--scale", str(options.scale), "--rounds", str(options.rounds), "--inside"]
-    found: dict[str, Any] = {"crops": round(1_000_000 * options.scale), "width": LARGE_WIDTH}
-    for step in steps[:-1] if options.prepare else steps:
-        with subprocess.Popen([*command, step], stdout=subprocess.PIPE, text=True) as process:
+    """Fill and search a large gallery, each in a process of its own whose memory is measured."""
+    found: dict[str, Any] = {"crops": round(LARGE * options.scale), "width": LARGE_WIDTH}
+    command = [sys.executable, __file__, "--folder", str(options.folder), "--scale", str(options.scale)]
+    for step in ("fill",) if options.prepare else ("fill", "search"):
+        with subprocess.Popen(
+            [*command, "--rounds", str(options.rounds), "--inside", step], stdout=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdout is not None
             most = 0.0
             while process.poll() is None:
@@ -184,9 +146,7 @@ def _inside(options: argparse.Namespace, *steps: str) -> dict[str, Any]:
                 time.sleep(0.2)
             if process.returncode:
                 raise SystemExit(process.returncode)
-            found |= json.loads(process.stdout.read())
-        if f"{step}_peak_gb" in found:
-            found[f"{step}_anonymous_peak_gb"] = most
+            found |= json.loads(process.stdout.read()) | {f"{step}_anonymous_peak_gb": most}
     return found
 
 
@@ -196,73 +156,54 @@ def _anonymous_gb(pid: int) -> float:
     return sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) / 1e6
 
 
-LARGE_WIDTH, PART = 512, 50_000
-
-
 def inside(options: argparse.Namespace) -> dict[str, Any]:
-    """Do one step."""
-    crops = round(1_000_000 * options.scale)
+    """Do one step of ``large``."""
+    crops = round(LARGE * options.scale)
     place, part = options.folder / f"large-{crops}", min(crops, PART)
     if options.inside == "fill":
         parts = (draw(part, LARGE_WIDTH, 1, start) for start in range(0, crops, part))
-        return build(place, parts, width=LARGE_WIDTH, graph_from=crops // 4, compacted=False)
-    queries = draw(part, LARGE_WIDTH, 2)[: options.rounds + 3]
-    found: dict[str, Any] = {}
-    with Gallery.open(place) as gallery:
-        if options.inside == "build":
-            begin, cpu = time.perf_counter(), time.process_time()
-            if not gallery.facts()["indexed"]:
-                gallery._store.compact()
-            found["building_s"] = time.perf_counter() - begin
-            found["building_cpu_s"] = time.process_time() - cpu
-        else:
-            exact = options.inside == "compare"
-            found |= _large_searches(gallery, queries, exact) | gallery.facts()
-        found["bytes"] = gallery.size()
+        found: dict[str, Any] = build(place, parts, width=LARGE_WIDTH)
+    else:
+        queries = draw(part, LARGE_WIDTH, 2)[: options.recalled + 3]
+        with Gallery.open(place) as gallery:
+            found = gallery.facts() | {"bytes": gallery.size()} | _large_searches(gallery, queries)
     found[f"{options.inside}_peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return found
 
 
-def _large_searches(gallery: Gallery, queries: Array, exact: bool) -> dict[str, float]:
-    kinds = {"all": Filter()} | {
-        f"{count}_cameras": Filter(cameras=cameras(count)) for count in (1, 4, 8, 12)
-    }
+def _large_searches(gallery: Gallery, queries: Array) -> dict[str, float]:
+    kinds = {"all": Filter()} | {f"{count}_cameras": Filter(cameras=cameras(count)) for count in (1, 8, 19)}
     found = {}
-    for query in queries:  # until the process's memory maps are set up
-        gallery.search(vectors=query[None], top=10, exact=exact)
     for name, where in kinds.items():
-
-        def search(query: Array, exact: bool = exact, where: Filter = where) -> set[str]:
-            matches = gallery.search(vectors=query[None], top=10, exact=exact, where=where).matches
-            return {match.crop.id for match in matches}
-
-        found[f"{name}_p50_ms"] = p50(search, queries)
-        if not exact:
-            hits = [len(search(query) & search(query, exact=True)) for query in queries]
-            found[f"{name}_recall_at_10"] = sum(hits) / 10 / len(queries)
+        times, hits = [], 0
+        for query in queries:
+            begin = time.perf_counter()
+            matches = gallery.search(vectors=query[None], top=10, where=where).matches
+            times.append(1000 * (time.perf_counter() - begin))
+            exact = gallery.search(vectors=query[None], top=10, where=where, exact=True).matches
+            hits += len({one.crop.id for one in matches} & {one.crop.id for one in exact})
+        found[f"{name}_p50_ms"] = float(np.median(times[3:]))
+        found[f"{name}_recall_at_10"] = hits / 10 / len(queries)
     return found
-
-
-def p50(search: Callable[[Array], object], queries: Array) -> float:
-    times = []
-    for query in queries:
-        begin = time.perf_counter()
-        search(query)
-        times.append(1000 * (time.perf_counter() - begin))
-    return float(np.median(times[3:]))
 
 
 def show(case: str, found: dict[str, Any]) -> None:
     """Print a case's figures."""
-    told = {name: value for name, value in found.items() if name != "rows"}
+    told = {name: value for name, value in found.items() if name not in ("rows", "recall")}
     print(f"{case}: " + ", ".join(f"{name} {_word(value)}" for name, value in told.items()))
-    rows = found.get("rows", [])
-    if rows:
-        print("| " + " | ".join(rows[0]) + " |")
-        print("|" + "---|" * len(rows[0]))
-        for row in rows:
-            print("| " + " | ".join(_word(value) for value in row.values()) + " |")
+    _table(found.get("rows", []))
+    recall = dict(found.get("recall", {}))
+    if recall:
+        print(f"recall of the first ten, all crops: {recall.pop('all'):.4f}; behind filters:")
+        _table([{"keeps": share, **kinds} for share, kinds in recall.items()])
     print(flush=True)
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    for number, row in enumerate(rows):
+        if not number:
+            print("| " + " | ".join(row) + " |\n|" + "---|" * len(row))
+        print("| " + " | ".join(_word(value) for value in row.values()) + " |")
 
 
 def _word(value: object) -> str:
@@ -271,19 +212,35 @@ def _word(value: object) -> str:
     )
 
 
+def machine() -> dict[str, Any]:
+    """Return the processor, its cores, and how busy it is."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    wide = any("avx512f" in line for line in lines)
+    return {
+        "processor": (names or [platform.processor()])[0] + (", AVX-512" if wide else ""),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+
+
+CASES = {case.__name__: case for case in (search, graph, large, adding)}
+
+
 def main() -> None:
     """Run the cases."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--recalled", type=int, default=50, help="queries whose recall is measured")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--prepare", action="store_true", help="only draw and build what the cases need")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--inside", choices=["fill", "compare", "build", "search"], help=argparse.SUPPRESS)
+    parser.add_argument("--inside", choices=["fill", "search"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
         json.dump(inside(options), sys.stdout)
@@ -291,13 +248,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         options.folder = options.folder or Path(temporary)
         options.folder.mkdir(parents=True, exist_ok=True)
-        results = {}
+        results: dict[str, Any] = machine()
         for case in options.cases:
-            results[case] = globals()[case](options)
+            results[case] = CASES[case](options)
             if not options.json:
                 show(case, results[case])
     if options.json:
-        json.dump({"cores": os.cpu_count(), "load": os.getloadavg()[0], **results}, sys.stdout, indent=1)
+        json.dump(results, sys.stdout, indent=1)
 
 
 if __name__ == "__main__":

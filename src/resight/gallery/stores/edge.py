@@ -113,7 +113,7 @@ class EdgeStore:
         self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool = True
     ) -> list[list[Record]]:
         """Return the nearest records of each vector."""
-        total = len(self)
+        total = self._total
         estimate = self._shard.count(engine.CountRequest(exact=False, filter=filter_of(where)))
         if where != Filter() and estimate >= BROAD * total > 0:
             deep = len(where.not_ids) + math.ceil(DEEPER * limit * total / estimate)
@@ -161,18 +161,15 @@ class EdgeStore:
 
     def _count(self, _changes: int, where: Filter) -> int:
         if where == Filter():
-            return len(self)
+            return self._total
         return self._shard.count(engine.CountRequest(exact=True, filter=filter_of(where)))
-
-    def __len__(self) -> int:
-        return int(self._shard.info().points_count)
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
         """Return how many records have each value of a word."""
         return dict(self._facets(self._changes, field, where))
 
     def _facet(self, _changes: int, field: str, where: Filter) -> dict[str, int]:
-        limit = len(self) * (64 if field == "tags" else 1)
+        limit = self._total * (64 if field == "tags" else 1)
         request = engine.FacetRequest(field, limit=max(1, limit), exact=True, filter=filter_of(where))
         return {str(hit.value): hit.count for hit in self._shard.facet(request).hits if hit.count}
 
@@ -213,25 +210,22 @@ class EdgeStore:
         died.
         """
         with self._changing:
-            if len(self._pictures) != self._shard.count(engine.CountRequest(exact=True)):
+            if len(self._pictures) != self._total:
                 self._pictures.delete_others(self.ids(Filter()))
 
     def ids(self, where: Filter) -> Iterator[str]:
         """Yield the ids of the records that fit."""
-        return (str(point.id) for point in self._points(where, False))
-
-    def _points(self, where: Filter, with_payload: Any) -> Iterator[Any]:
         after: str | None = None
         while True:
             request = engine.ScrollRequest(
                 offset=after,
                 limit=10_000,
                 filter=filter_of(where),
-                with_payload=with_payload,
+                with_payload=False,
                 with_vector=False,
             )
             points, following = self._shard.scroll(request)
-            yield from points
+            yield from (str(point.id) for point in points)
             if following is None:
                 return
             after = str(following)
@@ -246,6 +240,10 @@ class EdgeStore:
         self._shard.close()
         if self._own_pictures:
             self._pictures.close()
+
+    @property
+    def _total(self) -> int:
+        return int(self._shard.info().points_count)
 
     def _update(self, operation: Any) -> None:
         try:
@@ -266,7 +264,7 @@ class EdgeStore:
         with_vector: bool = False,
     ) -> list[list[Any]]:
         """Return the engine's answer to each of the vectors."""
-        total = len(self)
+        total = self._total
         requests = [
             nearest_to(vector, where, limit, total, exact, with_payload, with_vector) for vector in vectors
         ]
