@@ -238,9 +238,9 @@ def info(gallery: Place, *, json: Flag = False) -> None:
             "sources": opened.values("source"),
             "tags": opened.values("tags"),
             **opened.facts(),
-            "graph_from": opened.graph_from,
             "bytes": opened.size(),
             **opened.metadata.model_dump(mode="json", exclude={"store", "format"}),
+            "graph_from": opened.graph_from,
         }
     if json:
         print_json(facts)
