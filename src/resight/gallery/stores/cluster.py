@@ -316,17 +316,5 @@ def _record(point: Any, score: float = 0.0) -> Record:
 
 
 def _filter(where: Filter) -> models.Filter | None:
-    must, must_not = ([_condition(*one) for one in some] for some in conditions(where))
-    return models.Filter(must=must, must_not=must_not) if must or must_not else None
-
-
-def _condition(kind: str, *rest: Any) -> Any:
-    if kind == "any":
-        field, values = rest
-        return models.FieldCondition(key=field, match=models.MatchAny(any=values))
-    if kind == "range":
-        field, least, below = rest
-        return models.FieldCondition(key=field, range=models.Range(gte=least, lt=below))
-    if kind == "empty":
-        return models.IsEmptyCondition(is_empty=models.PayloadField(key=rest[0]))
-    return models.HasIdCondition(has_id=rest[0])
+    parts = conditions(where)
+    return models.Filter.model_validate(parts) if any(parts.values()) else None

@@ -80,18 +80,17 @@ def nearest_to(
 
 
 def filter_of(where: Filter) -> Any:
-    """Return a filter; None where it keeps all."""
-    must, must_not = ([_condition(*one) for one in some] for some in conditions(where))
+    """Return a filter; None if it selects all."""
+    parts = conditions(where)
+    must, must_not = ([_condition(one) for one in parts[part]] for part in ("must", "must_not"))
     return engine.Filter(must=must, must_not=must_not) if must or must_not else None
 
 
-def _condition(kind: str, *rest: Any) -> Any:
-    if kind == "any":
-        field, values = rest
-        return engine.FieldCondition(field, match=engine.MatchAny(values))
-    if kind == "range":
-        field, least, below = rest
-        return engine.FieldCondition(field, range=engine.RangeFloat(gte=least, lt=below))
-    if kind == "empty":
-        return engine.IsEmptyCondition(rest[0])
-    return engine.HasIdCondition(set(rest[0]))
+def _condition(one: dict[str, Any]) -> Any:
+    if "match" in one:
+        return engine.FieldCondition(one["key"], match=engine.MatchAny(one["match"]["any"]))
+    if "range" in one:
+        return engine.FieldCondition(one["key"], range=engine.RangeFloat(**one["range"]))
+    if "is_empty" in one:
+        return engine.IsEmptyCondition(one["is_empty"]["key"])
+    return engine.HasIdCondition(set(one["has_id"]))

@@ -173,34 +173,34 @@ class StorageBackend(Protocol):
         """Let others at the gallery."""
 
 
-def conditions(where: Filter) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Return what must hold and what must not, in the words that both engines have.
-
-    Each is ``("any", field, values)``, ``("range", field, from, below)``, ``("empty", field)`` or
-    ``("ids", ids)``.
-    """
-    must: list[tuple[Any, ...]] = [
-        ("any", field, list(values))
+def conditions(where: Filter) -> dict[str, list[dict[str, Any]]]:
+    """Return a filter in Qdrant's JSON, for both engines: conditions under ``must`` and ``must_not``."""
+    must: list[dict[str, Any]] = [
+        _match(field, values)
         for field, values in (
             (KEY, [camera_key(camera) for camera in where.cameras]),
             ("person", where.persons),
             ("source", where.sources),
+            *(("tags", [tag]) for tag in where.tags),
         )
         if values
     ]
-    must += [("any", "tags", [tag]) for tag in where.tags]
     if where.after is not None or where.before is not None:
-        limits = (None if time is None else time.timestamp() for time in (where.after, where.before))
-        must.append(("range", "time", *limits))
+        first, end = (None if time is None else time.timestamp() for time in (where.after, where.before))
+        must.append({"key": "time", "range": {"gte": first, "lt": end}})
     if where.kept_since is not None:
-        must.append(("range", "since", None, where.kept_since))
+        must.append({"key": "since", "range": {"gte": None, "lt": where.kept_since}})
     if where.ids:
-        must.append(("ids", list(where.ids)))
-    must_not: list[tuple[Any, ...]] = []
+        must.append({"has_id": list(where.ids)})
+    must_not: list[dict[str, Any]] = []
     if where.not_cameras:
-        must_not.append(("any", KEY, [camera_key(camera) for camera in where.not_cameras]))
+        must_not.append(_match(KEY, [camera_key(camera) for camera in where.not_cameras]))
     if where.labelled:
-        must_not.append(("empty", "person"))
+        must_not.append({"is_empty": {"key": "person"}})
     if where.not_ids:
-        must_not.append(("ids", list(where.not_ids)))
-    return must, must_not
+        must_not.append({"has_id": list(where.not_ids)})
+    return {"must": must, "must_not": must_not}
+
+
+def _match(field: str, values: Sequence[Any]) -> dict[str, Any]:
+    return {"key": field, "match": {"any": list(values)}}
