@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from resight.commands.data_options import DEFAULT, Reading
 from resight.commands.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
 def check(
     path: Path,
     *,
-    reader: str | None = None,
-    listing: Path | None = None,
-    split: int | None = None,
-    pattern: str | None = None,
-    holdout: int | None = None,
+    reading: Reading = DEFAULT,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Count the crops of a data set, and find what would spoil a training or a score.
@@ -32,11 +29,6 @@ def check(
 
     Args:
         path: folder of a known data set, in Market-1501's layout, or with one sub-folder a person.
-        reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
-        listing: file written by 'resight data split', with the crops of each part.
-        split: which split of a set that has several.
-        pattern: regular expression with named groups person and/or camera, searched in each file's path.
-        holdout: persons to hold out for testing; by default the set's own test part, or else the last fifth.
         json: print one JSON object.
     """
     from resight.data.check import Check, check_benchmark
@@ -44,7 +36,7 @@ def check(
     from resight.data.classification import Classification
     from resight.data.opening import open_data
 
-    opened = open_data(path, reader=reader, split=split, holdout=holdout, pattern=pattern, listing=listing)
+    opened = open_data(path, **reading.arguments())
     found = check_classification(opened) if isinstance(opened, Classification) else check_benchmark(opened)
     content = found.as_dict()
     if json:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from resight.commands.data_options import DEFAULT, Reading
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -20,11 +21,7 @@ def embed(
     out: Path,
     part: Literal["train", "query", "gallery", "all"] = "all",
     unlabelled: Annotated[bool, Parameter(negative="")] = False,
-    reader: str | None = None,
-    listing: Path | None = None,
-    split: int | None = None,
-    holdout: int | None = None,
-    pattern: str | None = None,
+    reading: Reading = DEFAULT,
     views: Literal["one", "mirror", "ten-crop"] | None = None,
     branches: Literal["global", "local", "both"] = "both",
     dtype: Literal["float32", "float16"] = "float32",
@@ -48,11 +45,6 @@ def embed(
         out: folder to write, or to go on with.
         part: of the data set; all is every crop of it.
         unlabelled: take every image under the folder, whatever its layout, without labels.
-        reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
-        listing: file of 'resight data split': which crops are in which part.
-        split: which split of a set that has several.
-        holdout: persons to hold out as query and gallery, where the set has no test part.
-        pattern: regular expression with named groups person and/or camera, searched in each file's path.
         views: of a crop, whose features are averaged; by default as the run was made.
         branches: which part of the descriptor to use.
         dtype: to store features in.
@@ -61,7 +53,6 @@ def embed(
         skip_unreadable: leave unreadable images out, and count them.
         json: print one JSON object.
     """
-    from resight.features.crop_list import crops_to_embed
     from resight.features.embedding import embed_crops
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
@@ -69,16 +60,7 @@ def embed(
     if batch < 1:
         raise UserError(f"--batch is 1 or more; got {batch}.")
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
-    crops = crops_to_embed(
-        data,
-        part=part,
-        unlabelled=unlabelled,
-        reader=reader,
-        listing=listing,
-        pattern=pattern,
-        split=split,
-        holdout=holdout,
-    )
+    crops = reading.crops(data, part, unlabelled)
     for note in crops.notes if first else ():
         say(f"Note: {note}")
     embedder = Embedder(

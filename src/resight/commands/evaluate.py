@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from resight.commands.counting import AS_IN_THE_DATA, Count, Counting
+from resight.commands.data_options import DEFAULT, CrossCamera, Reading
 from resight.commands.output import (
     print_classified,
     print_json,
@@ -32,12 +33,8 @@ def evaluate(
     run: Path,
     *,
     data: Path | None = None,
-    reader: str | None = None,
-    listing: Path | None = None,
-    split: int | None = None,
-    holdout: int | None = None,
-    pattern: str | None = None,
-    cross_camera: bool = True,
+    reading: Reading = DEFAULT,
+    cross_camera: CrossCamera = True,
     branches: Literal["global", "local", "both"] = "both",
     descriptor: Literal["raw", "unit"] | None = None,
     metric: Literal["cosine", "euclidean"] = "cosine",
@@ -57,12 +54,6 @@ def evaluate(
         run: folder of a run, or a weights.safetensors file.
         data: folder of crops; by default what the run was tested on. Another set than the run was trained on
             shows how well it does elsewhere.
-        reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
-        listing: file of 'resight data split': which crops are in which part, and what is drawn.
-        split: which split of a set that has several; by default the one that the run was trained on.
-        holdout: persons to hold out for testing, where the set has no test part.
-        pattern: regular expression with named groups person and/or camera, searched in each file's path.
-        cross_camera: with --no-cross-camera, crops under the query's own camera count too.
         branches: which part of the descriptor to use.
         descriptor: the branches' embeddings as they were trained (raw), or each of unit length; by default as
             the recipe says.
@@ -98,21 +89,11 @@ def evaluate(
     if report is not None and opened is None:
         raise UserError("A report is about a run: name the run's folder instead of the weights file.")
     if data is not None:
-        benchmark = open_data(
-            data,
-            reader=reader,
-            split=split,
-            holdout=holdout,
-            pattern=pattern,
-            cross_camera=cross_camera,
-            listing=listing,
-        )
+        benchmark = open_data(data, cross_camera=cross_camera, **reading.arguments())
     elif opened is None:
         raise UserError("Name the data to score the weights on: --data FOLDER.")
     else:
-        of_data = {"reader": reader, "listing": listing, "split": split}
-        of_data |= {"holdout": holdout, "pattern": pattern}
-        if given := [f"--{name}" for name, value in of_data.items() if value is not None]:
+        if given := reading.given():
             raise UserError(
                 f"{' and '.join(given)} say how to read --data: name the data set too. Without, the run is "
                 "scored on the data that it was trained on, read as it was then."

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from resight.commands import gallery_output as output
+from resight.commands.data_options import DEFAULT, Reading
 from resight.commands.detecting import query_persons
 from resight.commands.gallery_crops import FilterOptions, Words, count_crops, new_crops
 from resight.commands.output import print_json
@@ -31,11 +32,8 @@ def add(
     time: str | None = None,
     tag: Words = None,
     part: Literal["train", "query", "gallery", "all"] = "all",
-    split: int | None = None,
     unlabelled: Flag = False,
-    reader: str | None = None,
-    listing: Path | None = None,
-    pattern: str | None = None,
+    reading: Reading = DEFAULT,
     keep_days: float | None = None,
     shards: int = 1,
     replicas: int = 1,
@@ -59,18 +57,13 @@ def add(
             name.
         tag: tag for all crops; may be repeated.
         part: of a data set; 'all' takes every crop of it.
-        split: number of the split, for a data set with several.
         unlabelled: take every image in the folder and below, without labels.
-        reader: reader of a data set and its options.
-        listing: file of 'resight data split'.
-        pattern: regular expression with groups named person, camera or both, to find in each file's path.
         keep_days: of a new gallery: days after which crops are deleted.
         shards: of a new gallery on a cluster: machines that share the crops.
         replicas: of a new gallery on a cluster: copies of each crop.
         device: auto, cpu or cuda.
         json: print one JSON object.
     """
-    from resight.features.crop_list import crops_to_embed
     from resight.gallery.adding import Added
     from resight.gallery.gallery import Gallery
     from resight.inference.loading import load_model
@@ -79,15 +72,7 @@ def add(
         raise UserError("Name folders of crops to add.")
     if camera is not None and camera_pattern is not None:
         raise UserError("Give --camera or --camera-pattern, not both.")
-    options: dict[str, Any] = {
-        "part": part,
-        "split": split,
-        "unlabelled": unlabelled,
-        "reader": reader,
-        "listing": listing,
-        "pattern": pattern,
-    }
-    lists = [crops_to_embed(path, **options) for path in crops]
+    lists = [reading.crops(path, part, unlabelled) for path in crops]
     for note in (note for found in lists for note in found.notes):
         say(f"Note: {note}")
     settings: dict[str, Any] = {

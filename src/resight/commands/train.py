@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from resight.commands.data_options import DEFAULT, CrossCamera, Reading
 from resight.commands.output import print_classified, print_json, print_table
 from resight.errors import UserError
 from resight.progress import say
@@ -13,7 +14,6 @@ from resight.progress import say
 if TYPE_CHECKING:
     from resight.data.classification import Classification
     from resight.inference.loading import LoadedModel
-    from resight.training.recipe import Recipe
     from resight.training.run import Run
 
 COLUMNS = {"mAP": "mAP", "rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "mINP": "mINP"}
@@ -23,13 +23,9 @@ def train(
     recipe: str,
     *,
     data: Annotated[Sequence[Path], Parameter(negative="")] = (),
-    reader: Annotated[Sequence[str], Parameter(negative="")] = (),
-    listing: Path | None = None,
-    split: int | None = None,
+    reading: Reading = DEFAULT,
+    cross_camera: CrossCamera = True,
     out: Path | None = None,
-    holdout: int | None = None,
-    pattern: str | None = None,
-    cross_camera: bool = True,
     overrides: Annotated[Sequence[str], Parameter(name="--set", negative="")] = (),
     epochs: int | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
@@ -44,13 +40,7 @@ def train(
         recipe: name of a recipe (see 'resight recipe list'), a YAML file, or with --resume a run's folder.
         data: folder in Market-1501 layout, with one sub-folder a person, or as a published set comes
             (CIFAR-100's too). Given several times, the run trains on all and is tested on the first.
-        reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers').
-        listing: file of 'resight data split': which crops are in which part.
-        split: which split of a set that has several, such as 0 to 19 of CUHK03's old protocol.
         out: folder of the run; runs/RECIPE by default.
-        holdout: persons to hold out for testing (the last ones); 0 trains on all.
-        pattern: regular expression with named groups person and/or camera, searched in each file's path.
-        cross_camera: with --no-cross-camera, crops under the query's own camera count too.
         overrides: key.path=value, such as stages.0.optimizer.lr=0.01; may be given several times.
         epochs: instead of the recipe's; several stages share them as in the recipe.
         resume: go on with a run that was stopped or killed.
@@ -66,7 +56,8 @@ def train(
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
     from resight.report.page import write_report
-    from resight.training.run import INFO, RECIPE, SCORES, Run
+    from resight.training.reading import load_recipe
+    from resight.training.run import INFO, RECIPE, SCORES, read_info
     from resight.training.testing import embed_benchmark, save_scores, score_benchmark
     from resight.training.trainer import train as train_recipe
 
@@ -75,21 +66,14 @@ def train(
     if (Path(recipe) / INFO).exists():
         if not resume:
             raise UserError(f"{recipe} is a run's folder. Add --resume to go on with it.")
-        earlier = Run.open(recipe)
-        source, out = earlier.folder / RECIPE, out or earlier.folder
+        source, out = Path(recipe) / RECIPE, out or Path(recipe)
         if not data:
-            benchmark = reopen(earlier.info["data"]["opened"])
-    loaded = _load(source, overrides, epochs)
+            benchmark = reopen(read_info(Path(recipe))["data"]["opened"])
+    loaded = load_recipe(source, overrides)
+    if epochs is not None:
+        loaded = loaded.with_epochs(epochs)
     if data:
-        benchmark = open_data(
-            data,
-            reader=reader,
-            split=split,
-            holdout=holdout,
-            pattern=pattern,
-            cross_camera=cross_camera,
-            listing=listing,
-        )
+        benchmark = open_data(data, cross_camera=cross_camera, **reading.arguments())
     elif benchmark is None:
         raise UserError("Name the data to train on: --data FOLDER.")
     if isinstance(benchmark, Benchmark):
@@ -153,26 +137,3 @@ def _result(run: "Run", report: Path | None, scores: dict[str, Any] | None) -> d
         "report": None if report is None else str(report),
         "scores": scores,
     }
-
-
-def _load(source: "str | Path", overrides: Sequence[str], epochs: int | None) -> "Recipe":
-    from resight.training.reading import load_recipe
-
-    loaded = load_recipe(source, overrides)
-    if epochs is None:
-        return loaded
-    stages = loaded.stages
-    if epochs < len(stages):
-        raise UserError(
-            f"The recipe {loaded.name} has {len(stages)} stages, and each needs an epoch or more; got "
-            f"--epochs {epochs}."
-        )
-    ends = [
-        round(epochs * sum(stage.epochs for stage in stages[: i + 1]) / loaded.epochs)
-        for i in range(len(stages))
-    ]
-    ends = [min(max(end, i + 1), epochs - len(stages) + i + 1) for i, end in enumerate(ends)]
-    shares = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
-    return load_recipe(
-        source, [*overrides, *(f"stages.{i}.epochs={share}" for i, share in enumerate(shares))]
-    )

@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from resight.errors import UserError
@@ -14,19 +15,22 @@ KEPT_SIDE, KEPT_BYTES = 512, 64 * 1024
 """Height and width of a kept picture at most, in pixels; bytes up to which a JPEG is kept as it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contents:
     """A picture that is not decoded yet.
 
     Attributes:
         picture: as it was given.
         raw: bytes of its file, or of its pixels.
-        id: UUID made of these bytes: equal for equal files, wherever they are.
     """
 
     picture: Picture
     raw: bytes
-    id: str
+
+    @cached_property
+    def id(self) -> str:
+        """UUID made of these bytes: equal for equal files, wherever they are."""
+        return str(uuid.UUID(bytes=hashlib.blake2b(self.raw, digest_size=16).digest()))
 
     @classmethod
     def of(cls, picture: Picture) -> "Contents":
@@ -35,8 +39,7 @@ class Contents:
         Raises:
             UserError: it cannot be read, or is too large.
         """
-        raw = _raw(picture)
-        return cls(picture, raw, str(uuid.UUID(bytes=hashlib.blake2b(raw, digest_size=16).digest())))
+        return cls(picture, _raw(picture))
 
     def pixels(self) -> Pixels:
         """Decode it: uint8 [H, W, 3].

@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from resight.device import Precision
+from resight.errors import UserError
 from resight.registry import Settings
 from resight.training.components import (
     Augmentation,
@@ -85,6 +86,29 @@ class Recipe(Settings):
     def epochs(self) -> int:
         """Epochs of all stages together."""
         return sum(stage.epochs for stage in self.stages)
+
+    def with_epochs(self, epochs: int) -> "Recipe":
+        """Return a copy of this many epochs in all, which the stages share as they do here.
+
+        Raises:
+            UserError: there are fewer epochs than stages.
+        """
+        stages = self.stages
+        if epochs < len(stages):
+            raise UserError(
+                f"The recipe {self.name} has {len(stages)} stages, and each needs an epoch or more; got "
+                f"--epochs {epochs}."
+            )
+        ends = [
+            round(epochs * sum(stage.epochs for stage in stages[: number + 1]) / self.epochs)
+            for number in range(len(stages))
+        ]
+        ends = [min(max(end, at + 1), epochs - len(stages) + at + 1) for at, end in enumerate(ends)]
+        shares = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+        changed = (
+            stage.model_copy(update={"epochs": share}) for stage, share in zip(stages, shares, strict=True)
+        )
+        return self.model_copy(update={"stages": tuple(changed)})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole recipe, defaults filled in, as plain data."""

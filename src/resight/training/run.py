@@ -55,11 +55,11 @@ class Run:
             UserError: the folder holds no run.
         """
         folder = Path(folder)
-        path = folder / INFO
-        if not path.is_file():
+        if not (folder / INFO).is_file():
             there = f"holds no run (no {INFO})" if folder.is_dir() else "does not exist"
             raise UserError(f"The folder {folder} {there}. Name the folder that 'resight train' wrote.")
-        return cls(folder, load_recipe(folder / RECIPE), json.loads(path.read_text(encoding="utf-8")))
+        recipe = load_recipe(folder / RECIPE, fitting=False)  # that its parts fit was checked before training
+        return cls(folder, recipe, read_info(folder))
 
     @property
     def complete(self) -> bool:
@@ -85,6 +85,11 @@ class Run:
 def how_to_resume(folder: Path) -> str:
     """Return the sentence that says how to go on with a run."""
     return f"Go on with: {command_line('train', folder, '--resume')}"
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """Return the content of ``run.json``."""
+    return dict(json.loads((folder / INFO).read_text(encoding="utf-8")))
 
 
 def save_info(folder: Path, info: Mapping[str, Any]) -> None:

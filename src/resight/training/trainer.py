@@ -1,6 +1,5 @@
 """Training a recipe on a benchmark: put the parts together, run the loop, write the weights."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from resight.training.run import (
     how_to_resume,
     machine,
     now,
+    read_info,
     save_info,
     versions,
 )
@@ -78,7 +78,7 @@ def train(
     folder, target = Path(folder), resolve_device(device)
     keep_freed_memory()
     if seed is not None:
-        recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}")
+        recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}", fitting=False)
     _check_folder(folder, resume)
     check_sampler(recipe, labels_of(benchmark))  # this, and what is pretrained, before pictures are decoded
     bare = bare_model(recipe.model)
@@ -100,7 +100,7 @@ def train(
             loop.restore()
         if info["finished"] is not None and loop.step == loop.steps:
             say(f"The run {folder} is complete ({recipe.epochs} epochs): there is nothing to resume.")
-            return Run.open(folder)
+            return Run(folder, recipe, info)
         info["resumed"].append({"at": now(), "step": loop.step})
         say(f"Resuming {folder} at step {loop.step} of {loop.steps}.")
     for path, reason in examples.left_out:
@@ -136,7 +136,7 @@ def train(
     info |= {"finished": now(), "seconds": round(loop.seconds, 3)}
     save_info(folder, info)
     say(f"Trained {recipe.epochs} epochs in {clock(loop.seconds)}.")
-    return Run.open(folder)
+    return Run(folder, recipe, info)
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
@@ -157,7 +157,6 @@ def _check_folder(folder: Path, resume: bool) -> None:
 
 def _earlier_info(folder: Path) -> dict[str, Any]:
     """Return what ``run.json`` says of earlier sessions, or what it says at the beginning."""
-    path = folder / INFO
-    if path.exists():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+    if (folder / INFO).exists():
+        return read_info(folder)
     return {"format": 1, "started": now(), "finished": None, "resumed": []}

@@ -1,0 +1,61 @@
+"""Options that every command which reads a data set shares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from resight.errors import UserError
+
+if TYPE_CHECKING:
+    from resight.features.crop_list import CropList, Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """How a data set is read.
+
+    Args:
+        reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers'). Of
+            several data sets: one for each, or one for all.
+        listing: file written by 'resight data split', with the crops of each part.
+        split: which split of a set that has several, such as 0 to 19 of CUHK03's old protocol.
+        holdout: persons to hold out for testing (the last ones), 0 for none; by default the set's own test
+            part, or else the last fifth of the persons.
+        pattern: regular expression with named groups person and/or camera, searched in each file's path.
+    """
+
+    reader: Annotated[Sequence[str], Parameter(negative="")] = ()
+    listing: Path | None = None
+    split: int | None = None
+    holdout: int | None = None
+    pattern: str | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them as ``data.opening.open_data`` takes them."""
+        others = ("listing", "split", "holdout", "pattern")
+        return {"reader": self.reader or None} | {name: getattr(self, name) for name in others}
+
+    def given(self) -> list[str]:
+        """Return the options that were given."""
+        return [f"--{name}" for name, value in self.arguments().items() if value is not None]
+
+    def crops(self, path: Path, part: "Part", unlabelled: bool) -> "CropList":
+        """List crops to embed; see ``features.crop_list.crops_to_embed``."""
+        from resight.features.crop_list import crops_to_embed
+
+        if len(self.reader) > 1:
+            raise UserError(f"Give one --reader for the data; got {len(self.reader)}.")
+        arguments = self.arguments() | {"reader": next(iter(self.reader), None)}
+        return crops_to_embed(path, part=part, unlabelled=unlabelled, **arguments)
+
+
+Reading = Annotated[DataOptions, Parameter(name="*")]
+DEFAULT = DataOptions()
+
+CrossCamera = Annotated[
+    bool,
+    Parameter(help="with --no-cross-camera, gallery crops from the query's own camera count too."),
+]
