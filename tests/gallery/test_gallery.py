@@ -158,7 +158,8 @@ def test_reranking_orders_the_first_ones_as_the_evaluation_does(filled: Gallery)
     plain = filled.search([picture], top=48)
     again = filled.search([picture], top=48, rerank=30)
     head = [match.crop.id for match in plain.matches[:30]]
-    crops = torch.from_numpy(np.stack([filled._store.get([one], "vector")[one].vector for one in head]))  # type: ignore[arg-type]
+    added = {crop.name: crop.picture for crop in people()}
+    crops = torch.from_numpy(filled.embed([added[crop.name] for crop in filled.get(head)]))
     query = torch.from_numpy(filled.embed([picture]))
     expected = rerank(
         torch.cdist(query, crops), torch.cdist(query, query), torch.cdist(crops, crops), Reranking()

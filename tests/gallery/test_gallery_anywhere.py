@@ -30,8 +30,10 @@ def test_a_whole_life(somewhere: Somewhere) -> None:
     assert again.reembed(Fake("other")) == 144
     assert again.get([own.id])[0].person == "somebody"
     assert again.picture(own.id).startswith(b"\xff\xd8")
-    assert again._backend.stores() == {"crops-2"}
     again.close()
+    backend = somewhere()
+    assert backend.stores() == {"crops-2"}
+    backend.close()
 
     last = Gallery.open(somewhere(), Fake("other"))
     assert last.metadata.calibration is None

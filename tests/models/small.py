@@ -24,11 +24,15 @@ def every_variant() -> list[tuple[str, str]]:
     return [(name, variant) for name in ours for variant in MODELS.get(name).variants or (name,)]
 
 
-def small(name: str, variant: str) -> Network:
-    """Build a variant with a light trunk, narrow blocks and crops of 64x32, as after some training."""
+def small(name: str, variant: str, widest: int = 32) -> Network:
+    """Build a variant with a light trunk, narrow blocks and crops of 64x32, as after some training.
+
+    Args:
+        widest: pixels that a crop is wide at most.
+    """
     settings = MODELS.defaults(name, MODELS.get(name).variants.get(variant, {}))
     height, width = settings["input_size"]
-    changes: dict[str, Any] = {"input_size": (min(height, 64), min(width, 32))}
+    changes: dict[str, Any] = {"input_size": (min(height, 64), min(width, widest))}
     if "trunk" in settings:
         changes["trunk"] = settings["trunk"] | LIGHT.get(settings["trunk"]["name"], {})
     if "widths" in settings:

@@ -59,7 +59,11 @@ def test_exported_it_embeds_the_same(model: Network) -> None:
         torch.testing.assert_close(exported(other), embedder(other), rtol=1e-4, atol=1e-5)
 
 
-def test_it_trains_and_embeds_in_bfloat16(model: Network) -> None:
+@pytest.mark.parametrize("variant", VARIANTS, ids=[variant for _, variant in VARIANTS])
+def test_it_trains_and_embeds_in_bfloat16(variant: tuple[str, str]) -> None:
+    """On crops of 64x64: on AMX, PyTorch 2.13 computes convolutions of maps of 4x2 wrongly in bfloat16."""
+    torch.manual_seed(0)
+    model = small(*variant, widest=64).eval()
     images = pictures(model.picture_size, 4)
     with torch.inference_mode():
         exact = model.embed(images)
@@ -67,8 +71,8 @@ def test_it_trains_and_embeds_in_bfloat16(model: Network) -> None:
             low = model.embed(images)
     assert low.dtype == torch.float32
     assert not torch.equal(low, exact)
-    # A network before training grows what bfloat16 rounds off: two pictures are at 0.5 or less.
-    assert functional.cosine_similarity(low, exact).mean() > 0.75
+    # A network before training amplifies what bfloat16 rounds off: HAN and MobileNet most.
+    assert functional.cosine_similarity(low, exact).mean() > 0.8
     training = copy.deepcopy(model).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = training(pictures(model.input_size, 4))

@@ -91,7 +91,9 @@ def test_no_family_straddles_the_split(drawn):
 
 
 def test_pictures_have_the_stored_size(drawn):
-    for path in drawn.folder.glob("*/*.jpg"):
+    pictures = list(drawn.folder.glob("*/*.jpg"))
+    assert len(pictures) == drawn.drawn
+    for path in pictures:
         with Image.open(path) as image:
             assert image.size == (32, 64)
 

@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -143,6 +144,16 @@ class Slow(Colours):
 
 
 def test_requests_that_wait_are_described_together_and_get_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = threading.Semaphore(0)
+
+    class Counted(SimpleQueue):  # type: ignore[type-arg]
+        """Tells when a request waits."""
+
+        def put(self, item: object, *_: object) -> None:
+            super().put(item)
+            waiting.release()
+
+    monkeypatch.setattr("resight.service.batching.SimpleQueue", Counted)
     model = Slow()
     batcher = Batcher(model)
     found: dict[int, np.ndarray] = {}
@@ -155,9 +166,7 @@ def test_requests_that_wait_are_described_together_and_get_their_own(monkeypatch
     assert model.waiting.wait(10)
     for thread in threads[1:]:
         thread.start()
-    deadline = time.monotonic() + 10
-    while batcher._waiting.qsize() < 11 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    assert all(waiting.acquire(timeout=10) for _ in threads)
     model.go.set()
     for thread in threads:
         thread.join(10)

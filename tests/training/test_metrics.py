@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -26,12 +27,16 @@ def test_lines_after_the_checkpoint_and_a_cut_line_are_dropped(tmp_path: Path) -
     assert lines[0] == {"kind": "steps", "step": 10, "loss": 0.1, "terms": {"a": 1.0}}
 
 
-def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
-    with MetricsLog(tmp_path, 0) as log:
-        log._stream.close()
-        log._stream = open("/dev/full", "ab", buffering=0)  # noqa: SIM115
-        with pytest.raises(UserError, match=r"Cannot write .*metrics\.jsonl: No space left on device"):
-            log.write("steps", 1, loss=1.0)
+def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Path.open
+
+    def open_on_a_full_disk(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> IO[Any]:
+        return original(Path("/dev/full") if mode == "ab" else path, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_on_a_full_disk)
+    full = pytest.raises(UserError, match=r"Cannot write .*metrics\.jsonl: No space left on device")
+    with MetricsLog(tmp_path, 0) as log, full:
+        log.write("steps", 1, loss=1.0)
 
 
 def test_tensorboard_gets_every_number_by_path(tmp_path: Path) -> None:

@@ -1,19 +1,17 @@
-"""Take the pictures of the page that the documentation shows, of people that ``make demo`` drew:
+"""Draw the pictures of the service's page, service-*.png, of people that ``make demo`` drew.
 
-RESIGHT_DEMO=runs/demo python -m pytest -m slow tests/service/test_service_pictures.py
+python docs/images/draw_page.py runs/demo
 """
 
 import io
-import os
 import random
+import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-from browsing import DARK, DESKTOP, PHONE, SECONDS, Visit, chromium, listening
 from PIL import Image
-from service_fakes import Make
 
 from resight.data.crop import Crop
 from resight.data.opening import open_benchmark
@@ -21,18 +19,17 @@ from resight.gallery.crops import NewCrop
 from resight.inference.embedder import Embedder
 from resight.inference.loading import load_model
 
-DEMO = os.environ.get("RESIGHT_DEMO", "")
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+IMAGES = Path(__file__).parent
+sys.path.insert(0, str(IMAGES.parents[1] / "tests" / "service"))  # what drives the page in the tests
+
+from browsing import DARK, DESKTOP, PHONE, SECONDS, Visit, chromium, listening  # noqa: E402
+from service_fakes import run  # noqa: E402
+
 MOST = 400_000
 """Bytes of a picture at most."""
 
 NAMES = {1: "entrance", 2: "lobby", 3: "car park", 4: "platform 2"}
 SOUGHT = ("0207", "c1s1")
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not DEMO, reason="RESIGHT_DEMO names no folder of 'resight demo' to take people from"),
-]
 
 
 def passages(crops: list[Crop]) -> list[NewCrop]:
@@ -67,13 +64,15 @@ def save(visit: Visit, name: str) -> None:
     assert path.stat().st_size < MOST
 
 
-def test_take_pictures(make: Make) -> None:
-    model = load_model(Path(DEMO) / "run", device="cpu")
-    benchmark = open_benchmark(Path(DEMO) / "synthetic-people")
+def main(demo: Path, folder: Path) -> None:
+    """Serve a gallery of the demo's people, and photograph the page on three devices."""
+    model = load_model(demo / "run", device="cpu")
+    benchmark = open_benchmark(demo / "synthetic-people")
     everybody = sorted({*benchmark.query, *benchmark.gallery}, key=lambda crop: crop.path)
     people = [crop for crop in everybody if crop.person > 0]
     sought = next(crop for crop in people if all(part in crop.path.name for part in SOUGHT))
-    there = make(
+    there = run(
+        folder,
         people=passages([crop for crop in people if crop != sought]),
         model=Embedder(model),
         network=model.network,
@@ -105,3 +104,10 @@ def test_take_pictures(make: Make) -> None:
         save(phone, "phone")
         for visit in (desktop, dark, phone):
             visit.page.context.close()
+    there.gallery.close()
+    there.service.audit.close()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        main(Path(sys.argv[1]), Path(folder))
