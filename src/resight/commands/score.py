@@ -38,12 +38,12 @@ def score(
     """Score query features against gallery features: mAP, rank-k and mINP.
 
     Each side is a NumPy .npz archive with the arrays features [N, D] and persons [N] (-1 is junk, 0 a
-    distractor), and, if known, cameras [N]; or a folder with features.npy, persons.npy, cameras.npy, such as
-    'resight embed' writes, whose features stay on disk. Gallery crops of the query's person under its own
-    camera are ignored; without cameras every image of the person but the query itself counts. Where both
-    sides are one file, each query is the gallery crop of its row; crops that two files share can be told by
-    an array items [N] in each. Features that say which model they are of (folders of 'resight embed', or a
-    string called fingerprint in an archive) are compared with features of that model only.
+    distractor), and, if known, cameras [N]; or a folder with features.npy, persons.npy, cameras.npy, such
+    as 'resight embed' writes, whose features stay on disk. Gallery crops of the query's person under its
+    own camera are ignored; without cameras every image of the person but the query itself counts. Where
+    both sides are one file, each query is the gallery crop of its row; an array items [N] in each file
+    identifies the crops that they share. Features that say which model they are of (folders of 'resight
+    embed', or a string called fingerprint in an archive) are compared with features of that model only.
 
     Args:
         query: .npz archive or folder of the queries.
@@ -91,8 +91,8 @@ def score(
     if json:
         print_json(_as_dict(scores, curve) | refine.counts() | {"query": str(query), "gallery": str(gallery)})
         return
-    told = ", ".join([metric, *refine.describe(), *protocol.describe(), f"average precision by {ap}"])
-    print_scores(scores, f"{query} in {gallery}: {told}")
+    title = ", ".join([metric, *refine.describe(), *protocol.describe(), f"average precision by {ap}"])
+    print_scores(scores, f"{query} in {gallery}: {title}")
     if curve:
         shown = [f"Rank-{k}" for k in scores.ranks]
         rows = [

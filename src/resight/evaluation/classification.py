@@ -1,4 +1,4 @@
-"""Top-1 and top-5 error of pictures that are told into classes."""
+"""Top-1 and top-5 error of classified pictures."""
 
 from dataclasses import dataclass
 from typing import Any

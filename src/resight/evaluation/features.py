@@ -34,8 +34,8 @@ class Side:
 
     Raises:
         UserError: a row holds NaN or infinity, or is so long that products of rows leave the range of
-            ``dtype``; for the cosine also: a row is zero, or too short to be told from zero. The message
-            names the rows.
+            ``dtype``; for the cosine also: a row is zero, or too short to differ from zero. The message names
+            the rows.
     """
 
     def __init__(

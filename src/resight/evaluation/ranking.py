@@ -15,7 +15,6 @@ rounding of a matrix product may change places with another block size, library 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol as Interface
 from typing import get_args
 
 import torch
@@ -28,8 +27,9 @@ from resight.errors import UserError
 from resight.evaluation.distances import FeatureDistances
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric, Side, working_dtype
-from resight.evaluation.grouping import Groups, even_parts, repeated_rows
+from resight.evaluation.grouping import Groups, even_parts
 from resight.evaluation.reranking import Reranked, Reranking
+from resight.evaluation.sources import Columns, Products, ScoreSource
 
 BLOCK_ROWS = 512  # queries whose scores are held at a time: enough for a matrix product at full speed
 
@@ -54,16 +54,6 @@ class Block:
     of_person: Tensor
     itself: Tensor
     same_camera: Tensor
-
-
-class ScoreSource(Interface):
-    """Where the scores of Q queries against the G columns of a comparison come from."""
-
-    def write(self, rows: Tensor, out: Tensor) -> None:
-        """Write the scores of queries ``rows`` [B], higher is nearer, into ``out`` [B, G]."""
-
-    def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
-        """Return what to show a user for columns [B, k] of rows [B] that have these scores [B, k]."""
 
 
 class RankingInputs:
@@ -116,64 +106,10 @@ class RankingInputs:
         rows = torch.arange(len(everything))
         return Side(everything, rows, self.metric, self.dtype, self.device, "gallery")
 
-    def products(self, side: Side, places: Tensor) -> "Products":
+    def products(self, side: Side, places: Tensor) -> Products:
         """Return the products of all queries with a copy of some crops of a side: the gallery, or another."""
         squares = side.squares[places.to(self.device)] if self.metric == "euclidean" else None
         return Products(self.query_features, side.take(places), squares)
-
-
-class Columns:
-    """Some columns of what another source says of all.
-
-    Args:
-        source: of scores against C columns.
-        columns: int64 [G], which of them.
-        total: C.
-    """
-
-    def __init__(self, source: ScoreSource, columns: Tensor, total: int) -> None:
-        self._source, self._columns, self._total = source, columns, total
-
-    def write(self, rows: Tensor, out: Tensor) -> None:
-        """Write the scores of queries ``rows`` [B] into ``out`` [B, G]."""
-        everything = out.new_empty(len(out), self._total)
-        self._source.write(rows, everything)
-        torch.index_select(everything, 1, self._columns, out=out)
-
-    def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
-        """Return what the other source shows."""
-        return self._source.shown(rows, self._columns[columns], scores)
-
-
-class Products:
-    """Scores by products of features.
-
-    Args:
-        query: [Q, D].
-        gallery: [G, D].
-        squares: the gallery's squared lengths [G] if the metric is Euclidean.
-    """
-
-    def __init__(self, query: Tensor, gallery: Tensor, squares: Tensor | None) -> None:
-        self._query, self._gallery = query, gallery
-        self._offsets = None if squares is None else -squares
-        self._repeated, self._first = repeated_rows(gallery)
-
-    def write(self, rows: Tensor, out: Tensor) -> None:
-        if self._offsets is None:
-            torch.mm(self._query[rows], self._gallery.T, out=out)
-        else:
-            torch.addmm(self._offsets, self._query[rows], self._gallery.T, alpha=2, out=out)
-        if len(self._repeated):  # matrix products round some columns otherwise than others
-            out[:, self._repeated] = out[:, self._first]
-
-    def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
-        """Return cosines or Euclidean distances."""
-        if self._offsets is None:
-            return scores.clamp(-1, 1)
-        query = self._query[rows]  # distances anew: scores have lost the digits of the small ones
-        distances = [torch.linalg.vector_norm(query - self._gallery[column], dim=1) for column in columns.T]
-        return torch.stack(distances, 1)
 
 
 class Comparison:

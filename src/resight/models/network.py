@@ -75,12 +75,12 @@ class Network(nn.Module):
     def begin_epoch(self, epoch: int) -> None:
         """Prepare for a training epoch, counted over the whole run from 0: a function of the number alone.
 
-        Modules that have a ``begin_epoch`` of their own are told.
+        Calls ``begin_epoch`` of every module that has one.
         """
         for module in self.modules():
-            told = getattr(module, "begin_epoch", None)
-            if module is not self and told is not None:
-                told(epoch)
+            begin = getattr(module, "begin_epoch", None)
+            if module is not self and begin is not None:
+                begin(epoch)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn pixels uint8 [B, 3, H, W] (RGB) into the floats that ``forward`` and ``embed`` take."""
