@@ -1,7 +1,7 @@
 """A model of 48 numbers without a network, crops of plain noise, and what is run to be killed.
 
-As a script: python gallery_fakes.py add GALLERY SEED, forget GALLERY PERSON, or reembed GALLERY
-KILL_AT.
+As a script: python gallery_fakes.py add GALLERY SEED, forget GALLERY PERSON, compact GALLERY WHEN,
+or reembed GALLERY KILL_AT.
 """
 
 import os
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
-from resight.gallery.stores import edge
+from resight.gallery.stores import edge, folder
 from resight.gallery.stores.picture_store import PictureStore
 from resight.gallery.stores.store import StorageBackend
 from resight.imaging import Pixels, resize_all
@@ -117,12 +117,33 @@ def forget_until_killed(place: Path, person: str) -> None:
         gallery.forget(Filter(persons=(person,)))
 
 
+def compact_until_killed(place: Path, when: str) -> None:
+    """Compact; be killed while crops are copied, while the copy is merged, or when it has taken the place."""
+    kind, method = {
+        "copying": (edge.EdgeStore, "put"),
+        "merging": (edge.EdgeStore, "compact"),
+        "swapped": (folder.FolderBackend, "drop_store"),
+    }[when]
+    original = getattr(kind, method)
+
+    def then_killed(*arguments: Any) -> None:
+        if when != "swapped":
+            original(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with Gallery.open(place) as gallery:
+        setattr(kind, method, then_killed)
+        gallery.compact()
+
+
 if __name__ == "__main__":
-    what, folder, number = sys.argv[1:]
+    what, place, number = sys.argv[1:]
     if what == "add":
-        add_until_killed(Path(folder), int(number))
+        add_until_killed(Path(place), int(number))
     elif what == "forget":
-        forget_until_killed(Path(folder), number)
+        forget_until_killed(Path(place), number)
+    elif what == "compact":
+        compact_until_killed(Path(place), number)
     else:
-        with Gallery.open(folder) as opened:
+        with Gallery.open(place) as opened:
             opened.reembed(Fake("other", kill_at=int(number)))

@@ -96,6 +96,8 @@ def print_info(facts: Mapping[str, Any]) -> None:
         ["Calibrated", labelled],
         ["Made", show_time(datetime.fromisoformat(facts["created"]))],
     ]
+    if facts["traces"]:
+        rows.append(["Deleted", f"traces of crops stay until: resight gallery compact {facts['gallery']}"])
     if facts["reembedding"] is not None:
         rows.append(["Unfinished", f"re-embedding by {facts['reembedding']['model']['name']}: run it again"])
     print_table([facts["gallery"], ""], rows)

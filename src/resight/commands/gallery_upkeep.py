@@ -1,6 +1,7 @@
 """``resight gallery``: forget, export, reembed, calibrate, compact."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resight.commands import gallery_output as output
 from resight.commands.gallery import EVERYTHING, Chosen, Flag, Place
@@ -9,6 +10,9 @@ from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
 from resight.progress import Bar, say
+
+if TYPE_CHECKING:
+    from resight.gallery.gallery import Gallery
 
 
 def forget(
@@ -19,9 +23,13 @@ def forget(
     expired: Flag = False,
     keep_days: float | None = None,
     dry_run: Flag = False,
+    compact: bool = True,
     json: Flag = False,
 ) -> None:
     """Delete crops with their pictures for good, or set for how long crops are kept.
+
+    Then the gallery is written anew, as 'resight gallery compact' does, so that none of its files keeps the
+    vectors and names of the deleted crops.
 
     Args:
         gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
@@ -29,6 +37,7 @@ def forget(
         expired: delete crops that are older than the gallery keeps them. Every command that opens it does so.
         keep_days: keep crops for this many days from now on, and delete older ones; 0 keeps them for good.
         dry_run: only count the crops.
+        compact: with --no-compact, traces stay in the gallery's files until 'resight gallery compact'.
         json: print one JSON object.
     """
     from resight.gallery.gallery import Gallery
@@ -52,13 +61,18 @@ def forget(
             count = opened.count(where) if dry_run else opened.forget(where)
         else:
             count = opened.expired_on_opening + opened.forget_expired()
-        left = len(opened)
+        if compact and not dry_run and opened.metadata.traces:
+            _compact(opened)
+        left, traces = len(opened), opened.metadata.traces
     if json:
-        print_json({"gallery": gallery, "forgotten": 0 if dry_run else count, "found": count, "crops": left})
+        found = {"forgotten": 0 if dry_run else count, "found": count, "crops": left, "traces": traces}
+        print_json({"gallery": gallery, **found})
     elif dry_run:
         print(f"{count:,} of {left:,} crops would be deleted.")
     else:
         print(f"Deleted {count:,} crops; {left:,} are left in {gallery}.")
+        if traces:
+            print(f"Traces of deleted crops stay in its files until: resight gallery compact {gallery}")
 
 
 def export(*, gallery: Place, out: Path, which: Chosen = EVERYTHING, json: Flag = False) -> None:
@@ -164,6 +178,9 @@ def calibrate(
 def compact(gallery: Place, *, json: Flag = False) -> None:
     """Free the disk space of deleted crops, and build the search graph of a large gallery.
 
+    Where traces of deleted crops are left, all but the pictures is written anew. Until that is done, it takes up
+    to twice the disk space of the vectors; killed at any time, the gallery is what it was.
+
     Args:
         gallery: folder of the gallery; clusters compact themselves.
         json: print one JSON object.
@@ -174,7 +191,7 @@ def compact(gallery: Place, *, json: Flag = False) -> None:
         if len(opened) > opened.graph_from:
             say(f"Building a graph of {len(opened):,} crops; 100,000 take minutes.")
         before = opened.size()
-        opened.compact()
+        _compact(opened)
         count, facts, after = len(opened), opened.facts(), opened.size()
     if json:
         print_json({"gallery": gallery, "crops": count, **facts, "bytes": after})
@@ -185,3 +202,11 @@ def compact(gallery: Place, *, json: Flag = False) -> None:
             else f", {before / 1e6:,.0f} MB before, {after / 1e6:,.0f} now"
         )
         print(f"{gallery}: {count:,} crops, {facts['indexed']:,} under a graph{sizes}.")
+
+
+def _compact(opened: "Gallery") -> None:
+    if not opened.metadata.traces:
+        opened.compact()
+        return
+    with Bar("Writing the gallery anew, without forgotten crops", len(opened)) as bar:
+        opened.compact(bar.advance)

@@ -1,10 +1,14 @@
 """What is in a gallery: looked at, counted, labelled, forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
+from threading import Lock, RLock
 from typing import Any, Literal
 
 from resight.errors import UserError, did_you_mean
+from resight.gallery.copying import copy_crops
 from resight.gallery.crops import Filter, StoredCrop, check_ids, from_payload
 from resight.gallery.metadata import Metadata, now
 from resight.gallery.stores.store import Record, StorageBackend, Store
@@ -32,6 +36,9 @@ class Catalogue:
         self.metadata = metadata
         self._backend, self._store = backend, store
         self._pending = pending  # being filled by a re-embedding, and changed as the store is
+        self._copies: list[Store] = []  # being filled by ``compact``, and changed as the others are
+        self._changing, self._compacting = RLock(), Lock()
+        self._traced = 0  # changes that left traces
 
     @property
     def place(self) -> str:
@@ -125,17 +132,23 @@ class Catalogue:
         self._change(ids, {"tags": list(dict.fromkeys(tags))})
 
     def forget(self, where: Filter) -> int:
-        """Delete the crops that fit, pictures and all, and return how many.
+        """Delete the crops that fit, and return how many.
+
+        At once no search finds them, and no file holds their pictures. Traces of them (vectors, names, tags)
+        stay in the engine's files until ``compact``.
 
         Raises:
             UserError: the filter says nothing, which would delete all.
         """
         if where == EVERYTHING:
             raise UserError("Say which crops to forget. To forget all, delete the gallery.")
-        count = self._store.count(where)
-        for store in self._stores():
-            if store.count(where):
-                store.delete(where)
+        with self._changing:
+            count = self._store.count(where)
+            if count:
+                self._note_traces()
+            for store in self._stores():
+                if store.count(where):
+                    store.delete(where)
         return count
 
     def forget_expired(self) -> int:
@@ -145,6 +158,56 @@ class Catalogue:
         """
         days = self.metadata.forget_after_days
         return 0 if days is None else self.forget(Filter(kept_since=now().timestamp() - days * DAY))
+
+    def compact(self, done: Callable[[int], None] = lambda crops: None) -> None:
+        """Build graphs and give room back; where traces of forgotten crops are left, write the stores anew.
+
+        Then no file holds anything of a forgotten crop. Searching and adding go on meanwhile, but for
+        moments; killed at any time, the gallery is what it was.
+
+        Args:
+            done: called with how many more crops were copied, where stores are written anew.
+
+        Raises:
+            UserError: the disk has no room for it.
+        """
+        with self._compacting:
+            if self.metadata.traces:
+                self._write_anew(done)
+            else:
+                self._store.compact()
+
+    def _write_anew(self, done: Callable[[int], None]) -> None:
+        self._backend.refuse_full_disk()
+        traced, layout, reembedding = self._traced, self.metadata.layout, self.metadata.reembedding
+        sources = [(self._store, layout, self.metadata.store)]
+        if self._pending is not None and reembedding is not None:
+            width = reembedding.model.width
+            sources.append((self._pending, replace(layout, width=width), reembedding.store))
+        names: list[str] = []
+        with ExitStack() as swapping:
+            try:
+                for store, layout, _ in sources:
+                    names.append(self._next_name())
+                    self._copies.append(self._backend.make_store(names[-1], layout))
+                    copy_crops(store, self._copies[-1], self._changing, done=done)
+                    self._copies[-1].compact()
+                swapping.enter_context(self._changing)
+                for (store, _, _), copy in zip(sources, self._copies, strict=True):
+                    if store.count(EVERYTHING) > copy.count(EVERYTHING):  # crops were added meanwhile
+                        copy_crops(store, copy, self._changing)
+            except BaseException:
+                self._copies = []
+                for name in names:
+                    self._backend.drop_store(name)
+                raise
+            if reembedding is not None:
+                reembedding = reembedding.model_copy(update={"store": names[-1]})
+            self._tell(store=names[0], reembedding=reembedding, traces=self._traced != traced)
+            self._store, *rest = self._copies
+            self._pending, self._copies = (rest[0] if rest else None), []
+        for _, _, old in sources:  # searches that are still going on there keep the deleted files open
+            self._backend.drop_store(old)
 
     def keep_for(self, days: float | None) -> None:
         """Set for how many days crops are kept from now on; None keeps them for good.
@@ -157,7 +220,7 @@ class Catalogue:
         self._tell(forget_after_days=days)
 
     def _stores(self) -> list[Store]:
-        return [self._store] if self._pending is None else [self._store, self._pending]
+        return [store for store in (self._store, self._pending, *self._copies) if store is not None]
 
     def _records(self, ids: Sequence[str], *parts: Literal["picture", "vector"]) -> list[Record]:
         check_ids(ids)
@@ -168,11 +231,28 @@ class Catalogue:
         return [found[identity] for identity in ids]
 
     def _change(self, ids: Sequence[str], fields: dict[str, Any]) -> None:
-        self._records(ids)
-        for store in self._stores():
-            if there := list(store.get(ids)):
-                store.change(there, fields)
+        with self._changing:
+            if any(record.payload.get(field) for record in self._records(ids) for field in fields):
+                self._note_traces()
+            for store in self._stores():
+                if there := list(store.get(ids)):
+                    store.change(there, fields)
+
+    def _put(self, records: Sequence[Record]) -> None:
+        with self._changing:
+            self._store.put(records)
+
+    def _note_traces(self) -> None:
+        self._traced += 1
+        if self._backend.keeps_traces and not self.metadata.traces:
+            self._tell(traces=True)
 
     def _tell(self, **changes: object) -> None:
-        self.metadata = self.metadata.model_copy(update=changes)
-        self._backend.write(self.metadata.model_dump_json(indent=2))
+        with self._changing:
+            metadata = self.metadata.model_copy(update=changes)
+            self._backend.write(metadata.model_dump_json(indent=2))
+            self.metadata = metadata
+
+    def _next_name(self) -> str:
+        numbers = [int(name.rpartition("-")[2]) for name in self._backend.stores()]
+        return f"{self.metadata.store.rpartition('-')[0]}-{max(numbers) + 1}"

@@ -11,6 +11,7 @@ import numpy as np
 from resight.errors import UserError
 from resight.gallery.adding import Added, add_crops
 from resight.gallery.catalogue import EVERYTHING, Catalogue
+from resight.gallery.copying import copy_crops
 from resight.gallery.crops import Filter, NewCrop, Picture, from_payload
 from resight.gallery.metadata import Metadata, OperatingPoint, Reembedding, now, parse_metadata
 from resight.gallery.outliers import OutlierDetector
@@ -150,7 +151,7 @@ class Gallery(Catalogue):
         Raises:
             UserError: there is no model, or the disk is full; what was added before stays.
         """
-        return add_crops(self._store.get, self._store.put, self._need_model(), crops, stored)
+        return add_crops(lambda ids: self._store.get(ids), self._put, self._need_model(), crops, stored)
 
     def preprocess(self, pixels: Pixels) -> Pixels:
         """Return a picture as the model takes it: searching for it finds the same.
@@ -283,52 +284,43 @@ class Gallery(Catalogue):
             )
         self._tell(calibration=measure(crops, origin, false_match_rate))
 
-    def compact(self) -> None:
-        """Put the store in order: build graphs, give room back."""
-        self._store.compact()
-
     def reembed(
         self,
         model: "LoadedModel | SupportsEmbedding",
         done: Callable[[int], None] = lambda crops: None,
     ) -> int:
-        """Describe all crops by another model, and return how many that took.
+        """Describe all crops by another model, and return how many were described.
 
         Killed at any time, the gallery is what it was, and the next call with that model goes on. At the end
         it is of the new model, at once; what was calibrated has to be calibrated again.
 
         Args:
             model: the new one.
-            done: is told how many crops were looked at.
+            done: called with how many more crops were looked at.
 
         Raises:
             UserError: the gallery is of that model already, or the disk is full.
         """
-        from resight.gallery.reembedding import next_name, reembed_crops, refuse_same
-
         embedder = _embedder(model)
-        refuse_same(embedder.fingerprint, self.metadata.model.fingerprint, self.place)
-        begun = self.metadata.reembedding
-        if begun is None or begun.model.fingerprint != embedder.fingerprint or self._pending is None:
-            if self._pending is not None:
-                self._pending.close()
-            name = next_name(self.metadata.store)
-            self._tell(reembedding=Reembedding(model=identity_of(embedder), store=name))
-            layout = replace(self.metadata.layout, width=embedder.width)
-            self._pending = self._backend.make_store(name, layout)
-        assert self.metadata.reembedding is not None
-        count = reembed_crops(self._store, self._pending, embedder, done)
-        old, self._store, self._pending = (self.metadata.store, self._store), self._pending, None
-        self._usual = None
-        self._tell(
-            model=identity_of(embedder),
-            store=self.metadata.reembedding.store,
-            calibration=None,
-            reembedding=None,
-        )
-        self._embedder = embedder
-        old[1].close()
-        self._backend.drop_store(old[0])
+        if embedder.fingerprint == self.metadata.model.fingerprint:
+            raise UserError(f"The gallery {self.place} is of this model already.")
+        with self._compacting:
+            begun = self.metadata.reembedding
+            if begun is None or begun.model.fingerprint != embedder.fingerprint or self._pending is None:
+                begun = Reembedding(model=identity_of(embedder), store=self._next_name())
+                layout = replace(self.metadata.layout, width=embedder.width)
+                with self._changing:
+                    abandoned, self._pending = self._backend.stores() - {self.metadata.store}, None
+                    self._pending = self._backend.make_store(begun.store, layout)
+                    self._tell(reembedding=begun)
+                for name in abandoned:
+                    self._backend.drop_store(name)
+            count = copy_crops(self._store, self._pending, self._changing, embedder, done)
+            with self._changing:
+                old, self._store, self._pending = self.metadata.store, self._pending, None
+                self._tell(model=begun.model, store=begun.store, calibration=None, reembedding=None)
+                self._usual, self._embedder = None, embedder
+            self._backend.drop_store(old)
         return count
 
     def export(

@@ -91,6 +91,7 @@ class Metadata(Settings):
         forget_after_days: crops older than this are forgotten; None keeps them.
         calibration: None before the first one.
         reembedding: None while none is under way.
+        traces: whether the stores' files may hold something of forgotten crops, or words that were replaced.
     """
 
     format: int = FORMAT
@@ -104,6 +105,7 @@ class Metadata(Settings):
     forget_after_days: float | None = None
     calibration: Calibration | None = None
     reembedding: Reembedding | None = None
+    traces: bool = False
 
     @property
     def layout(self) -> Layout:

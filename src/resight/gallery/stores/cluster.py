@@ -193,6 +193,7 @@ class ClusterBackend:
     """
 
     scanned_numbers = EXACT_NUMBERS
+    keeps_traces = False
 
     def __init__(self, client: QdrantClient, name: str, place: str) -> None:
         self._client, self._name, self.place = client, name, place
@@ -259,6 +260,9 @@ class ClusterBackend:
         """Delete a collection."""
         if self._client.collection_exists(self._collection(name)):
             self._client.delete_collection(self._collection(name))
+
+    def refuse_full_disk(self) -> None:
+        """Do nothing: a cluster's disks are not ours to look at."""
 
     def size(self) -> None:
         """Say nothing."""

@@ -74,7 +74,7 @@ class EdgeStore:
             self._pictures = PictureStore(folder) if pictures is None else pictures
             return
         folder.mkdir()
-        _refuse_full_disk(folder, 0)
+        refuse_full_disk(folder, 0)
         self._pictures = PictureStore(folder) if pictures is None else pictures
         self._shard = engine.EdgeShard.create(str(folder), config_of(layout))
         for field, index in indexes():
@@ -87,7 +87,7 @@ class EdgeStore:
         pictures = {record.id: record.picture for record in records if record.picture}
         numbers = sum(record.vector.nbytes for record in records if record.vector is not None)
         # Numbers are in the log, in the segment, and there again while compacting.
-        _refuse_full_disk(self.folder, 5 * numbers + sum(map(len, pictures.values())))
+        refuse_full_disk(self.folder, 5 * numbers + sum(map(len, pictures.values())))
         points = []
         for record in records:
             assert record.vector is not None
@@ -96,7 +96,7 @@ class EdgeStore:
             try:
                 self._pictures.put(pictures)
             except sqlite3.OperationalError:
-                _refuse_full_disk(self.folder, SPARE)
+                refuse_full_disk(self.folder, SPARE)
                 raise
             self._update(engine.UpdateOperation.upsert_points(points))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
@@ -197,13 +197,9 @@ class EdgeStore:
 
     def compact(self) -> None:
         """Merge segments, build graphs, give room back."""
-        _refuse_full_disk(self.folder, self.size())
+        refuse_full_disk(self.folder, sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*")))
         self._shard.optimize()
         self.flush()
-
-    def size(self) -> int:
-        """Return the bytes on the disk, without pictures that lie elsewhere."""
-        return sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*"))
 
     def erase_orphans(self) -> None:
         """Erase pictures without a record: those of crops that were being added or deleted when a process
@@ -250,7 +246,7 @@ class EdgeStore:
             self._shard.update(operation)
         except Exception as error:  # the engine has no other kind
             if "No space left" in str(error):
-                _refuse_full_disk(self.folder, SPARE)
+                refuse_full_disk(self.folder, SPARE)
             raise
         self._changes += 1
 
@@ -312,11 +308,16 @@ class EdgeStore:
         return Record(str(point.id), point.payload or {}, vector, picture, score)
 
 
-def _refuse_full_disk(folder: Path, needed: int) -> None:
+def refuse_full_disk(folder: Path, needed: int) -> None:
+    """Refuse to write so many bytes to a folder's disk where too few would stay free.
+
+    Raises:
+        UserError: the disk is too full.
+    """
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE:
         raise UserError(
-            f"The disk of the gallery {folder.parent} has {free / 1e6:,.0f} MB free, and "
+            f"The disk of {folder} has {free / 1e6:,.0f} MB free, and "
             f"{(needed + SPARE) / 1e6:,.0f} MB are needed to go on safely. What was added before is "
             "unharmed. Free some space, then run the command again."
         )

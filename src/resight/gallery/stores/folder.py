@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.gallery.stores.edge import EdgeStore
+from resight.gallery.stores.edge import EdgeStore, refuse_full_disk
 from resight.gallery.stores.edge_requests import SCANNED_NUMBERS
 from resight.gallery.stores.picture_store import FILE as PICTURES
 from resight.gallery.stores.picture_store import PictureStore
@@ -33,6 +33,7 @@ class FolderBackend:
     """
 
     scanned_numbers = SCANNED_NUMBERS
+    keeps_traces = True
 
     def __init__(self, path: Path, create: bool = False) -> None:
         self.path, self.place = path, str(path)
@@ -70,6 +71,9 @@ class FolderBackend:
         """Write ``gallery.json``."""
         with whole_file(self.path / METADATA) as temporary:
             temporary.write_text(metadata + "\n", encoding="utf-8")
+        folder = os.open(self.path, os.O_RDONLY)
+        os.fsync(folder)  # no store that it no longer names is deleted before this is on the disk
+        os.close(folder)
 
     def make_store(self, name: str, layout: Layout) -> Store:
         """Make a sub-folder."""
@@ -96,9 +100,13 @@ class FolderBackend:
         """Delete a sub-folder."""
         shutil.rmtree(self.path / name, ignore_errors=True)
 
+    def refuse_full_disk(self) -> None:
+        """Refuse where less is free than twice what the stores take: for a copy and its merged segments."""
+        refuse_full_disk(self.path, 2 * sum(_size(self.path / name) for name in self.stores()))
+
     def size(self) -> int:
         """Return the bytes on the disk."""
-        return sum(path.stat().st_blocks * 512 for path in self.path.rglob("*"))
+        return _size(self.path)
 
     def close(self) -> None:
         """Close the pictures and let go of the lock."""
@@ -124,6 +132,10 @@ class FolderBackend:
             ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
 
 
 def _process(number: str) -> str:

@@ -143,10 +143,12 @@ class StorageBackend(Protocol):
     Attributes:
         place: folder or address, for messages.
         scanned_numbers: numbers of vectors up to which stores here have no graph.
+        keeps_traces: whether files keep traces of what is deleted or replaced until a store is written anew.
     """
 
     place: str
     scanned_numbers: int
+    keeps_traces: bool
 
     def read(self) -> str | None:
         """Return what ``write`` wrote, or None where there is no gallery."""
@@ -165,6 +167,13 @@ class StorageBackend(Protocol):
 
     def drop_store(self, name: str) -> None:
         """Delete a store, if it is there."""
+
+    def refuse_full_disk(self) -> None:
+        """Refuse to write the stores anew where there is no room for that.
+
+        Raises:
+            UserError: the disk is too full.
+        """
 
     def size(self) -> int | None:
         """Return the bytes on the disk; None where they are not ours to count."""
