@@ -178,8 +178,8 @@ def calibrate(
 def compact(gallery: Place, *, json: Flag = False) -> None:
     """Free the disk space of deleted crops, and build the search graph of a large gallery.
 
-    Where traces of deleted crops are left, all but the pictures is written anew. Until that is done, it takes up
-    to twice the disk space of the vectors; killed at any time, the gallery is what it was.
+    Where traces of deleted crops are left, all but the pictures is written anew. Meanwhile this takes up to
+    twice the disk space of the vectors; killed at any time, the gallery is what it was.
 
     Args:
         gallery: folder of the gallery; clusters compact themselves.

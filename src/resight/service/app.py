@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from resight import __version__
 from resight.errors import UserError
+from resight.progress import say
 from resight.service.api import api_routes
 from resight.service.core import Service
 from resight.service.guard import LOOPBACK, Guard
@@ -20,7 +21,7 @@ from resight.service.page import page_routes
 from resight.service.tokens import Tokens
 
 RETENTION_SECONDS = 600.0
-"""Seconds between two deletions of crops that are too old."""
+"""Seconds between two deletions of crops that are too old, and of what is left of them."""
 
 NO_ROUTE = {
     404: "There is nothing at this address. See /docs.",
@@ -40,11 +41,11 @@ def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequenc
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        forgetting = asyncio.create_task(_forget_expired(service))
+        upkeep = asyncio.create_task(_keep_up(service))
         yield
-        forgetting.cancel()
+        upkeep.cancel()
         with suppress(asyncio.CancelledError):
-            await forgetting
+            await upkeep
 
     app = FastAPI(
         title="Resight",
@@ -77,9 +78,14 @@ def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequenc
     return guard
 
 
-async def _forget_expired(service: Service) -> None:
+async def _keep_up(service: Service) -> None:
+    """Forget what is too old, and remove traces of what was forgotten, again and again."""
     while True:
-        await run_in_threadpool(service.forget_expired)
+        try:
+            await run_in_threadpool(service.forget_expired)
+            await run_in_threadpool(service.compact)
+        except (UserError, Refusal) as error:
+            say(f"Warning: {error.detail if isinstance(error, Refusal) else error}")
         await asyncio.sleep(RETENTION_SECONDS)
 
 

@@ -143,7 +143,8 @@ class Service:
             caller,
             "add",
             pictures=[hashlib.sha256(data).hexdigest() for data, _ in contents],
-            **{**fields, "time": None if time is None else time.isoformat()},
+            time=None if time is None else time.isoformat(),
+            fields=[field for field in ("camera", "source", "person", "tag") if getattr(form, field)],
         )
         with self._adding:
             crops: list[NewCrop] = []
@@ -191,11 +192,20 @@ class Service:
             self.metrics.forgotten.inc(count)
         return count
 
+    def compact(self) -> None:
+        """Write the gallery anew where traces of deleted crops are left.
+
+        Not one with a search graph: building it would block all searches for minutes.
+        """
+        if self.gallery.metadata.traces and not self.gallery.facts()["indexed"]:
+            self.log(RETENTION, "compact")
+            self.gallery.compact()
+
     def mark(self, form: Marking, caller: Caller) -> tuple[str, list[StoredCrop]]:
         """Mark crops as the person of a query or not; return that person's name, and the crops."""
         with self._marking:
             self.crops([*form.crops, *form.query])
-            self.log(caller, "mark", **form.model_dump(include={"crops", "query", "person", "same"}))
+            self.log(caller, "mark", **form.model_dump(include={"crops", "query", "same"}))
             return marks.mark(self.gallery, form.crops, query=form.query, person=form.person, same=form.same)
 
     def label(
@@ -204,7 +214,8 @@ class Service:
         """Set the person and the tags of crops; None changes nothing, an empty person removes the label."""
         with self._marking:
             self.crops(crops)
-            self.log(caller, "label", crops=crops, person=person, tags=tags)
+            fields = [name for name, value in (("person", person), ("tags", tags)) if value is not None]
+            self.log(caller, "label", crops=crops, fields=fields)
             if person is not None:
                 self.gallery.label(crops, person or None)
             if tags is not None:
@@ -248,7 +259,7 @@ class Service:
             return attention_views(self._network, pixels[None])[0]
 
     def log(self, caller: Caller, what: str, **details: Any) -> None:
-        """Write to the audit log.
+        """Write to the audit log: ids, hashes, times and counts, and no words that may name a person.
 
         Raises:
             Refusal: it cannot be written.

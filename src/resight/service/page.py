@@ -115,7 +115,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
     def case(form: Annotated[forms.Case, MULTIPART], caller: AnyCaller) -> Response:
         crops, query = service.crops(form.crops), service.crops(form.query)
         pictures = [encode_jpeg(service.reader.whole(content_of(file))) for file in form.pictures]
-        service.log(caller, "export case", title=form.title, crops=form.crops, query=form.query)
+        service.log(caller, "export case", crops=form.crops, query=form.query)
         return download(
             lambda file: write_case(
                 service, templates, file, title=form.title, note=form.note, crops=crops, query=query,
