@@ -231,8 +231,13 @@ def test_forgetting(run: Run, filled: Path) -> None:
         "forgotten": 0,
         "found": 6,
         "crops": 18,
+        "traces": False,
     }
-    assert run("forget", "--camera", "1")["forgotten"] == 6
+    kept = run("forget", "--camera", "1", "--no-compact")
+    assert (kept["forgotten"], kept["traces"]) == (6, True)
+    assert run("info")["traces"]
+    run("compact")
+    assert not run("info")["traces"]
     assert run("forget", "--person", "2", "--person", "3")["crops"] == 8
     assert "options that select crops" in run("forget", fails=True)
     assert "Give one of" in run("forget", "--expired", "--camera", "2", fails=True)

@@ -1,6 +1,7 @@
 """From a drawn film to crops: the right ones, each once, whatever interrupts."""
 
 import itertools
+import json
 import os
 import random
 import signal
@@ -287,10 +288,26 @@ def test_other_choices_are_refused(video: Path, detector: Detector, tmp_path: Pa
     make(video, detector.detect, tmp_path, shelf.add, every=5).run()
     with pytest.raises(UserError, match=r"was ingested with other options \(every: 5, now 6\)\. Give"):
         make(video, detector.detect, tmp_path, shelf.add, every=6).run()
+    with pytest.raises(UserError, match=r"was ingested with other options \(tags: "):
+        make(video, detector.detect, tmp_path, shelf.add, every=5, tags=("anna",)).run()
     copied = tmp_path / "elsewhere" / video.name
     copied.parent.mkdir()
     copied.write_bytes(video.read_bytes())
     assert not make(copied, detector.detect, tmp_path, shelf.add, every=6).run().already
+
+
+def test_nothing_of_the_crops_stays_in_the_journal(video: Path, detector: Detector, tmp_path: Path) -> None:
+    """It lies in the gallery's folder, and is kept when the crops are forgotten."""
+    shelf = Shelf()
+    made = make(video, detector.detect, tmp_path, shelf.add, every=5, tags=("anna-tag",))
+    made.run()
+    (journal,) = tmp_path.rglob("*.npz")
+    with np.load(journal) as arrays:
+        assert set(arrays) == {"head"}
+        head = arrays["head"].tobytes()
+    assert shelf.crops
+    assert not [word for word in ("anna-tag", video.name, made.camera, "looks") if word.encode() in head]
+    assert json.loads(head)["tracker"] is None
 
 
 def test_it_can_be_stopped_and_goes_on(video: Path, detector: Detector, tmp_path: Path) -> None:

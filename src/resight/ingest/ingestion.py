@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 from resight.errors import UserError
@@ -87,7 +88,9 @@ class Ingestion:
         self._find, self._tracker, self._add, self._journal = find, tracker, add, journal
         self._selection = Selection(choices.crops_per_track, choices.min_height, choices.min_sightings)
         start = {} if source.live else {"start": source.start.seconds}
-        self._settings = choices.model_dump(mode="json") | made_by | source.identity | start
+        # The journal outlives forgotten crops, and tags may name persons.
+        tags = {"tags": blake2b("\0".join(choices.tags).encode(), digest_size=8).hexdigest()}
+        self._settings = choices.model_dump(mode="json") | tags | made_by | source.identity | start
         self._counts = IngestCounts()
         self._outbox: list[NewCrop] = []
         self._position: Position | None = None
@@ -209,7 +212,7 @@ class Ingestion:
                 self._settings,
                 done,
                 self._position,
-                self._tracker.state(),
+                None if done and not self.source.live else self._tracker.state(),
                 passages,
                 pictures,
                 self._outbox,
