@@ -1,10 +1,17 @@
 """What a protocol leaves of a test part: which queries have a match, and why the others have none."""
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from resight.data.benchmark import Benchmark
+from resight.data.crop import JUNK, Crop
+from resight.data.pairs import CropLabels, ProtocolPairs
 from resight.errors import UserError
+
+UNKNOWN = -1
+"""Stands for a camera that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +68,35 @@ def refuse_without_match(benchmark: Benchmark) -> None:
 
 def count_matches(benchmark: Benchmark) -> MatchCounts:
     """Count which queries have a match in the gallery by the protocol, and why the others have none."""
-    of_person = Counter(crop.person for crop in benchmark.gallery)
-    of_view = Counter((crop.person, crop.camera) for crop in benchmark.gallery)
-    in_gallery = set(benchmark.gallery)
-    found: Counter[str] = Counter()
-    pairs = 0
-    for query in benchmark.query:
-        others = of_person[query.person] - (query in in_gallery)
-        right = others
-        if benchmark.protocol.cross_camera:
-            right = of_person[query.person] - of_view[query.person, query.camera]
-        if query.person <= 0:
-            found["not_a_person"] += 1
-        elif right:
-            found["with_match"] += 1
-            pairs += right
-        else:
-            found["same_camera_only" if others else "person_missing"] += 1
-    names = ("with_match", "person_missing", "same_camera_only", "not_a_person")
-    return MatchCounts(len(benchmark.query), **{name: found[name] for name in names}, pairs=pairs)
+    gallery = [crop for crop in benchmark.gallery if crop.person != JUNK]
+    items: dict[Crop, int] = {}
+    query_labels, gallery_labels = (_labels(crops, items) for crops in (benchmark.query, gallery))
+    rule = ProtocolPairs(benchmark.protocol, query_labels, gallery_labels)
+    pairs = rule.of(torch.arange(len(benchmark.query)))
+    matches, itself = (
+        row.bincount(minlength=len(benchmark.query)) for row, _ in (pairs.matches, pairs.itself)
+    )
+    person = query_labels.persons > 0
+    lost = person & (matches == 0)
+    others = pairs.of_person > itself
+    return MatchCounts(
+        queries=len(benchmark.query),
+        with_match=int((matches > 0).sum()),
+        person_missing=int((lost & ~others).sum()),
+        same_camera_only=int((lost & others).sum()),
+        not_a_person=int((~person).sum()),
+        pairs=int(matches.sum()),
+    )
+
+
+def _labels(crops: Sequence[Crop], items: dict[Crop, int]) -> CropLabels:
+    """Return the labels of crops; ``items`` numbers the crops that were seen."""
+    persons, cameras, numbers = (
+        torch.tensor(list(column), dtype=torch.int64)
+        for column in (
+            (crop.person for crop in crops),
+            (UNKNOWN if crop.camera is None else crop.camera for crop in crops),
+            (items.setdefault(crop, len(items)) for crop in crops),
+        )
+    )
+    return CropLabels(persons, cameras, numbers)

@@ -22,12 +22,13 @@ from torch import Tensor
 
 from resight.data.benchmark import Protocol
 from resight.data.crop import JUNK
+from resight.data.pairs import CropLabels, ProtocolPairs
 from resight.device import resolve_device
 from resight.errors import UserError
 from resight.evaluation.distances import FeatureDistances
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric, Side, working_dtype
-from resight.evaluation.grouping import Groups, even_parts
+from resight.evaluation.grouping import even_parts
 from resight.evaluation.reranking import Reranked, Reranking
 from resight.evaluation.sources import Columns, Products, ScoreSource
 
@@ -145,20 +146,14 @@ class Comparison:
             reranked = Reranked(FeatureDistances(sides.query, everything), reranking)
             self.source = Columns(reranked, kept.to(device), len(everything))
         self._dtype = sides.dtype
-        # a query that is junk or a distractor shows no person: its label becomes one that no crop here has
-        self._persons = torch.where(query.persons > 0, query.persons, JUNK).to(device)
-        self._by_person = Groups(gallery.persons[kept].to(device))
-        self._cameras = self._items = None
-        self._opposite = sides.protocol.gallery_side == "opposite"
-        if sides.protocol.cross_camera and query.cameras is not None and gallery.cameras is not None:
-            self._cameras = query.cameras.to(device), gallery.cameras[kept].to(device)
-        if query.items is not None and gallery.items is not None:
-            self._items = query.items.to(device), Groups(gallery.items[kept].to(device))
+        everyone = torch.arange(len(query))
+        labels = _labels(query, everyone, device), _labels(gallery, kept, device)
+        self._pairs = ProtocolPairs(sides.protocol, *labels)
+        self._opposite = labels if sides.protocol.gallery_side == "opposite" else None
 
     def rows_by_matches(self) -> Tensor:
         """Return all queries, those of persons with fewer gallery crops first: int64 [Q]."""
-        _, counts = self._by_person.find(self._persons)
-        return counts.argsort(stable=True)
+        return self._pairs.rows_by_matches()
 
     def blocks(self, rows: Tensor) -> Iterator[Block]:
         """Yield the queries of ``rows`` [R] block by block, in this order."""
@@ -170,25 +165,26 @@ class Comparison:
             yield self._under_protocol(part, scores)
 
     def _under_protocol(self, rows: Tensor, scores: Tensor) -> Block:
-        row, column = self._by_person.pairs(self._persons[rows])
-        itself = rows.new_zeros(len(rows))
-        if self._items is not None:
-            query_items, by_item = self._items
-            own_row, own_column = by_item.pairs(query_items[rows])
-            scores[own_row, own_column] = -torch.inf
-            itself = own_row.bincount(minlength=len(rows))
-        same_camera = rows.new_zeros(len(rows))
-        if self._cameras is not None:
-            query_cameras, gallery_cameras = self._cameras
-            same = query_cameras[rows][row] == gallery_cameras[column]
-            same &= scores[row, column] > -torch.inf  # the query itself is counted above
-            scores[row[same], column[same]] = -torch.inf
-            same_camera = row[same].bincount(minlength=len(rows))
-            if self._opposite:
-                scores[query_cameras[rows][:, None] == gallery_cameras] = -torch.inf
-        right = scores[row, column] > -torch.inf
-        of_person = row.bincount(minlength=len(rows))
-        return Block(rows, scores, (row[right], column[right]), of_person, itself, same_camera)
+        pairs = self._pairs.of(rows)
+        for ignored in (pairs.itself, pairs.same_camera):
+            scores[ignored] = -torch.inf
+        if self._opposite is not None:
+            query, gallery = (labels.cameras for labels in self._opposite)
+            assert query is not None  # the protocol counts cameras
+            assert gallery is not None
+            scores[query[rows][:, None] == gallery] = -torch.inf
+        itself, same_camera = (
+            row.bincount(minlength=len(rows)) for row, _ in (pairs.itself, pairs.same_camera)
+        )
+        return Block(rows, scores, pairs.matches, pairs.of_person, itself, same_camera)
+
+
+def _labels(crops: Embedded, rows: Tensor, device: torch.device) -> CropLabels:
+    """Return the labels of some crops, on the device."""
+    cameras, items = (
+        None if labels is None else labels[rows].to(device) for labels in (crops.cameras, crops.items)
+    )
+    return CropLabels(crops.persons[rows].to(device), cameras, items)
 
 
 @torch.no_grad()

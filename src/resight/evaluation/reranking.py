@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from resight.data.pairs import spread
 from resight.errors import UserError
 from resight.evaluation.distances import Distances, GivenDistances
-from resight.evaluation.grouping import spread
 from resight.evaluation.neighbours import nearest_columns, split_by_size, track_long
 
 BLOCK_ROWS = 512  # rows of distances held at a time
