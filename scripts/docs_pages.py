@@ -1,7 +1,8 @@
 """Write the pages that are made from something else: docs/generated/, which git ignores.
 
-The reference of the command line comes from the commands' own help, the tutorial from docs/tutorial.ipynb;
-CONTRIBUTING.md and CHANGELOG.md are copied. The reference of the Python API needs no page of its own here:
+The reference of the command line comes from the commands' own help, the routes of the HTTP API from the
+service's OpenAPI description, the tutorial from docs/tutorial.ipynb; CONTRIBUTING.md and CHANGELOG.md are
+copied. The reference of the Python API needs no page of its own here:
 docs/reference/python.md names what belongs in it, and the site generator reads the docstrings.
 
 python scripts/docs_pages.py
@@ -11,8 +12,13 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from fastapi import FastAPI
 
 from resight.commands.main import app
+from resight.service.api import api_routes
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -21,6 +27,7 @@ DOCS = ROOT / "docs"
 def main(out: Path) -> None:
     out.mkdir(exist_ok=True)
     (out / "commands.md").write_text(commands())
+    (out / "routes.md").write_text(routes())
     (out / "tutorial.md").write_text(tutorial(json.loads((DOCS / "tutorial.ipynb").read_text())))
     for page in ("CONTRIBUTING.md", "CHANGELOG.md"):
         text = (ROOT / page).read_text().replace("](docs/", "](../")
@@ -35,7 +42,30 @@ def commands() -> str:
     return text.replace("# resight\n", "# Command line\n", 1)
 
 
-def tutorial(notebook: dict) -> str:
+def routes() -> str:
+    """Return the routes of the HTTP API, each with its fields, as Markdown."""
+    api = FastAPI()
+    api.include_router(api_routes(SimpleNamespace(gallery=None)))  # no request is ever answered
+    described = api.openapi()
+    lines = ["# HTTP routes", "[HTTP API](../reference/http.md) has examples, and the limits of requests."]
+    for path, methods in described["paths"].items():
+        for method, route in methods.items():
+            lines += [f"## {method.upper()} {path}", route["description"]]
+            fields = {one["name"]: one for one in route.get("parameters", ())}
+            required = {name for name, one in fields.items() if one["required"]}
+            for kind, content in route.get("requestBody", {}).get("content", {}).items():
+                schema = described["components"]["schemas"][content["schema"]["$ref"].rsplit("/", 1)[1]]
+                lines.append(f"The body is `{kind}`.")
+                fields, required = schema["properties"], set(schema.get("required", ()))
+            entries = []
+            for name, one in fields.items():
+                said = f": {one['description']}" if one.get("description") else ""
+                entries.append(f"- `{name}`{' (required)' if name in required else ''}{said}")
+            lines.append("\n".join(entries))
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def tutorial(notebook: dict[str, Any]) -> str:
     """Return the cells of a notebook, and what they printed and drew, as Markdown."""
     parts = []
     for cell in notebook["cells"]:

@@ -179,7 +179,9 @@ def test_pages_of_the_site_link_to_nothing_outside_of_it() -> None:
 
 def test_the_site_shows_every_page() -> None:
     pages = {str(page.relative_to(DOCS)) for page in PAGES if DOCS in page.parents}
-    generated = {f"generated/{name}.md" for name in ("tutorial", "commands", "contributing", "changelog")}
+    generated = {
+        f"generated/{name}.md" for name in ("tutorial", "commands", "routes", "contributing", "changelog")
+    }
     named = re.findall(r'= "([^"]+\.md)"', (ROOT / "zensical.toml").read_text())
     assert sorted(named) == sorted(pages | generated)
 
@@ -194,6 +196,9 @@ def test_generated_pages_have_every_command_and_every_cell(
         named, _, _ = app.parse_commands(command.split()[1:])
         assert named == ("--help",) or f"# resight {' '.join(named)}\n" in commands
     assert "Table of Contents" not in commands
+    routes = (tmp_path / "routes.md").read_text()
+    assert "## POST /api/search\n" in routes
+    assert "\n- `identity` (required): id of a stored crop\n" in routes
     assert (tmp_path / "tutorial.md").read_text().startswith("# ")
     assert "](docs/" not in (tmp_path / "contributing.md").read_text()
 
