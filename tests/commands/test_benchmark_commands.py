@@ -125,7 +125,7 @@ def test_thresholds(weights: Path, cuhk01: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     for expected in ("Do two crops show one person?", "Equal error rate", "On the other half"):
         assert expected in out
-    with pytest.raises(UserError, match="cannot be told from 360 pairs"):
+    with pytest.raises(UserError, match="cannot be measured with 360 pairs"):
         call("evaluate", weights, *options, "--false-match-rate", 1e-5)
 
 

@@ -50,7 +50,7 @@ class PixelCache:
     """Pixels of crops, decoded.
 
     Attributes:
-        crops: the crops whose pixels these are, in the order asked for.
+        crops: the crops whose pixels these are, in the order of the call.
         pixels: uint8 [N, H, W, 3], RGB, read-only.
         aspects: float32 [N], height / width of each image before it was resized.
         skipped: path and reason of each crop that could not be read.

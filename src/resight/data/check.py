@@ -52,7 +52,7 @@ class Check:
     """What was found.
 
     Attributes:
-        benchmark: what was looked at.
+        benchmark: what was checked.
         parts: counts of ``train``, ``query`` and ``gallery``, empty ones left out.
         matches: of query and gallery; None without queries.
         unreadable: path and reason of each image that is none.

@@ -37,7 +37,7 @@ class ClassificationCheck:
     """What was found.
 
     Attributes:
-        classification: what was looked at.
+        classification: what was checked.
         parts: counts of ``train`` and ``test``.
         problems: sentences about what makes the set unusable as it is.
         warnings: sentences about what a user should know.

@@ -9,7 +9,7 @@ from resight.data.crop import Crop
 from resight.errors import UserError
 
 FEWEST_TO_SPLIT = 4
-"""Fewer persons than this are not split unless a number is asked for: two to train on, two to test."""
+"""Fewer persons than this are not split unless a number is given: two to train on, two to test."""
 
 
 def only_persons(benchmark: Benchmark) -> Benchmark:

@@ -1,4 +1,4 @@
-"""Counting scores above thresholds: it replaces a sort, as only the ranks of a few matches are asked for."""
+"""Counting scores above thresholds: it replaces a sort, as only the ranks of a few matches are needed."""
 
 import math
 
@@ -15,7 +15,7 @@ def count_at_or_above(scores: Tensor, thresholds: Tensor, used: Tensor) -> Tenso
     Args:
         scores: [B, N].
         thresholds: [B, M], of the same type; M is 1 or more.
-        used: int64 [B], how many of the row's thresholds are asked for; the counts of the others mean
+        used: int64 [B], how many of the row's thresholds are needed; the counts of the others mean
             nothing. Quick where neighbouring rows use equally many.
     """
     counts = torch.zeros_like(thresholds, dtype=torch.int64)

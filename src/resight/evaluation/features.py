@@ -1,4 +1,4 @@
-"""Features made ready to compare: checked, in one precision, on one device."""
+"""Features prepared for comparison: checked, in one precision, on one device."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ def working_dtype(query: Embedded, gallery: Embedded) -> torch.dtype:
 
 
 class Side:
-    """Some rows of an ``Embedded``: all are checked at once, and copied only where they are asked for.
+    """Some rows of an ``Embedded``: all are checked at once, and copied only where they are needed.
 
     Args:
         embedded: N crops; their features may lie in a memory-mapped file.

@@ -58,7 +58,7 @@ class Block:
 
 
 class RankingInputs:
-    """A query set and a gallery that can be compared: checked, read when asked for.
+    """A query set and a gallery that can be compared: checked at once, read when needed.
 
     Args:
         query, gallery: features [Q, D] and [N, D]. Where either is float64 they are compared in float64, else
@@ -213,7 +213,7 @@ def nearest(
             index is -1.
     """
     if k < 1:
-        raise UserError(f"At least one crop a query must be asked for; got k = {k}.")
+        raise UserError(f"k, the number of crops a query, must be 1 or more; got k = {k}.")
     comparison = Comparison(RankingInputs(query, gallery, protocol, metric, device), reranking)
     wanted = range(len(query)) if rows is None else rows
     places = torch.as_tensor(wanted, dtype=torch.int64, device=comparison.columns.device)

@@ -6,7 +6,7 @@ nearest items (Sec. 3.4, local query expansion). The new distance of two items m
 their encodings with the original one (Sec. 3.5).
 
 As the authors' code does, and where copies of it differ: distances are Euclidean, squared once, divided by
-the largest of their row; k1 + 1 nearest items are looked at, as the item itself is the first; the expansion
+the largest of their row; k1 + 1 nearest items are taken, as the item itself is the first; the expansion
 looks at ``round(k1 / 2) + 1`` (half to even) and takes those sets of which more than two thirds are known
 already. Where the authors' sort leaves ties open, the item itself comes first, then the order of the items.
 
@@ -34,7 +34,7 @@ class Reranking:
     """How to re-rank.
 
     Attributes:
-        k1: nearest items among which k-reciprocal neighbours are sought.
+        k1: nearest items among which k-reciprocal neighbours are searched for.
         k2: nearest items over which encodings are averaged, the item itself included; 1 leaves them alone.
         original: lambda, the share of the original distance in the new one.
         junk: let gallery crops labelled junk take part, and leave them out afterwards, as the authors' script

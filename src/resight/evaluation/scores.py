@@ -29,7 +29,7 @@ class PerQuery:
         valid: bool [Q].
         matches: int64 [Q], gallery crops to be found; 0 where not valid.
         first_match_rank: int64 [Q], from 1; 0 where not valid.
-        average_precision: float64 [Q], in the definition that was asked for; NaN where not valid.
+        average_precision: float64 [Q], in the requested definition; NaN where not valid.
         inp: float64 [Q], inverse negative penalty: matches / rank of the last match; NaN where not valid.
     """
 
@@ -262,7 +262,7 @@ def _no_match_message(removed: Removed, queries: int, gallery: int, protocol: Pr
         (removed.only_itself_queries, "the only crop of their person is the query itself"),
         (removed.not_a_person_queries, "they are junk or distractors (person -1 or 0)"),
     ]
-    told = "; ".join(f"{what} ({count:,})" for count, what in reasons if count)
+    why = "; ".join(f"{what} ({count:,})" for count, what in reasons if count)
     advice = ""
     if removed.missing_person_queries:
         advice += " Check that query and gallery number their persons alike."
@@ -273,5 +273,5 @@ def _no_match_message(removed: Removed, queries: int, gallery: int, protocol: Pr
         )
     return (
         f"None of the {queries:,} queries has a match in the gallery of {gallery:,} crops, "
-        f"{removed.junk_crops:,} of them junk. Why, and for how many queries: {told}.{advice}"
+        f"{removed.junk_crops:,} of them junk. Why, and for how many queries: {why}.{advice}"
     )

@@ -1,6 +1,6 @@
 """Verification: do two crops show the same person? Error rates at every distance, and thresholds.
 
-All pairs of a query and a gallery crop that the protocol counts are looked at, a block of queries at a time;
+All pairs of a query and a gallery crop that the protocol counts are compared, a block of queries at a time;
 their distances are counted on a grid of 2^20 steps from 0 to the largest distance that there can be. So rates
 are exact for thresholds on the grid, and neither pairs nor scores are kept.
 """
@@ -77,7 +77,7 @@ class Verification:
         pairs = int(self.different.sum())
         if false_match_rate * pairs < 1:
             raise UserError(
-                f"A false-match rate of {false_match_rate:g} cannot be told from {pairs:,} pairs of two "
+                f"A false-match rate of {false_match_rate:g} cannot be measured with {pairs:,} pairs of two "
                 f"persons, where one is {1 / pairs:.1g} already. Wish for a higher rate, or give more crops."
             )
         allowed = (self.different.cumsum(0).double() / pairs <= false_match_rate).nonzero()[:, 0]
@@ -129,7 +129,7 @@ class ThresholdCheck:
     """A threshold chosen on one half of the persons and checked on the other.
 
     Attributes:
-        wished: the false-match rate asked for.
+        wished: the requested false-match rate.
         chosen: threshold and rates on the half that it was chosen on.
         checked: the rates at that threshold on the other half: what to expect of new persons.
     """

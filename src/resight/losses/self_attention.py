@@ -31,7 +31,7 @@ class SelfAttention(Term):
         self.maps = maps
 
     def prepare(self, example: Representation, num_persons: int) -> None:
-        """Refuse a model with fewer than two maps, or without those asked for."""
+        """Refuse a model with fewer than two maps, or without those that the recipe names."""
         refuse_unknown("feature map", self.maps, example.features)
         chosen = list(example.features) if self.maps is None else list(self.maps)
         if len(set(chosen)) < 2:

@@ -33,7 +33,7 @@ class TotalVariation(Term):
         self.of, self.masks = of, masks
 
     def prepare(self, example: Representation, num_persons: int) -> None:
-        """Refuse a model without masks, or without those asked for."""
+        """Refuse a model without masks, or without those that the recipe names."""
         known = _masks(example)
         if not known:
             raise UserError("It needs an attention module that says a mask of every element; there is none.")

@@ -1,4 +1,4 @@
-"""A network made ready for use: batch normalisation folded into the layer before it."""
+"""A network prepared for inference: batch normalisation folded into the layer before it."""
 
 import copy
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ def folded(model: M) -> M:
     A convolution or linear layer and the batch normalisation that alone reads it become one. Which those are
     is plain in an ``nn.Sequential``; any other module says it: ``normalised_by``, name -> name of the two.
     """
-    ready = copy.deepcopy(model).eval().requires_grad_(False)
-    for module in list(ready.modules()):
+    network = copy.deepcopy(model).eval().requires_grad_(False)
+    for module in list(network.modules()):
         for name, reader in _followed(module):
             _fold(module, name, reader)
-    return ready
+    return network
 
 
 def _followed(module: nn.Module) -> Iterable[tuple[str, str]]:

@@ -40,7 +40,7 @@ class Network(nn.Module):
     Attributes:
         variants: name -> settings of the configurations that have a name of their own, such as a paper's;
             listed by ``resight models``.
-        name, num_persons, settings: what ``build_model`` was asked for; a weights file keeps it.
+        name, num_persons, settings: the arguments of ``build_model``; a weights file keeps it.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -79,7 +79,7 @@ def read_pretrained(model: Network, source: str) -> TrunkWeights:
     """Read weights for the trunk of a model.
 
     Args:
-        model: a network with a trunk, on any device, ``meta`` too: only shapes are looked at.
+        model: a network with a trunk, on any device, ``meta`` too: only shapes are used.
         source: see ``load_trunk``.
 
     Raises:

@@ -20,7 +20,7 @@ class ScoredRun:
         run: the run.
         scores: what ``scores.json`` holds.
         seed: of the run.
-        split: its number, the name of its listing, or None where neither was asked for.
+        split: its number, the name of its listing, or None where neither was given.
     """
 
     run: Run
@@ -116,7 +116,7 @@ def _scored(run: Run) -> ScoredRun:
 
 
 def _split(opened: Mapping[str, Any]) -> str | None:
-    """Return which split was asked for, however it was."""
+    """Return the split of the run, however it was given."""
     if opened.get("listing") is not None:
         return Path(opened["listing"]).name
     if opened.get("split") is not None:

@@ -67,7 +67,7 @@ def train(
         seed: instead of the recipe's.
         resume: go on from the last checkpoint, or begin where there is none yet.
         skip_unreadable: leave unreadable images out.
-        log_steps: steps between two lines of the log; the loss is looked at as often.
+        log_steps: steps between two lines of the log; the loss is checked as often.
         checkpoint_seconds: longest time between two checkpoints; there is one after each epoch in any case.
 
     Raises:
