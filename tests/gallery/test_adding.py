@@ -103,6 +103,20 @@ def test_a_slow_network_is_told_of_often(
     assert max(waiting) == most
 
 
+@pytest.mark.parametrize("apart", [1, 2 * BATCH])
+def test_a_picture_that_cannot_be_read_is_refused_each_time(
+    apart: int, embedder: Watched, tmp_path: Path
+) -> None:
+    crops = [NewCrop(noise(at)) for at in range(3 * BATCH)]
+    crops[0], crops[apart] = NewCrop(b"nothing", name="a.jpg"), NewCrop(b"nothing", name="b.jpg")
+    store = EdgeStore(tmp_path / "store", Layout(48))
+    added = add_crops(store.get, store.put, embedder, crops)
+    assert (added.new, added.known) == (3 * BATCH - 2, 0)
+    assert [name for name, _ in added.refused] == ["a.jpg", "b.jpg"]
+    assert [at for at, identity in enumerate(added.ids) if identity is None] == [0, apart]
+    store.close()
+
+
 @pytest.mark.parametrize("held", [0, 2000, 1 << 30])
 def test_however_much_is_read_ahead_all_is_added(
     held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import uuid
@@ -107,7 +106,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(picture_store, "SETTINGS", (*picture_store.SETTINGS, "max_page_count = 50"))
     store = PictureStore(tmp_path)
     store.put(pictures(range(10)))
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(UserError, match=rf"{FILE} cannot be written: database or disk is full"):
         store.put(pictures(range(10, 100)))
     assert len(store) == 10
     store.put({identity(10): picture(10)})

@@ -1,14 +1,11 @@
 """What is in a gallery: looked at, counted, labelled, forgotten."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
 from threading import Lock, RLock
 from typing import Any, Literal
 
 from resight.errors import UserError, did_you_mean
-from resight.gallery.copying import copy_crops
 from resight.gallery.crops import Filter, StoredCrop, check_ids, from_payload
 from resight.gallery.metadata import Metadata, now
 from resight.gallery.stores.store import Record, StorageBackend, Store
@@ -24,7 +21,7 @@ class Catalogue:
     """The crops of a gallery, without a model.
 
     Attributes:
-        about: what the gallery says about itself.
+        metadata: what the gallery says about itself.
         expired_on_opening: crops that were forgotten on opening, being older than the gallery keeps them.
     """
 
@@ -159,56 +156,6 @@ class Catalogue:
         days = self.metadata.forget_after_days
         return 0 if days is None else self.forget(Filter(kept_since=now().timestamp() - days * DAY))
 
-    def compact(self, done: Callable[[int], None] = lambda crops: None) -> None:
-        """Build graphs and give room back; where traces of forgotten crops are left, write the stores anew.
-
-        Then no file holds anything of a forgotten crop. Searching and adding go on meanwhile, but for
-        moments; killed at any time, the gallery is what it was.
-
-        Args:
-            done: called with how many more crops were copied, where stores are written anew.
-
-        Raises:
-            UserError: the disk has no room for it.
-        """
-        with self._compacting:
-            if self.metadata.traces:
-                self._write_anew(done)
-            else:
-                self._store.compact()
-
-    def _write_anew(self, done: Callable[[int], None]) -> None:
-        self._backend.refuse_full_disk()
-        traced, layout, reembedding = self._traced, self.metadata.layout, self.metadata.reembedding
-        sources = [(self._store, layout, self.metadata.store)]
-        if self._pending is not None and reembedding is not None:
-            width = reembedding.model.width
-            sources.append((self._pending, replace(layout, width=width), reembedding.store))
-        names: list[str] = []
-        with ExitStack() as swapping:
-            try:
-                for store, layout, _ in sources:
-                    names.append(self._next_name())
-                    self._copies.append(self._backend.make_store(names[-1], layout))
-                    copy_crops(store, self._copies[-1], self._changing, done=done)
-                    self._copies[-1].compact()
-                swapping.enter_context(self._changing)
-                for (store, _, _), copy in zip(sources, self._copies, strict=True):
-                    if store.count(EVERYTHING) > copy.count(EVERYTHING):  # crops were added meanwhile
-                        copy_crops(store, copy, self._changing)
-            except BaseException:
-                self._copies = []
-                for name in names:
-                    self._backend.drop_store(name)
-                raise
-            if reembedding is not None:
-                reembedding = reembedding.model_copy(update={"store": names[-1]})
-            self._tell(store=names[0], reembedding=reembedding, traces=self._traced != traced)
-            self._store, *rest = self._copies
-            self._pending, self._copies = (rest[0] if rest else None), []
-        for _, _, old in sources:  # searches that are still going on there keep the deleted files open
-            self._backend.drop_store(old)
-
     def keep_for(self, days: float | None) -> None:
         """Set for how many days crops are kept from now on; None keeps them for good.
 
@@ -252,7 +199,3 @@ class Catalogue:
             metadata = self.metadata.model_copy(update=changes)
             self._backend.write(metadata.model_dump_json(indent=2))
             self.metadata = metadata
-
-    def _next_name(self) -> str:
-        numbers = [int(name.rpartition("-")[2]) for name in self._backend.stores()]
-        return f"{self.metadata.store.rpartition('-')[0]}-{max(numbers) + 1}"

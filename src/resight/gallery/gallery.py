@@ -4,23 +4,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from resight.errors import UserError
 from resight.gallery.adding import Added, add_crops
-from resight.gallery.catalogue import EVERYTHING, Catalogue
-from resight.gallery.copying import copy_crops
+from resight.gallery.catalogue import EVERYTHING
 from resight.gallery.crops import Filter, NewCrop, Picture, from_payload
-from resight.gallery.metadata import Metadata, OperatingPoint, Reembedding, now, parse_metadata
+from resight.gallery.maintenance import USUAL_FALSE_MATCH_RATE, MaintainedCatalogue, as_embedder
+from resight.gallery.metadata import Metadata, OperatingPoint, now, parse_metadata
 from resight.gallery.outliers import OutlierDetector
 from resight.gallery.pictures import read_pixels
 from resight.gallery.searching import Combine, Match, SearchResult, nearest
 from resight.gallery.stores.store import StorageBackend
 from resight.imaging import Pixels
 from resight.inference.embedder import (
-    Embedder,
     SupportsEmbedding,
     Vectors,
     identity_of,
@@ -29,22 +28,18 @@ from resight.inference.embedder import (
 )
 
 if TYPE_CHECKING:
-    from resight.evaluation.embedded import Embedded
     from resight.inference.loading import LoadedModel
 
-USUAL_FALSE_MATCH_RATE = 0.001
 
-
-class Gallery(Catalogue):
+class Gallery(MaintainedCatalogue):
     """Crops with their vectors; a context manager. Made by ``Gallery.open``.
 
     Searching and adding may go on in several threads of one process. A gallery in a folder is used by one
     process at a time.
     """
 
-    _embedder: SupportsEmbedding | None = None
     _device = "auto"
-    _usual: tuple[int, OutlierDetector | None] | None = None  # and how many crops there were
+    _outliers: tuple[str, int, OutlierDetector | None] = ("", 0, None)  # of a model and a number of crops
     _open = True
 
     @classmethod
@@ -78,7 +73,7 @@ class Gallery(Catalogue):
 
         backend = open_backend(place, create) if isinstance(place, Path | str) else place
         try:
-            embedder = None if model is None else _embedder(model)
+            embedder = None if model is None else as_embedder(model)
             written = backend.read()
             if written is None:
                 if embedder is None or not create:
@@ -117,7 +112,7 @@ class Gallery(Catalogue):
         Raises:
             UserError: the gallery's vectors are of another one.
         """
-        embedder = _embedder(model)
+        embedder = as_embedder(model)
         refuse_other_model(self.place, self.metadata.model, embedder)
         self._embedder = embedder
 
@@ -256,81 +251,6 @@ class Gallery(Catalogue):
             exact,
         )
 
-    def calibrate(
-        self,
-        labelled: "Embedded | None" = None,
-        *,
-        origin: str = "labelled crops of the gallery",
-        false_match_rate: float = USUAL_FALSE_MATCH_RATE,
-    ) -> None:
-        """Measure which distance means the same person, and keep it in ``about.calibration``.
-
-        Args:
-            labelled: features of this gallery's model with persons and, if known, cameras; by default those
-                crops of the gallery that somebody labelled.
-            origin: where these are from.
-            false_match_rate: at which the thresholds are checked on other persons.
-
-        Raises:
-            UserError: nothing is labelled, too few crops are, or the features are of another width.
-        """
-        from resight.gallery.calibrating import labelled_crops, measure
-
-        crops = labelled_crops(self._store) if labelled is None else labelled
-        if crops.features.shape[1] != self.metadata.model.width:
-            raise UserError(
-                f"The gallery's vectors are of {self.metadata.model.width} numbers, these of "
-                f"{crops.features.shape[1]}: they are of another model."
-            )
-        self._tell(calibration=measure(crops, origin, false_match_rate))
-
-    def reembed(
-        self,
-        model: "LoadedModel | SupportsEmbedding",
-        done: Callable[[int], None] = lambda crops: None,
-    ) -> int:
-        """Describe all crops by another model, and return how many were described.
-
-        Killed at any time, the gallery is what it was, and the next call with that model goes on. At the end
-        it is of the new model, at once; what was calibrated has to be calibrated again.
-
-        Args:
-            model: the new one.
-            done: called with how many more crops were looked at.
-
-        Raises:
-            UserError: the gallery is of that model already, or the disk is full.
-        """
-        embedder = _embedder(model)
-        if embedder.fingerprint == self.metadata.model.fingerprint:
-            raise UserError(f"The gallery {self.place} is of this model already.")
-        with self._compacting:
-            begun = self.metadata.reembedding
-            if begun is None or begun.model.fingerprint != embedder.fingerprint or self._pending is None:
-                begun = Reembedding(model=identity_of(embedder), store=self._next_name())
-                layout = replace(self.metadata.layout, width=embedder.width)
-                with self._changing:
-                    abandoned, self._pending = self._backend.stores() - {self.metadata.store}, None
-                    self._pending = self._backend.make_store(begun.store, layout)
-                    self._tell(reembedding=begun)
-                for name in abandoned:
-                    self._backend.drop_store(name)
-            count = copy_crops(self._store, self._pending, self._changing, embedder, done)
-            with self._changing:
-                old, self._store, self._pending = self.metadata.store, self._pending, None
-                self._tell(model=begun.model, store=begun.store, calibration=None, reembedding=None)
-                self._usual, self._embedder = None, embedder
-            self._backend.drop_store(old)
-        return count
-
-    def export(
-        self, folder: Path, where: Filter = EVERYTHING, done: Callable[[int], None] = lambda crops: None
-    ) -> int:
-        """Write features, labels and pictures of the crops that fit to a new folder; see ``exporting``."""
-        from resight.gallery.exporting import export_crops
-
-        return export_crops(self._store, self.metadata, folder, where, done)
-
     def close(self) -> None:
         """Write what is left to the disk, and let others at the gallery."""
         if self._open:
@@ -375,13 +295,8 @@ class Gallery(Catalogue):
 
     def _unlike_anything(self, query: Vectors) -> bool | None:
         crops = self._store.count(EVERYTHING)
-        if self._usual is None or abs(crops - self._usual[0]) > crops / 10:
-            self._usual = crops, OutlierDetector.of(self._store)  # a quarter of a second, once
-        usual = self._usual[1]
-        return None if usual is None else usual.is_unlike(query)
-
-
-def _embedder(model: "LoadedModel | SupportsEmbedding") -> SupportsEmbedding:
-    if hasattr(model, "preprocess"):
-        return cast("SupportsEmbedding", model)
-    return Embedder(model)
+        model, count, detector = self._outliers
+        if model != self.metadata.model.fingerprint or abs(crops - count) > crops / 10:
+            detector = OutlierDetector.of(self._store)  # takes a quarter of a second
+            self._outliers = self.metadata.model.fingerprint, crops, detector
+        return None if detector is None else detector.is_unlike(query)

@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -93,11 +92,7 @@ class EdgeStore:
             assert record.vector is not None
             points.append(engine.Point(record.id, record.vector.tolist(), record.payload))
         with self._changing:
-            try:
-                self._pictures.put(pictures)
-            except sqlite3.OperationalError:
-                refuse_full_disk(self.folder, SPARE)
-                raise
+            self._pictures.put(pictures)
             self._update(engine.UpdateOperation.upsert_points(points))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()

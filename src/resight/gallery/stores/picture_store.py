@@ -36,9 +36,9 @@ class PictureStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._lock = Lock()
-        os.close(os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600))
-        self._database = sqlite3.connect(folder / FILE, check_same_thread=False)
+        self._path, self._lock = folder / FILE, Lock()
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._database = sqlite3.connect(self._path, check_same_thread=False)
         try:
             for setting in SETTINGS:
                 self._database.execute(f"PRAGMA {setting}")
@@ -64,7 +64,7 @@ class PictureStore:
         """Add pictures, or replace those of the same ids; all of them or none.
 
         Raises:
-            sqlite3.OperationalError: the disk is full.
+            UserError: they cannot be written, as on a full disk.
         """
         if pictures:
             self._change(
@@ -74,7 +74,11 @@ class PictureStore:
             )
 
     def delete(self, ids: Iterable[str]) -> None:
-        """Erase pictures; all of them or none."""
+        """Erase pictures; all of them or none.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
         self._change("DELETE FROM pictures WHERE id = ?", ((_key(identity),) for identity in ids))
 
     def delete_others(self, ids: Iterable[str]) -> None:
@@ -93,8 +97,14 @@ class PictureStore:
             return self._database.execute(statement, values).fetchall()
 
     def _change(self, statement: str, rows: Iterable[tuple[bytes, ...]]) -> None:
-        with self._lock, self._database:
-            self._database.executemany(statement, rows)
+        try:
+            with self._lock, self._database:
+                self._database.executemany(statement, rows)
+        except sqlite3.OperationalError as error:
+            raise UserError(
+                f"{self._path} cannot be written: {error}. What was added before is unharmed. Free some "
+                "space, then run the command again."
+            ) from error
 
 
 def _key(identity: str) -> bytes:
