@@ -31,12 +31,17 @@ class Embedder(nn.Module):
         return self.model.embed(images)
 
 
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    """Compare descriptors; raw ones may be long, and round by as much more."""
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=max(1e-5, 3e-5 * float(expected.abs().max())))
+
+
 def test_evaluation_is_deterministic_and_sees_each_crop_alone(model: Network) -> None:
     images = pictures(model.picture_size, 3)
     with torch.inference_mode():
         together = model.embed(images)
         assert torch.equal(together, model.embed(images))
-        torch.testing.assert_close(model.embed(images[1:2]), together[1:2], rtol=1e-4, atol=1e-5)
+        assert_close(model.embed(images[1:2]), together[1:2])
     assert not torch.allclose(together[0], together[1], atol=0.01)
 
 
@@ -45,7 +50,7 @@ def test_traced_it_embeds_the_same(model: Network) -> None:
     embedder, other = Embedder(model), pictures(model.picture_size)
     with torch.no_grad():
         traced = torch.jit.trace(embedder, pictures(model.picture_size), check_trace=False)
-        torch.testing.assert_close(traced(other), embedder(other), rtol=1e-4, atol=1e-5)
+        assert_close(traced(other), embedder(other))
 
 
 def test_exported_it_embeds_the_same(model: Network) -> None:
@@ -56,7 +61,7 @@ def test_exported_it_embeds_the_same(model: Network) -> None:
     embedder = Embedder(model)
     with torch.no_grad():
         exported = torch.export.export(embedder, (pictures(model.picture_size),)).module()
-        torch.testing.assert_close(exported(other), embedder(other), rtol=1e-4, atol=1e-5)
+        assert_close(exported(other), embedder(other))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=[variant for _, variant in VARIANTS])

@@ -29,7 +29,8 @@ def test_every_network_says_the_same_to_rounding(name: str, variant: str) -> Non
     with torch.no_grad():
         found, expected = ready.embed(images), model.embed(images)
     assert not torch.allclose(expected[0], expected[1], atol=0.01)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    scale = max(1.0, float(expected.abs().max()))  # raw descriptors may be long, and round by as much more
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
     assert norms(model)
     assert not norms(ready)
 
