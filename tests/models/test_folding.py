@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from small import LIGHT, every_variant, pictures, settle, small
-from torch import nn
+from torch import Tensor, nn
 from trunk_parts import maps
 
 from resight.models.folding import folded
@@ -22,6 +22,12 @@ def norms(model: nn.Module) -> list[str]:
     return [name for name, part in model.named_modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
 
 
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    """Compare descriptors; raw ones may be long, and round by as much more."""
+    scale = max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
+
+
 @pytest.mark.parametrize(("name", "variant"), every_variant())
 def test_every_network_says_the_same_to_rounding(name: str, variant: str) -> None:
     model = small(name, variant).eval()
@@ -29,8 +35,7 @@ def test_every_network_says_the_same_to_rounding(name: str, variant: str) -> Non
     with torch.no_grad():
         found, expected = ready.embed(images), model.embed(images)
     assert not torch.allclose(expected[0], expected[1], atol=0.01)
-    scale = max(1.0, float(expected.abs().max()))  # raw descriptors may be long, and round by as much more
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
+    assert_close(found, expected)
     assert norms(model)
     assert not norms(ready)
 
@@ -56,7 +61,8 @@ def test_attention_says_the_same_to_rounding(attention: dict[str, str]) -> None:
     settle(model, model)
     images, ready = pictures((64, 32)), folded(model.eval())
     with torch.no_grad():
-        torch.testing.assert_close(ready.embed(images), model.embed(images), rtol=1e-3, atol=1e-4)
+        found, expected = ready.embed(images), model.embed(images)
+    assert_close(found, expected)
     assert not norms(ready)
 
 
