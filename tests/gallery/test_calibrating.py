@@ -52,6 +52,23 @@ def test_calibration_takes_features_of_others(filled: Gallery) -> None:
         filled.calibrate(Embedded(torch.ones(4, 7), torch.tensor([1, 1, 2, 2])))
 
 
+def test_calibration_leaves_out_pairs_of_one_person_under_one_camera(filled: Gallery) -> None:
+    """Here a person looks the same under one camera, and like anybody else under the other one."""
+    generator = torch.Generator().manual_seed(0)
+    looks = torch.randn(40, 2, 1, 48, generator=generator)
+    features = (looks + 0.01 * torch.randn(40, 2, 3, 48, generator=generator)).reshape(240, 48)
+    persons = torch.arange(1, 41).repeat_interleave(6)
+    cameras = torch.tensor([0, 1]).repeat_interleave(3).repeat(40)
+
+    def matches_found(labelled: Embedded) -> float:
+        filled.calibrate(labelled)
+        assert filled.metadata.calibration is not None
+        return filled.metadata.calibration.at(0.1).matches_found
+
+    assert matches_found(Embedded(features, persons, cameras)) < 0.3
+    assert matches_found(Embedded(features, persons)) > 0.4  # 2 of the 5 others are under the same camera
+
+
 @pytest.mark.parametrize("rate", [-1, 0, 0.5, float("nan")])
 def test_calibration_refuses_rates_that_are_none(filled: Gallery, rate: float) -> None:
     with pytest.raises(UserError, match=f"0.2 or less, such as 0.001; got {rate}"):
