@@ -1,11 +1,10 @@
 """``resight data``: check a data set, list the readers, write a split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from resight.commands.data_options import DEFAULT, Reading
+from resight.commands.options import Flag, Json
 from resight.commands.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ def check(
     path: Path,
     *,
     reading: Reading = DEFAULT,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
 ) -> None:
     """Count the crops of a data set, and find what would spoil a training or a score.
 
@@ -29,7 +28,6 @@ def check(
 
     Args:
         path: folder of a known data set, in Market-1501's layout, or with one sub-folder a person.
-        json: print one JSON object.
     """
     from resight.data.check import Check, check_benchmark
     from resight.data.check_classification import check_classification
@@ -56,7 +54,7 @@ def check(
         raise SystemExit(1)
 
 
-def readers(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def readers(*, json: Flag = False) -> None:
     """List the readers of data sets: their options, who publishes the set, and its terms of use.
 
     Name one with --reader NAME,OPTION=VALUE,... if a folder is not recognised, or to set options. Nothing is
@@ -104,9 +102,7 @@ def split(
     path: Path,
     *,
     out: Path,
-    reader: str | None = None,
-    pattern: str | None = None,
-    holdout: int | None = None,
+    reading: Reading = DEFAULT,
 ) -> None:
     """Write the crops of each part, and the random draws of its protocol, as paths inside the data set.
 
@@ -115,14 +111,11 @@ def split(
     Args:
         path: folder of the data set.
         out: JSON file to write.
-        reader: reader of the data and its options (see 'resight data readers').
-        pattern: regular expression with named groups person and/or camera, searched in each file's path.
-        holdout: persons to hold out for testing; by default the set's own test part, or else the last fifth.
     """
     from resight.data.listing import save_listing
     from resight.data.opening import open_benchmark
 
-    benchmark = open_benchmark(path, reader=reader, holdout=holdout, pattern=pattern)
+    benchmark = open_benchmark(path, **reading.arguments())
     save_listing(benchmark, out)
     print(
         f"{out}: {len(benchmark.train):,} crops to train on, {len(benchmark.query):,} queries, "

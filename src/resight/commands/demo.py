@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from json import dumps, loads
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
-
+from resight.commands.options import Device, Json
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.files import whole_file
@@ -44,8 +43,8 @@ def demo(
     out: Path = Path("runs/demo"),
     persons: int = TRAIN_PERSONS,
     seed: int = 0,
-    device: str = "auto",
-    json: Annotated[bool, Parameter(negative="")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Draw synthetic people, train HAN(Small) on some, test it on the others, write a report, fill a gallery.
 
@@ -56,8 +55,6 @@ def demo(
         out: folder for the people, the run, report.html and people.gallery.
         persons: to draw and train on, a multiple of five; 60 more are drawn to test on.
         seed: of the people and of the training.
-        device: auto, cpu or cuda.
-        json: print one JSON object.
     """
     if persons < 10 or persons % 5:
         raise UserError(f"--persons must be a multiple of 5, and 10 or more; got {persons}.")

@@ -2,11 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import Any, Literal
 
 from resight.commands.data_options import DEFAULT, Reading
+from resight.commands.options import Device, Flag, Json, SkipUnreadable
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -20,15 +19,15 @@ def embed(
     data: Path,
     out: Path,
     part: Literal["train", "query", "gallery", "all"] = "all",
-    unlabelled: Annotated[bool, Parameter(negative="")] = False,
+    unlabelled: Flag = False,
     reading: Reading = DEFAULT,
     views: Literal["one", "mirror", "ten-crop"] | None = None,
     branches: Literal["global", "local", "both"] = "both",
     dtype: Literal["float32", "float16"] = "float32",
     batch: int = 64,
-    device: str = "auto",
-    skip_unreadable: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    device: Device = "auto",
+    skip_unreadable: SkipUnreadable = False,
+    json: Json = False,
 ) -> None:
     """Embed crops with a trained run into a folder of features, which 'resight score' reads.
 
@@ -49,9 +48,6 @@ def embed(
         branches: which part of the descriptor to use.
         dtype: to store features in.
         batch: crops embedded at once.
-        device: auto, cpu or cuda.
-        skip_unreadable: leave unreadable images out, and count them.
-        json: print one JSON object.
     """
     from resight.features.embedding import embed_crops
     from resight.inference.embedder import Embedder

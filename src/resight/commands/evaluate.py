@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any, Literal
 
 from resight.commands.counting import AS_IN_THE_DATA, Count, Counting
 from resight.commands.data_options import DEFAULT, CrossCamera, Reading
+from resight.commands.options import Device, Flag, Json, SkipUnreadable
 from resight.commands.output import (
     print_classified,
     print_json,
@@ -41,12 +40,12 @@ def evaluate(
     refine: Refine = UNREFINED,
     count: Count = AS_IN_THE_DATA,
     ap: Literal["mean", "trapezoid"] = "mean",
-    threshold: Annotated[bool, Parameter(negative="")] = False,
+    threshold: Flag = False,
     false_match_rate: float = 0.001,
-    device: str = "auto",
-    skip_unreadable: Annotated[bool, Parameter(negative="")] = False,
+    device: Device = "auto",
+    skip_unreadable: SkipUnreadable = False,
     report: Path | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
 ) -> None:
     """Score a trained run on a data set's query and gallery, or on its pictures and classes.
 
@@ -62,10 +61,7 @@ def evaluate(
         threshold: also tell which distance means the same person: error rates of pairs of crops, and the
             threshold for --false-match-rate, chosen on half of the persons and checked on the others.
         false_match_rate: how many pairs of two persons may be taken for one, as a share.
-        device: auto, cpu or cuda.
-        skip_unreadable: leave unreadable images out, and count them.
         report: also write the report on this data set to that file.
-        json: print one JSON object.
     """
     from resight.data.classification import Classification
     from resight.data.matching import refuse_without_match

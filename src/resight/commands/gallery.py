@@ -1,31 +1,23 @@
 """``resight gallery``: add crops to a gallery, and search it for persons."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import Any, Literal
 
 from resight.commands import gallery_output as output
 from resight.commands.data_options import DEFAULT, Reading
 from resight.commands.detecting import query_persons
-from resight.commands.gallery_crops import FilterOptions, Words, count_crops, new_crops
+from resight.commands.gallery_crops import EVERYTHING, Chosen, count_crops, new_crops
+from resight.commands.options import Device, Flag, GalleryPlace, Json, Words
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
 from resight.progress import Bar, say
 
-Place = Annotated[str, Parameter(env_var="RESIGHT_GALLERY")]
-Flag = Annotated[bool, Parameter(negative="")]
-
-
-Chosen = Annotated[FilterOptions, Parameter(name="*")]
-EVERYTHING = FilterOptions()
-
 
 @resumable(SAME_COMMAND)
 def add(
     *crops: Path,
-    gallery: Place,
+    gallery: GalleryPlace,
     model: Path | None = None,
     camera: str | None = None,
     camera_pattern: str | None = None,
@@ -37,8 +29,8 @@ def add(
     keep_days: float | None = None,
     shards: int = 1,
     replicas: int = 1,
-    device: str = "auto",
-    json: Flag = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Add crops to a gallery; with --model, a new gallery is made if needed.
 
@@ -48,7 +40,6 @@ def add(
     Args:
         crops: folders of crops in any layout that 'resight data readers' lists, folders of images, or text
             files of image paths.
-        gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
         model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
             with.
         camera: camera of all these crops; by default the one in the data set.
@@ -61,8 +52,6 @@ def add(
         keep_days: of a new gallery: days after which crops are deleted.
         shards: of a new gallery on a cluster: machines that share the crops.
         replicas: of a new gallery on a cluster: copies of each crop.
-        device: auto, cpu or cuda.
-        json: print one JSON object.
     """
     from resight.gallery.adding import Added
     from resight.gallery.gallery import Gallery
@@ -110,7 +99,7 @@ def add(
 
 def search(
     *pictures: Path,
-    gallery: Place,
+    gallery: GalleryPlace,
     crop: Words = None,
     model: Path | None = None,
     which: Chosen = EVERYTHING,
@@ -125,14 +114,13 @@ def search(
     sheet: Path | None = None,
     detector: Path | None = None,
     choice: int | None = None,
-    device: str = "auto",
-    json: Flag = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Search a gallery for the person in one or several pictures.
 
     Args:
         pictures: of one person.
-        gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
         crop: id of a stored crop to search for; may be repeated.
         model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
             with.
@@ -150,8 +138,6 @@ def search(
             taken as crops.
         choice: number of the person, from 0, that the detector finds in the first picture; by default the
             one with the highest score.
-        device: auto, cpu or cuda.
-        json: print one JSON object.
     """
     from resight.gallery.gallery import Gallery
     from resight.gallery.pictures import read_pixels
@@ -198,13 +184,8 @@ def search(
         output.print_found(found, gallery)
 
 
-def info(gallery: Place, *, json: Flag = False) -> None:
-    """Show what is in a gallery: counts, cameras, times, model, calibration.
-
-    Args:
-        gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
-        json: print one JSON object.
-    """
+def info(gallery: GalleryPlace, *, json: Json = False) -> None:
+    """Show what is in a gallery: counts, cameras, times, model, calibration."""
     from resight.gallery.crops import Filter
     from resight.gallery.gallery import Gallery
 

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from resight.features.crop_list import CropList
 
-Words = Annotated[list[str] | None, Parameter(negative="")]
-"""An option that may be repeated."""
-
 
 def _help(name: str) -> Parameter:
     return Parameter(help=f"{FILTERS[name][1]}.", negative="")
@@ -40,6 +37,10 @@ class FilterOptions:
     def filter(self, ids: Sequence[str] = ()) -> Filter:
         """Return the filter, of these crops alone if any are named."""
         return make_filter(vars(self), ids=ids)
+
+
+Chosen = Annotated[FilterOptions, Parameter(name="*")]
+EVERYTHING = FilterOptions()
 
 
 def count_crops(found: "CropList") -> int:

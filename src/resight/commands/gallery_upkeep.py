@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.commands import gallery_output as output
-from resight.commands.gallery import EVERYTHING, Chosen, Flag, Place
-from resight.commands.gallery_crops import Words
+from resight.commands.gallery_crops import EVERYTHING, Chosen
+from resight.commands.options import Device, Flag, GalleryPlace, Json, Words
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 def forget(
     *,
-    gallery: Place,
+    gallery: GalleryPlace,
     crop: Words = None,
     which: Chosen = EVERYTHING,
     expired: Flag = False,
     keep_days: float | None = None,
     dry_run: Flag = False,
     compact: bool = True,
-    json: Flag = False,
+    json: Json = False,
 ) -> None:
     """Delete crops with their pictures for good, or set for how long crops are kept.
 
@@ -32,13 +32,11 @@ def forget(
     vectors and names of the deleted crops.
 
     Args:
-        gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
         crop: id of a crop; may be repeated.
         expired: delete crops that are older than the gallery keeps them. Every command that opens it does so.
         keep_days: keep crops for this many days from now on, and delete older ones; 0 keeps them for good.
         dry_run: only count the crops.
         compact: with --no-compact, traces stay in the gallery's files until 'resight gallery compact'.
-        json: print one JSON object.
     """
     from resight.gallery.gallery import Gallery
 
@@ -75,16 +73,14 @@ def forget(
             print(f"Traces of deleted crops stay in its files until: resight gallery compact {gallery}")
 
 
-def export(*, gallery: Place, out: Path, which: Chosen = EVERYTHING, json: Flag = False) -> None:
+def export(*, gallery: GalleryPlace, out: Path, which: Chosen = EVERYTHING, json: Json = False) -> None:
     """Write features, labels, pictures and metadata of crops to a new folder.
 
     'resight score' reads the folder's features.npy, persons.npy and cameras.npy; crops.jsonl has the metadata
     of each row, and pictures/ its JPEG file.
 
     Args:
-        gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
         out: folder to write.
-        json: print one JSON object.
     """
     from resight.gallery.gallery import Gallery
 
@@ -100,17 +96,14 @@ def export(*, gallery: Place, out: Path, which: Chosen = EVERYTHING, json: Flag 
 
 
 @resumable(SAME_COMMAND)
-def reembed(*, gallery: Place, model: Path, device: str = "auto", json: Flag = False) -> None:
+def reembed(*, gallery: GalleryPlace, model: Path, device: Device = "auto", json: Json = False) -> None:
     """Embed all crops of a gallery by another model, from its stored pictures.
 
     The gallery does not change until all are done. If the command is killed, run it again to resume; add no
     crops meanwhile. Afterwards calibrate the gallery again.
 
     Args:
-        gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
         model: folder of a run, or a weights.safetensors file.
-        device: auto, cpu or cuda.
-        json: print one JSON object.
     """
     from resight.gallery.gallery import Gallery
     from resight.inference.loading import load_model
@@ -133,19 +126,17 @@ def reembed(*, gallery: Place, model: Path, device: str = "auto", json: Flag = F
 
 def calibrate(
     *,
-    gallery: Place,
+    gallery: GalleryPlace,
     features: Path | None = None,
     false_match_rate: float = 0.001,
-    json: Flag = False,
+    json: Json = False,
 ) -> None:
     """Choose distance thresholds on labelled crops; searches then show likely matches.
 
     Args:
-        gallery: folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.
         features: folder of 'resight embed' or .npz archive of labelled features of the gallery's model; by
             default the labelled crops of the gallery itself.
         false_match_rate: of the check: a threshold is chosen on half of the persons and tested on the others.
-        json: print one JSON object.
     """
     from resight.commands.feature_files import embed, read_arrays, read_fingerprint
     from resight.gallery.gallery import Gallery
@@ -175,15 +166,12 @@ def calibrate(
         output.print_calibration(calibration)
 
 
-def compact(gallery: Place, *, json: Flag = False) -> None:
+def compact(gallery: GalleryPlace, *, json: Json = False) -> None:
     """Free the disk space of deleted crops, and build the search graph of a large gallery.
 
     Where traces of deleted crops are left, all but the pictures is written anew. Meanwhile this takes up to
-    twice the disk space of the vectors; killed at any time, the gallery is what it was.
-
-    Args:
-        gallery: folder of the gallery; clusters compact themselves.
-        json: print one JSON object.
+    twice the disk space of the vectors; killed at any time, the gallery is what it was. Clusters compact
+    themselves.
     """
     from resight.gallery.gallery import Gallery
 

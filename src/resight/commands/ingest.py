@@ -2,10 +2,9 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
-
+from resight.commands.options import Flag, Json
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.files import short_digest
@@ -41,8 +40,8 @@ def ingest(
     timeout: float = 10.0,
     patience: float = 300.0,
     device: str = "auto",
-    again: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    again: Flag = False,
+    json: Json = False,
 ) -> None:
     """Find and track the persons in a video, and add the best crops of each to a gallery.
 
@@ -68,7 +67,6 @@ def ingest(
         patience: seconds without a frame after which a camera is given up.
         device: auto, cpu or cuda, for the model.
         again: delete the crops of this source and camera, and start over.
-        json: print one JSON object.
     """
     from resight.gallery.crops import Filter
     from resight.gallery.gallery import Gallery

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from resight.commands.options import Flag
 from resight.commands.output import print_json, print_table
 
 
@@ -13,7 +14,7 @@ def show(
     name: str,
     *,
     overrides: Annotated[Sequence[str], Parameter(name="--set", negative="")] = (),
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
 ) -> None:
     """Print a recipe in full, with every default filled in.
 
@@ -31,7 +32,7 @@ def show(
         sys.stdout.write(recipe.to_yaml())
 
 
-def list_recipes(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def list_recipes(*, json: Flag = False) -> None:
     """List the recipes that come with Resight.
 
     Args:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from resight.commands.options import Flag
 from resight.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ class Refining:
         expand_queries: average each query with that many nearest gallery crops, before ranking.
     """
 
-    rerank: Annotated[bool, Parameter(negative="")] = False
+    rerank: Flag = False
     k1: int | None = None
     k2: int | None = None
     original: Annotated[float | None, Parameter(name="--lambda")] = None
-    rerank_junk: Annotated[bool, Parameter(negative="")] = False
+    rerank_junk: Flag = False
     augment_gallery: int = 0
     expand_queries: int = 0
 

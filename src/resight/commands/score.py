@@ -1,13 +1,13 @@
 """``resight score``: score features from any toolkit."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from cyclopts import Parameter
 
 from resight.commands.counting import AS_IN_THE_DATA, Count
 from resight.commands.feature_files import embed, folder_of, read_arrays, read_features, refuse_mixed
+from resight.commands.options import Device, Json
 from resight.commands.output import print_json, print_scores, print_table
 from resight.commands.refining import UNREFINED, Refine
 from resight.errors import UserError
@@ -32,8 +32,8 @@ def score(
     ap: Literal["mean", "trapezoid"] = "mean",
     ranks: str = "1,5,10,20",
     cross_camera: bool = True,
-    device: str = "auto",
-    json: Annotated[bool, Parameter(negative="")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Score query features against gallery features: mAP, rank-k and mINP.
 
@@ -56,8 +56,6 @@ def score(
         ap: average precision: mean of the precision at each match, or by trapezoids as Market-1501's script.
         ranks: which rank-k to print, with commas between.
         cross_camera: with --no-cross-camera, crops under the query's own camera count too.
-        device: auto, cpu or cuda.
-        json: print one JSON object.
     """
     import torch
 

@@ -5,11 +5,10 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Literal
 
 from resight.commands.detecting import load_detector
+from resight.commands.options import Device, Flag
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.progress import say
@@ -30,21 +29,21 @@ def serve(
     detector: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8008,
-    require_token: Annotated[bool, Parameter(negative="")] = False,
+    require_token: Flag = False,
     token_file: Path | None = None,
     audit_log: Path | None = None,
     new_token: Literal["read", "write"] | None = None,
     token_name: str | None = None,
     revoke_token: str | None = None,
-    list_tokens: Annotated[bool, Parameter(negative="")] = False,
+    list_tokens: Flag = False,
     requests_per_minute: int | None = None,
     max_upload_mb: float = 32.0,
     max_megapixels: float = 25.0,
     timezone: str | None = None,
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
-    device: str = "auto",
-    json: Annotated[bool, Parameter(negative="")] = False,
+    device: Device = "auto",
+    json: Flag = False,
 ) -> None:
     """Serve a gallery: a page to search it for persons, and a JSON API.
 
@@ -71,7 +70,6 @@ def serve(
             default this machine's.
         tls_certificate: PEM file, for HTTPS.
         tls_key: PEM file of its key.
-        device: auto, cpu or cuda.
         json: print tokens as one JSON value.
     """
     # Requests are handled in parallel already, and between two of them OpenBLAS' threads would spin beside

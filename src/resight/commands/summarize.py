@@ -1,10 +1,9 @@
 """``resight summarize``: mean and spread of several runs' scores."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
+from resight.commands.options import Json
 from resight.commands.output import figure_name, print_json, print_spreads, print_table
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ SHOWN = 2
 """Scores of each run in the table: the first ones."""
 
 
-def summarize(*runs: Path, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def summarize(*runs: Path, json: Json = False) -> None:
     """Print mean, standard deviation and 95 % interval over runs of several splits or seeds.
 
     The runs must have one recipe and one data set and differ only in seed or split; any other difference is
@@ -22,7 +21,6 @@ def summarize(*runs: Path, json: Annotated[bool, Parameter(negative="")] = False
 
     Args:
         runs: folders of two runs or more.
-        json: print one JSON object.
     """
     from resight.training.summary import summarise
 

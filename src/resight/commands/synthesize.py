@@ -1,10 +1,8 @@
 """``resight synthesize``: draw synthetic pedestrians."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
+from resight.commands.options import Json
 from resight.interruption import SAME_COMMAND, resumable
 
 
@@ -20,7 +18,7 @@ def synthesize(
     height: int = 256,
     seed: int = 0,
     processes: int | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
 ) -> None:
     """Draw synthetic pedestrians seen by several cameras, in Market-1501's layout.
 
@@ -36,7 +34,6 @@ def synthesize(
         height: of a crop in pixels; the width is half of it.
         seed: another seed draws other people and other cameras.
         processes: processes that draw; by default one for each core. The files do not depend on it.
-        json: print one JSON object.
     """
     from dataclasses import asdict
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from resight.commands.data_options import DEFAULT, CrossCamera, Reading
+from resight.commands.options import Device, Flag, Json, SkipUnreadable
 from resight.commands.output import print_classified, print_json, print_table
 from resight.errors import UserError
 from resight.progress import say
@@ -28,11 +29,11 @@ def train(
     out: Path | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set", negative="")] = (),
     epochs: int | None = None,
-    resume: Annotated[bool, Parameter(negative="")] = False,
-    device: str = "auto",
+    resume: Flag = False,
+    device: Device = "auto",
     seed: int | None = None,
-    skip_unreadable: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    skip_unreadable: SkipUnreadable = False,
+    json: Json = False,
 ) -> None:
     """Train a recipe on a data set; then score it on the test part and write a report.
 
@@ -44,10 +45,7 @@ def train(
         overrides: key.path=value, such as stages.0.optimizer.lr=0.01; may be given several times.
         epochs: instead of the recipe's; several stages share them as in the recipe.
         resume: go on with a run that was stopped or killed.
-        device: auto, cpu or cuda.
         seed: instead of the recipe's.
-        skip_unreadable: leave unreadable images out, and count them.
-        json: print one JSON object.
     """
     from resight.data.benchmark import Benchmark
     from resight.data.classification import Classification

@@ -1,0 +1,22 @@
+"""Options that many commands share, each described once."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+Flag = Annotated[bool, Parameter(negative="")]
+"""An option without a value, and without a second form that switches it off."""
+
+Words = Annotated[list[str] | None, Parameter(negative="")]
+"""An option that may be repeated."""
+
+Json = Annotated[bool, Parameter(negative="", help="print one JSON object.")]
+Device = Annotated[str, Parameter(help="auto, cpu or cuda.")]
+SkipUnreadable = Annotated[bool, Parameter(negative="", help="leave unreadable images out, and count them.")]
+GalleryPlace = Annotated[
+    str,
+    Parameter(
+        env_var="RESIGHT_GALLERY",
+        help="folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.",
+    ),
+]
