@@ -10,10 +10,8 @@ from scipy import stats
 from resight.data.benchmark import Protocol
 from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
-from resight.evaluation.expansion import augment_gallery, expand_queries
 from resight.evaluation.pooling import pool_queries
-from resight.evaluation.repeated import evaluate_draws
-from resight.evaluation.reranking import Reranking
+from resight.evaluation.repeated import RepeatedScores
 from resight.evaluation.scores import evaluate
 from resight.evaluation.statistics import spread, student_quantile
 
@@ -38,7 +36,18 @@ def test_single_shot_draws_by_hand() -> None:
         (everyone, torch.tensor([1, 2])),  # 0 -> 6 right, 10 -> 9 right
         (everyone, torch.tensor([1, 3])),  # 0 -> 3 is wrong, 10 -> 6 is wrong: rank-1 0, mAP 1/2
     ]
-    found = evaluate_draws(query, gallery, draws, Protocol("single-shot"), metric="euclidean", ranks=(1, 2))
+    found = RepeatedScores(
+        tuple(
+            evaluate(
+                query.take(rows),
+                gallery.take(columns),
+                Protocol("single-shot"),
+                metric="euclidean",
+                ranks=(1, 2),
+            )
+            for rows, columns in draws
+        )
+    )
     assert [scores.rank(1) for scores in found.draws] == [1.0, 1.0, 0.0]
     spreads = found.spreads()
     assert spreads["mAP"].mean == pytest.approx(5 / 6)
@@ -51,7 +60,7 @@ def test_single_shot_draws_by_hand() -> None:
     assert content["spread"]["rank1"]["low"] == spreads["rank1"].low
     assert [draw["mAP"] for draw in content["of_draws"]] == [1.0, 1.0, 0.5]
     with pytest.raises(UserError, match="no draw to score"):
-        evaluate_draws(query, gallery, [])
+        RepeatedScores(())
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 19, 30, 199])
@@ -59,23 +68,6 @@ def test_single_shot_draws_by_hand() -> None:
 def test_student_quantile_is_scipys(freedom: int, confidence: float) -> None:
     expected = stats.t.ppf((1 + confidence) / 2, freedom)
     assert student_quantile(freedom, confidence) == pytest.approx(expected, rel=1e-9)
-
-
-def test_each_draw_is_averaged_and_reranked_by_itself() -> None:
-    generator = torch.Generator().manual_seed(1)
-    features = torch.randn(60, 8, generator=generator)
-    persons, cameras = torch.arange(60) % 6 + 1, torch.arange(60) // 6 % 2
-    query, gallery = (
-        Embedded(features[side], persons[side], cameras[side]) for side in (slice(0, 18), slice(18, 60))
-    )
-    draws = [(torch.arange(12), torch.arange(30)), (torch.arange(6, 18), torch.arange(10, 42))]
-    how = Reranking(k1=6, k2=3)
-    found = evaluate_draws(query, gallery, draws, augment_gallery=2, expand_queries=3, reranking=how)
-    for (rows, columns), scores in zip(draws, found.draws, strict=True):
-        crops = augment_gallery(gallery.take(columns), 2)
-        alone = evaluate(expand_queries(query.take(rows), crops, 3), crops, reranking=how)
-        assert scores.mAP == alone.mAP
-    assert found.as_dict()["reranking"] == {"k1": 6, "k2": 3, "lambda": 0.3}
 
 
 def test_spread_of_one_value_and_of_two() -> None:

@@ -1,19 +1,10 @@
 """Protocols that draw queries and gallery at random: the same scores of every draw, and their mean."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from resight.data.benchmark import Protocol
 from resight.errors import UserError
-from resight.evaluation.embedded import Embedded
-from resight.evaluation.expansion import average_sides
-from resight.evaluation.features import Metric
-from resight.evaluation.reranking import Reranking
-from resight.evaluation.scores import RANKS, AveragePrecision, Scores, evaluate
+from resight.evaluation.scores import Scores
 from resight.evaluation.statistics import Spread, spread
 
 
@@ -23,9 +14,16 @@ class RepeatedScores:
 
     Attributes:
         draws: one each, in order.
+
+    Raises:
+        UserError: there is no draw.
     """
 
     draws: tuple[Scores, ...]
+
+    def __post_init__(self) -> None:
+        if not self.draws:
+            raise UserError("There is no draw to score: at least one is needed.")
 
     def spreads(self) -> dict[str, Spread]:
         """Return mean, standard deviation and 95 % interval of each figure: mAP, rank-k, mINP."""
@@ -48,60 +46,6 @@ class RepeatedScores:
             "spread": {name: asdict(figure) for name, figure in spreads.items()},
             "of_draws": [{**_figures(scores), "queries": scores.queries} for scores in self.draws],
         }
-
-
-def evaluate_draws(
-    query: Embedded,
-    gallery: Embedded,
-    draws: Sequence[tuple[Tensor, Tensor]],
-    protocol: Protocol = Protocol(),  # noqa: B008 (frozen)
-    *,
-    metric: Metric = "cosine",
-    reranking: Reranking | None = None,
-    augment_gallery: int = 0,
-    expand_queries: int = 0,
-    ap: AveragePrecision = "mean",
-    ranks: Sequence[int] = RANKS,
-    device: torch.device | str | None = None,
-) -> RepeatedScores:
-    """Score each draw.
-
-    Args:
-        query, gallery: all crops that are drawn somewhere.
-        draws: int64 rows of the queries [q] and of the gallery [g], each.
-        augment_gallery, expand_queries: neighbours to average each draw's features with (``expansion``).
-        protocol, metric, reranking, ap, ranks, device: as in ``scores.evaluate``.
-
-    Raises:
-        UserError: there is no draw, or what ``expansion`` or ``scores.evaluate`` refuses.
-    """
-    if not draws:
-        raise UserError("There is no draw to score: at least one is needed.")
-    sides = (
-        average_sides(
-            query.take(queries),
-            gallery.take(found),
-            augment=augment_gallery,
-            expand=expand_queries,
-            metric=metric,
-            device=device,
-        )
-        for queries, found in draws
-    )
-    return RepeatedScores(
-        tuple(
-            evaluate(
-                *drawn,
-                protocol,
-                metric=metric,
-                reranking=reranking,
-                ap=ap,
-                ranks=ranks,
-                device=device,
-            )
-            for drawn in sides
-        )
-    )
 
 
 def _figures(scores: Scores) -> dict[str, float]:

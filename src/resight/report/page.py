@@ -26,7 +26,7 @@ from resight.report.facts import facts_of
 from resight.report.lists import KINDS, RankedList, ranked_lists
 from resight.report.pictures import thumbnail
 from resight.training.run import Run
-from resight.training.testing import EmbeddedBenchmark, first_draw
+from resight.training.testing import EmbeddedBenchmark, take_draw
 
 BOX_COLOURS = ("#e5322d", "#2f7bff", "#1fae54", "#9b51e0")
 """Red, blue, green and violet, from head to feet, as in HAN's Fig. 7."""
@@ -100,7 +100,8 @@ def write_report(
     lists: list[RankedList] = []
     page: dict[str, Any] = {"rows": [], "lists": [], "looks": []}
     if embedded is not None and shown is not None:
-        embedded = first_draw(embedded, benchmark)
+        if benchmark.draws:
+            embedded = take_draw(embedded, benchmark.draws[0])
         crops = list(dict.fromkeys((*embedded.query_crops, *embedded.gallery_crops)))
         pixels = PixelCache.open(crops, network.input_size).pixels
         row = {crop: index for index, crop in enumerate(crops)}

@@ -1,14 +1,13 @@
 """Testing a model on a benchmark: embed query and gallery, score them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from resight.data.benchmark import Benchmark
+from resight.data.benchmark import Benchmark, Draw
 from resight.data.cache import PixelCache
 from resight.data.crop import Crop
 from resight.errors import UserError
@@ -17,7 +16,7 @@ from resight.evaluation.embedded import Embedded
 from resight.evaluation.expansion import average_sides
 from resight.evaluation.features import Metric
 from resight.evaluation.pooling import pool_queries
-from resight.evaluation.repeated import RepeatedScores, evaluate_draws
+from resight.evaluation.repeated import RepeatedScores
 from resight.evaluation.reranking import Reranking
 from resight.evaluation.scores import AveragePrecision, Scores, evaluate
 from resight.files import whole_file
@@ -104,45 +103,43 @@ def score_benchmark(
         embedded: what ``embed_benchmark`` returned for it; crops that could not be read are not drawn.
         benchmark: with a test part.
         metric, reranking, ap, device: as in ``evaluation.scores.evaluate``.
-        augment_gallery, expand_queries: as in ``evaluation.repeated.evaluate_draws``.
+        augment_gallery, expand_queries: neighbours to average features with, of each draw by itself
+            (``evaluation.expansion``).
     """
-    how: dict[str, Any] = {"metric": metric, "reranking": reranking, "ap": ap, "device": device}
-    protocol = benchmark.protocol
-    if not benchmark.draws:
+
+    def score(part: EmbeddedBenchmark) -> Scores:
         query, gallery = average_sides(
-            embedded.query,
-            embedded.gallery,
+            part.query,
+            part.gallery,
             augment=augment_gallery,
             expand=expand_queries,
             metric=metric,
             device=device,
         )
-        return evaluate(query, gallery, protocol, **how)
-    query_row = {crop: index for index, crop in enumerate(embedded.query_crops)}
-    gallery_row = {crop: index for index, crop in enumerate(embedded.gallery_crops)}
-    draws = [(_rows(draw.query, query_row), _rows(draw.gallery, gallery_row)) for draw in benchmark.draws]
-    how |= {"augment_gallery": augment_gallery, "expand_queries": expand_queries}
-    return evaluate_draws(embedded.query, embedded.gallery, draws, protocol, **how)
+        return evaluate(
+            query, gallery, benchmark.protocol, metric=metric, reranking=reranking, ap=ap, device=device
+        )
 
-
-def first_draw(embedded: EmbeddedBenchmark, benchmark: Benchmark) -> EmbeddedBenchmark:
-    """Return the part that the benchmark's first draw tests on; all of it where nothing is drawn."""
     if not benchmark.draws:
-        return embedded
-    draw = benchmark.draws[0]
-    query_row = {crop: index for index, crop in enumerate(embedded.query_crops)}
-    gallery_row = {crop: index for index, crop in enumerate(embedded.gallery_crops)}
+        return score(embedded)
+    return RepeatedScores(tuple(score(take_draw(embedded, draw)) for draw in benchmark.draws))
+
+
+def take_draw(embedded: EmbeddedBenchmark, draw: Draw) -> EmbeddedBenchmark:
+    """Return the part that a draw tests on, but for crops that could not be read."""
+
+    def rows(drawn: Sequence[Crop], crops: Sequence[Crop]) -> list[int]:
+        row = {crop: index for index, crop in enumerate(crops)}
+        return [row[crop] for crop in drawn if crop in row]
+
+    queries, gallery = rows(draw.query, embedded.query_crops), rows(draw.gallery, embedded.gallery_crops)
     return replace(
         embedded,
-        query=embedded.query.take(_rows(draw.query, query_row)),
-        gallery=embedded.gallery.take(_rows(draw.gallery, gallery_row)),
-        query_crops=tuple(crop for crop in draw.query if crop in query_row),
-        gallery_crops=tuple(crop for crop in draw.gallery if crop in gallery_row),
+        query=embedded.query.take(torch.tensor(queries, dtype=torch.int64)),
+        gallery=embedded.gallery.take(torch.tensor(gallery, dtype=torch.int64)),
+        query_crops=tuple(embedded.query_crops[row] for row in queries),
+        gallery_crops=tuple(embedded.gallery_crops[row] for row in gallery),
     )
-
-
-def _rows(crops: Sequence[Crop], row: Mapping[Crop, int]) -> torch.Tensor:
-    return torch.tensor([row[crop] for crop in crops if crop in row], dtype=torch.int64)
 
 
 def save_scores(scores: Scores | RepeatedScores | ClassificationScores, path: Path) -> None:
