@@ -16,18 +16,21 @@ Reach = Mapping[str, frozenset[str]]
 PERSONS, CROPS, SIDE = 2, 2, 8
 
 
-def reach(model: Network) -> Reach:
-    """Find which parameters each tensor of a model's representation depends on, through any graph.
+def trace(model: Network) -> tuple[Representation, Reach]:
+    """Find what a model produces in training, and which parameters each tensor of that depends on.
 
     Parameters that are frozen on purpose (``requires_grad`` false) are left out.
 
     Args:
         model: on the ``meta`` device, as nothing is computed.
+
+    Returns:
+        The representation of two crops, shapes without values; and the parameters.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters() if parameter.requires_grad}
     with torch.enable_grad():
         found = model.train()(torch.empty(2, 3, *model.input_size, device="meta"))
-    return {
+    return found, {
         key: frozenset(names[leaf] for leaf in _leaves(tensor) if leaf in names)
         for key, tensor in _tensors(found)
     }
