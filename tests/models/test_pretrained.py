@@ -14,9 +14,16 @@ from torch import Tensor, nn
 from resight.errors import UserError
 from resight.models import pretrained
 from resight.models.network import Network, build_model
-from resight.models.pretrained import download, load_trunk, read_pretrained
+from resight.models.pretrained import TrunkWeights, download, read_trunk, trunk_of
 from resight.models.trunk import TRUNKS, Trunk
 from resight.models.weights import save_weights
+
+
+def loaded(trunk: Trunk, source: str | Path) -> TrunkWeights:
+    """Read weights into a trunk, and return them."""
+    weights = read_trunk(trunk, source)
+    weights.load(trunk)
+    return weights
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def test_loads_what_people_write(
     else:
         torch.save(content[form], path)
     assert not holds(trunk, published)
-    unused = load_trunk(trunk, path)
+    unused = loaded(trunk, path).unused
     assert holds(trunk, published)
     prefix = "module." if form in ("parallel", "both") else ""
     assert sorted(unused) == [f"{prefix}fc.bias", f"{prefix}fc.weight"]
@@ -82,7 +89,7 @@ def test_a_file_of_exactly_the_trunk(
     trunk: Trunk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(TRUNKS.build("resnet", depth=18).state_dict(), tmp_path / "w.pth")
-    assert load_trunk(trunk, str(tmp_path / "w.pth")) == []
+    assert loaded(trunk, str(tmp_path / "w.pth")).unused == []
     assert "120 tensors" in (said := capsys.readouterr().err)
     assert "all were used" in said
 
@@ -96,7 +103,7 @@ def test_names_what_is_missing_or_misshapen(
     before = {name: tensor.clone() for name, tensor in trunk.state_dict().items()}
     torch.save(wrong, tmp_path / "w.pth")
     with pytest.raises(UserError) as caught:
-        load_trunk(trunk, tmp_path / "w.pth")
+        loaded(trunk, tmp_path / "w.pth")
     message = str(caught.value)
     assert "1 missing: layer2.0.conv1.weight" in message
     assert "conv1.weight is (64, 3, 3, 3) instead of (64, 3, 7, 7)" in message
@@ -114,7 +121,7 @@ def test_weights_of_a_deeper_network_are_refused(
     }
     torch.save({**published, **further}, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"10 not of the model: layer3\.2\.conv1\.weight"):
-        load_trunk(trunk, tmp_path / "w.pth")
+        loaded(trunk, tmp_path / "w.pth")
 
 
 class Opener:
@@ -144,7 +151,7 @@ def test_refuses_what_is_no_weights_file(
     elif content is not None:
         torch.save(content, tmp_path / name)
     with pytest.raises(UserError, match=message) as caught:
-        load_trunk(trunk, tmp_path / name)
+        loaded(trunk, tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
 
 
@@ -154,7 +161,7 @@ def test_refuses_half_a_file(trunk: Trunk, published: dict[str, Tensor], tmp_pat
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(UserError, match="not a whole file of tensors"):
-            load_trunk(trunk, tmp_path / name)
+            loaded(trunk, tmp_path / name)
 
 
 class Trunked(Network):
@@ -173,8 +180,8 @@ def test_a_model_takes_weights_into_its_trunk(published: dict[str, Tensor], tmp_
     model = Trunked()
     before = model.classifier.weight.clone()
     with torch.device("meta"):
-        weights = read_pretrained(Trunked(), str(tmp_path / "w.pth"))
-    weights.load(model)
+        weights = read_trunk(trunk_of(Trunked(), "w.pth"), str(tmp_path / "w.pth"))
+    weights.load(trunk_of(model, "w.pth"))
     assert holds(model.trunk, published)
     assert torch.equal(model.classifier.weight, before)
 
@@ -185,7 +192,7 @@ def test_the_trunk_of_another_run_is_taken(
     other = Trunked()
     other.num_persons, other.settings = 3, {}
     save_weights(other, tmp_path / "weights.safetensors")
-    assert sorted(load_trunk(trunk, tmp_path / "weights.safetensors")) == [
+    assert sorted(loaded(trunk, tmp_path / "weights.safetensors").unused) == [
         "classifier.bias",
         "classifier.weight",
         "mean",
@@ -197,18 +204,18 @@ def test_the_trunk_of_another_run_is_taken(
 
 def test_a_model_without_a_trunk_is_refused() -> None:
     with pytest.raises(UserError, match="'han' has no trunk"):
-        read_pretrained(build_model("han", 2, widths=(16, 16, 16), input_size=(80, 32)), "imagenet")
+        trunk_of(build_model("han", 2, widths=(16, 16, 16), input_size=(80, 32)), "imagenet")
 
 
 def test_a_trunk_without_published_weights_is_refused() -> None:
     with pytest.raises(UserError, match="MobileNet trunk, only resnet18, resnet50, resnet101"):
-        load_trunk(TRUNKS.build("mobilenet", width=0.25), "imagenet")
+        loaded(TRUNKS.build("mobilenet", width=0.25), "imagenet")
 
 
 @pytest.mark.usefixtures("own_cache")
 def test_missing_published_weights_name_the_command(trunk: Trunk) -> None:
     with pytest.raises(UserError, match="Download them with: resight download resnet18"):
-        load_trunk(trunk, "imagenet")
+        loaded(trunk, "imagenet")
 
 
 @pytest.fixture
@@ -282,7 +289,7 @@ def test_downloads_once_then_loads(
     assert not second.fetched
     assert (second.path, second.bytes, second.sha256) == (first.path, first.bytes, first.sha256)
     assert server.requests == [f"/models/{known.name}"]
-    load_trunk(trunk, "imagenet")
+    loaded(trunk, "imagenet")
     assert holds(trunk, published)
     assert f"Downloading {known.name} (MB): 44/44" in capsys.readouterr().err
 
@@ -330,7 +337,7 @@ def test_a_damaged_file_is_refused_and_fetched_again(
     path.parent.mkdir(parents=True)
     path.write_bytes(known.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"is damaged: .*resight download resnet18"):
-        load_trunk(trunk, "imagenet")
+        loaded(trunk, "imagenet")
     assert download("resnet18", host=server.url).fetched
     assert path.read_bytes() == known.read_bytes()
 

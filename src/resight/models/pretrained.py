@@ -70,25 +70,23 @@ class TrunkWeights:
     tensors: Mapping[str, Tensor]
     unused: list[str]
 
-    def load(self, model: Network) -> None:
-        """Load them into the trunk of a model, and say which of the file's tensors were not used."""
-        _load(self, _trunk_of(model, str(self.path)))
+    def load(self, trunk: Trunk) -> None:
+        """Load them into the trunk, and say which of the file's tensors were not used."""
+        trunk.load_state_dict(self.tensors, strict=False)
+        rest = (
+            f"{len(self.unused)} were not used: {', '.join(self.unused)}."
+            if self.unused
+            else "all were used."
+        )
+        say(f"Loaded {len(self.tensors)} tensors of {self.path}; {rest}")
 
 
-def read_pretrained(model: Network, source: str) -> TrunkWeights:
-    """Read weights for the trunk of a model.
-
-    Args:
-        model: a network with a trunk, on any device, ``meta`` too: only shapes are used.
-        source: see ``load_trunk``.
+def trunk_of(model: Network, source: str) -> Trunk:
+    """Return the trunk of a model, for weights from ``source``.
 
     Raises:
-        UserError: the model has no trunk; or as ``load_trunk``.
+        UserError: it has none.
     """
-    return _read_for(_trunk_of(model, source), source)
-
-
-def _trunk_of(model: Network, source: str) -> Trunk:
     trunk = getattr(model, "trunk", None)
     if not isinstance(trunk, Trunk):
         raise UserError(
@@ -98,11 +96,11 @@ def _trunk_of(model: Network, source: str) -> Trunk:
     return trunk
 
 
-def load_trunk(trunk: Trunk, source: str | Path) -> list[str]:
-    """Load weights into a trunk; return the names of the file's tensors that were not used, and say them.
+def read_trunk(trunk: Trunk, source: str | Path) -> TrunkWeights:
+    """Read weights for a trunk.
 
     Args:
-        trunk: of any kind, on any device.
+        trunk: of any kind, on any device, ``meta`` too: only shapes are looked at.
         source: ``imagenet`` for the published weights of this trunk, which must have been downloaded; or a
             file of tensors by name, ``.safetensors`` or PyTorch's own (read without running code from it).
             Names may begin with ``module.`` (written from a parallel model), or lie under ``state_dict``;
@@ -113,12 +111,6 @@ def load_trunk(trunk: Trunk, source: str | Path) -> list[str]:
             missing, damaged, or no file of tensors; tensors of the trunk are missing in it or have another
             shape.
     """
-    found = _read_for(trunk, source)
-    _load(found, trunk)
-    return found.unused
-
-
-def _read_for(trunk: Trunk, source: str | Path) -> TrunkWeights:
     path = _published(trunk) if source == "imagenet" else Path(source).expanduser()
     layers = dict(trunk.named_children())
     chosen, unused = {}, []
@@ -138,14 +130,6 @@ def _read_for(trunk: Trunk, source: str | Path) -> TrunkWeights:
             "Take weights of the same architecture, depth, stem and width."
         )
     return TrunkWeights(path, chosen, unused)
-
-
-def _load(found: TrunkWeights, trunk: Trunk) -> None:
-    trunk.load_state_dict(found.tensors, strict=False)
-    rest = (
-        f"{len(found.unused)} were not used: {', '.join(found.unused)}." if found.unused else "all were used."
-    )
-    say(f"Loaded {len(found.tensors)} tensors of {found.path}; {rest}")
 
 
 def download(name: str, *, host: str = HOST, folder: Path | None = None) -> Download:

@@ -16,7 +16,7 @@ from resight.memory import keep_freed_memory
 from resight.models.complexity import measure
 from resight.models.embedding import PixelEmbedder
 from resight.models.network import Network, build_model
-from resight.models.pretrained import read_pretrained
+from resight.models.pretrained import read_trunk, trunk_of
 from resight.models.weights import save_weights
 from resight.progress import clock, say
 from resight.seeds import derive_seed
@@ -84,13 +84,13 @@ def train(
     bare = bare_model(recipe.model)
     pretrained = None
     if recipe.pretrained is not None and not resume:
-        pretrained = read_pretrained(bare, recipe.pretrained)
+        pretrained = read_trunk(trunk_of(bare, recipe.pretrained), recipe.pretrained)
     examples = examples_of(benchmark, bare.picture_size, skip_unreadable=skip_unreadable)
     torch.manual_seed(derive_seed(recipe.seed, "model"))
     model = build_model(recipe.model.name, examples.number, **recipe.model.settings)
     model = model.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if pretrained is not None:
-        pretrained.load(model)
+        pretrained.load(trunk_of(model, str(recipe.pretrained)))
     phases = make_phases(recipe, model, examples, target)
     loop = Loop(recipe, phases, model, examples, folder, target, log_steps, checkpoint_seconds)
 
