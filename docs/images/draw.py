@@ -33,7 +33,7 @@ from resight.models.han import HAN
 from resight.models.network import Network, build_model
 from resight.models.representation import Representation
 from resight.models.sal import SAL
-from resight.report.lists import INK, RIGHT, WRONG, ranked_lists, ranked_lists_png
+from resight.report.lists import RankedList, ranked_lists
 from resight.report.pictures import heat_overlay
 from resight.seeds import derive_seed
 from resight.training.fitting import bare_model
@@ -41,6 +41,7 @@ from resight.training.recipe import Recipe
 from resight.training.run import Run
 
 FOLDER = Path(__file__).parent
+RIGHT, WRONG, INK, FAINT = "#12924f", "#d43c3c", "#1d2127", "#69717d"
 REGION_COLOURS = ("#e5484d", "#3b82f6", "#22a06b", "#f5a524")
 FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 11)
 CROPS, WIDEST = 6, 1140
@@ -80,6 +81,64 @@ def ranked(run: Run, benchmark: Benchmark) -> None:
     picture = Image.open(path)
     picture.thumbnail((WIDEST, picture.height), Image.Resampling.LANCZOS)
     save(picture, path.name)
+
+
+def ranked_lists_png(lists: Sequence[RankedList], path: Path, *, width: int = 80, scale: int = 2) -> None:
+    """Draw ranked lists as a PNG file: query at the left, right crops in green, wrong ones in dashed red.
+
+    Args:
+        lists: one row each; at least one.
+        path: file to write.
+        width: of a crop, in points; it is twice as high.
+        scale: pixels a point.
+    """
+    gap, edge, caption, first = 10, 3, 20, 26
+    height = 2 * width
+    longest = max(len(entry.hits) for entry in lists)
+    left = 2 * gap + width
+    size = (left + gap + longest * (width + gap), first + len(lists) * (height + caption + gap) + gap)
+    sheet = Image.new("RGB", (size[0] * scale, size[1] * scale), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(11 * scale)
+
+    def write(x: float, y: float, text: str, colour: str) -> None:
+        draw.text((x * scale, y * scale), text, colour, font, anchor="mm")
+
+    write(gap + width / 2, first / 2, "query", INK)
+    for place in range(longest):
+        write(left + gap + place * (width + gap) + width / 2, first / 2, str(place + 1), FAINT)
+    draw.line([(left * scale, 0), (left * scale, sheet.height)], "#d5d9df", scale)
+    for row, entry in enumerate(lists):
+        top = first + row * (height + caption + gap)
+        crops = [(gap, entry.query, INK, _camera(entry.query))]
+        for place, hit in enumerate(entry.hits):
+            note = " · ".join(filter(None, [_camera(hit.crop), f"{hit.score:.2f}"]))
+            crops.append((left + gap + place * (width + gap), hit.crop, RIGHT if hit.right else WRONG, note))
+        for x, crop, colour, note in crops:
+            picture = Image.fromarray(read_image(crop.path, (height * scale, width * scale)))
+            sheet.paste(picture, (x * scale, top * scale))
+            _frame(draw, x * scale, top * scale, width * scale, height * scale, edge * scale, colour)
+            write(x + width / 2, top + height + caption / 2, note, colour)
+    sheet.save(path, "PNG", optimize=True)
+
+
+def _camera(crop: Crop) -> str:
+    return "" if crop.camera is None else f"cam {crop.camera}"
+
+
+def _frame(
+    draw: ImageDraw.ImageDraw, x: int, y: int, width: int, height: int, edge: int, colour: str
+) -> None:
+    """Draw a frame; dashed for wrong crops, so that nobody needs to tell red from green."""
+    draw.rectangle((x, y, x + width - 1, y + height - 1), outline=colour, width=edge)
+    if colour == WRONG:
+        dash = 3 * edge
+        for at in range(dash, height - dash, 2 * dash):
+            draw.rectangle((x, y + at, x + edge - 1, y + at + dash), fill="white")
+            draw.rectangle((x + width - edge, y + at, x + width - 1, y + at + dash), fill="white")
+        for at in range(dash, width - dash, 2 * dash):
+            draw.rectangle((x + at, y, x + at + dash, y + edge - 1), fill="white")
+            draw.rectangle((x + at, y + height - edge, x + at + dash, y + height - 1), fill="white")
 
 
 def han(run: Run, benchmark: Benchmark) -> None:

@@ -5,22 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from resight.data.benchmark import Protocol
 from resight.data.crop import Crop
-from resight.errors import UserError
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.ranking import nearest
 from resight.evaluation.scores import evaluate
 from resight.report.lists import (
-    RIGHT,
-    WRONG,
-    RankedCrop,
-    RankedList,
     choose_queries,
     ranked_lists,
-    ranked_lists_png,
 )
 from resight.training.testing import EmbeddedBenchmark
 
@@ -89,32 +82,3 @@ def test_lists_have_the_order_of_evaluation_and_leave_out_what_is_ignored(metric
     assert precision[0] == scores.per_query.average_precision[scores.per_query.valid].max()
     assert precision[-1] == scores.per_query.average_precision[scores.per_query.valid].min()
     assert min(precision[:4]) >= max(precision[8:])
-
-
-def test_the_picture_frames_right_crops_green_and_wrong_ones_dashed_red(tmp_path: Path) -> None:
-    crops = []
-    for number in range(3):
-        path = tmp_path / f"{number}.png"
-        Image.new("RGB", (20, 40), (90, 90, 90)).save(path)
-        crops.append(Crop(path, 1 if number < 2 else 2, number))
-    hits = (RankedCrop(crops[1], 0.9, True), RankedCrop(crops[2], 0.4, False))
-    ranked_lists_png([RankedList("best", crops[0], 1.0, 1, hits)], tmp_path / "lists.png", width=40, scale=1)
-    picture = Image.open(tmp_path / "lists.png")
-    colours = {colour for _, colour in picture.getcolors(1 << 16) or []}
-    right, wrong = (tuple(bytes.fromhex(code[1:])) for code in (RIGHT, WRONG))
-    assert right in colours
-    assert wrong in colours
-    # left edges of the two hits: the frame of the first is whole, that of the second has gaps
-    top, height = 26, 80
-    green = [picture.getpixel((70, top + y)) for y in range(height)]
-    red = [picture.getpixel((120, top + y)) for y in range(height)]
-    assert set(green) == {right}
-    assert set(red) == {wrong, (255, 255, 255)}
-
-
-def test_an_unreadable_crop_is_named(tmp_path: Path) -> None:
-    missing = Crop(tmp_path / "gone.png", 1, 1)
-    entry = RankedList("best", missing, 1.0, 1, (RankedCrop(missing, 1.0, True),))
-    with pytest.raises(UserError, match=r"gone\.png"):
-        ranked_lists_png([entry], tmp_path / "lists.png")
-    assert not (tmp_path / "lists.png").exists()
