@@ -1,6 +1,7 @@
 """Where Resight keeps files, and writing them so that nothing half-written stands for something whole."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -38,6 +39,18 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise UserError(f"Cannot write {path}: {error.strerror or error}. {_remedy(path)}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write an indented JSON file as ``whole_file`` does.
+
+    Raises:
+        UserError: see ``whole_file``.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with whole_file(path) as temporary:
+        # names of files may hold bytes that are no text: backslashes make them JSON's own escapes
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def cache_folder() -> Path:

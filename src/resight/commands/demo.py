@@ -4,14 +4,14 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from json import dumps, loads
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.commands.options import Device, Json
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
-from resight.files import whole_file
+from resight.files import write_json
 from resight.interruption import SAME_COMMAND, resumable
 from resight.program import command_line
 from resight.progress import clock, say
@@ -66,7 +66,7 @@ def demo(
     start = time.monotonic()
     with resumable(SAME_COMMAND):
         result = _run(out, persons, seed, device)
-    _keep_record(out, loads((out / RECORD).read_text()) | {"finished": True})
+    write_json(out / RECORD, loads((out / RECORD).read_text()) | {"finished": True})
     if json:
         print_json(result)
     else:
@@ -105,7 +105,7 @@ def continues(out: Path, settings: Mapping[str, object]) -> bool:
         (out / REPORT).unlink(missing_ok=True)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already and holds no demo. Name an empty or a new folder with --out.")
-    _keep_record(out, {"settings": settings, "finished": False})
+    write_json(out / RECORD, {"settings": settings, "finished": False})
     return False
 
 
@@ -198,8 +198,3 @@ def fill_gallery(place: Path, embedder: "Embedder", crops: "Sequence[Crop]") -> 
         gallery.calibrate(origin="the demo's own people")
         gallery.compact()
         return len(gallery)
-
-
-def _keep_record(out: Path, record: Mapping[str, Any]) -> None:
-    with whole_file(out / RECORD) as temporary:
-        temporary.write_text(dumps(record, indent=2) + "\n")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from resight.data.crop import Crop
 from resight.errors import UserError
-from resight.files import cache_folder, whole_file
+from resight.files import cache_folder, whole_file, write_json
 from resight.imaging import Pixels, decode, resize
 from resight.progress import Bar, say
 
@@ -136,8 +136,7 @@ class _Store:
             key = _digest(FORMAT, *self.size, *digests)
             found = self._complete(key) or self._decode(key, digests)
             if self.alias is not None:
-                with whole_file(self.alias) as path:
-                    path.write_text(json.dumps({"key": key}))
+                write_json(self.alias, {"key": key})
             return found
 
     def _complete(self, key: str) -> _Decoded | None:

@@ -1,6 +1,5 @@
 """Listings: a split and its draws in a file, as paths inside the data set, which hold wherever it lies."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from resight.data.benchmark import Benchmark, Draw, Protocol
 from resight.data.crop import Crop
 from resight.data.drawing import SINGLE_SHOT
 from resight.errors import UserError
-from resight.files import whole_file
+from resight.files import write_json
 from resight.registry import Settings
 
 
@@ -45,8 +44,7 @@ def save_listing(benchmark: Benchmark, path: Path) -> None:
     content["draws"] = [
         {"query": paths(draw.query), "gallery": paths(draw.gallery)} for draw in benchmark.draws
     ]
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(path, content)
 
 
 def apply_listing(benchmark: Benchmark, path: Path) -> Benchmark:

@@ -30,7 +30,7 @@ from resight.features.folder import (
     plan_of,
     read_info,
 )
-from resight.files import whole_file
+from resight.files import whole_file, write_json
 from resight.registry import Settings
 
 MOVED = 64 * 2**20
@@ -85,7 +85,7 @@ class FolderInProgress:
                 "was begun differently",
             )
         else:
-            _write_json(planned, self.plan.model_dump(mode="json"))
+            write_json(planned, self.plan.model_dump(mode="json"))
         # names, and not a look at each: a file system on the network may remember that a file was not there
         names = set(os.listdir(self.work))
         for name in names:
@@ -122,7 +122,7 @@ class FolderInProgress:
         """
         _write_array(self.work / _data_file(chunk), features)
         mark = Mark(rows=len(features), unreadable=unreadable)
-        _write_json(self.work / _mark_file(chunk), mark.model_dump(mode="json"))
+        write_json(self.work / _mark_file(chunk), mark.model_dump(mode="json"))
 
     def finish(
         self,
@@ -160,7 +160,7 @@ class FolderInProgress:
                 json.dumps(str(path)) + "\n" for path, read in zip(paths, kept, strict=True) if read
             )
         if names:
-            _write_json(self.work / NAMES, {str(person): name for person, name in names.items()})
+            write_json(self.work / NAMES, {str(person): name for person, name in names.items()})
         info = {
             "format": FORMAT,
             **self.plan.model_dump(mode="json"),
@@ -173,7 +173,7 @@ class FolderInProgress:
             "unreadable": list(unreadable.values()),
             **facts,
         }
-        _write_json(self.work / INFO, info)
+        write_json(self.work / INFO, info)
         for name in (FEATURES, *(f"{name}.npy" for name in known), PATHS, NAMES, INFO):
             if (self.work / name).exists():
                 (self.work / name).replace(self.folder / name)
@@ -259,11 +259,6 @@ def _data_file(chunk: int) -> str:
 
 def _mark_file(chunk: int) -> str:
     return f"{chunk:06}.json"
-
-
-def _write_json(path: Path, content: object) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> None:

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from resight.errors import UserError
-from resight.files import whole_file
+from resight.files import write_json
 from resight.gallery.crops import Filter, from_payload
 from resight.gallery.metadata import Metadata
 from resight.gallery.stores.store import Store
@@ -87,13 +86,8 @@ def _write(
     np.save(folder / "persons.npy", persons)
     if None not in places:
         np.save(folder / "cameras.npy", cameras)
-    _write_json(folder / "names.json", {str(number): name for name, number in people.items()})
-    _write_json(folder / "cameras.json", {str(number): name for name, number in places.items()})
+    write_json(folder / "names.json", {str(number): name for name, number in people.items()})
+    write_json(folder / "cameras.json", {str(number): name for name, number in places.items()})
     info = {"format": 1, "rows": rows, "dtype": "float32", "source": "gallery", **metadata.model.model_dump()}
-    _write_json(folder / "info.json", info)
+    write_json(folder / "info.json", info)
     return rows
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -22,7 +22,7 @@ from PIL import Image
 
 import resight
 from resight.errors import UserError
-from resight.files import whole_file
+from resight.files import write_json
 from resight.people.crops import Drawn, World
 from resight.people.plan import GALLERY, QUERY, TRAIN, PlanSettings, Task, check, plan
 from resight.progress import Bar
@@ -204,8 +204,7 @@ def _open(folder: Path, settings: PlanSettings) -> None:
                 "folder, or repeat the settings of the set there to finish it."
             )
     else:
-        with whole_file(record) as temporary:
-            temporary.write_text(json.dumps(asdict(settings), indent=2) + "\n")
+        write_json(record, asdict(settings))
     try:
         shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
         for name in (TRAIN, QUERY, GALLERY, UNFINISHED):

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Literal
 
 from resight.errors import UserError, did_you_mean
-from resight.files import whole_file
+from resight.files import write_json
 
 Role = Literal["read", "write"]
 ROLES: tuple[Role, ...] = ("read", "write")
@@ -144,9 +144,7 @@ class Tokens:
         return found
 
     def _write(self, tokens: list[Token]) -> None:
-        with whole_file(self.path) as temporary:
-            content = {"tokens": [asdict(token) for token in tokens]}
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(self.path, {"tokens": [asdict(token) for token in tokens]})
         os.chmod(self.path, 0o600)
 
 

@@ -18,7 +18,7 @@ from resight.data.classification import Classification, Pictures
 from resight.data.crop import Crop
 from resight.device import resolve_device
 from resight.errors import UserError
-from resight.files import whole_file
+from resight.files import write_json
 from resight.models.network import Network
 from resight.models.weights import load_weights
 from resight.program import command_line
@@ -94,8 +94,7 @@ def read_info(folder: Path) -> dict[str, Any]:
 
 def save_info(folder: Path, info: Mapping[str, Any]) -> None:
     """Write ``run.json``."""
-    with whole_file(folder / INFO) as path:
-        path.write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / INFO, info)
 
 
 def now() -> str:

@@ -1,6 +1,5 @@
 """Testing a model on a benchmark: embed query and gallery, score them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from resight.evaluation.pooling import pool_queries
 from resight.evaluation.repeated import RepeatedScores
 from resight.evaluation.reranking import Reranking
 from resight.evaluation.scores import AveragePrecision, Scores, evaluate
-from resight.files import whole_file
+from resight.files import write_json
 from resight.models.embedding import BatchEmbedder
 
 
@@ -144,5 +143,4 @@ def take_draw(embedded: EmbeddedBenchmark, draw: Draw) -> EmbeddedBenchmark:
 
 def save_scores(scores: Scores | RepeatedScores | ClassificationScores, path: Path) -> None:
     """Write the scores as JSON."""
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(scores.as_dict(), indent=2) + "\n", encoding="utf-8")
+    write_json(path, scores.as_dict())
