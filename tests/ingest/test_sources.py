@@ -86,7 +86,7 @@ def test_going_on_does_not_decode_what_was_seen(video: Path, tmp_path: Path) -> 
     assert rest.notes == []
     damaged = open_source(str(tmp_path / "walk.mp4"))
     assert len(read(damaged)) < 40
-    assert "damaged pieces could not be decoded" in damaged.notes[0]
+    assert "damaged packets could not be decoded" in damaged.notes[0]
 
 
 def test_a_position_of_another_picture_is_found_by_counting(video: Path) -> None:
