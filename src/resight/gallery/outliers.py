@@ -49,11 +49,10 @@ class OutlierDetector:
     @classmethod
     def of(cls, store: Store) -> "Self | None":
         """Learn from the crops of a store; None where they are too few."""
-        records, _ = store.page(Filter(), SAMPLE)
+        records, _ = store.page(Filter(), SAMPLE, None, "vector")
         if len(records) < LEAST:
             return None
-        found = store.get([record.id for record in records], "vector").values()
-        return cls(np.stack([record.vector for record in found if record.vector is not None]))
+        return cls(np.stack([record.vector for record in records if record.vector is not None]))
 
     def distances(self, vectors: Vectors) -> NDArray[np.float32]:
         """Return the squared distances [N] of vectors [N, D]."""

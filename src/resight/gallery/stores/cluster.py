@@ -3,7 +3,7 @@
 import os
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,8 +45,8 @@ SLOW = 3600
 """The same, of what may take long: deleting many crops."""
 
 
-class ClusterStore:
-    """Records in a collection; see ``Store``.
+class ClusterStore(Store):
+    """Records in a collection, each with its picture; see ``Store``. A cluster compacts by itself.
 
     Args:
         client: of the cluster.
@@ -96,19 +96,20 @@ class ClusterStore:
         found = self._client.query_batch_points(self._name, requests)
         return [[_record(point, point.score) for point in response.points] for response in found]
 
-    def scan(self, where: Filter, *parts: Part, batch: int = 256) -> Iterator[list[Record]]:
-        """Yield all records that fit, by id."""
-        after: str | None = None
-        while True:
-            records, after = self._scroll(where, batch, after, parts)
-            if records:
-                yield records
-            if after is None:
-                return
-
-    def page(self, where: Filter, limit: int, after: str | None = None) -> tuple[list[Record], str | None]:
+    def page(
+        self, where: Filter, limit: int, after: str | None = None, *parts: Part
+    ) -> tuple[list[Record], str | None]:
         """Return a page of records by id."""
-        return self._scroll(where, limit, after, ())
+        with_payload, with_vectors = _wanted(parts)
+        points, following = self._client.scroll(
+            self._name,
+            _filter(where),
+            limit,
+            offset=after,
+            with_payload=with_payload,
+            with_vectors=with_vectors,
+        )
+        return [_record(point) for point in points], None if following is None else str(following)
 
     def ends(self, where: Filter, field: str) -> tuple[float, float] | None:
         """Return the lowest and highest value of a number."""
@@ -151,36 +152,10 @@ class ClusterStore:
         selector = models.FilterSelector(filter=_filter(where) or models.Filter())
         self._client.delete(self._name, selector, wait=True, timeout=SLOW)
 
-    def erase_orphans(self) -> None:
-        """Do nothing: a picture is part of its record."""
-
-    def flush(self) -> None:
-        """Do nothing: a cluster does it by itself."""
-
-    def compact(self) -> None:
-        """Do nothing: a cluster does it by itself."""
-
     def facts(self) -> dict[str, int]:
         """Return the records under a graph, and segments."""
         info = self._client.get_collection(self._name)
         return {"indexed": info.indexed_vectors_count or 0, "segments": info.segments_count}
-
-    def close(self) -> None:
-        """Do nothing: the backend has the connection."""
-
-    def _scroll(
-        self, where: Filter, limit: int, after: str | None, parts: Sequence[Part]
-    ) -> tuple[list[Record], str | None]:
-        with_payload, with_vectors = _wanted(parts)
-        points, following = self._client.scroll(
-            self._name,
-            _filter(where),
-            limit,
-            offset=after,
-            with_payload=with_payload,
-            with_vectors=with_vectors,
-        )
-        return [_record(point) for point in points], None if following is None else str(following)
 
 
 class ClusterBackend:

@@ -24,7 +24,7 @@ from resight.gallery.stores.edge_requests import (
     nearest_to,
 )
 from resight.gallery.stores.picture_store import PictureStore
-from resight.gallery.stores.store import Layout, Part, Record
+from resight.gallery.stores.store import Layout, Part, Record, Store
 from resight.inference.embedder import Vectors
 
 COUNTS = 256
@@ -42,7 +42,7 @@ SPARE = 256 * 2**20
 """Bytes that must stay free on the disk: the engine writes through memory maps, where a full disk kills."""
 
 
-class EdgeStore:
+class EdgeStore(Store):
     """Records in a folder, for one process at a time; see ``Store``.
 
     Args:
@@ -119,19 +119,20 @@ class EdgeStore:
         found = self._nearest(vectors, where, limit, exact, True, "vector" in parts)
         return [[self._record(point, parts, point.score) for point in points] for points in found]
 
-    def scan(self, where: Filter, *parts: Part, batch: int = 256) -> Iterator[list[Record]]:
-        """Yield all records that fit, by id."""
-        after: str | None = None
-        while True:
-            records, after = self._scroll(where, batch, after, parts)
-            if records:
-                yield records
-            if after is None:
-                return
-
-    def page(self, where: Filter, limit: int, after: str | None = None) -> tuple[list[Record], str | None]:
+    def page(
+        self, where: Filter, limit: int, after: str | None = None, *parts: Part
+    ) -> tuple[list[Record], str | None]:
         """Return a page of records by id."""
-        return self._scroll(where, limit, after, ())
+        request = engine.ScrollRequest(
+            offset=after,
+            limit=limit,
+            filter=filter_of(where),
+            with_payload=True,
+            with_vector="vector" in parts,
+        )
+        points, following = self._shard.scroll(request)
+        records = [self._record(point, parts) for point in points]
+        return records, None if following is None else str(following)
 
     def ends(self, where: Filter, field: str) -> tuple[float, float] | None:
         """Return the lowest and highest value of a number."""
@@ -282,20 +283,6 @@ class EdgeStore:
             ][:limit]
             for points in found
         ]
-
-    def _scroll(
-        self, where: Filter, limit: int, after: str | None, parts: Sequence[Part]
-    ) -> tuple[list[Record], str | None]:
-        request = engine.ScrollRequest(
-            offset=after,
-            limit=limit,
-            filter=filter_of(where),
-            with_payload=True,
-            with_vector="vector" in parts,
-        )
-        points, following = self._shard.scroll(request)
-        records = [self._record(point, parts) for point in points]
-        return records, None if following is None else str(following)
 
     def _record(self, point: Any, parts: Sequence[Part], score: float = 0.0) -> Record:
         picture = self._pictures.get(str(point.id)) if "picture" in parts else None

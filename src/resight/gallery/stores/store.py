@@ -74,6 +74,8 @@ class Layout:
 class Store(Protocol):
     """Keeps records of unit vectors; every method may raise ``UserError`` for what a user can mend.
 
+    Base of the engines' stores, which need not define what an engine does by itself.
+
     Attributes:
         quantized: where there is no graph, a search that is not exact compares quantized vectors.
     """
@@ -102,8 +104,17 @@ class Store(Protocol):
 
     def scan(self, where: Filter, *parts: Part, batch: int = 256) -> Iterator[list[Record]]:
         """Yield all records that fit, in the order of their ids."""
+        after: str | None = None
+        while True:
+            records, after = self.page(where, batch, after, *parts)
+            if records:
+                yield records
+            if after is None:
+                return
 
-    def page(self, where: Filter, limit: int, after: str | None = None) -> tuple[list[Record], str | None]:
+    def page(
+        self, where: Filter, limit: int, after: str | None = None, *parts: Part
+    ) -> tuple[list[Record], str | None]:
         """Return records in the order of their ids, from ``after`` on, and where the next page begins."""
 
     def ends(self, where: Filter, field: str) -> tuple[float, float] | None:
@@ -123,18 +134,22 @@ class Store(Protocol):
 
     def erase_orphans(self) -> None:
         """Erase what a killed process left of crops that it was adding or deleting."""
+        return
 
     def flush(self) -> None:
         """Write everything to the disk, so that it also survives a power failure."""
+        return
 
     def compact(self) -> None:
         """Build graphs, give room of deleted records back; on a cluster this goes on by itself."""
+        return
 
     def facts(self) -> dict[str, int]:
         """Return how many records a graph covers (``indexed``), and in how many ``segments`` they lie."""
 
     def close(self) -> None:
         """Write what is left, and let go of files and connections."""
+        return
 
 
 class StorageBackend(Protocol):
