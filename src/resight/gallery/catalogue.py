@@ -1,6 +1,6 @@
 """What is in a gallery: looked at, counted, labelled, forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from threading import Lock, RLock
 from typing import Any, Literal
@@ -104,6 +104,11 @@ class Catalogue:
         if picture is None:  # it was forgotten at this moment
             raise UserError(NOT_THERE.format(identity))
         return picture
+
+    def crops(self, where: Filter = EVERYTHING) -> Iterator[StoredCrop]:
+        """Yield the stored crops that fit, in the order of their ids."""
+        for records in self._store.scan(where):
+            yield from (from_payload(record.id, record.payload) for record in records)
 
     def page(
         self, where: Filter = EVERYTHING, top: int = 100, after: str | None = None

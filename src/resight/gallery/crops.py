@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -93,18 +93,8 @@ class StoredCrop:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data, times in ISO 8601."""
-        return {
-            "id": self.id,
-            "camera": self.camera,
-            "time": None if self.time is None else self.time.isoformat(),
-            "source": self.source,
-            "name": self.name,
-            "person": self.person,
-            "tags": list(self.tags),
-            "box": None if self.box is None else list(self.box),
-            "added": self.added.isoformat(),
-            "size": list(self.size),
-        }
+        time = None if self.time is None else self.time.isoformat()
+        return asdict(self) | {"time": time, "added": self.added.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Search results, and the ranking for several pictures of one person."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -70,16 +70,7 @@ class SearchResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        return {
-            "matches": [match.as_dict() for match in self.matches],
-            "offset": self.offset,
-            "searched": self.searched,
-            "false_match_rate": self.false_match_rate,
-            "threshold": self.threshold,
-            "expected_false": self.expected_false,
-            "unlike_anything": self.unlike_anything,
-            "exact": self.exact,
-        }
+        return asdict(self) | {"matches": [match.as_dict() for match in self.matches]}
 
 
 @dataclass(frozen=True, slots=True)

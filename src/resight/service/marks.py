@@ -9,7 +9,7 @@ import io
 import re
 import secrets
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import IO
 
 from resight.gallery.crops import Filter, StoredCrop
@@ -70,7 +70,7 @@ def write_labels(gallery: Gallery, file: IO[bytes]) -> int:
     Returns:
         the number of crops.
     """
-    crops = list(_all(gallery, Filter(labelled=True)))
+    crops = list(gallery.crops(Filter(labelled=True)))
     known = all(crop.camera is not None for crop in crops)
     cameras = _numbers([crop.camera or "" for crop in crops])
     persons = _numbers([crop.person or "" for crop in crops])
@@ -92,7 +92,7 @@ def write_labels(gallery: Gallery, file: IO[bytes]) -> int:
             [crop.id, crop.person or "", tag.removeprefix(NOT)]
             for tag in gallery.values("tags")
             if tag.startswith(NOT)
-            for crop in _all(gallery, Filter(tags=(tag,)))
+            for crop in gallery.crops(Filter(tags=(tag,)))
         ]
         archive.writestr("different.csv", table(["id", "person", "is_not"], different))
     return len(crops)
@@ -127,15 +127,6 @@ def _folders(persons: Sequence[str]) -> dict[str, str]:
 
 def _numbers(names: Sequence[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(sorted(set(names)), 1)}
-
-
-def _all(gallery: Gallery, where: Filter) -> Iterator[StoredCrop]:
-    after: str | None = None
-    while True:
-        crops, after = gallery.page(where, 1000, after)
-        yield from crops
-        if after is None:
-            return
 
 
 def _new_name(gallery: Gallery) -> str:
