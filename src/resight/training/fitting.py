@@ -9,7 +9,6 @@ import torch
 from resight.data.augment import AUGMENTATIONS
 from resight.errors import UserError
 from resight.losses.objective import Objective
-from resight.losses.term import TERMS, Term
 from resight.models.network import Network, build_model
 from resight.models.representation import Representation
 from resight.training.components import Component
@@ -59,7 +58,7 @@ def _untrained(
     """Yield a mistake where parameters get no gradient in any stage."""
     learning: set[str] = set()
     for stage in recipe.stages:
-        terms = [term for _, weight, term in _terms(stage) if weight]
+        terms = [term for _, weight, term in stage.terms() if weight]
         for term in terms:
             term.prepare(shapes, PERSONS)
         learning |= trained(reached, shapes, terms)
@@ -75,13 +74,9 @@ def _untrained(
         )
 
 
-def _terms(stage: Stage) -> list[tuple[str, float, Term]]:
-    return [(item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in stage.objective]
-
-
 def _incompatibilities_of(stage: Stage, model: Network, shapes: Representation) -> Iterator[tuple[str, str]]:
     """Yield (place in the stage, sentence)."""
-    terms = _terms(stage)
+    terms = stage.terms()
     try:
         Objective(terms, shapes, PERSONS)
     except UserError as error:

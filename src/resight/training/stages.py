@@ -14,7 +14,6 @@ from resight.data.loader import Loader
 from resight.data.samplers import SAMPLERS, Sampler
 from resight.errors import UserError
 from resight.losses.objective import Objective
-from resight.losses.term import TERMS
 from resight.models.complexity import example
 from resight.models.network import Network
 from resight.seeds import derive_seed
@@ -94,10 +93,7 @@ def check_sampler(recipe: Recipe, labels: NDArray[np.int64]) -> None:
     """
     for number, stage in enumerate(recipe.stages):
         sampler = SAMPLERS.build(stage.sampler.name, labels, recipe.seed, **stage.sampler.settings)
-        terms = [
-            (item.name, TERMS.build(item.term, **item.settings)) for item in stage.objective if item.weight
-        ]
-        needy = [name for name, term in terms if term.needs_positives]
+        needy = [name for name, weight, term in stage.terms() if weight and term.needs_positives]
         if needy and stage.sampler.name == "random":
             batches, crops = _without_positives(sampler, labels)
             raise UserError(
@@ -143,13 +139,10 @@ def make_phases(
         sampler = SAMPLERS.build(stage.sampler.name, classes, recipe.seed, **stage.sampler.settings)
         augmentations = [AUGMENTATIONS.build(item.name, **item.settings) for item in stage.augment]
         torch.manual_seed(derive_seed(recipe.seed, "objective", number))
-        terms = [
-            (item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in stage.objective
-        ]
         phase = Phase(
             stage,
             Loader(examples.pixels, classes, sampler, augmentations, device, recipe.seed, examples.aspects),
-            Objective(terms, shapes, examples.number).to(device),
+            Objective(stage.terms(), shapes, examples.number).to(device),
             tuple(SCHEDULES.build(item.name, **item.settings) for item in stage.schedule),
             first_step,
             first_epoch,
