@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,13 @@ def crops_to_embed(
             ``open_benchmark``.
     """
     path = path.expanduser()
-    options = {"reader": reader, "listing": listing, "pattern": pattern, "split": split, "holdout": holdout}
+    options: dict[str, Any] = {
+        "reader": reader,
+        "listing": listing,
+        "pattern": pattern,
+        "split": split,
+        "holdout": holdout,
+    }
     given = [f"--{name}" for name, value in options.items() if value is not None]
     given += ["--part"] * (part != "all")
     if path.is_file() or unlabelled:
@@ -93,26 +99,17 @@ def crops_to_embed(
             "labels. --pattern or --reader reads labels, if the names hold them."
         )
         return _pictures(path, (note,))
-    return _labelled(path, part, reader, listing, pattern, split, holdout)
+    return _labelled(path, part, options)
 
 
-def _labelled(
-    path: Path,
-    part: Part,
-    reader: str | None,
-    listing: Path | None,
-    pattern: str | None,
-    split: int | None,
-    holdout: int | None,
-) -> CropList:
-    if part == "all" and listing is None and holdout is None:
+def _labelled(path: Path, part: Part, options: Mapping[str, Any]) -> CropList:
+    if part == "all" and options["listing"] is None and options["holdout"] is None:
+        reader, pattern = options["reader"], options["pattern"]
         if pattern is not None and reader is not None:
             raise UserError("Give a --pattern, or name a --reader, not both: a pattern is read by 'folder'.")
-        benchmark = read_benchmark(path, reader, pattern, split, pairs=False)
+        benchmark = read_benchmark(path, reader, pattern, options["split"], pairs=False)
     else:
-        benchmark = open_benchmark(
-            path, reader=reader, listing=listing, pattern=pattern, split=split, holdout=holdout
-        )
+        benchmark = open_benchmark(path, **options)
     parts: dict[str, Sequence[Crop]] = {
         "train": benchmark.train,
         "query": benchmark.query,

@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from typing import TypeVar
 
 from resight.ingest.frames import Frame
@@ -26,23 +27,16 @@ def wait_for(call: Callable[[], Result], limit: float) -> Result:
     Raises:
         TimeoutError: it took longer.
     """
-    done: list[Result] = []
-    failed: list[Exception] = []
-    ended = threading.Event()
+    answer: Future[Result] = Future()
 
     def run() -> None:
         try:
-            done.append(call())
-        except Exception as error:  # raised below, in the caller's thread
-            failed.append(error)
-        ended.set()
+            answer.set_result(call())
+        except Exception as error:  # raised in the caller's thread
+            answer.set_exception(error)
 
-    threading.Thread(target=run, name="waiting", daemon=True).start()
-    if not ended.wait(limit):
-        raise TimeoutError
-    if failed:
-        raise failed[0]
-    return done[0]
+    threading.Thread(target=run, name="waiting", daemon=True).start()  # no executor, which exits wait for
+    return answer.result(limit)
 
 
 def read_ahead(frames: Generator[Frame]) -> Iterator[Frame | None]:
