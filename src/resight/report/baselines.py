@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from matplotlib.colors import rgb_to_hsv
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -138,7 +139,9 @@ def _bins() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the HSV and L*a*b* bins of all colours at six bits a channel: int32 [64^3] each."""
     levels = ((np.arange(64) + 0.5) / 64).astype(np.float32)
     colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
-    hsv = np.stack([_quantise(part, 0, 1, n) for part, n in zip(_to_hsv(colours), HSV_BINS, strict=True)])
+    hsv = np.stack(
+        [_quantise(part, 0, 1, n) for part, n in zip(rgb_to_hsv(colours).T, HSV_BINS, strict=True)]
+    )
     light, red, blue = _to_lab(colours)
     lab = np.stack(  # most clothes lie within 32 of grey
         [
@@ -155,19 +158,6 @@ def _bins() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 def _quantise(values: Features, low: float, high: float, bins: int) -> NDArray[np.int64]:
     places: NDArray[np.int64] = np.clip((values - low) / (high - low) * bins, 0, bins - 1).astype(np.int64)
     return places
-
-
-def _to_hsv(colours: Features) -> tuple[Features, Features, Features]:
-    """Return hue, saturation and value in [0, 1] of RGB [N, 3] in [0, 1]."""
-    value, spread = colours.max(1), np.ptp(colours, axis=1)
-    red, green, blue = colours.T
-    safe = np.where(spread > 0, spread, 1)
-    sector = np.where(
-        value == red,
-        (green - blue) / safe,
-        np.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    return sector / 6 % 1, spread / np.maximum(value, 1e-6), value
 
 
 def _to_lab(colours: Features) -> tuple[Features, Features, Features]:
