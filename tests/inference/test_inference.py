@@ -64,7 +64,7 @@ def test_a_run_is_loaded_with_its_name_and_precision(run: Path) -> None:
     assert (model.name, model.source, model.precision) == ("mine", run, "bfloat16")
     assert model.run is not None
     assert not model.network.training
-    assert model.fingerprint() == fingerprint(model.network)
+    assert Embedder(model).fingerprint == fingerprint(model.network)
     assert load_model(Run.open(run), precision="float32").precision == "float32"
     embedder = Embedder(model)
     assert (embedder.precision, embedder.device.type, embedder.weights) == ("bfloat16", "cpu", str(run))

@@ -136,7 +136,9 @@ class Embedder:
     @cached_property
     def fingerprint(self) -> str:
         """Of the model with these branches and views."""
-        return self.model.fingerprint(self.branches, self.views)
+        from resight.models.fingerprint import fingerprint
+
+        return fingerprint(self.model.network, self.branches, self.views)
 
     @cached_property
     def width(self) -> int:

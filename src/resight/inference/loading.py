@@ -1,12 +1,10 @@
 """Loading a trained model, whatever it comes as."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resight.device import Precision, resolve_device
-from resight.models.fingerprint import fingerprint
-from resight.models.network import Network, Views
+from resight.models.network import Network
 from resight.models.weights import load_weights
 from resight.training.run import Run
 
@@ -31,10 +29,6 @@ class LoadedModel:
     device: str = "auto"
     precision: Precision = "auto"
     run: Run | None = None
-
-    def fingerprint(self, branches: Sequence[str] | None = None, views: Views | None = None) -> str:
-        """Return what tells its descriptors from those of other models (``models.fingerprint``)."""
-        return fingerprint(self.network, branches, views)
 
 
 def load_model(
