@@ -49,7 +49,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Pixels:
     return decode_file(path, read_file(path), size)
 
 
-def decode_file(path: Path, data: bytes, size: tuple[int, int] | None = None) -> Pixels:
+def decode_file(name: Path | str, data: bytes, size: tuple[int, int] | None = None) -> Pixels:
     """Return what ``read_image`` does, of a file whose bytes were read before.
 
     Raises:
@@ -58,7 +58,7 @@ def decode_file(path: Path, data: bytes, size: tuple[int, int] | None = None) ->
     try:
         pixels = decode(data)
     except ImageError as error:
-        raise UserError(f"{path} {error}") from error
+        raise UserError(f"{name} {error}") from error
     return pixels if size is None else resize(pixels, size)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -133,14 +133,10 @@ def _labelled(path: Path, part: Part, options: Mapping[str, Any]) -> CropList:
 
 def _is_plain(folder: Path) -> bool:
     """Tell whether a folder holds images, no sub-folders, and nothing that a reader knows."""
-    if not folder.is_dir() or any(child.is_dir() for child in _visible(folder)):
+    if not folder.is_dir() or any(child.is_dir() for child in folder.glob("[!.]*")):
         return False
     known = (READERS.build(name) for name in READERS.names() if name != FALLBACK)
     return bool(list_images(folder)) and not any(reader.recognises(folder) for reader in known)
-
-
-def _visible(folder: Path) -> Iterable[Path]:
-    return (child for child in folder.iterdir() if not child.name.startswith("."))
 
 
 def _pictures(folder: Path, notes: tuple[str, ...]) -> CropList:

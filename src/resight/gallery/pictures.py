@@ -8,8 +8,8 @@ from pathlib import Path
 
 from resight.errors import UserError
 from resight.gallery.crops import Picture
-from resight.image_files import ImageError, is_plain_jpeg, read_file
-from resight.imaging import Pixels, decode, encode_jpeg, shrink
+from resight.image_files import is_plain_jpeg, read_file
+from resight.imaging import Pixels, decode_file, encode_jpeg, shrink
 
 KEPT_SIDE, KEPT_BYTES = 512, 64 * 1024
 """Height and width of a kept picture at most, in pixels; bytes up to which a JPEG is kept as it is."""
@@ -49,11 +49,7 @@ class Contents:
         """
         if not isinstance(self.picture, bytes | Path):
             return self.picture
-        try:
-            return decode(self.raw)
-        except ImageError as error:
-            name = str(self.picture) if isinstance(self.picture, Path) else "The picture"
-            raise UserError(f"{name} {error}") from error
+        return decode_file(self.picture if isinstance(self.picture, Path) else "The picture", self.raw)
 
     def jpeg(self, pixels: Pixels) -> bytes:
         """Return the JPEG to keep: the file itself if it is small and has no EXIF data."""

@@ -1,7 +1,7 @@
 """The contract of a trunk, the contract of an attention module, and what puts one into the other."""
 
 import keyword
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -55,7 +55,7 @@ class Attention(nn.Module):
         raise TypeError(f"{type(self).__name__} does not define forward()")
 
 
-def _one_or_several(value: object) -> object:
+def _one_or_several(value: Any) -> Any:
     return [value] if isinstance(value, str | Mapping) else value
 
 
@@ -93,7 +93,7 @@ class Attentions(nn.Module):
                 raise UserError(
                     f"{setting}: the network has no {place} '{layer}'.{did_you_mean(layer, channels)}"
                 )
-            built = [ATTENTIONS.make(part, channels[layer]) for part in _sequence(chosen)]
+            built = [ATTENTIONS.make(part, channels[layer]) for part in _one_or_several(chosen)]
             self.add_module(_attribute(layer), nn.ModuleList(built))
 
     def attend(self, layer: str, features: Tensor, found: Representation) -> Tensor:
@@ -166,7 +166,3 @@ class TrunkNetwork(Network):
 def _attribute(layer: str) -> str:
     """Return the name of a layer's modules: torch.export writes code in which ``global`` cannot stand."""
     return f"{layer}_" if keyword.iskeyword(layer) else layer
-
-
-def _sequence(parts: Any) -> Sequence[Any]:
-    return [parts] if isinstance(parts, str | Mapping) else list(parts)

@@ -21,6 +21,7 @@ from resight.gallery.stores.store import (
     Layout,
     Part,
     Record,
+    StorageBackend,
     Store,
     conditions,
     search_effort,
@@ -158,7 +159,7 @@ class ClusterStore(Store):
         return {"indexed": info.indexed_vectors_count or 0, "segments": info.segments_count}
 
 
-class ClusterBackend:
+class ClusterBackend(StorageBackend):
     """A gallery on a cluster; see ``StorageBackend``. Several processes may use it at a time.
 
     Args:
@@ -235,12 +236,6 @@ class ClusterBackend:
         """Delete a collection."""
         if self._client.collection_exists(self._collection(name)):
             self._client.delete_collection(self._collection(name))
-
-    def refuse_full_disk(self) -> None:
-        """Do nothing: a cluster's disks are not ours to look at."""
-
-    def size(self) -> None:
-        """Say nothing."""
 
     def close(self) -> None:
         """Close the connection."""

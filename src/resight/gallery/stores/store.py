@@ -189,9 +189,11 @@ class StorageBackend(Protocol):
         Raises:
             UserError: the disk is too full.
         """
+        return
 
     def size(self) -> int | None:
         """Return the bytes on the disk; None where they are not ours to count."""
+        return None
 
     def close(self) -> None:
         """Let others at the gallery."""
