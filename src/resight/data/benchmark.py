@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Protocol as Interface
 
 from resight.data.crop import Crop
 from resight.errors import UserError
@@ -11,6 +12,8 @@ from resight.errors import UserError
 Pooling = Literal["average", "max"]
 GallerySide = Literal["all", "opposite"]
 Cmc = Literal["all", "single-shot"]
+
+Data = TypeVar("Data", covariant=True)
 
 DRAWS = 100
 """Draws of a single-shot CMC where nothing else is said."""
@@ -161,3 +164,24 @@ class Benchmark:
             if folder is not None and path.is_relative_to(folder):
                 return path.relative_to(folder).as_posix()
         return str(path)
+
+
+class Reader(Interface, Generic[Data]):
+    """Knows one data set or layout on disk; registered under a name, as by ``@READERS.register("name")``.
+
+    The keyword-only parameters of its constructor are the options that a user may set.
+    """
+
+    @property
+    def source(self) -> DataSource | None:
+        """Say where the set is published; None for layouts that any set may have."""
+
+    def recognises(self, root: Path) -> bool:
+        """Tell whether the folder has this layout, whatever the options."""
+
+    def read(self, root: Path) -> Data:
+        """Return what lies there, split as it is on disk or as the set's protocol has it.
+
+        Raises:
+            UserError: there is nothing to read, it is damaged, or it cannot be read as the options want.
+        """

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from typing import Protocol as Interface
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.data.benchmark import DataSource, Published
+from resight.data.benchmark import Published, Reader
 from resight.imaging import Pixels
 from resight.registry import Registry
 
@@ -70,22 +69,4 @@ def untrained(found: Classification) -> list[str]:
     ]
 
 
-class ClassificationReader(Interface):
-    """Knows one data set on disk; registered as ``@CLASSIFICATIONS.register("name")``."""
-
-    @property
-    def source(self) -> DataSource:
-        """Say where the set is published."""
-
-    def recognises(self, root: Path) -> bool:
-        """Tell whether the folder has this layout."""
-
-    def read(self, root: Path) -> Classification:
-        """Return what lies there.
-
-        Raises:
-            UserError: a file is missing, damaged or another one.
-        """
-
-
-CLASSIFICATIONS: Registry[ClassificationReader] = Registry("reader", "resight.data.classifications")
+CLASSIFICATIONS: Registry[Reader[Classification]] = Registry("reader", "resight.data.classifications")

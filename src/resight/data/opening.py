@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from typing import Protocol as Interface
 
 from pydantic import ValidationError
 
-from resight.data.benchmark import Benchmark, DataSource
+from resight.data.benchmark import Benchmark, Reader
 from resight.data.classification import CLASSIFICATIONS, Classification
 from resight.data.listing import apply_listing
 from resight.data.merging import merge
@@ -17,31 +16,10 @@ from resight.data.splitting import hold_out, only_persons
 from resight.errors import UserError, did_you_mean
 from resight.registry import Registry
 
-READERS: Registry["Reader"] = Registry("reader", "resight.data.benchmarks")
+READERS: Registry[Reader[Benchmark]] = Registry("reader", "resight.data.benchmarks")
 
 FALLBACK = "folder"
 """Name of the reader that takes any folder that no other reader recognises, and every pattern."""
-
-
-class Reader(Interface):
-    """Knows one data set or layout on disk; registered as ``@READERS.register("name")``.
-
-    The keyword-only parameters of its constructor are the options that a user may set.
-    """
-
-    @property
-    def source(self) -> DataSource | None:
-        """Say where the set is published; None for layouts that any set may have."""
-
-    def recognises(self, root: Path) -> bool:
-        """Tell whether the folder has this layout, whatever the options."""
-
-    def read(self, root: Path) -> Benchmark:
-        """Return what lies there, split as it is on disk or as the set's protocol has it.
-
-        Raises:
-            UserError: there are no crops, or they cannot be read in the way that the options want.
-        """
 
 
 def open_data(
@@ -204,7 +182,7 @@ def reopen(opened: Mapping[str, Any]) -> Benchmark | Classification:
     return open_data(opened["paths"], reader=opened["readers"], **others)
 
 
-def make_reader(text: str) -> Reader:
+def make_reader(text: str) -> Reader[Benchmark]:
     """Build the reader that a user names, with its options: ``cuhk03,boxes=labelled,protocol=old``.
 
     Raises:
