@@ -1,7 +1,13 @@
-"""Threads that compute beside others."""
+"""Threads that compute beside others, and the cores that there are for them."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def computing_threads(count: int, cores: int, name: str) -> ThreadPoolExecutor:

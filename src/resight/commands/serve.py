@@ -12,6 +12,7 @@ from resight.commands.options import Device, Flag
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.progress import say
+from resight.threads import available_cores
 from resight.timestamps import find_zone
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def serve(
     from resight.inference.loading import load_model
 
     # One core is left for the other threads: if one of the network's threads has no core, all wait for it.
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - 1)))
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() - 1)))
     with Gallery.open(gallery, device=device) as opened:
         loaded = opened.load_own_model() if model is None else load_model(model, device=device)
         batcher = Batcher(Embedder(loaded), lambda count, jobs: metrics.batches.observe(count))

@@ -10,7 +10,6 @@ is free was left by the dead.
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import time
@@ -29,6 +28,7 @@ from resight.errors import UserError
 from resight.files import cache_folder, whole_file, write_json
 from resight.imaging import Pixels, decode, resize
 from resight.progress import Bar, say
+from resight.threads import available_cores
 
 T = TypeVar("T")
 
@@ -262,7 +262,7 @@ class _Store:
 
 def workers() -> int:
     """Return how many threads read and decode images."""
-    return min(16, os.cpu_count() or 1)  # beyond, threads wait for the interpreter more than they decode
+    return min(16, available_cores())  # beyond, threads wait for the interpreter more than they decode
 
 
 def _digest(*parts: object) -> str:

@@ -4,7 +4,6 @@ Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021" (arXiv 2107.08430); fi
 ``tools/export_onnx.py`` writes them, with or without ``--decode_in_inference``.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ import numpy as np
 from resight.errors import UserError
 from resight.imaging import Pixels, resize
 from resight.ingest.boxes import Floats, suppress
+from resight.threads import available_cores
 
 PADDING = 114
 """Grey value of the padding around the picture (YOLOX, ``preproc``)."""
@@ -94,7 +94,7 @@ class Detector:
             raise UserError(f"There is no detector file {path}. An ONNX file of a YOLOX network is expected.")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or available_cores()
         options.add_session_config_entry(
             "session.intra_op.allow_spinning", "0"
         )  # idle threads leave their cores to others

@@ -26,6 +26,7 @@ from resight.files import write_json
 from resight.people.crops import Drawn, World
 from resight.people.plan import GALLERY, QUERY, TRAIN, PlanSettings, Task, check, plan
 from resight.progress import Bar
+from resight.threads import available_cores
 
 SETTINGS = "synthesis.json"
 UNFINISHED = ".unfinished"
@@ -83,7 +84,7 @@ def synthesize(
     tasks = list(plan(settings))
     missing = len(tasks) - sum(1 for _ in present(folder, tasks))
     if missing:
-        number = min(processes or _cores(), missing)
+        number = min(processes or available_cores(), missing)
         with Bar("Drawing people", len(tasks), done=len(tasks) - missing) as bar:
             if number == 1:
                 draw(folder, settings, 0, 1, bar.advance)
@@ -104,11 +105,6 @@ def synthesize(
         drawn=missing,
         seconds=time.monotonic() - start,
     )
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def present(folder: Path, tasks: list[Task]) -> Iterator[Task]:

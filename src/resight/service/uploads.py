@@ -1,6 +1,5 @@
 """Uploaded pictures: admitted by ``imaging``'s rules, with tighter limits, a few at a time."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from threading import BoundedSemaphore
@@ -9,6 +8,7 @@ from resight.gallery.persons import Detect, QueryPerson, cut_person, find_person
 from resight.image_files import ImageError, ImageLimits, open_image
 from resight.imaging import Box, Pixels, decode, shrink
 from resight.service.limits import Limits, Refusal
+from resight.threads import available_cores
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """What is decoded of strangers' files: what browsers show, by few and well-tested decoders."""
@@ -34,7 +34,7 @@ class UploadReader:
     def __init__(self, limits: Limits, detect: Detect | None = None) -> None:
         self.detect = detect
         self._limits = ImageLimits(FORMATS, limits.upload_bytes, limits.pixels, LEAST)
-        self._turns = BoundedSemaphore(max(2, len(os.sched_getaffinity(0))))
+        self._turns = BoundedSemaphore(max(2, available_cores()))
 
     def check(self, data: bytes) -> None:
         """Refuse a file by its header, before it is decoded.
