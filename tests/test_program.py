@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from resight.commands.main import app
 from resight.program import command_line
 
 
@@ -50,3 +51,15 @@ def test_without_a_program_beside_python_the_name_is_all_there_is(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert command_line("demo") == "resight demo"
+
+
+def test_help_joins_the_lines_of_a_description_and_names_no_empty_defaults(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    app(["gallery", "add", "--help"], result_action="return_value")
+    shown = capsys.readouterr().out
+    assert "'resight data readers' lists, folders of images, or text files of image paths." in shown
+    assert "--shards" in shown
+    assert "[default: 1]" in shown
+    assert not any(left in shown for left in ("default: ()", "default: False", "--empty-", "--no-json"))

@@ -315,6 +315,10 @@ def test_mistakes_are_told_in_sentences(run: Run, weights: Path, tmp_path: Path)
     assert "There is no gallery" in run("add", data, fails=True)
     assert "Name folders" in run("add", "--model", weights, fails=True)
     assert "not both" in run("add", data, "--camera", "a", "--camera-pattern", "b", fails=True)
+    for days in (-3, "nan"):
+        error = run("add", data, "--model", weights, f"--keep-days={days}", fails=True)
+        assert f"kept for more than 0 days; got {days}" in error
+    assert "There is no gallery" in run("info", fails=True)
     for pattern, error in (
         ("(", "not a regular expression"),
         ("c", "group named camera"),

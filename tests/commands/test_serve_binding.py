@@ -4,10 +4,11 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from resight.commands.serve import _bind
+from resight.commands.serve import _bind, serve
 from resight.errors import UserError
 
 
@@ -34,3 +35,30 @@ def test_numpy_is_not_imported_before_its_threads_are_chosen() -> None:
     code = "import sys, resight.commands.serve, resight.service.tokens; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> str:
+    """Return the folder of a gallery that cannot be opened."""
+    (tmp_path / "gallery.json").write_text("damaged")
+    return str(tmp_path)
+
+
+def test_files_that_are_no_certificate_and_key_are_refused_before_anything_is_opened(
+    gallery: str, tmp_path: Path
+) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    refused = f"HTTPS cannot use the certificate {certificate} with the key {key}: "
+    with pytest.raises(UserError, match=re.escape(refused) + "No such file"):
+        serve(gallery, tls_certificate=certificate, tls_key=key)
+    certificate.write_text("a text")
+    key.write_text("another text")
+    with pytest.raises(UserError, match=re.escape(refused) + ".*both in PEM format"):
+        serve(gallery, tls_certificate=certificate, tls_key=key)
+    with pytest.raises(UserError, match="both --tls-certificate and --tls-key"):
+        serve(gallery, tls_certificate=certificate)
+
+
+def test_the_name_of_a_token_that_is_not_made_is_refused(gallery: str) -> None:
+    with pytest.raises(UserError, match="give --new-token"):
+        serve(gallery, token_name="anna")

@@ -1,7 +1,11 @@
 """``resight download``: published weights."""
 
+from typing import Annotated
 
-def download(name: str, /, *, json: bool = False) -> None:
+from cyclopts import Parameter
+
+
+def download(name: str, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Download the ImageNet weights of a trunk, so that a recipe may say ``pretrained: imagenet``.
 
     They come from the PyTorch project's server and are checked by their hash. They are kept in the folder
@@ -13,7 +17,7 @@ def download(name: str, /, *, json: bool = False) -> None:
     name
         resnet18, resnet50 or resnet101.
     json
-        Print where they lie, their size and their hash as JSON.
+        Print their path, size and hash as JSON.
     """
     from dataclasses import asdict
 

@@ -49,7 +49,7 @@ def add(
         tag: tag for all crops; may be repeated.
         part: of a data set; 'all' takes every crop of it.
         unlabelled: take every image in the folder and below, without labels.
-        keep_days: of a new gallery: days after which crops are deleted.
+        keep_days: of a new gallery: days after which crops are deleted; 0 keeps them for good.
         shards: of a new gallery on a cluster: machines that share the crops.
         replicas: of a new gallery on a cluster: copies of each crop.
     """
@@ -65,7 +65,7 @@ def add(
     for note in (note for found in lists for note in found.notes):
         say(f"Note: {note}")
     settings: dict[str, Any] = {
-        "forget_after_days": keep_days,
+        "forget_after_days": keep_days or None,
         "shards": shards,
         "replicas": replicas,
     }

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from resight import __version__
 from resight.errors import UserError
@@ -20,7 +20,11 @@ app = App(
     name="resight",
     help="Find the same person again in other cameras' pictures: train, measure and search.",
     version=__version__,
-    help_format="plaintext",
+    help_format="markdown",
+    # a flag that is off and an option that was not repeated have no default worth printing
+    default_parameter=Parameter(
+        negative_iterable=(), show_default=lambda value: None if value == () or value is False else value
+    ),
     suppress_keyboard_interrupt=False,  # main() says that it was interrupted
 )
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
@@ -41,13 +45,13 @@ app.command(
 app.command("resight.commands.ingest:ingest", name="ingest", help="Put the people of a video into a gallery.")
 app.command("resight.commands.serve:serve", name="serve", help="Open a gallery's page and JSON API.")
 
-data = App(name="data", help="Inspect data sets.", help_format="plaintext")
+data = App(name="data", help="Inspect data sets.", help_format="markdown")
 data.command("resight.commands.data:check", name="check", help="Count crops and find errors in a data set.")
 data.command("resight.commands.data:readers", name="readers", help="List the data sets that can be read.")
 data.command("resight.commands.data:split", name="split", help="Write a data set's split to a file.")
 app.command(data)
 
-gallery = App(name="gallery", help="Store crops and search them.", help_format="plaintext")
+gallery = App(name="gallery", help="Store crops and search them.", help_format="markdown")
 gallery.command("resight.commands.gallery:add", name="add", help="Add crops to a gallery.")
 gallery.command("resight.commands.gallery:search", name="search", help="Find a person by pictures.")
 gallery.command("resight.commands.gallery:info", name="info", help="Show what is in a gallery.")
@@ -70,7 +74,7 @@ gallery.command(
 )
 app.command(gallery)
 
-recipe = App(name="recipe", help="Inspect recipes.", help_format="plaintext")
+recipe = App(name="recipe", help="Inspect recipes.", help_format="markdown")
 recipe.command("resight.commands.recipe:show", name="show", help="Print a recipe in full.")
 recipe.command(
     "resight.commands.recipe:list_recipes", name="list", help="List the recipes that come with Resight."

@@ -1,11 +1,13 @@
 """``resight models``: what each network costs."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from resight.commands.output import print_json, print_table
 
 
-def models(*, json: bool = False) -> None:
+def models(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     """List the networks: parameters, multiply-adds, FLOPs (twice that), input and embedding size.
 
     Identity classifiers are not counted: they serve training only.

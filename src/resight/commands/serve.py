@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import socket
+import ssl
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -82,6 +83,8 @@ def serve(
     if new_token is not None or revoke_token is not None or list_tokens:
         _change_tokens(tokens, new_token, token_name, revoke_token, json)
         return
+    if token_name is not None:
+        raise UserError("--token-name names a new token: give --new-token read or --new-token write, too.")
     start = time.monotonic()
     outside = not _is_loopback(host)
     guarded = outside or require_token
@@ -94,6 +97,8 @@ def serve(
         )
     if (tls_certificate is None) != (tls_key is None):
         raise UserError("HTTPS needs both --tls-certificate and --tls-key.")
+    if tls_certificate is not None:
+        _check_tls(tls_certificate, tls_key)
     if requests_per_minute is not None and requests_per_minute < 1:
         raise UserError(f"--requests-per-minute must be 1 or more; got {requests_per_minute}.")
     if not (max_upload_mb > 0 and max_megapixels > 0):
@@ -162,6 +167,16 @@ def serve(
         uvicorn.Server(config).run(sockets=[listener])
     batcher.close()
     audit.close()
+
+
+def _check_tls(certificate: Path, key: Path | None) -> None:
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except OSError as error:  # SSLError, too
+        raise UserError(
+            f"HTTPS cannot use the certificate {certificate} with the key {key}: {error.strerror}. "
+            "A certificate and its own private key are expected, both in PEM format."
+        ) from error
 
 
 def _print_start(gallery: "Gallery", address: str, seconds: float, log: Path, *, plain: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from resight.errors import UserError, did_you_mean
 from resight.gallery.crops import Filter, StoredCrop, check_ids, from_payload
-from resight.gallery.metadata import Metadata, now
+from resight.gallery.metadata import Metadata, check_days, now
 from resight.gallery.stores.store import Record, StorageBackend, Store
 from resight.timestamps import from_seconds
 
@@ -167,8 +167,7 @@ class Catalogue:
         Raises:
             UserError: that is not more than 0 days.
         """
-        if days is not None and not days > 0:
-            raise UserError(f"Crops are kept for more than 0 days; got {days}.")
+        check_days(days)
         self._tell(forget_after_days=days)
 
     def _stores(self) -> list[Store]:

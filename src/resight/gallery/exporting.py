@@ -34,7 +34,7 @@ def export_crops(
     """
     rows = store.count(where)
     if not rows:
-        raise UserError("No crop in the gallery fits what is to be exported.")
+        raise UserError("No crop in the gallery matches the filters, so there is nothing to export.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there already. Name a new folder to export to.")
     try:

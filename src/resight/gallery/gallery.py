@@ -13,7 +13,7 @@ from resight.gallery.adding import Added, add_crops
 from resight.gallery.catalogue import EVERYTHING
 from resight.gallery.crops import Filter, NewCrop, Picture, from_payload
 from resight.gallery.maintenance import USUAL_FALSE_MATCH_RATE, MaintainedCatalogue, as_embedder
-from resight.gallery.metadata import Metadata, OperatingPoint, now, parse_metadata
+from resight.gallery.metadata import Metadata, OperatingPoint, check_days, now, parse_metadata
 from resight.gallery.outliers import OutlierDetector
 from resight.gallery.pictures import read_pixels
 from resight.gallery.searching import Combine, Match, SearchResult, nearest
@@ -67,10 +67,11 @@ class Gallery(MaintainedCatalogue):
 
         Raises:
             UserError: there is no such gallery, another process uses it, it is of another model or of a newer
-                version of Resight.
+                version of Resight; or crops are to be kept for 0 days or fewer.
         """
         from resight.gallery.stores.opening import open_backend
 
+        check_days(forget_after_days)
         backend = open_backend(place, create) if isinstance(place, Path | str) else place
         try:
             embedder = None if model is None else as_embedder(model)
@@ -221,7 +222,7 @@ class Gallery(MaintainedCatalogue):
             known = (record.payload.get("camera") for record in stored)
             own = {*cameras, *(camera for camera in known if camera is not None)}
             if not own:
-                raise UserError("Other cameras than which? Say which camera took the picture.")
+                raise UserError("Say which camera took the picture. Otherwise its crops cannot be left out.")
             where = replace(where, not_cameras=(*where.not_cameras, *own))
         where = replace(where, not_ids=(*where.not_ids, *crops))
         searched = self._store.count(where)

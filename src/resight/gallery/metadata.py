@@ -113,6 +113,16 @@ class Metadata(Settings):
         return Layout(self.model.width, self.graph_from, self.shards, self.replicas)
 
 
+def check_days(days: float | None) -> None:
+    """Check for how many days crops are to be kept; None is for good.
+
+    Raises:
+        UserError: that is not more than 0 days.
+    """
+    if days is not None and not days > 0:
+        raise UserError(f"Crops are kept for more than 0 days; got {days:g}.")
+
+
 def parse_metadata(text: str, place: str) -> Metadata:
     """Read what ``Metadata.model_dump_json`` wrote.
 
