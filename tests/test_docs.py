@@ -213,7 +213,7 @@ def test_the_python_reference_has_every_public_name() -> None:
 
 def test_options_in_sentences_exist() -> None:
     """An option that stands alone, as `--rerank`, is one of some command, or of another program."""
-    others = {"--help", "--index-url", "--decode_in_inference", "--strict"}
+    others = {"--help", "--index-url", "--decode_in_inference", "--strict", "--cases"}
     known = set(re.findall(r"--[a-z][\w-]*", app.generate_docs())) | others
     for page, text in PAGES.items():
         if "benchmarks" not in page.parts and page.name != "CHANGELOG.md":
