@@ -17,6 +17,7 @@ from resight.commands.refining import Refining
 from resight.commands.score import score
 from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
 from resight.errors import UserError
+from resight.evaluation.cameras import remove_camera_means
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.expansion import augment_gallery, expand_queries
 from resight.evaluation.growing import evaluate_growing
@@ -58,6 +59,7 @@ def test_json_has_the_scores_as_fractions_and_counts(files, capsys, metric, ap) 
     result, messages = run(capsys, *files, metric=metric, ap=ap)
     expected = evaluate(embedded(draw(1, 20)), embedded(draw(2, 70)), metric=metric, ap=ap)
     named = {"query": str(files[0]), "gallery": str(files[1]), "augment_gallery": 0, "expand_queries": 0}
+    named["camera_normalise"] = False
     assert result == expected.as_dict() | named
     assert {"mAP", "rank1", "rank5", "rank10", "rank20", "mINP", "queries"} <= set(result)
     assert 0 < result["mAP"] < 1
@@ -329,6 +331,20 @@ def test_gallery_and_queries_are_averaged_in_this_order(files, capsys) -> None:
         score(*files, device="cpu", refine=Refining(expand_queries=-3))
     score(*files, device="cpu", refine=Refining(rerank=True, expand_queries=3))
     assert "cosine, re-ranked, expand_queries: 3, market-1501" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_cameras_means_are_removed_first(files, capsys, tmp_path) -> None:
+    result, _ = run(capsys, *files, refine=Refining(camera_normalise=True, augment_gallery=2))
+    query, gallery = remove_camera_means(embedded(draw(1, 20)), embedded(draw(2, 70)))
+    assert result["mAP"] == evaluate(query, augment_gallery(gallery, 2)).mAP
+    assert result["camera_normalise"]
+    np.savez(tmp_path / "elsewhere.npz", **draw(1, 20) | {"cameras": np.full(20, 7)})
+    _, messages = run(capsys, tmp_path / "elsewhere.npz", files[1], refine=Refining(camera_normalise=True))
+    assert "the gallery has no crop from 1 of the queries' cameras (7)" in messages
+    without = {name: array for name, array in draw(1, 20).items() if name != "cameras"}
+    np.savez(tmp_path / "without.npz", **without)
+    with pytest.raises(UserError, match="not known which camera took which crop"):
+        score(tmp_path / "without.npz", tmp_path / "without.npz", refine=Refining(camera_normalise=True))
 
 
 def test_distractors_give_a_curve(files, tmp_path, capsys) -> None:

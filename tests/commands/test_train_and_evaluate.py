@@ -108,6 +108,18 @@ def test_evaluate_gives_the_scores_of_the_training(
     assert (found["branches"], found["metric"], found["ap"]) == ("both", "cosine", "mean")
 
 
+def test_evaluate_also_scores_without_the_cameras_means(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = call_json(capsys, "evaluate", trained.folder, "--device", "cpu")["cameras_means_removed"]
+    found = call_json(capsys, "evaluate", trained.folder, "--device", "cpu", "--camera-normalise")
+    assert beside == {"mAP": found["mAP"], "rank1": found["rank1"]}
+    assert "cameras_means_removed" not in found
+    call("evaluate", trained.folder, "--device", "cpu")
+    said = f"mean removed (--camera-normalise): mAP {100 * found['mAP']:.1f}, Rank-1"
+    assert said in capsys.readouterr().out
+
+
 def test_evaluate_a_weights_file_a_branch_and_by_trapezoids(
     trained: Trained, data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

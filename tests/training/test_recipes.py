@@ -101,6 +101,7 @@ def test_sal_is_trained_as_its_section_4_1_says() -> None:
         "attention": None,
         "input_size": [256, 128],
         "views": "one",
+        "descriptor": "raw",
     }
     check_two_stages(recipe, ["cross-entropy", "self-attention"], "quadruplet")
     for stage in recipe.stages:
@@ -216,6 +217,8 @@ def test_sona_is_trained_as_its_section_3_2_says(name: str, attended: list[str])
         "local_size": 1024,
         "input_size": [384, 128],
         "views": "mirror",
+        "classifier": True,
+        "descriptor": "raw",
     }
     assert recipe.pretrained == "imagenet"
     assert stage.epochs == 400

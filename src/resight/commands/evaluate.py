@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from resight.data.benchmark import Benchmark
     from resight.data.classification import Classification
     from resight.evaluation.reranking import Reranking
+    from resight.evaluation.scores import Scores
     from resight.inference.loading import LoadedModel
     from resight.training.run import Run
     from resight.training.testing import EmbeddedBenchmark
@@ -120,11 +121,14 @@ def evaluate(
     if report is not None:
         write_report(model, benchmark, report, embedded=embedded, scores=scores)
         say(f"Report: {report}")
-    result = scores.as_dict() | refine.counts()
+    result = scores.as_dict() | refine.as_dict()
     result |= {"run": str(run), "data": str(benchmark.root), "branches": branches}
     result |= {"descriptor": model.network.descriptor}
     if threshold:
         result["verification"] = _verify(embedded, benchmark, metric, false_match_rate)
+    beside = None if refine.camera_normalise else _without_camera_means(embedded, benchmark, metric, ap)
+    if beside is not None:
+        result["cameras_means_removed"] = {"mAP": beside.mAP, "rank1": beside.rank(1)}
     if json:
         print_json(result)
         return
@@ -135,8 +139,30 @@ def evaluate(
         print(f"{draws} draws; in the first, {first.queries:,} of {first.total_queries:,} have a match.")
     else:
         print_scores(scores, title)
+    if beside is not None:
+        print(
+            f"With each camera's mean removed (--camera-normalise): mAP {100 * beside.mAP:.1f}, "
+            f"Rank-1 {100 * beside.rank(1):.1f}."
+        )
     if threshold:
         _print_verification(result["verification"])
+
+
+def _without_camera_means(
+    embedded: "EmbeddedBenchmark",
+    benchmark: "Benchmark",
+    metric: Literal["cosine", "euclidean"],
+    ap: Literal["mean", "trapezoid"],
+) -> "Scores | None":
+    """Score without the cameras' means; None for draws, and without two known cameras."""
+    from resight.evaluation.scores import Scores
+    from resight.training.testing import score_benchmark
+
+    cameras = embedded.gallery.cameras
+    if benchmark.draws or cameras is None or embedded.query.cameras is None or len(cameras.unique()) < 2:
+        return None
+    scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, camera_normalise=True)
+    return scores if isinstance(scores, Scores) else None
 
 
 def _verify(

@@ -23,7 +23,8 @@ class Refining:
         original: with --rerank, the share of the original distance (0.3).
         rerank_junk: with --rerank, let gallery crops labelled junk take part and leave them out afterwards,
             as the authors' script for Market-1501 does.
-        augment_gallery: first average each gallery crop with that many nearest ones.
+        camera_normalise: first remove each camera's mean from its vectors: crops of one camera look alike.
+        augment_gallery: average each gallery crop with that many nearest ones.
         expand_queries: average each query with that many nearest gallery crops, before ranking.
     """
 
@@ -32,11 +33,12 @@ class Refining:
     k2: int | None = None
     original: Annotated[float | None, Parameter(name="--lambda")] = None
     rerank_junk: Flag = False
+    camera_normalise: Flag = False
     augment_gallery: int = 0
     expand_queries: int = 0
 
     def options(self) -> dict[str, Any]:
-        """Return it as ``evaluation`` takes it: reranking, augment_gallery, expand_queries.
+        """Return it as ``score_benchmark`` takes it.
 
         Raises:
             UserError: a number is out of its range, or says how to re-rank where nothing is re-ranked.
@@ -44,21 +46,34 @@ class Refining:
         for name, count in self.counts().items():
             if count < 0:
                 raise UserError(f"{_option(name)} is a number of neighbours, 0 or more; got {count}.")
-        return {"reranking": self._reranking()} | self.counts()
+        return {"reranking": self._reranking(), "camera_normalise": self.camera_normalise} | self.counts()
 
     def counts(self) -> dict[str, int]:
-        """Return how many neighbours are averaged, as results tell it."""
+        """Return how many neighbours are averaged."""
         return {"augment_gallery": self.augment_gallery, "expand_queries": self.expand_queries}
+
+    def steps(self) -> dict[str, Any]:
+        """Return it as ``expansion.refine_sides`` takes it."""
+        return {
+            "camera_normalise": self.camera_normalise,
+            "augment": self.augment_gallery,
+            "expand": self.expand_queries,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is done before ranking, as results have it."""
+        return {"camera_normalise": self.camera_normalise} | self.counts()
 
     def describe(self) -> list[str]:
         """Return what is done, in words for a title."""
         averaged = [f"{name}: {count}" for name, count in self.counts().items() if count]
         reranked = "re-ranked with junk" if self.rerank_junk else "re-ranked"
-        return [reranked] * self.rerank + averaged
+        without = ["cameras' means removed"] * self.camera_normalise
+        return without + [reranked] * self.rerank + averaged
 
     def given(self) -> list[str]:
         """Return the options that change something."""
-        switched = {"rerank": self.rerank} | self.counts()
+        switched = {"rerank": self.rerank} | self.as_dict()
         return [_option(name) for name, value in switched.items() if value]
 
     def _reranking(self) -> "Reranking | None":

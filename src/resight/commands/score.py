@@ -60,7 +60,7 @@ def score(
     import torch
 
     from resight.device import resolve_device
-    from resight.evaluation.expansion import average_sides
+    from resight.evaluation.expansion import refine_sides
     from resight.evaluation.growing import evaluate_growing
     from resight.evaluation.scores import evaluate
 
@@ -71,14 +71,14 @@ def score(
     if distractors is not None and refine.given():
         raise UserError(
             "Distractors are counted and forgotten, so a gallery that they are added to cannot be re-ranked, "
-            "augmented or expand queries. Use --distractors without these."
+            "augmented, expand queries or lose its cameras' means. Use --distractors without these."
         )
     protocol, queries, crops = _read(query, gallery, cross_camera)
     protocol = count.apply(protocol)
     options |= place
     if distractors is None:
-        place |= {"augment": refine.augment_gallery, "expand": refine.expand_queries}
-        queries, crops = average_sides(queries, crops, **place)
+        place |= refine.steps()
+        queries, crops = refine_sides(queries, crops, **place)
         scores = evaluate(queries, crops, protocol, reranking=refined["reranking"], **options)
         curve = []
     else:
@@ -87,7 +87,9 @@ def score(
         grown = evaluate_growing(queries, crops, features, sizes, protocol, seed=seed, **options)
         scores, curve = grown[0], list(zip(sizes, grown, strict=True))
     if json:
-        print_json(_as_dict(scores, curve) | refine.counts() | {"query": str(query), "gallery": str(gallery)})
+        print_json(
+            _as_dict(scores, curve) | refine.as_dict() | {"query": str(query), "gallery": str(gallery)}
+        )
         return
     title = ", ".join([metric, *refine.describe(), *protocol.describe(), f"average precision by {ap}"])
     print_scores(scores, f"{query} in {gallery}: {title}")

@@ -9,6 +9,7 @@ from resight.data.benchmark import EVERY_OTHER_IMAGE
 from resight.data.crop import JUNK
 from resight.device import resolve_device
 from resight.errors import UserError
+from resight.evaluation.cameras import remove_camera_means
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.features import Metric, Side, working_dtype
 from resight.evaluation.grouping import even_parts
@@ -74,16 +75,23 @@ def augment_gallery(
     return replace(gallery, features=features)
 
 
-def average_sides(
+def refine_sides(
     query: Embedded,
     gallery: Embedded,
     *,
+    camera_normalise: bool = False,
     augment: int = 0,
     expand: int = 0,
     metric: Metric = "cosine",
     device: torch.device | str | None = None,
 ) -> tuple[Embedded, Embedded]:
-    """Return query and gallery, first ``augment_gallery``, then ``expand_queries``; 0 leaves a side alone."""
+    """Return query and gallery as they are to be ranked: each step on the result of the one before.
+
+    ``cameras.remove_camera_means`` (if ``camera_normalise``), ``augment_gallery`` and ``expand_queries`` (for
+    0 neighbours, neither).
+    """
+    if camera_normalise:
+        query, gallery = remove_camera_means(query, gallery)
     if augment:
         gallery = augment_gallery(gallery, augment, metric=metric, device=device)
     if expand:

@@ -12,7 +12,7 @@ from resight.data.crop import Crop
 from resight.errors import UserError
 from resight.evaluation.classification import ClassificationScores
 from resight.evaluation.embedded import Embedded
-from resight.evaluation.expansion import average_sides
+from resight.evaluation.expansion import refine_sides
 from resight.evaluation.features import Metric
 from resight.evaluation.pooling import pool_queries
 from resight.evaluation.repeated import RepeatedScores
@@ -91,6 +91,7 @@ def score_benchmark(
     *,
     metric: Metric = "cosine",
     reranking: Reranking | None = None,
+    camera_normalise: bool = False,
     augment_gallery: int = 0,
     expand_queries: int = 0,
     ap: AveragePrecision = "mean",
@@ -102,14 +103,15 @@ def score_benchmark(
         embedded: what ``embed_benchmark`` returned for it; crops that could not be read are not drawn.
         benchmark: with a test part.
         metric, reranking, ap, device: as in ``evaluation.scores.evaluate``.
-        augment_gallery, expand_queries: neighbours to average features with, of each draw by itself
-            (``evaluation.expansion``).
+        camera_normalise, augment_gallery, expand_queries: what is done to the features first, of each draw
+            by itself (``evaluation.expansion.refine_sides``).
     """
 
     def score(part: EmbeddedBenchmark) -> Scores:
-        query, gallery = average_sides(
+        query, gallery = refine_sides(
             part.query,
             part.gallery,
+            camera_normalise=camera_normalise,
             augment=augment_gallery,
             expand=expand_queries,
             metric=metric,
