@@ -363,6 +363,7 @@ def test_distractors_give_a_curve(files, tmp_path, capsys) -> None:
     for options, message in (
         ({"refine": Refining(rerank=True)}, "Use --distractors without these"),
         ({"step": 0}, "got --step 0"),
+        ({"distractors": files[1]}, r"is an archive. Give a \.npy file"),
         ({"distractors": tmp_path}, "There is no file .*features.npy"),
     ):
         with pytest.raises(UserError, match=message):

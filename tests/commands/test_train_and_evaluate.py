@@ -230,6 +230,7 @@ def test_train_without_a_test_part(data: Path, tmp_path: Path, capsys: pytest.Ca
         (("train", "han-small", "--data", "nowhere"), "nowhere"),
         (("train", "han-small", "--data", ".", "--set", "modle=1"), "Did you mean 'model'"),
         (("train", "runs/none", "--resume"), "Unknown recipe"),
+        (("train", ".", "--resume"), "holds no run"),
         (("evaluate", "nowhere"), "nowhere does not exist"),
     ],
 )

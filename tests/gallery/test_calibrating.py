@@ -35,8 +35,10 @@ def test_likely_matches_are_calibrated_on_labelled_crops(place: Path) -> None:
         assert strict.threshold is not None
         assert found.threshold is not None
         assert strict.threshold < found.threshold
-        with pytest.raises(UserError, match="stricter than"):
+        with pytest.raises(UserError, match=r"is lower than .* can measure"):
             opened.search([noise(1)], false_match_rate=1e-6)
+        with pytest.raises(UserError, match=r"between 0 and 1, such as 0.001; got 2"):
+            opened.search([noise(1)], false_match_rate=2)
 
 
 def test_calibration_takes_features_of_others(filled: Gallery) -> None:
@@ -71,7 +73,7 @@ def test_calibration_leaves_out_pairs_of_one_person_under_one_camera(filled: Gal
 
 @pytest.mark.parametrize("rate", [-1, 0, 0.5, float("nan")])
 def test_calibration_refuses_rates_that_are_none(filled: Gallery, rate: float) -> None:
-    with pytest.raises(UserError, match=f"0.2 or less, such as 0.001; got {rate}"):
+    with pytest.raises(UserError, match=f"at most 0.2, such as 0.001; got {rate}"):
         filled.calibrate(false_match_rate=rate)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,24 @@ def test_another_process_is_refused_and_harms_nothing(filled: Gallery, place: Pa
     assert (place / folder.LOCK).read_text() == str(os.getpid()), "no command, which may name persons"
 
 
+def test_what_is_damaged_inside_the_folder_is_named(filled: Gallery, place: Path, tmp_path: Path) -> None:
+    filled.close()
+    pictures, vectors = tmp_path / "without pictures", tmp_path / "cut off"
+    shutil.copytree(place, pictures)
+    (pictures / "pictures.sqlite").unlink()
+    for _ in range(2):
+        with pytest.raises(UserError, match="without pictures is damaged: its pictures are missing"):
+            Gallery.open(pictures, Fake())
+    shutil.copytree(place, vectors)
+    for file in vectors.rglob("quantized_data/chunk_0.mmap"):
+        file.write_bytes(file.read_bytes()[:100])
+    with (
+        Gallery.open(vectors, Fake()) as opened,
+        pytest.raises(UserError, match=r"cut off is damaged, or the disk fails: .* are not readable"),
+    ):
+        opened.search([noise(1)])
+
+
 def test_a_folder_that_cannot_be_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise OSError(30, "Read-only file system")
@@ -119,7 +138,7 @@ def test_an_export_holds_all_and_is_scored(filled: Gallery, tmp_path: Path) -> N
     people_by_number = json.loads((out / "names.json").read_text())
     for row, line in enumerate(lines):
         (stored,) = filled.get([line["id"]])
-        assert line == stored.as_dict()
+        assert line == json.loads(json.dumps(stored.as_dict()))
         person = int(arrays["persons"][row])
         assert (people_by_number[str(person)] if person else None) == stored.person
         (vector,) = filled.embed([added[stored.name]])

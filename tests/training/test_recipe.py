@@ -148,8 +148,8 @@ def test_overrides_take_yaml_values(tmp_path: Path) -> None:
     [
         ("nonsense", "Write key.path=value"),
         ("stages..epochs=1", "Write key.path=value"),
-        ("stages.1.epochs=1", "stages is a list of 1"),
-        ("stages.first.epochs=1", "a number from 0 must follow"),
+        ("stages.1.epochs=1", "stages is a list: its entries are 0 to 0; got 1"),
+        ("stages.first.epochs=1", "its entries are 0 to 0; got first"),
         ("model.size.wide=1", "model.size is the value 'small', which has no keys"),
         ("stages.0.epochs=[1", "is no YAML"),
     ],

@@ -54,6 +54,8 @@ def read_features(path: Path) -> NDArray[Any]:
     file = path / "features.npy" if path.is_dir() else path
     if not file.is_file():
         raise UserError(f"There is no file {file}. Give a .npy file of features [N, D], or a folder of one.")
+    if zipfile.is_zipfile(file):
+        raise UserError(f"{file} is an archive. Give a .npy file of features [N, D], or a folder of one.")
     return _features(file, _load(file, "features", file))
 
 
@@ -121,12 +123,12 @@ def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
     return {name: _load(file, name, folder) for name, file in files.items() if file.is_file()}
 
 
-def _load(file: Path, name: str, told: Path) -> NDArray[Any]:
+def _load(file: Path, name: str, named: Path) -> NDArray[Any]:
     def read() -> NDArray[Any]:
         array: NDArray[Any] = np.load(file, mmap_mode="c", allow_pickle=False)
         return array
 
-    return _guarded(read, name, told)
+    return _guarded(read, name, named)
 
 
 def _read_archive(path: Path) -> dict[str, NDArray[Any]]:

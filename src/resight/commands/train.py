@@ -67,6 +67,8 @@ def train(
         source, out = Path(recipe) / RECIPE, out or Path(recipe)
         if not data:
             benchmark = reopen(read_info(Path(recipe))["data"]["opened"])
+    elif resume and Path(recipe).is_dir():
+        raise UserError(f"The folder {recipe} holds no run (no {INFO}). Name the folder of a run.")
     loaded = load_recipe(source, overrides)
     if epochs is not None:
         loaded = loaded.with_epochs(epochs)

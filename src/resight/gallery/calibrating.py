@@ -57,14 +57,14 @@ def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibratio
     Args:
         crops: with persons.
         origin: where they are from.
-        false_match_rate: of the check; a higher one is taken where so few crops could not tell it.
+        false_match_rate: of the check; a higher one is taken where there are too few crops to measure it.
 
     Raises:
         UserError: there are no two crops of one person, or no two persons; no such rate.
     """
     if not 0 < false_match_rate <= HIGHEST:
         raise UserError(
-            f"A false-match rate lies above 0 and is {HIGHEST} or less, such as 0.001; "
+            f"The false-match rate must be above 0 and at most {HIGHEST}, such as 0.001; "
             f"got {false_match_rate}."
         )
     crops = Embedded(crops.features, crops.persons, crops.cameras, torch.arange(len(crops)))
@@ -76,7 +76,7 @@ def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibratio
     if wished > HIGHEST or not rates:
         raise UserError(
             f"{len(crops):,} labelled crops make {int(found.different.sum()):,} pairs of two persons, too "
-            "few to tell false-match rates. Label more."
+            "few to measure false-match rates. Label more."
         )
     check = calibrate(queries, crops, protocol, false_match_rate=wished).checked
     return Calibration(

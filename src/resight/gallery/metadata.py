@@ -53,14 +53,18 @@ class Calibration(Settings):
         """Return the loosest measured threshold whose false-match rate is not above the wished one.
 
         Raises:
-            UserError: the rate is stricter than what the calibration could measure.
+            UserError: the rate is not between 0 and 1, or is lower than what the calibration could measure.
         """
+        if not 0 < false_match_rate < 1:
+            raise UserError(
+                f"A false-match rate is between 0 and 1, such as 0.001; got {false_match_rate:g}."
+            )
         fitting = [rate for rate in self.rates if rate.false_match_rate <= false_match_rate]
         if not fitting:
             raise UserError(
-                f"A false-match rate of {false_match_rate:g} is stricter than what {self.crops:,} labelled "
-                f"crops could tell: {self.rates[0].false_match_rate:.2g} at best. Wish for a higher one, or "
-                "calibrate with more crops."
+                f"A false-match rate of {false_match_rate:g} is lower than {self.crops:,} labelled crops can "
+                f"measure: {self.rates[0].false_match_rate:.2g} at best. Give a higher rate, or calibrate "
+                "with more crops."
             )
         return fitting[-1]
 

@@ -123,7 +123,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         if isinstance(place, list):
             if not key.isdecimal() or int(key) >= len(place):
                 raise UserError(
-                    f"Cannot set {path}: {here} is a list of {len(place)}, so a number from 0 must follow."
+                    f"Cannot set {path}: {here} is a list: its entries are 0 to {len(place) - 1}; got {key}."
                 )
             index = int(key)
         elif not isinstance(place, dict):

@@ -80,7 +80,7 @@ def summarise(folders: Sequence[Path]) -> Summary:
             (each difference is named), or two do not differ at all.
     """
     if len(folders) < 2:
-        raise UserError(f"Spread is of two runs or more; {len(folders)} was named.")
+        raise UserError(f"Name two runs or more, to compute their mean and spread; got {len(folders)}.")
     runs = tuple(_scored(Run.open(folder)) for folder in folders)
     first = runs[0]
     known = {_identity(first): first}

@@ -15,6 +15,7 @@ import qdrant_edge as engine
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter
+from resight.gallery.stores.edge_errors import GuardedShard
 from resight.gallery.stores.edge_requests import (
     BROAD,
     DEEPER,
@@ -63,19 +64,13 @@ class EdgeStore(Store):
         self._facets = lru_cache(COUNTS)(self._facet)
         if layout is None:
             shutil.rmtree(folder / HALF_BUILT, ignore_errors=True)
-            try:
-                self._shard = engine.EdgeShard.load(str(folder))
-            except Exception as error:  # the engine has no other kind
-                raise UserError(
-                    f"The gallery {folder.parent} is damaged: its folder {folder.name} cannot be read "
-                    f"({str(error).rstrip('.')}). Restore it from a copy."
-                ) from error
+            self._shard = GuardedShard(folder, lambda: engine.EdgeShard.load(str(folder)))
             self._pictures = PictureStore(folder) if pictures is None else pictures
             return
         folder.mkdir()
         refuse_full_disk(folder, 0)
         self._pictures = PictureStore(folder) if pictures is None else pictures
-        self._shard = engine.EdgeShard.create(str(folder), config_of(layout))
+        self._shard = GuardedShard(folder, lambda: engine.EdgeShard.create(str(folder), config_of(layout)))
         for field, index in indexes():
             self._update(engine.UpdateOperation.create_field_index(field, index))
 
@@ -158,7 +153,7 @@ class EdgeStore(Store):
     def _count(self, _changes: int, where: Filter) -> int:
         if where == Filter():
             return self._total
-        return self._shard.count(engine.CountRequest(exact=True, filter=filter_of(where)))
+        return int(self._shard.count(engine.CountRequest(exact=True, filter=filter_of(where))))
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
         """Return how many records have each value of a word."""
@@ -202,6 +197,12 @@ class EdgeStore(Store):
         died.
         """
         with self._changing:
+            if self._total and not len(self._pictures):
+                self.close()
+                raise UserError(
+                    f"The gallery {self.folder.parent} is damaged: its pictures are missing. "
+                    "Restore it from a copy."
+                )
             if len(self._pictures) != self._total:
                 self._pictures.delete_others(self.ids(Filter()))
 
@@ -240,7 +241,7 @@ class EdgeStore(Store):
     def _update(self, operation: Any) -> None:
         try:
             self._shard.update(operation)
-        except Exception as error:  # the engine has no other kind
+        except UserError as error:
             if "No space left" in str(error):
                 refuse_full_disk(self.folder, SPARE)
             raise
