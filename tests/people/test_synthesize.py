@@ -172,6 +172,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(UserError, match="not empty"):
         synthesize(tmp_path, **SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    with pytest.raises(UserError, match=r"letter\.txt is a file"):
+        synthesize(tmp_path / "letter.txt", **SETTINGS)
 
 
 def test_a_folder_of_another_set_is_refused(drawn):

@@ -40,7 +40,7 @@ def embed(
     Args:
         run: folder of a run, or a weights.safetensors file.
         data: folder of crops in any layout; or a text file of paths, one a line, relative to its own folder.
-            Images that lie in no sub-folders, and paths in a list, get no person labels.
+            Images that are in no sub-folders, and paths in a list, get no person labels.
         out: folder to write, or to go on with.
         part: of the data set; all is every crop of it.
         unlabelled: take every image under the folder, whatever its layout, without labels.

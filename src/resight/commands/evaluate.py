@@ -53,7 +53,7 @@ def evaluate(
     Args:
         run: folder of a run, or a weights.safetensors file.
         data: folder of crops; by default what the run was tested on. Another set than the run was trained on
-            shows how well it does elsewhere.
+            shows how well it works on other cameras.
         branches: which part of the descriptor to use.
         descriptor: the branches' embeddings as they were trained (raw), or each of unit length; by default as
             the recipe says.

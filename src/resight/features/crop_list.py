@@ -71,7 +71,7 @@ def crops_to_embed(
         part: of a data set; ``all`` is its training part, queries and gallery, each crop once and
             nothing left out. A plain folder has other parts only by holding persons out, as in training.
         unlabelled: take every image under the folder, whatever its layout, and no labels. A folder whose
-            images lie in no sub-folder, and that no reader knows, is always taken so.
+            images are in no sub-folder, and that no reader knows, is always taken so.
         reader, listing, pattern, split, holdout: as in ``open_benchmark``.
 
     Raises:
@@ -95,7 +95,7 @@ def crops_to_embed(
         return _listed(path) if path.is_file() else _pictures(path, ())
     if not given and _is_plain(path):
         note = (
-            f"The images in {path} lie in no sub-folders, so nobody says who they show: they get no person "
+            f"The images in {path} are in no sub-folders, so their persons are not known: they get no person "
             "labels. --pattern or --reader reads labels, if the names hold them."
         )
         return _pictures(path, (note,))

@@ -2,7 +2,7 @@
 
 Whole, it holds ``features.npy`` [N, D], ``items.npy`` and, where known, ``persons.npy`` and ``cameras.npy``
 [N], ``paths.jsonl`` (a JSON string a row), ``names.json`` (person -> label, where that is no number) and
-``info.json``, which is written last. Under way, everything lies in its sub-folder ``unfinished``; see
+``info.json``, which is written last. Until then, everything is in its sub-folder ``unfinished``; see
 ``features.folder_in_progress``.
 """
 
@@ -76,11 +76,13 @@ class Plan(Settings):
         ]
         same_use = (self.views, self.branches) == (other.views, other.branches)
         if self.model != other.model or (same_use and self.fingerprint != other.fingerprint):
-            told = [f"{plan.model} {plan.fingerprint[:8]}" for plan in (self, other)]
-            found.insert(0, f"model ({told[0]}, not {told[1]})")
+            named = [f"{plan.model} {plan.fingerprint[:8]}" for plan in (self, other)]
+            found.insert(0, f"model ({named[0]}, not {named[1]})")
         if self.data != other.data:
-            told = [f"{plan.crops:,} crops of {plan.source}, part {plan.part}" for plan in (self, other)]
-            found.append(f"data ({told[0]}, not {told[1]})" if told[0] != told[1] else f"data ({told[0]})")
+            named = [f"{plan.crops:,} crops of {plan.source}, part {plan.part}" for plan in (self, other)]
+            found.append(
+                f"data ({named[0]}, not {named[1]})" if named[0] != named[1] else f"data ({named[0]})"
+            )
         return found
 
 

@@ -79,7 +79,7 @@ class Catalogue:
         return from_seconds(ends[0]), from_seconds(ends[1])
 
     def facts(self) -> dict[str, int]:
-        """Return how many crops the graph covers (``indexed``), and in how many ``segments`` all lie."""
+        """Return how many crops the graph covers (``indexed``), and how many ``segments`` there are."""
         return self._store.facts()
 
     def size(self) -> int | None:

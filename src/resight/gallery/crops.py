@@ -51,7 +51,7 @@ class NewCrop:
         box: left, top, width and height in the source's frame, in pixels.
 
     Raises:
-        UserError: the time has no time zone or lies before 1970, or the box is empty.
+        UserError: the time has no time zone or is before 1970, or the box is empty.
     """
 
     picture: Picture

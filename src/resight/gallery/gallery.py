@@ -135,7 +135,7 @@ class Gallery(MaintainedCatalogue):
         return load_model(weights, device=self._device)
 
     def add(self, crops: Iterable[NewCrop], stored: Callable[[Added], None] = lambda batch: None) -> Added:
-        """Add crops; those whose very picture is in the gallery already are left as they are.
+        """Add crops; crops whose picture is in the gallery already are left as they are.
 
         Pictures that cannot be read are left out, and named in what is returned.
 

@@ -50,7 +50,7 @@ class Calibration(Settings):
     made: datetime
 
     def at(self, false_match_rate: float) -> OperatingPoint:
-        """Return the loosest measured threshold whose false-match rate is not above the wished one.
+        """Return the loosest measured threshold whose false-match rate is not above the given one.
 
         Raises:
             UserError: the rate is not between 0 and 1, or is lower than what the calibration could measure.
@@ -82,7 +82,7 @@ class Reembedding(Settings):
 
 
 class Metadata(Settings):
-    """Everything that is said about a gallery.
+    """What ``gallery.json`` says about a gallery.
 
     Attributes:
         format: how galleries were kept by the version that made it.
@@ -138,7 +138,7 @@ def parse_metadata(text: str, place: str) -> Metadata:
         written, version = int(content["format"]), content.get("version", "?")
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"The gallery {place} is damaged: what it says about itself cannot be read ({error}). "
+            f"The gallery {place} is damaged: its gallery.json cannot be read ({error}). "
             "Restore it from a copy."
         ) from error
     if written > FORMAT:

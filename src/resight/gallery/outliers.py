@@ -23,7 +23,7 @@ SHRINKAGE = 0.1
 
 
 class OutlierDetector:
-    """Where a gallery's vectors lie.
+    """How a gallery's vectors are distributed.
 
     The distance of a vector is Mahalanobis', to the mean of half of the crops, with a covariance shrunk
     towards equal variances (as Lee et al. 2018 tell strange pictures, there by class). What the other half

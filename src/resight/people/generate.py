@@ -182,6 +182,8 @@ def _draw_in_processes(folder: Path, number: int, bar: Bar) -> None:
 def _open(folder: Path, settings: PlanSettings) -> None:
     """Make the folder ready, or refuse one that holds anything but this set."""
     record = folder / SETTINGS
+    if folder.is_file():
+        raise UserError(f"{folder} is a file. Name an empty or a new folder.")
     if folder.is_dir() and any(folder.iterdir()):
         if not record.is_file():
             raise UserError(

@@ -48,9 +48,9 @@ class Audit:
         Raises:
             UserError: the disk is full.
         """
-        told = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **who, "what": what, **details}
+        entry = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **who, "what": what, **details}
         with self._lock:
-            line = json.dumps(told | {"previous": self._last}, ensure_ascii=False).encode() + b"\n"
+            line = json.dumps(entry | {"previous": self._last}, ensure_ascii=False).encode() + b"\n"
             before = os.fstat(self._file).st_size
             try:
                 if os.write(self._file, line) != len(line):
@@ -80,7 +80,7 @@ class Audit:
                 if not fits and broken is None:
                     broken = number
                 previous = hashlib.sha256(line).hexdigest()
-        if number and not line.endswith(b"\n"):  # killed while it wrote: what it told of was not done
+        if number and not line.endswith(b"\n"):  # killed while it wrote: its action was not done
             os.write(self._file, b"\n")
             previous = hashlib.sha256(line + b"\n").hexdigest()
         return broken, previous

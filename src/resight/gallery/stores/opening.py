@@ -1,4 +1,4 @@
-"""From the place that a user names to where the gallery lies."""
+"""Finding the storage backend of the place that a user names."""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ class PictureStore:
     After ``put`` pictures survive a power failure, after ``delete`` no file holds a byte of them.
 
     Args:
-        folder: where the database lies, or is made.
+        folder: of the database, which is made if it is not there.
 
     Raises:
         UserError: it is damaged.

@@ -145,7 +145,7 @@ class Store(Protocol):
         return
 
     def facts(self) -> dict[str, int]:
-        """Return how many records a graph covers (``indexed``), and in how many ``segments`` they lie."""
+        """Return how many records a graph covers (``indexed``), and how many ``segments`` there are."""
 
     def close(self) -> None:
         """Write what is left, and let go of files and connections."""
@@ -153,7 +153,7 @@ class Store(Protocol):
 
 
 class StorageBackend(Protocol):
-    """Where a gallery lies: what is said about it, and its stores. A re-embedding has two for a while.
+    """Where a gallery is stored: its metadata and its stores. A re-embedding has two for a while.
 
     Attributes:
         place: folder or address, for messages.
