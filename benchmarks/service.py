@@ -189,7 +189,7 @@ def measure(gallery: Path, run: Path | None, clients: int, seconds: float) -> di
         with Server(gallery, run) as server:
             starts.append((server.first_answer, server.first_search))
     with Server(gallery, run) as server:
-        about = json.loads(server.get("/api/about"))
+        about = json.loads(server.get("/api/gallery"))
         mixed = server.load(clients, seconds, MIX)
         paced = server.load(clients, seconds / 3, MIX, pause=1.0, seed=1)
     searches = []

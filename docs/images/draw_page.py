@@ -29,7 +29,7 @@ MOST = 400_000
 """Bytes of a picture at most."""
 
 NAMES = {1: "entrance", 2: "lobby", 3: "car park", 4: "platform 2"}
-SOUGHT = ("0207", "c1s1")
+QUERY = ("0207", "c1s1")
 
 
 def passages(crops: list[Crop]) -> list[NewCrop]:
@@ -70,10 +70,10 @@ def main(demo: Path, folder: Path) -> None:
     benchmark = open_benchmark(demo / "synthetic-people")
     everybody = sorted({*benchmark.query, *benchmark.gallery}, key=lambda crop: crop.path)
     people = [crop for crop in everybody if crop.person > 0]
-    sought = next(crop for crop in people if all(part in crop.path.name for part in SOUGHT))
+    query = next(crop for crop in people if all(part in crop.path.name for part in QUERY))
     there = run(
         folder,
-        people=passages([crop for crop in people if crop != sought]),
+        people=passages([crop for crop in people if crop != query]),
         model=Embedder(model),
         network=model.network,
     )
@@ -85,7 +85,7 @@ def main(demo: Path, folder: Path) -> None:
         page.set_default_timeout(1000 * SECONDS)
         visit = Visit(page, there, address)
         visit.answered(lambda: page.goto(address))
-        visit.give(sought.path.read_bytes())
+        visit.give(query.path.read_bytes())
         page.fill("#name", "striped shirt")
         page.wait_for_load_state("networkidle")
         return visit

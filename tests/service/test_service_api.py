@@ -197,7 +197,7 @@ def test_labels_and_tags_are_set_and_taken_back(running: Running) -> None:
 
 
 def test_about_cameras_health_and_metrics(running: Running) -> None:
-    about = running.client.get("/api/about").json()
+    about = running.client.get("/api/gallery").json()
     assert (about["crops"], about["role"], about["detector"]) == (36, "write", False)
     assert about["first"] == START.isoformat()
     cameras = running.client.get("/api/cameras").json()["cameras"]
@@ -282,7 +282,7 @@ def test_what_is_not_there_is_told_in_sentences(shared: Running) -> None:
 
 
 def test_nothing_is_told_of_where_things_lie(shared: Running) -> None:
-    about = shared.client.get("/api/about").json()
+    about = shared.client.get("/api/gallery").json()
     assert about["model"]["name"] == "colours"
     assert "weights" not in about["model"]
     assert str(shared.gallery.place) not in str(about)

@@ -28,7 +28,7 @@ PATHS = (
     "/",
     "/docs",
     "/metrics",
-    "/api/about",
+    "/api/gallery",
     "/api/items",
     "/api/cameras",
     "/api/openapi.json",
@@ -67,7 +67,7 @@ def test_every_route_needs_a_token_but_three(guarded: tuple[Running, str, str]) 
 def test_a_token_for_reading_looks_and_does_not_touch(guarded: tuple[Running, str, str]) -> None:
     running, reading, writing = guarded
     own = running.ids(1)[:1]
-    look = running.client.get("/api/about", headers=bearing(reading))
+    look = running.client.get("/api/gallery", headers=bearing(reading))
     assert (look.status_code, look.json()["role"]) == (200, "read")
     found = running.client.post("/api/search", data={"crop": own}, headers=bearing(reading))
     assert found.status_code == 200
@@ -101,9 +101,9 @@ def test_the_page_of_a_reader_has_no_buttons_that_change(guarded: tuple[Running,
 def test_a_token_that_is_revoked_is_refused_at_once(guarded: tuple[Running, str, str]) -> None:
     running, reading, _ = guarded
     assert running.tokens is not None
-    assert running.client.get("/api/about", headers=bearing(reading)).status_code == 200
+    assert running.client.get("/api/gallery", headers=bearing(reading)).status_code == 200
     Tokens(running.tokens.path).revoke("anna")  # another process does it
-    answer = running.client.get("/api/about", headers=bearing(reading))
+    answer = running.client.get("/api/gallery", headers=bearing(reading))
     assert answer.status_code == 401
     assert "not valid" in answer.json()["error"]
 
@@ -112,17 +112,17 @@ def test_with_a_damaged_token_file_nobody_comes_in(guarded: tuple[Running, str, 
     running, reading, _ = guarded
     assert running.tokens is not None
     running.tokens.path.write_text("{")
-    answer = running.client.get("/api/about", headers=bearing(reading))
+    answer = running.client.get("/api/gallery", headers=bearing(reading))
     assert answer.status_code == 503
     assert "is damaged" in answer.json()["error"]
 
 
 def test_guessing_tokens_is_slowed_down_and_right_ones_still_work(guarded: tuple[Running, str, str]) -> None:
     running, reading, _ = guarded
-    answers = [running.client.get("/api/about", headers=bearing(f"guess-{n}")) for n in range(15)]
+    answers = [running.client.get("/api/gallery", headers=bearing(f"guess-{n}")) for n in range(15)]
     assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 5
     assert int(answers[-1].headers["retry-after"]) >= 1
-    assert running.client.get("/api/about", headers=bearing(reading)).status_code == 200
+    assert running.client.get("/api/gallery", headers=bearing(reading)).status_code == 200
 
 
 def test_a_browser_logs_in_and_out(guarded: tuple[Running, str, str]) -> None:
@@ -140,7 +140,7 @@ def test_a_browser_logs_in_and_out(guarded: tuple[Running, str, str]) -> None:
     session = browser.cookies[COOKIE]
     browser.post("/logout")
     browser.cookies.set(COOKIE, session)
-    assert browser.get("/api/about").status_code == 401
+    assert browser.get("/api/gallery").status_code == 401
 
 
 def test_over_https_the_cookie_is_for_https_alone(guarded: tuple[Running, str, str]) -> None:
@@ -152,12 +152,12 @@ def test_over_https_the_cookie_is_for_https_alone(guarded: tuple[Running, str, s
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8008", "localhost", "[::1]:80"])
 def test_on_loopback_the_machines_own_names_are_let_in(shared: Running, host: str) -> None:
-    assert shared.client.get("/api/about", headers={"host": host}).status_code == 200
+    assert shared.client.get("/api/gallery", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8008", "", "[", "a b"])
 def test_on_loopback_foreign_names_are_not(shared: Running, host: str) -> None:
-    answer = shared.client.get("/api/about", headers={"host": host})
+    answer = shared.client.get("/api/gallery", headers={"host": host})
     assert answer.status_code == 421
 
 
@@ -186,7 +186,7 @@ def test_a_proxy_to_a_service_without_tokens_is_refused(shared: Running) -> None
 
 def test_too_many_requests_are_refused_for_a_while(make: Make) -> None:
     running = make(limits=Limits(a_minute=5))
-    answers = [running.client.get("/api/about") for _ in range(7)]
+    answers = [running.client.get("/api/gallery") for _ in range(7)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
     assert "Try again in" in answers[-1].json()["error"]
     assert running.client.get("/static/app.css").status_code == 200
@@ -266,7 +266,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/login", "/docs", "/static/app.js", "/api/about", "/nothing", "/health"]
+    "path", ["/", "/login", "/docs", "/static/app.js", "/api/gallery", "/nothing", "/health"]
 )
 def test_every_answer_has_the_security_headers(shared: Running, path: str) -> None:
     headers = shared.client.get(path).headers
@@ -280,7 +280,7 @@ def test_refusals_have_them_too_and_pictures_stay_private(shared: Running) -> No
     assert shared.client.get("/", headers={"host": "evil"}).headers["x-frame-options"] == "DENY"
     picture = shared.client.get(f"/api/items/{shared.ids(1)[0]}/thumbnail")
     assert picture.headers["cache-control"].startswith("private")
-    assert shared.client.get("/api/about").headers["cache-control"] == "no-store"
+    assert shared.client.get("/api/gallery").headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ OPERATIONS = [
     ("post", "/api/marks"),
     ("get", "/health"),
     ("get", "/metrics"),
-    ("get", "/api/about"),
+    ("get", "/api/gallery"),
     ("get", "/api/labels.zip"),
 ]
 

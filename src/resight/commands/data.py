@@ -77,7 +77,7 @@ def readers(*, json: Flag = False) -> None:
         found.append(
             {
                 "name": name,
-                "about": (reader.__doc__ or "").partition("\n")[0],
+                "description": (reader.__doc__ or "").partition("\n")[0],
                 "options": {
                     option: {"default": entry.get("default"), "values": _values(entry)}
                     for option, entry in schema.items()
@@ -89,9 +89,9 @@ def readers(*, json: Flag = False) -> None:
         print_json(found)
         return
     for entry in found:
-        print(f"{entry['name']}\n    {entry['about']}")
-        for option, about in entry["options"].items():
-            print(f"    {option}={about['default']}  ({about['values']})")
+        print(f"{entry['name']}\n    {entry['description']}")
+        for option, setting in entry["options"].items():
+            print(f"    {option}={setting['default']}  ({setting['values']})")
         if entry["source"] is not None:
             print(f"    {entry['source']['address']}\n    {entry['source']['terms']}")
             if entry["source"]["note"]:

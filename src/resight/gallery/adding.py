@@ -58,7 +58,7 @@ Reading = tuple[list[NewCrop], list[Future[list[Contents | str | None]]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparedCrop:
     """A crop that can be described."""
 
     id: str
@@ -93,14 +93,14 @@ def add_crops(
     with (
         computing_threads(workers(), 1, "reader") as readers,
         ThreadPoolExecutor(1) as ahead,
-        ThreadPoolExecutor(1) as behind,
+        ThreadPoolExecutor(1) as storer,
     ):
 
         def read() -> Reading:
             some = list(islice(source, batches * BATCH))
             return some, _shares(readers, _read, some)
 
-        def prepare(reading: Reading) -> tuple[list[Ready], Added]:
+        def prepare(reading: Reading) -> tuple[list[PreparedCrop], Added]:
             some = reading[0]
             read = (one for share in reading[1] for one in share.result())
             contents = [one or _content(crop) for crop, one in zip(some, read, strict=True)]
@@ -113,7 +113,7 @@ def add_crops(
             prepared = [one for share in shares for one in share.result()]
             for name, result in zip(new, prepared, strict=True):
                 outcomes[name] = result if isinstance(result, str) else None
-            ready = [one for one in prepared if isinstance(one, Ready)]
+            ready = [one for one in prepared if isinstance(one, PreparedCrop)]
             reasons = [one if isinstance(one, str) else outcomes.get(one.id) for one in contents]
             ids = tuple(
                 one.id if isinstance(one, Contents) and reason is None else None
@@ -140,7 +140,7 @@ def add_crops(
             if on_cpu and time.monotonic() - begin < LONG:
                 batches = min(2 * batches, MAX_BATCHES)
             settle()
-            storing.append((behind.submit(put, records), added))
+            storing.append((storer.submit(put, records), added))
             if on_cpu:
                 settle()
         settle()
@@ -176,7 +176,9 @@ def _content(crop: NewCrop) -> Contents | str:
         return str(error)
 
 
-def _prepare(embedder: SupportsEmbedding, some: Sequence[tuple[NewCrop, Contents]]) -> list[Ready | str]:
+def _prepare(
+    embedder: SupportsEmbedding, some: Sequence[tuple[NewCrop, Contents]]
+) -> list[PreparedCrop | str]:
     """Decode and preprocess pictures; of those that cannot be read, return why."""
     found: list[tuple[str, dict[str, Any], bytes] | str] = []
     when = now()
@@ -193,10 +195,12 @@ def _prepare(embedder: SupportsEmbedding, some: Sequence[tuple[NewCrop, Contents
                 yield pixels
 
     ready = iter(embedder.preprocess(decoded()))
-    return [one if isinstance(one, str) else Ready(one[0], one[1], next(ready), one[2]) for one in found]
+    return [
+        one if isinstance(one, str) else PreparedCrop(one[0], one[1], next(ready), one[2]) for one in found
+    ]
 
 
-def _describe(embedder: SupportsEmbedding, ready: Sequence[Ready]) -> list[Record]:
+def _describe(embedder: SupportsEmbedding, ready: Sequence[PreparedCrop]) -> list[Record]:
     parts = [ready[first : first + BATCH] for first in range(0, len(ready), BATCH)]
     vectors = (vector for part in parts for vector in unit(embedder([one.pixels for one in part])))
     return [Record(one.id, one.payload, vector, one.jpeg) for one, vector in zip(ready, vectors, strict=True)]

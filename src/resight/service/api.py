@@ -69,8 +69,8 @@ def api_routes(service: Service) -> APIRouter:
         """Return metrics in Prometheus' text format."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @router.get("/api/about", tags=["Gallery"])
-    def about(caller: AnyCaller) -> dict[str, Any]:
+    @router.get("/api/gallery", tags=["Gallery"])
+    def gallery_info(caller: AnyCaller) -> dict[str, Any]:
         """Return the gallery's metadata: model, calibration, retention, number of crops, times."""
         metadata = gallery.metadata.model_dump(mode="json", exclude=PRIVATE)
         ends = gallery.times()

@@ -280,7 +280,7 @@ $("forget").addEventListener("close", async () => {
     for (const query of past.values()) query.crops = query.crops.filter((id) => !deleting.includes(id));
     crops = crops.filter((id) => !deleting.includes(id));
     changed();
-    $("count").textContent = many((await (await fetch("/api/about")).json()).crops);
+    $("count").textContent = many((await (await fetch("/api/gallery")).json()).crops);
   } catch (error) { toast(error.message, true); }
 });
 
