@@ -29,7 +29,7 @@ MOST = 400_000
 """Bytes of a picture at most."""
 
 NAMES = {1: "entrance", 2: "lobby", 3: "car park", 4: "platform 2"}
-QUERY = ("0207", "c1s1")
+QUERY = ("0107", "c1s1")
 
 
 def passages(crops: list[Crop]) -> list[NewCrop]:
