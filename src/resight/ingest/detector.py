@@ -4,16 +4,15 @@ Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021" (arXiv 2107.08430); fi
 ``tools/export_onnx.py`` writes them, with or without ``--decode_in_inference``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from resight.errors import UserError
 from resight.imaging import Pixels, resize
+from resight.inference.runtimes.graph import Graph, describe_ports, open_graph
 from resight.ingest.boxes import Floats, suppress
-from resight.threads import available_cores
 
 PADDING = 114
 """Grey value of the padding around the picture (YOLOX, ``preproc``)."""
@@ -24,27 +23,12 @@ STRIDES = ((8, 16, 32), (8, 16, 32, 64))
 USUAL_SIZE = 640
 """Input height and width where the file does not fix them."""
 
-INSTALL = "pip install 'resight[video]'"
-
-
-class Session(Protocol):
-    """The methods of ``onnxruntime.InferenceSession`` that are used."""
-
-    def get_inputs(self) -> Sequence[Any]:
-        """Return the inputs: ``name``, ``shape``, ``type``."""
-
-    def get_outputs(self) -> Sequence[Any]:
-        """Return the outputs: ``name``, ``shape``, ``type``."""
-
-    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any]) -> Sequence[Any]:
-        """Return the outputs for one feed."""
-
 
 class Detector:
     """A person detector; ``detect`` may be called from several threads.
 
     Args:
-        session: the network.
+        graph: the network.
         name: for messages.
         threshold: least score of a box.
         overlap: boxes whose intersection over union with a box of a higher score is larger are left out.
@@ -56,7 +40,7 @@ class Detector:
 
     def __init__(
         self,
-        session: Session,
+        graph: Graph,
         name: str,
         *,
         threshold: float = 0.3,
@@ -64,8 +48,8 @@ class Detector:
         category: int = 0,
     ) -> None:
         self.name, self.threshold, self.overlap, self.category = name, threshold, overlap, category
-        self._session = session
-        self._input, self.size = self._read_input()
+        self._graph = graph
+        self.size = self._read_size()
         rows = self._probe()
         self._cells = next((grid for grid in map(self._grid, STRIDES) if len(grid) == len(rows)), None)
         if self._cells is None or not np.all((rows[:, 4:] >= 0) & (rows[:, 4:] <= 1)):
@@ -84,31 +68,10 @@ class Detector:
             threshold, overlap, category: see the class.
 
         Raises:
-            UserError: ONNX Runtime is not installed, or the file cannot be read or is not a YOLOX network.
+            UserError: see ``open_graph``; or the file is not a YOLOX network.
         """
-        try:
-            import onnxruntime
-        except ImportError:
-            raise UserError(f"A detector needs ONNX Runtime, which is not installed: {INSTALL}") from None
-        if not path.is_file():
-            raise UserError(f"There is no detector file {path}. An ONNX file of a YOLOX network is expected.")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads or available_cores()
-        options.add_session_config_entry(
-            "session.intra_op.allow_spinning", "0"
-        )  # idle threads leave their cores to others
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        providers = [each for each in wanted if each in onnxruntime.get_available_providers()]
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # ONNX Runtime's own exceptions have no common base
-            reason = str(error).splitlines()[0].rpartition(" : ")[2].rstrip(".")
-            raise UserError(
-                f"{path} cannot be run by ONNX Runtime: {reason}. An ONNX file of a YOLOX network is "
-                "expected."
-            ) from error
-        return cls(session, str(path), threshold=threshold, overlap=overlap, category=category)
+        graph = open_graph(path, "onnxruntime", threads=threads, gpu=True)
+        return cls(graph, str(path), threshold=threshold, overlap=overlap, category=category)
 
     def detect(self, image: Pixels) -> tuple[Floats, Floats]:
         """Return the persons in a picture, highest score first.
@@ -135,19 +98,19 @@ class Detector:
 
     def _forward(self, canvas: Pixels) -> Floats:
         blue_first = np.ascontiguousarray(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
-        return np.asarray(self._session.run(None, {self._input: blue_first})[0][0], np.float64)
+        return np.asarray(next(iter(self._graph.run(blue_first).values()))[0], np.float64)
 
-    def _read_input(self) -> tuple[str, tuple[int, int]]:
-        inputs = self._session.get_inputs()
-        shape = list(inputs[0].shape)
-        size = tuple(side if isinstance(side, int) else USUAL_SIZE for side in shape[2:])
-        fits = len(inputs) == 1 and len(size) == 2 and inputs[0].type == "tensor(float)"
-        if not fits or shape[1] != 3 or (isinstance(shape[0], int) and shape[0] != 1):
+    def _read_size(self) -> tuple[int, int]:
+        inputs = self._graph.inputs
+        batch, *rest = inputs[0].shape
+        size = tuple(USUAL_SIZE if side is None else side for side in rest[1:])
+        fits = len(inputs) == 1 and len(size) == 2 and inputs[0].dtype == "float32"
+        if not fits or rest[0] != 3 or batch not in (None, 1):
             raise UserError(
-                f"{self.name} is not a supported YOLOX detector: its inputs are {_named(inputs)}; "
+                f"{self.name} is not a supported YOLOX detector: its inputs are {describe_ports(inputs)}; "
                 "one float32 input [1, 3, height, width] is expected."
             )
-        return inputs[0].name, (size[0], size[1])
+        return size[0], size[1]
 
     def _probe(self) -> Floats:
         """Return the network's output rows for an empty picture."""
@@ -156,7 +119,7 @@ class Detector:
             rows = self._forward(blank)
         except Exception as error:
             raise self._unlike_yolox() from error
-        if len(self._session.get_outputs()) != 1 or rows.ndim != 2 or rows.shape[1] < 6 + self.category:
+        if len(self._graph.outputs) != 1 or rows.ndim != 2 or rows.shape[1] < 6 + self.category:
             raise self._unlike_yolox()
         return rows
 
@@ -172,7 +135,7 @@ class Detector:
         height, width = self.size
         cells = " or ".join(str(len(self._grid(strides))) for strides in STRIDES)
         return UserError(
-            f"{self.name} is not a YOLOX detector: its outputs are {_named(self._session.get_outputs())}. "
+            f"{self.name} is not a YOLOX detector: its outputs are {describe_ports(self._graph.outputs)}. "
             f"For its input of {height} x {width} pixels one output [1, {cells}, 5 + classes] is expected: "
             "box, objectness and the classes' probabilities (YOLOX's tools/export_onnx.py writes such files)."
         )
@@ -208,11 +171,3 @@ def _is_decoded(rows: Floats, cells: Floats) -> bool:
     """Return whether the rows are boxes in pixels: whether that reading puts them nearer to their cells."""
     as_pixels = np.abs(rows[:, :2] / cells[:, 2:] - cells[:, :2])
     return bool(np.median(as_pixels) < np.median(np.abs(rows[:, :2])))
-
-
-def _named(tensors: Sequence[Any]) -> str:
-    return ", ".join(
-        f"'{each.name}' {each.type.removeprefix('tensor(').rstrip(')')} "
-        f"[{', '.join('?' if side is None else str(side) for side in each.shape)}]"
-        for each in tensors
-    )

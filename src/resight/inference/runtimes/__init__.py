@@ -1,0 +1,1 @@
+"""ONNX Runtime and OpenVINO behind one interface."""
