@@ -2,6 +2,7 @@
 
 import html
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -176,6 +177,50 @@ def test_evaluating_on_crops_that_were_trained_on_warns(
 ) -> None:
     call("evaluate", trained.folder, "--data", data, "--holdout", 2, "--device", "cpu")
     assert "Warning: the run was trained on 8 of these 8 test crops" in capsys.readouterr().err
+
+
+def test_a_folder_that_was_not_trained_on_is_tested_whole(
+    trained: Trained, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    for picture in (data / "bounding_box_train").iterdir():
+        person, rest = picture.name[:4], picture.name[5:]
+        (other / person).mkdir(parents=True, exist_ok=True)
+        Image.open(picture).rotate(180).save(other / person / rest)
+    on = ("--data", other, "--pattern", r"(?P<person>\d{4})/c(?P<camera>\d)", "--device", "cpu")
+    found = call_json(capsys, "evaluate", trained.folder, *on)
+    assert found["tested"] == {"part": "all persons", "persons": 6}
+    assert found["queries"] == 12
+    call("evaluate", trained.folder, *on)
+    shown = capsys.readouterr()
+    assert "Tested: all 6 persons, as the set has no test part." in shown.out
+    assert "held out" not in shown.out + shown.err
+    held = call_json(capsys, "evaluate", trained.folder, *on, "--holdout", 2)
+    assert held["tested"] == {"part": "held out", "persons": 2}
+    call("evaluate", trained.folder / "weights.safetensors", *on)
+    shown = capsys.readouterr()
+    assert "Tested: all 6 persons" in shown.out
+    assert "what the weights were trained on is not known" in shown.err
+    call("evaluate", trained.folder, "--device", "cpu")
+    assert "Tested: 3 persons, the set's own test part." in capsys.readouterr().out
+
+
+def test_a_folder_that_was_trained_on_is_not_tested_whole(
+    trained: Trained, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder itself, by another path, and copies, which are known by their files' names and sizes."""
+    (tmp_path / "link").symlink_to(data)
+    shutil.copytree(data, tmp_path / "copy")
+    shutil.copytree(data / "bounding_box_train", tmp_path / "part")
+    own = data / "bounding_box_train"
+    for folder in (own, tmp_path / "link" / own.name, tmp_path / "part", tmp_path / "copy" / own.name):
+        call("evaluate", trained.folder, "--data", folder, "--device", "cpu")
+        shown = capsys.readouterr()
+        assert "Tested: the last 2 of 6 persons, held out from training." in shown.out
+        assert "Warning: the run was trained on 8 of these 8 test crops" in shown.err
+    assert call_json(capsys, "evaluate", trained.folder, "--data", tmp_path / "copy", "--device", "cpu")[
+        "tested"
+    ] == {"part": "test part", "persons": 3}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ class DataOptions:
         listing: file written by 'resight data split', with the crops of each part.
         split: which split of a set that has several, such as 0 to 19 of CUHK03's old protocol.
         holdout: persons to hold out for testing (the last ones), 0 for none; by default the set's own test
-            part, or else the last fifth of the persons.
+            part, or else the last fifth of the persons ('resight evaluate': all persons of a set that the run
+            was not trained on).
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
     """
 

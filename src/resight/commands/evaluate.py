@@ -1,6 +1,5 @@
 """``resight evaluate``: score a trained run, or a weights file, on a data set."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from resight.evaluation.reranking import Reranking
     from resight.evaluation.scores import Scores
     from resight.inference.loading import LoadedModel
-    from resight.training.run import Run
     from resight.training.testing import EmbeddedBenchmark
 
 
@@ -53,7 +51,7 @@ def evaluate(
     Args:
         run: folder of a run, or a weights.safetensors file.
         data: folder of crops; by default what the run was tested on. Another set than the run was trained on
-            shows how well it works on other cameras.
+            shows how well it works on other cameras: where that has no test part, every person is tested.
         branches: which part of the descriptor to use.
         descriptor: the branches' embeddings as they were trained (raw), or each of unit length; by default as
             the recipe says.
@@ -64,6 +62,7 @@ def evaluate(
         false_match_rate: how many pairs of two persons may be taken for one, as a share.
         report: also write the report on this data set to that file.
     """
+    from resight.data.benchmark import Benchmark
     from resight.data.classification import Classification
     from resight.data.matching import refuse_without_match
     from resight.data.opening import open_data, reopen
@@ -71,6 +70,7 @@ def evaluate(
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
     from resight.report.page import write_report
+    from resight.training.run import trained_crops
     from resight.training.testing import embed_benchmark, score_benchmark
 
     refined = refine.options()
@@ -85,8 +85,14 @@ def evaluate(
         model.network.descriptor = descriptor
     if report is not None and opened is None:
         raise UserError("A report is about a run: name the run's folder instead of the weights file.")
+    trained: set[Path] = set()
     if data is not None:
-        benchmark = open_data(data, cross_camera=cross_camera, **reading.arguments())
+        arguments = reading.arguments() | {"cross_camera": cross_camera}
+        benchmark = open_data(data, **arguments)
+        if isinstance(benchmark, Benchmark) and opened is not None:
+            trained = trained_crops(opened.info["data"], benchmark)
+        if isinstance(benchmark, Benchmark) and reading.holdout is None and not trained:
+            benchmark = _whole(benchmark, arguments, opened is not None)
     elif opened is None:
         raise UserError("Name the data to score the weights on: --data FOLDER.")
     else:
@@ -102,8 +108,12 @@ def evaluate(
         _refuse_for_classes(threshold, report, branches, metric, ap, refine, count)
         _classify(run, model, benchmark, json)
         return
-    if opened is not None and data is not None:
-        _warn_of_trained(opened, benchmark)
+    tested = {crop.path for crop in (*benchmark.query, *benchmark.gallery)}
+    if both := len(trained & tested):
+        say(
+            f"Warning: the run was trained on {both:,} of these {len(tested):,} test crops, so the scores do "
+            "not say how well it does on new persons."
+        )
     if benchmark.draws and count.given():
         raise UserError(
             f"The protocol '{benchmark.protocol.name}' of {benchmark.root} draws queries and galleries. "
@@ -123,7 +133,7 @@ def evaluate(
         say(f"Report: {report}")
     result = scores.as_dict() | refine.as_dict()
     result |= {"run": str(run), "data": str(benchmark.root), "branches": branches}
-    result |= {"descriptor": model.network.descriptor}
+    result |= {"descriptor": model.network.descriptor, "tested": benchmark.tested()}
     if threshold:
         result["verification"] = _verify(embedded, benchmark, metric, false_match_rate)
     beside = None if refine.camera_normalise else _without_camera_means(embedded, benchmark, metric, ap)
@@ -132,6 +142,7 @@ def evaluate(
     if json:
         print_json(result)
         return
+    print(f"Tested: {benchmark.describe_test()}.")
     title = ", ".join([f"{run} on {benchmark.name}", *refine.describe(), *benchmark.protocol.describe()])
     if isinstance(scores, RepeatedScores):
         print_spreads(scores.spreads(), title)
@@ -146,6 +157,18 @@ def evaluate(
         )
     if threshold:
         _print_verification(result["verification"])
+
+
+def _whole(benchmark: "Benchmark", arguments: dict[str, Any], known: bool) -> "Benchmark":
+    """Return the data set with every person in its test part, unless it has a test part of its own."""
+    from resight.data.opening import open_benchmark
+
+    if benchmark.held_out is None:
+        return benchmark
+    if not known:
+        say("Note: what the weights were trained on is not known, so these persons may have been among it.")
+    persons = {crop.person for crop in (*benchmark.train, *benchmark.query) if crop.person > 0}
+    return open_benchmark(benchmark.root, **arguments | {"holdout": len(persons)})
 
 
 def _without_camera_means(
@@ -246,22 +269,3 @@ def _print_verification(found: dict[str, Any]) -> None:
         f"of the persons. On the other half: false matches {checked['false_match_rate']:.2g}, matches found "
         f"{100 * (1 - checked['false_non_match_rate']):.1f} %."
     )
-
-
-def _warn_of_trained(run: "Run", benchmark: "Benchmark") -> None:
-    """Say so where crops to test on are crops that the run was trained on."""
-    from resight.data.benchmark import Benchmark
-    from resight.data.opening import reopen
-
-    data = run.info["data"]
-    paths: Sequence[str] = data["opened"]["paths"]
-    if str(benchmark.root.absolute()) not in paths:
-        return
-    own = reopen(data["opened"])
-    trained = {crop.path for crop in own.train} if isinstance(own, Benchmark) else set()
-    tested = {crop.path for crop in (*benchmark.query, *benchmark.gallery)}
-    if both := len(trained & tested):
-        say(
-            f"Warning: the run was trained on {both:,} of these {len(tested):,} test crops, so the scores do "
-            "not say how well it does on new persons."
-        )

@@ -142,6 +142,7 @@ class Benchmark:
         published: what the set should hold; None where it is not a known one.
         unpacked: the folder of the images, where they had to be taken out of an archive and lie elsewhere.
         opened: the arguments of ``open_benchmark`` as plain data, to open it again.
+        held_out: persons of the training part that were made the test part; None where the set has its own.
     """
 
     name: str
@@ -157,6 +158,24 @@ class Benchmark:
     published: Published | None = None
     unpacked: Path | None = None
     opened: Mapping[str, Any] = field(default_factory=dict)
+    held_out: int | None = None
+
+    def tested(self) -> dict[str, Any]:
+        """Return the number of persons in the queries, and what part of the set they are."""
+        persons = len({crop.person for crop in self.query if crop.person > 0})
+        part = "test part" if self.held_out is None else "held out" if self.train else "all persons"
+        return {"part": part, "persons": persons}
+
+    def describe_test(self) -> str:
+        """Return ``tested`` in words."""
+        tested = self.tested()
+        persons = f"{tested['persons']:,}"
+        if tested["part"] == "test part":
+            return f"{persons} persons, the set's own test part"
+        if tested["part"] == "all persons":
+            return f"all {persons} persons, as the set has no test part"
+        others = len({crop.person for crop in self.train})
+        return f"the last {persons} of {others + tested['persons']:,} persons, held out from training"
 
     def relative(self, path: Path) -> str:
         """Return a crop's path inside the data set, the same wherever the set lies."""

@@ -63,7 +63,7 @@ def hold_out(benchmark: Benchmark, holdout: int | None) -> Benchmark:
     kept = tuple(crop for crop in benchmark.train if crop.person > 0 and crop.person not in held)
     test = tuple(crop for crop in benchmark.train if crop.person in held)
     if not held:
-        return only_persons(replace(benchmark, query=(), gallery=(), notes=tuple(notes)))
+        return only_persons(replace(benchmark, query=(), gallery=(), notes=tuple(notes), held_out=0))
     query, gallery, protocol, reason = make_test(test, others)
     return replace(
         benchmark,
@@ -72,6 +72,7 @@ def hold_out(benchmark: Benchmark, holdout: int | None) -> Benchmark:
         gallery=gallery,
         protocol=protocol,
         notes=(*notes, *reason),
+        held_out=count,
     )
 
 

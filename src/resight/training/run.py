@@ -1,9 +1,10 @@
 """A run: the folder of one training of a recipe."""
 
+import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ import resight
 from resight.data.benchmark import Benchmark
 from resight.data.classification import Classification, Pictures
 from resight.data.crop import Crop
+from resight.data.opening import reopen
 from resight.device import resolve_device
 from resight.errors import UserError
 from resight.files import write_json
@@ -139,10 +141,50 @@ def describe_data(data: Benchmark | Classification) -> dict[str, Any]:
         }
     splits = {"train": data.train, "query": data.query, "gallery": data.gallery}
     return described | {
+        "files": _digests(data),
         "protocol": data.protocol.name,
         "cross_camera": data.protocol.cross_camera,
         "counts": {name: _counts(crops) for name, crops in splits.items()},
     }
+
+
+def trained_crops(described: Mapping[str, Any], benchmark: Benchmark) -> set[Path]:
+    """Return the crops of a benchmark, of whatever part, that a run was trained on.
+
+    They are known by their paths, as far as the run's data can be read again; a copy of the whole set, or of
+    its training part, is known by the names and sizes of its files.
+
+    Args:
+        described: what ``describe_data`` returned for the run's data.
+        benchmark: to look for them in.
+    """
+    crops = {crop.path for crop in (*benchmark.train, *benchmark.query, *benchmark.gallery)}
+    try:
+        own = reopen(described["opened"])
+    except UserError:  # its data is gone, or lies elsewhere
+        own = None
+    if isinstance(own, Benchmark):
+        resolved = {path.resolve() for path in (crop.path for crop in own.train)}
+        if found := {path for path in crops if path.resolve() in resolved}:
+            return found
+    return crops if _digest(crops) in described.get("files", ()) else set()
+
+
+def _digests(data: Benchmark) -> list[str]:
+    """Return digests of each set's files, and of those of its training part."""
+    parts = [data.train, (*data.train, *data.query, *data.gallery)]
+    found = []
+    for root in map(Path, data.opened.get("paths", ())):
+        for part in parts:
+            below = {crop.path for crop in part if crop.path.is_relative_to(root)}
+            found += [_digest(below)] if below else []
+    return list(dict.fromkeys(found))
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    """Return a digest of files' names and sizes, the same wherever the files lie."""
+    lines = sorted(f"{path.name} {path.stat().st_size}" for path in paths if path.is_file())
+    return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def _counts(crops: Sequence[Crop]) -> dict[str, int]:
