@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from resight.data.benchmark import Protocol
 from resight.errors import UserError
-from resight.evaluation.cameras import CameraStatistics, remove_camera_means
+from resight.evaluation.cameras import CameraStatistics, remove_camera_means, restore, unit_or_zero
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.scores import evaluate
 
@@ -128,3 +128,17 @@ def test_widths_and_numbers_that_do_not_fit_are_refused() -> None:
     for wrong in ((vectors[:, :3], cameras), (vectors, cameras[1:])):
         with pytest.raises(UserError, match=r"take vectors \[N, 6\] and N cameras; got the shape"):
             statistics.update(*wrong)
+
+
+@pytest.mark.parametrize("length", [0.0, 0.01, 0.7, 0.999])
+def test_a_vector_is_restored_from_what_is_left_of_it_and_the_mean(length: float) -> None:
+    generator = np.random.default_rng(0)
+    mean = generator.standard_normal(64).astype(np.float32)
+    mean *= length / np.linalg.norm(mean)
+    vectors = unit_or_zero(mean + 0.05 * generator.standard_normal((50, 64)).astype(np.float32))
+    np.testing.assert_allclose(restore(unit_or_zero(vectors - mean), mean), vectors, atol=3e-7)
+
+
+def test_a_vector_that_equals_its_mean_is_restored() -> None:
+    mean = unit_or_zero(np.arange(1, 9, dtype=np.float32)[None])[0]
+    np.testing.assert_allclose(restore(np.zeros((1, 8), np.float32), mean), mean[None], atol=1e-7)

@@ -2,15 +2,17 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from resight.data.crop import JUNK
 from resight.errors import UserError
-from resight.evaluation.embedded import Embedded
 from resight.progress import say
+
+if TYPE_CHECKING:
+    from resight.evaluation.embedded import Embedded
 
 Vectors = NDArray[np.float32]
 
@@ -73,21 +75,29 @@ class CameraStatistics:
 
         For a camera that is not known or has no crops, this is the mean of all.
         """
+        return self.means([camera])[camera]
+
+    def means(self, cameras: Iterable[Hashable]) -> dict[Hashable, NDArray[np.float64]]:
+        """Return the mean of each of these cameras, as ``mean`` does."""
         overall = sum(self.sums.values(), np.zeros(self.width)) / max(1, sum(self.counts.values()))
-        if camera is None or camera not in self.counts:
-            return overall
-        total: NDArray[np.float64] = self.sums[camera] + self.shrinkage * overall
-        return total / (self.counts[camera] + self.shrinkage)
+
+        def shrunk(camera: Hashable) -> NDArray[np.float64]:
+            if camera is None or camera not in self.counts:
+                return overall
+            total: NDArray[np.float64] = self.sums[camera] + self.shrinkage * overall
+            return total / (self.counts[camera] + self.shrinkage)
+
+        return {camera: shrunk(camera) for camera in cameras}
 
     def apply(self, vectors: Vectors, cameras: Sequence[Hashable]) -> Vectors:
         """Return vectors [N, D] without their cameras' means, of unit length.
 
         A vector that equals its camera's mean has no direction left: it becomes zero.
         """
-        result = _unit_or_zero(vectors)
-        for camera, rows in _rows_of(cameras):
-            result[rows] -= self.mean(camera).astype(np.float32)
-        return _unit_or_zero(result)
+        result, means = unit_or_zero(vectors), self.means(set(cameras))
+        for camera, rows in rows_of(cameras):
+            result[rows] -= means[camera].astype(np.float32)
+        return unit_or_zero(result)
 
     def _add(self, vectors: Vectors, cameras: Sequence[Hashable], sign: int) -> None:
         if vectors.ndim != 2 or vectors.shape[1] != self.width or len(vectors) != len(cameras):
@@ -95,8 +105,8 @@ class CameraStatistics:
                 f"Camera statistics take vectors [N, {self.width}] and N cameras; got the shape "
                 f"{list(vectors.shape)} and {len(cameras):,} cameras."
             )
-        units = _unit_or_zero(vectors)
-        for camera, rows in _rows_of(cameras):
+        units = unit_or_zero(vectors)
+        for camera, rows in rows_of(cameras):
             self.counts[camera] = self.counts.get(camera, 0) + sign * len(rows)
             total = units[rows].sum(axis=0, dtype=np.float64)
             self.sums[camera] = self.sums.get(camera, np.zeros(self.width)) + sign * total
@@ -104,7 +114,7 @@ class CameraStatistics:
                 del self.counts[camera], self.sums[camera]
 
 
-def remove_camera_means(query: Embedded, gallery: Embedded) -> tuple[Embedded, Embedded]:
+def remove_camera_means(query: "Embedded", gallery: "Embedded") -> "tuple[Embedded, Embedded]":
     """Return query and gallery without their cameras' means, which are of the gallery's crops but junk.
 
     Queries of a camera that the gallery lacks lose the mean of all crops.
@@ -112,6 +122,8 @@ def remove_camera_means(query: Embedded, gallery: Embedded) -> tuple[Embedded, E
     Raises:
         UserError: cameras are not known, or all gallery crops are from one camera.
     """
+    import torch
+
     if query.cameras is None or gallery.cameras is None:
         raise UserError(
             "The cameras' means cannot be removed, as it is not known which camera took which crop. Give the "
@@ -131,7 +143,7 @@ def remove_camera_means(query: Embedded, gallery: Embedded) -> tuple[Embedded, E
         )
     statistics = CameraStatistics.fit(gallery.features[kept].float().cpu().numpy(), cameras)
 
-    def without(side: Embedded) -> Embedded:
+    def without(side: "Embedded") -> "Embedded":
         assert side.cameras is not None
         vectors = statistics.apply(side.features.float().cpu().numpy(), side.cameras.tolist())
         return replace(side, features=torch.from_numpy(vectors))
@@ -139,14 +151,25 @@ def remove_camera_means(query: Embedded, gallery: Embedded) -> tuple[Embedded, E
     return without(query), without(gallery)
 
 
-def _unit_or_zero(vectors: Vectors) -> Vectors:
+def restore(vectors: Vectors, mean: Vectors) -> Vectors:
+    """Return the unit vectors [N, D] of which ``unit_or_zero(v - mean)`` are given.
+
+    These are v = length x given + mean, where length is the root, not negative, of |v| = 1.
+    """
+    given, mean64 = vectors.astype(np.float64), mean.astype(np.float64)
+    along = given @ mean64
+    lengths = np.sqrt(np.maximum(along**2 + 1 - mean64 @ mean64, 0)) - along
+    return unit_or_zero((lengths[:, None] * given + mean64).astype(np.float32))
+
+
+def unit_or_zero(vectors: Vectors) -> Vectors:
     """Return vectors [N, D] scaled to length 1; those too short to have a direction as zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Vectors = (vectors / np.where(lengths > SHORTEST, lengths, np.inf)).astype(np.float32)
     return scaled
 
 
-def _rows_of(cameras: Sequence[Hashable]) -> Iterable[tuple[Hashable, list[int]]]:
+def rows_of(cameras: Sequence[Hashable]) -> Iterable[tuple[Hashable, list[int]]]:
     """Return each camera with its rows."""
     rows: dict[Hashable, list[int]] = {}
     for row, camera in enumerate(cameras):
