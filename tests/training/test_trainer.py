@@ -1,5 +1,6 @@
 """What the trainer does with a recipe, and what it leaves in the run's folder."""
 
+import functools
 import importlib.util
 import json
 from pathlib import Path
@@ -242,6 +243,29 @@ def test_parameters_of_a_term_are_trained_and_resumed(tiny_data: Path, tmp_path:
     )
     state = torch.load(done.folder / "checkpoint.pt", weights_only=True)
     assert state["objective"]["terms.1.centre"].abs().sum() > 0
+
+
+def test_terms_are_built_once_and_what_they_learn_stays_in_its_run(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Built when the recipe is read, for all that is checked before the data are open, and for training."""
+    built, build = [], TERMS.get("centre").__init__  # type: ignore[misc]
+
+    @functools.wraps(build)
+    def counting(self: Term, **settings: Any) -> None:
+        built.append(settings)
+        build(self, **settings)
+
+    monkeypatch.setattr(TERMS.get("centre"), "__init__", counting)
+    recipe = plain_recipe(objective=[{"term": "cross-entropy"}, {"term": "centre", "alpha": 0.25}])
+    first = run(tiny_data, tmp_path / "first", recipe)
+    again = run(tiny_data, tmp_path / "again", recipe.with_epochs(2), seed=recipe.seed)
+    assert [settings["alpha"] for settings in built] == [0.25]
+    states = [torch.load(done.folder / "checkpoint.pt", weights_only=True) for done in (first, again)]
+    centres = [state["objective"]["terms.1.centres_global"] for state in states]
+    assert centres[0].shape == (7, 8)
+    assert torch.equal(*centres)
+    assert centres[0].abs().sum() > 0
 
 
 def test_what_does_not_fit_is_found_before_anything_is_written(tiny_data: Path, tmp_path: Path) -> None:

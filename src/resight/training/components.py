@@ -1,7 +1,7 @@
 """How a recipe names components: a mapping with a name and settings, checked by its constructor."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 import pydantic
@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from resight.data.augment import AUGMENTATIONS
 from resight.data.samplers import SAMPLERS
 from resight.errors import UserError, did_you_mean
-from resight.losses.term import TERMS
+from resight.losses.term import TERMS, Term
 from resight.models.dropblock import DROPS
 from resight.models.network import MODELS
 from resight.models.trunk import ATTENTIONS, TRUNKS
@@ -51,6 +51,11 @@ class WeightedTerm(Settings):
     weight: float
     settings: dict[str, Any]
 
+    @cached_property
+    def built(self) -> Term:
+        """The term, built once a recipe: what ``prepare`` makes for data belongs into a copy of it."""
+        return TERMS.build(self.term, **self.settings)
+
 
 class TermFrame(Settings):
     """What every entry of an objective may set beside the term's own settings."""
@@ -60,7 +65,9 @@ class TermFrame(Settings):
 
 
 def _parse(key: str, value: object) -> Component:
-    """Read ``{name: ..., **settings}``."""
+    """Read ``{name: ..., **settings}``; what was read before is kept."""
+    if isinstance(value, Component):
+        return value
     name, settings = _split(value, "name", REGISTRIES[key])
     complete = REGISTRIES[key].defaults(name, settings)
     if key in ("augment", "schedule"):
@@ -71,13 +78,16 @@ def _parse(key: str, value: object) -> Component:
 
 
 def _parse_term(value: object) -> WeightedTerm:
-    """Read ``{term: ..., name: ..., weight: ..., **settings}``."""
+    """Read ``{term: ..., name: ..., weight: ..., **settings}``; what was read before is kept."""
+    if isinstance(value, WeightedTerm):
+        return value
     term, given = _split(value, "term", TERMS)
     both = pydantic.create_model(term, __base__=(TERMS.settings(term), TermFrame))
     settings = both(**given).model_dump(mode="json")
     name, weight = settings.pop("name"), settings.pop("weight")
-    _try(lambda: TERMS.build(term, **settings))
-    return WeightedTerm(term=term, name=name or term, weight=weight, settings=settings)
+    complete = WeightedTerm(term=term, name=name or term, weight=weight, settings=settings)
+    _try(lambda: complete.built)
+    return complete
 
 
 def _split(value: object, key: str, registry: Registry[Any]) -> tuple[str, dict[str, Any]]:

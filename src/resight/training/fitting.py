@@ -58,9 +58,7 @@ def _untrained(
     """Yield a mistake where parameters get no gradient in any stage."""
     learning: set[str] = set()
     for stage in recipe.stages:
-        terms = [term for _, weight, term in stage.terms() if weight]
-        for term in terms:
-            term.prepare(shapes, PERSONS)
+        terms = [term for _, weight, term in stage.terms() if weight]  # prepared above
         learning |= trained(reached, shapes, terms)
     everything = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     idle = [name for name in everything if name not in learning]

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from resight.device import Precision
 from resight.errors import UserError
-from resight.losses.term import TERMS, Term
+from resight.losses.term import Term
 from resight.registry import Settings
 from resight.training.components import (
     Augmentation,
@@ -44,8 +44,8 @@ class Stage(Settings):
     clip_gradient: Annotated[float, Field(gt=0)] | None = None
 
     def terms(self) -> list[tuple[str, float, Term]]:
-        """Build the terms of the objective, each after its name and weight."""
-        return [(item.name, item.weight, TERMS.build(item.term, **item.settings)) for item in self.objective]
+        """Return the terms of the objective, each after its name and weight; always the same ones."""
+        return [(item.name, item.weight, item.built) for item in self.objective]
 
     @field_validator("objective")
     @classmethod

@@ -1,6 +1,7 @@
 """A recipe's stages, put together with a model and data, and where in them a step lies."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,7 +143,7 @@ def make_phases(
         phase = Phase(
             stage,
             Loader(examples.pixels, classes, sampler, augmentations, device, recipe.seed, examples.aspects),
-            Objective(stage.terms(), shapes, examples.number).to(device),
+            Objective(deepcopy(stage.terms()), shapes, examples.number).to(device),
             tuple(SCHEDULES.build(item.name, **item.settings) for item in stage.schedule),
             first_step,
             first_epoch,

@@ -78,7 +78,7 @@ def train(
     folder, target = Path(folder), resolve_device(device)
     keep_freed_memory()
     if seed is not None:
-        recipe = parse_recipe(recipe.as_dict() | {"seed": seed}, f"recipe {recipe.name}", fitting=False)
+        recipe = parse_recipe(dict(recipe) | {"seed": seed}, f"recipe {recipe.name}", fitting=False)
     _check_folder(folder, resume)
     check_sampler(recipe, labels_of(benchmark))  # this, and what is pretrained, before pictures are decoded
     bare = bare_model(recipe.model)
