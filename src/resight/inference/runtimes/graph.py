@@ -212,7 +212,9 @@ def _onnxruntime_port(port: Any) -> Port:
 def _openvino_port(port: Any) -> Port:
     rank = port.partial_shape.rank
     sides = port.partial_shape if rank.is_static else ()
-    name = port.any_name if port.names else port.node.friendly_name
+    name = port.node.friendly_name.removesuffix("/sink_port_0")
+    if name not in port.names and port.names:
+        name = min(port.names)
     shape = tuple(side.get_length() if side.is_static else None for side in sides)
     return Port(name, shape, port.element_type.to_dtype().name)
 
