@@ -1,9 +1,9 @@
 """Resight: find the same person again in other cameras' pictures.
 
-The rooms of the package follow the way of the data (docs/architecture.md): ``data`` -> ``people`` ->
-``models`` -> ``losses`` -> ``evaluation`` -> ``training`` -> ``inference`` -> ``features`` -> ``report`` ->
-``gallery``; a room imports only from the rooms before it. What most programs need is here by name; it is
-imported when it is first used, so that ``import resight`` is instant.
+The packages follow the path of the data (docs/architecture.md): ``data`` -> ``people`` -> ``models`` ->
+``losses`` -> ``evaluation`` -> ``training`` -> ``inference`` -> ``features`` -> ``report`` -> ``gallery``;
+each imports only from those before it. What most programs need can be imported from here; each part is loaded
+when it is first used, so that ``import resight`` is instant.
 """
 
 from importlib import import_module

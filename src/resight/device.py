@@ -9,15 +9,15 @@ import torch
 from resight.errors import UserError
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
-"""Devices that a computation may run on; a number behind a colon chooses one of several."""
+"""Supported devices; a number after a colon selects one of several."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device of that name; ``auto`` is the first GPU, or the CPU where there is none.
+    """Return the named device; ``auto`` is the first GPU, or the CPU if there is none.
 
-    Where torchrun started this process, ``auto`` and ``cuda`` are the GPU of its own (``LOCAL_RANK``).
+    In a process started by torchrun, ``auto`` and ``cuda`` are its own GPU (``LOCAL_RANK``).
 
     Raises:
         UserError: the name is not a device, or this machine has no such device.
@@ -40,21 +40,21 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """Return ``float32`` or ``bfloat16``; ``auto`` is bfloat16 where the device computes in it."""
+    """Return ``float32`` or ``bfloat16``; ``auto`` is bfloat16 if the device computes in it."""
     if precision != "auto":
         return precision
     return "bfloat16" if computes_bfloat16(device) else "float32"
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return the context of a forward pass of this precision."""
+    """Return the context for a forward pass in this precision."""
     if resolve_precision(precision, device) == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device multiplies bfloat16 in hardware (else autocast makes a CPU slower)."""
+    """Return whether the device multiplies bfloat16 in hardware (if not, autocast slows a CPU down)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
@@ -62,12 +62,12 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which a part of a forward pass stays out of autocast (``meta`` has none)."""
+    """Return the context for a part of a forward pass without autocast (``meta`` has none)."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def seed_draws(device: torch.device, seed: int) -> None:
-    """Seed the CPU's and the device's generators; ``torch.manual_seed`` takes 1 ms to look for others."""
+    """Seed the CPU's and the device's generators; ``torch.manual_seed`` takes 1 ms to find others."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)

@@ -1,11 +1,11 @@
-"""The one exception for what a user can mend, and the suggestion of what was probably meant."""
+"""The one exception for mistakes that a user can correct, and suggestions for misspelt words."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; the command line prints its sentences, never a traceback.
+    """A mistake that the user can correct; the command line prints its sentences, never a traceback.
 
     The text says what was wrong, what was got, what was expected, and what to do.
     """

@@ -1,4 +1,4 @@
-"""Where Resight keeps files, and writing them so that nothing half-written stands for something whole."""
+"""Where Resight keeps files, and writing them whole or not at all."""
 
 import hashlib
 import json
@@ -13,12 +13,10 @@ from resight.errors import UserError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; at the end it is flushed to disk and takes the name, or is
-    removed.
+    """Yield a temporary path next to ``path``; at the end, flush and rename it (after an error, remove it).
 
     Raises:
-        UserError: the disk is full or the folder cannot be written; an older file of that name is left as
-            it was.
+        UserError: the disk is full or the folder cannot be written; an older file of that name is unchanged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +47,7 @@ def write_json(path: Path, value: object) -> None:
     """
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with whole_file(path) as temporary:
-        # names of files may hold bytes that are no text: backslashes make them JSON's own escapes
+        # file names may have bytes that are no text: backslashes make them JSON escapes
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
@@ -61,12 +59,12 @@ def cache_folder() -> Path:
 
 
 def state_folder() -> Path:
-    """Return ``resight`` in ``$XDG_STATE_HOME`` or ``~/.local/state``: for what must last."""
+    """Return ``resight`` in ``$XDG_STATE_HOME`` or ``~/.local/state``: for data that must be kept."""
     return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "resight"
 
 
 def short_digest(data: bytes) -> str:
-    """Return 16 hexadecimal digits that stand for these bytes, for names of files."""
+    """Return a hash of these bytes, 16 hexadecimal digits, for file names."""
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 

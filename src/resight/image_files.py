@@ -1,4 +1,4 @@
-"""Which files are admitted as pictures, by their first bytes and their header, before they are decoded."""
+"""Which files are accepted as pictures, by their first bytes and their header, before they are decoded."""
 
 import io
 import warnings
@@ -25,7 +25,7 @@ FORMATS = {
     b"P5": "PPM",
     b"P6": "PPM",
 }
-"""First bytes of the formats that are read, with Pillow's names of them."""
+"""First bytes of the formats that are read -> Pillow's names."""
 
 OTHER_FILES = {
     b"%PDF": "a PDF document",
@@ -43,7 +43,7 @@ Problem = Literal["empty", "format", "damaged", "animated", "large", "small"]
 
 
 class ImageError(UserError):
-    """A file that is not admitted; the text follows the file's name: ``... is empty (0 bytes).``
+    """A file that is not accepted; the text follows the file's name: ``... is empty (0 bytes).``
 
     Attributes:
         problem: why.
@@ -56,10 +56,10 @@ class ImageError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """Which image files are admitted.
+    """Which image files are accepted.
 
     Attributes:
-        formats: Pillow's names of them.
+        formats: Pillow's names.
         max_bytes, max_pixels: of one file. An 8K frame has 33 million pixels, 100 MB without compression.
         min_side: height and width, in pixels.
     """
@@ -155,7 +155,7 @@ def check_size(height: int, width: int, limits: ImageLimits) -> None:
 
 
 def damaged(error: Exception) -> ImageError:
-    """Return the error for a file that a decoder fails at."""
+    """Return the error for a file that a decoder cannot read."""
     if "cannot identify image file" in str(error):  # the rest of Pillow's sentence is a memory address
         return ImageError("damaged", "holds no whole image: its header is damaged.")
     return ImageError("damaged", f"holds no whole image: {str(error).rstrip('.') or type(error).__name__}.")

@@ -1,4 +1,4 @@
-"""Pictures, each step in one way: admitted, decoded (RGB, uint8, upright), resized, cut, encoded."""
+"""Pictures: the one way to decode (RGB, uint8, upright), resize, cut and encode them."""
 
 import math
 import os
@@ -28,10 +28,10 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 """Endings of image file names, in lower case."""
 
 LARGE = 1 << 20
-"""Numbers in a picture from which on it is resized alone: no crop has so many."""
+"""A picture of more numbers than this is resized alone; crops have fewer."""
 
 QUALITY = 90
-"""Of JPEG files that are kept, with colours at full resolution (4:4:4)."""
+"""Quality of JPEG files that are stored, with colours at full resolution (4:4:4)."""
 
 Pixels = NDArray[np.uint8]
 """RGB, [H, W, 3]."""
@@ -44,16 +44,16 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Pixels:
     """Return the image as RGB uint8 [H, W, 3], resized to ``size`` (height, width) if given.
 
     Raises:
-        UserError: the file cannot be read or is not admitted; the sentence names it.
+        UserError: the file cannot be read or is not accepted; the message names it.
     """
     return decode_file(path, read_file(path), size)
 
 
 def decode_file(name: Path | str, data: bytes, size: tuple[int, int] | None = None) -> Pixels:
-    """Return what ``read_image`` does, of a file whose bytes were read before.
+    """Do what ``read_image`` does, for the bytes of a file.
 
     Raises:
-        UserError: they are not admitted; the sentence names the file.
+        UserError: they are not accepted; the message names the file.
     """
     try:
         pixels = decode(data)
@@ -65,9 +65,9 @@ def decode_file(name: Path | str, data: bytes, size: tuple[int, int] | None = No
 def decode(data: bytes, limits: ImageLimits = LIMITS) -> Pixels:
     """Return the image in the bytes of a file, upright, as RGB uint8 [h, w, 3].
 
-    JPEG is decoded by simplejpeg, twice as fast as Pillow and bit-identical. All else, and JPEG that is CMYK,
-    has EXIF data or is damaged, is decoded by Pillow. 16-bit greys are scaled to 8 bits, not clipped;
-    transparent parts become black.
+    JPEG is decoded by simplejpeg, twice as fast as Pillow and bit-identical. Other files, and JPEG files that
+    are CMYK, have EXIF data or are damaged, are decoded by Pillow. 16-bit greys are scaled to 8 bits, not
+    clipped; transparent parts become black.
 
     Raises:
         ImageError: the file is empty, of another format, too large, too small, animated or damaged.
@@ -80,7 +80,7 @@ def decode(data: bytes, limits: ImageLimits = LIMITS) -> Pixels:
                 pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
                 return pixels
         except ValueError:
-            pass  # Pillow says what is wrong with it, if anything
+            pass  # Pillow reports what is wrong, if anything
     image = open_image(data, limits)
     try:
         return np.array(_to_rgb(ImageOps.exif_transpose(image)))
@@ -111,10 +111,10 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 def resize_alike(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Resize images [N, h, w, 3], each as ``resize`` does.
 
-    PyTorch gives the same as Pillow to one level of 255 (at many sizes bit-identical), in a tenth of the time
-    for many images and in a quarter for one.
+    PyTorch agrees with Pillow to one level of 255 (at many sizes bit for bit), in a tenth of the time for
+    many images and in a quarter for one.
     """
-    import torch  # here, as reading headers alone need not wait a second for it
+    import torch  # here, because importing it takes a second, which reading headers need not wait for
     from torch.nn.functional import interpolate
 
     images = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy()).permute(0, 3, 1, 2)
@@ -123,7 +123,7 @@ def resize_alike(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def resize_all(pictures: Iterable[Pixels], size: tuple[int, int]) -> list[Pixels]:
-    """Resize images, each as ``resize`` does: those of one shape together, large ones as they come."""
+    """Resize images, each as ``resize`` does: those of one shape together, large ones alone."""
     resized: list[Pixels] = []
     waiting: dict[tuple[int, ...], list[int]] = {}
     for picture in pictures:
@@ -140,17 +140,17 @@ def resize_all(pictures: Iterable[Pixels], size: tuple[int, int]) -> list[Pixels
 
 
 def shrink(pixels: Pixels, side: int) -> Pixels:
-    """Return an image whose height and width are ``side`` at most, in its proportions."""
+    """Return the image with height and width of at most ``side``, in the same proportions."""
     height, width = pixels.shape[:2]
     scale = min(1.0, side / max(height, width))
     return resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))
 
 
 def pixel_box(edges: Sequence[float], height: int, width: int) -> Box | None:
-    """Return the whole pixels of an image that a box covers, or None if nothing of it is inside.
+    """Return the pixels of an image that a box covers, or None if they are outside of it.
 
-    Each edge moves to the nearest line between two pixels, from the middle of a pixel to the right or down,
-    and then into the image. So a box inside that is a pixel wide and high keeps a pixel at least.
+    Each edge is rounded to the nearest line between pixels (halves to the right or down), then clipped to the
+    image. So a box inside the image that is a pixel wide and high keeps at least one pixel.
 
     Args:
         edges: left, top, right and bottom of the box, in pixels.
@@ -164,7 +164,7 @@ def pixel_box(edges: Sequence[float], height: int, width: int) -> Box | None:
 
 
 def cut(pixels: Pixels, edges: Sequence[float]) -> tuple[Pixels, Box] | None:
-    """Return a copy of the pixels in a box of an image [H, W, 3], and their place; see ``pixel_box``."""
+    """Return a copy of the pixels in a box of an image [H, W, 3], and its ``pixel_box``."""
     box = pixel_box(edges, *pixels.shape[:2])
     if box is None:
         return None

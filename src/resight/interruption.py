@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do: the work ends in order, and one message says how to go on."""
+"""Handling of Ctrl-C and SIGTERM: the work ends cleanly, and one message says how to go on."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ SAME_COMMAND = "The same command goes on where it was."
 
 @contextmanager
 def resumable(how: str) -> Iterator[None]:
-    """Raise ``KeyboardInterrupt(how)`` at Ctrl-C or SIGTERM; of nested ones, the outermost sentence is kept.
+    """Raise ``KeyboardInterrupt(how)`` at Ctrl-C or SIGTERM; if nested, with the outermost sentence.
 
     Args:
         how: the sentence that says how to go on, which ``resight`` prints.
@@ -20,7 +20,7 @@ def resumable(how: str) -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    # torchrun must be able to end a process that waits for the others, which runs no Python meanwhile
+    # torchrun must be able to end a process that waits for the others: it runs no Python code meanwhile
     alone = "TORCHELASTIC_RUN_ID" not in os.environ
     try:
         with _handling({signal.SIGTERM: interrupt} if alone else {}):

@@ -1,4 +1,4 @@
-"""How the process treats memory that tensors have given back."""
+"""How the process reuses memory that tensors have freed."""
 
 import ctypes
 import sys
@@ -11,10 +11,10 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # parameters of mallopt, from
 def keep_freed_memory() -> bool:
     """Make the process reuse freed memory instead of handing every large tensor back to the kernel.
 
-    By default glibc maps each large allocation anew, and the kernel then clears it page by page at the first
-    touch: on a CPU that takes longer than the arithmetic of a small network. The memory in use at the peak
-    stays with the process until it ends. Returns False, and does nothing, where the C library is not glibc
-    (macOS, Windows, musl).
+    By default glibc maps each large allocation anew, and the kernel clears it page by page at first use: on a
+    CPU, that takes longer than the arithmetic of a small network. The memory in use at the peak stays with
+    the process until it ends. Returns False, and does nothing, where the C library is not glibc (macOS,
+    Windows, musl).
     """
     if sys.platform != "linux":
         return False

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 T = TypeVar("T")
 
 RECENT = 60.0
-"""The time left follows from the pace of so many seconds."""
+"""The time left is computed from the pace of the last so many seconds."""
 
 EVERY = 20.0
 """Seconds between two lines where there is no terminal."""
@@ -22,7 +22,7 @@ stderr = Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
-    """Print a sentence on standard error as it stands: unwrapped, and brackets in a path are no markup."""
+    """Print a sentence on standard error unchanged: unwrapped, and brackets in a path are no markup."""
     stderr.print(message, soft_wrap=True, markup=False, emoji=False)
 
 
@@ -30,12 +30,12 @@ class Bar:
     """A progress bar as a context manager: ``with Bar("Training", crops) as bar: bar.advance(16)``.
 
     Where standard error is no terminal, it prints a line now and then, and at the end.
-    The time left follows from the pace of the last minute in this process.
+    The time left is computed from the pace of the last minute in this process.
 
     Args:
         title: what is going on.
-        total: how much there is to do; None where nobody knows.
-        done: how much of it was done before, by an earlier process.
+        total: number of steps; None where it is not known.
+        done: steps done before, by an earlier process.
         now: a clock, in seconds.
     """
 
@@ -76,7 +76,7 @@ class Bar:
             self._line(self.now())
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
-        """Count steps as done; ``note`` is shown behind the bar."""
+        """Count steps as done; ``note`` is shown after the bar."""
         now = self.now()
         self.done += steps
         self.note = self.note if note is None else note
@@ -93,7 +93,7 @@ class Bar:
             self._line(now)
 
     def seconds_left(self) -> float | None:
-        """Return how long the rest takes at the pace of the last minute; None where that is unknown."""
+        """Return how long the rest takes at the pace of the last minute; None if that is not known."""
         (then, before), (now, done) = self._marks[0], self._marks[-1]
         if self.total is None or done == before or now == then:
             return None
@@ -104,7 +104,7 @@ class Bar:
         self._marks = deque([(self._began, self.done)])
 
     def _remember(self, now: float) -> None:
-        """Note how far it is, once a second at most, and forget what is older than the last minute."""
+        """Record the progress, at most once a second, and drop what is older than a minute."""
         marks = self._marks
         if len(marks) > 1 and now - marks[-2][0] < 1:
             marks.pop()
@@ -121,7 +121,7 @@ class Bar:
 
 
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:
-    """Yield the items behind a progress bar."""
+    """Yield the items, with a progress bar."""
     with Bar(title, total) as bar:
         for item in items:
             yield item

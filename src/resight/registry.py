@@ -1,9 +1,9 @@
-"""Components that a recipe names: each lives in one file, and its constructor is its schema.
+"""Components that a recipe names: each is one file, and its constructor is its schema.
 
 A component is a class or function under ``@registry.register("name")``. Its keyword-only parameters, with
 their types, defaults and ``Annotated[..., Field(...)]`` ranges, are what a recipe may set; pydantic checks
-them before anything is built. Files of the registry's package are imported at the first look-up, so adding
-a component is adding a file.
+them before anything is built. Modules of the registry's package are imported at the first look-up, so a new
+component needs only a file.
 """
 
 import importlib
@@ -28,10 +28,10 @@ class Settings(pydantic.BaseModel):
 
 
 class Registry(Generic[T]):
-    """Names of components of one kind.
+    """The components of one kind, by name.
 
     Args:
-        kind: the word that messages use, such as ``model`` or ``term``.
+        kind: what messages call them, such as ``model`` or ``term``.
         package: dotted name of the package whose modules register components.
     """
 
@@ -57,7 +57,7 @@ class Registry(Generic[T]):
         return sorted(self._components)
 
     def get(self, name: str) -> Callable[..., T]:
-        """Return the component of that name.
+        """Return the component with that name.
 
         Raises:
             UserError: no component has that name; the message suggests the nearest one.
@@ -72,7 +72,7 @@ class Registry(Generic[T]):
         return _settings_of(self.get(name), f"{self.kind} {name}")
 
     def build(self, name: str, /, *args: Any, **settings: Any) -> T:
-        """Validate the settings and construct the component with the positional arguments before them."""
+        """Construct the component from positional arguments and settings, which are validated."""
         checked = self.settings(name)(**settings)
         return self.get(name)(*args, **{key: getattr(checked, key) for key in type(checked).model_fields})
 
@@ -101,7 +101,7 @@ class Registry(Generic[T]):
         return {"name": name, **self.defaults(name, settings)}
 
     def make(self, value: object, /, *args: Any) -> T:
-        """Construct a component that another one names (see ``complete``), arguments before its settings."""
+        """Construct a component that another one names (see ``complete``)."""
         settings = self.complete(value)
         return self.build(settings.pop("name"), *args, **settings)
 

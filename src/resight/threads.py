@@ -1,4 +1,4 @@
-"""Threads that compute beside others, and the cores that there are for them."""
+"""Threads that compute in parallel with others, and the number of cores available."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -11,17 +11,17 @@ def available_cores() -> int:
 
 
 def computing_threads(count: int, cores: int, name: str) -> ThreadPoolExecutor:
-    """Return threads that compute on so many cores each; all others go on as they did.
+    """Return a pool of threads that compute on ``cores`` cores each; other threads are unaffected.
 
-    A thread that computes on more cores than it finds idle waits for the threads that it starts there, and
-    they for each other. What a thread sets becomes the default of those that start later: so all of these
-    start now, take their number, and the default is put back.
+    Threads that compute on more cores than are idle wait for each other. PyTorch's setting of one thread
+    becomes the default of those that start later, so all of these start now, and the default is then
+    restored.
     """
-    import torch  # here, as whoever only looks into a gallery waits a second for it
+    import torch  # here, because importing it takes a second, which reading a gallery need not wait for
 
     def begin() -> None:
         torch.set_num_threads(cores)
-        torch.get_num_threads()  # takes the number now, not later
+        torch.get_num_threads()  # applies the number now, not later
 
     before, all_there = torch.get_num_threads(), Barrier(count)
     pool = ThreadPoolExecutor(count, name, initializer=begin)

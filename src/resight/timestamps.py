@@ -1,7 +1,6 @@
-"""Times: read, checked and shown in one way everywhere.
+"""The one way to read, check and show times.
 
-A time without a zone is one of the zone that the caller names: the service's ``--timezone``, else this
-machine's.
+A time without a zone is in the caller's zone: the service's ``--timezone``, else this machine's.
 """
 
 import os
@@ -22,12 +21,12 @@ _SECONDS = re.compile(r"(?<!\d)(1\d{9})(?:[._]?(\d{3}))?(?!\d)")
 
 
 def parse_time(text: str, zone: tzinfo | None = None) -> datetime:
-    """Return the time that a text in ISO 8601 names, with its zone.
+    """Return the time in a text in ISO 8601, with its zone.
 
     Args:
         text: such as ``2024-05-31T14:30``, ``2024-05-31 14:30:00.5+02:00``, ``20240531T143000Z`` or
             ``2024-05-31`` (midnight).
-        zone: of a text that names none; None: this machine's.
+        zone: of a text without one; None: this machine's.
 
     Raises:
         UserError: it is not a time in ISO 8601, or lies before 1970.
@@ -56,10 +55,10 @@ def check_time(time: datetime) -> None:
 
 
 def time_in_name(name: str, zone: tzinfo | None = None) -> datetime | None:
-    """Return the time that a file's name holds, or None.
+    """Return the time in a file's name, or None.
 
-    Read are ``2024-05-31_14-30-00`` with other signs or none between the numbers, followed by a fraction or
-    by ``Z``, and seconds (10 digits) or milliseconds (13 digits) since 1970.
+    It may be ``2024-05-31_14-30-00``, with other signs or none between the numbers, followed by a fraction or
+    by ``Z``; or seconds (10 digits) or milliseconds (13 digits) since 1970.
 
     Args:
         name: of the file.
@@ -79,17 +78,17 @@ def time_in_name(name: str, zone: tzinfo | None = None) -> datetime | None:
 
 
 def from_seconds(seconds: float) -> datetime:
-    """Return the time, in UTC, of so many seconds since 1970."""
+    """Return the time, in UTC, that is this many seconds after 1970."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def show_time(time: datetime, zone: tzinfo | None = None) -> str:
-    """Return a time for people: ``2024-05-31 14:30:00`` in a zone; None: this machine's."""
+    """Return a time as text for people: ``2024-05-31 14:30:00`` in a zone; None: this machine's."""
     return f"{time.astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
 
 def find_zone(name: str | None) -> tzinfo:
-    """Return a time zone that knows when clocks change.
+    """Return a time zone, with its daylight saving rules.
 
     Args:
         name: such as ``Europe/Berlin``; None: this machine's, from the variable ``TZ`` or the system.
@@ -108,7 +107,7 @@ def find_zone(name: str | None) -> tzinfo:
         with LOCAL_ZONE_FILE.open("rb") as file:
             return ZoneInfo.from_file(file)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        offset = datetime.now().astimezone().tzinfo  # without the days on which clocks change
+        offset = datetime.now().astimezone().tzinfo  # without daylight saving rules
         assert offset is not None
         return offset
 

@@ -78,7 +78,7 @@ def test_single_shots_and_the_opposite_side(files, capsys) -> None:
         score(*files, count=Counting(draws=7))
     with pytest.raises(UserError, match="needs one draw or more; got 0"):
         score(*files, count=Counting(cmc="single-shot", draws=0))
-    with pytest.raises(UserError, match="cannot be had where cameras do not count"):
+    with pytest.raises(UserError, match="cameras must be known and"):
         score(*files, cross_camera=False, count=Counting(gallery_side="opposite"))
 
 

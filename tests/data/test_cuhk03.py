@@ -144,7 +144,7 @@ def write_split(root: Path, boxes: str, gallery: Iterable[str]) -> None:
 def test_new_protocol_of_the_original_file(original: Path, tmp_path: Path) -> None:
     (tmp_path / "cuhk-03.mat").symlink_to(original / "cuhk03_release" / "cuhk-03.mat")
     with pytest.raises(
-        UserError, match=r"cuhk03_new_protocol_config_detected.mat beside .*github.com/zhunzhong07"
+        UserError, match=r"cuhk03_new_protocol_config_detected.mat next to .*github.com/zhunzhong07"
     ):
         open_benchmark(tmp_path)
     write_split(tmp_path, "detected", ["1_002_1_02.png", "1_002_2_07.png"])

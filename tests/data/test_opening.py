@@ -111,7 +111,7 @@ def test_holdout_leaves_a_given_test_alone_and_says_so(write_images: WriteImages
     found = open_benchmark(root, holdout=1)
     assert {crop.person for crop in found.train} == {1, 2}
     assert {crop.person for crop in (*found.query, *found.gallery)} == {3}
-    assert any("own test part is left alone" in note for note in found.notes)
+    assert any("own test part is not used" in note for note in found.notes)
 
 
 def test_junk_and_distractors_join_the_gallery_that_is_held_out(write_images: WriteImages) -> None:
@@ -235,7 +235,7 @@ def test_split_folders_of_persons(write_images: WriteImages) -> None:
         (2, 2),
     ]
     assert found.protocol == Protocol()
-    assert any("left alone: val" in note for note in found.notes)
+    assert any("are ignored: val" in note for note in found.notes)
     assert any("Cameras are read from the file names" in note for note in found.notes)
 
 

@@ -118,12 +118,12 @@ def test_cuhk01_splits_and_draws(write_images: WriteImages) -> None:
     }
     assert len(splits) > 5
     assert "train: 20 of 3,872 crops" in compare(found)[0]
-    with pytest.raises(UserError, match="486 persons are to be drawn, but there are only 8"):
+    with pytest.raises(UserError, match="486 persons are needed, but there are only 8"):
         open_benchmark(root)
     with pytest.raises(UserError, match=r"not laid out as cuhk01, but .*set is"):
         open_benchmark(root.parent, reader="cuhk01")
     write_images(["campus/extra.png"])
-    with pytest.raises(UserError, match=r"1 of 33 are named otherwise \(such as campus/extra.png\)"):
+    with pytest.raises(UserError, match=r"1 of 33 have other names \(such as campus/extra.png\)"):
         open_benchmark(root)
 
 

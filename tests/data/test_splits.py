@@ -63,5 +63,5 @@ def test_a_split_is_said_once_and_exists(write_images: WriteImages) -> None:
     root = make_viper(write_images)
     with pytest.raises(UserError, match="The option 'split' of the reader 'viper' is given twice"):
         open_benchmark(root, reader="viper,test_persons=4,split=1", split=2)
-    with pytest.raises(UserError, match="The reader 'viper' cannot be set so"):
+    with pytest.raises(UserError, match="The reader 'viper' does not accept these options"):
         open_benchmark(root, reader="viper", split=-1)

@@ -153,7 +153,7 @@ def test_wrong_settings_are_refused() -> None:
         Protocol(gallery_side="other")  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"needs one draw or more; got 0"):
         replace(OLD, draws=0)
-    with pytest.raises(UserError, match="cannot be had where cameras do not count"):
+    with pytest.raises(UserError, match="cameras must be known and"):
         replace(EVERY_OTHER_IMAGE, gallery_side="opposite")
     query, gallery = sides()
     with pytest.raises(UserError, match="the query has no cameras"):

@@ -285,9 +285,9 @@ def test_what_does_not_fit_is_found_before_anything_is_written(tiny_data: Path, 
     with pytest.raises(UserError, match="seed: Input should be greater than or equal to 0; got -1"):
         run(tiny_data, tmp_path / "run", plain_recipe(), seed=-1)
     alone = open_benchmark(tiny_data).train[:6]
-    with pytest.raises(UserError, match=r"needs two persons or more to tell apart; .* has 1\."):
+    with pytest.raises(UserError, match=r"needs at least two persons; .* has 1\."):
         run(Benchmark("alone", tiny_data, alone), tmp_path / "run", plain_recipe())
-    with pytest.raises(UserError, match=r"tell apart; .* has 0\."):
+    with pytest.raises(UserError, match=r"two persons; .* has 0\."):
         run(Benchmark("empty", tiny_data), tmp_path / "run", plain_recipe())
     with pytest.raises(UserError, match="There is no device 'warp'"):
         train(plain_recipe(), open_benchmark(tiny_data), tmp_path / "run", device="warp")

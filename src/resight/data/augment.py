@@ -1,8 +1,8 @@
-"""Augmentation of whole batches of pixels, on their device: uint8 in, uint8 out, no loop over images.
+"""Augmentation of whole batches of pixels on their device: uint8 to uint8, without a loop over images.
 
-Every augmentation takes ``images`` uint8 [B, 3, H, W] and a generator on the same device, changes each image
-by draws of its own, and returns a new batch that is channels_last in memory; only one with a ``size`` of its
-own changes height and width. Add one by registering a class with a ``__call__`` like these.
+Every augmentation takes ``images`` uint8 [B, 3, H, W] and a generator on the same device, draws anew for each
+image, and returns a new batch that is channels_last in memory; only those with a setting ``size`` change
+height and width. To add one, register a class with such a ``__call__``.
 """
 
 import math
@@ -24,17 +24,17 @@ Ratio = Annotated[float, Field(gt=0)]
 Fill = Literal["random", "mean", "black"]
 
 MEAN_COLOUR = (124, 116, 104)
-"""Mean of ImageNet's RGB pixels: after normalisation about zero."""
+"""Mean of ImageNet's RGB pixels, about zero after normalisation."""
 
 ATTEMPTS = 100
-"""Rectangles that are drawn until one fits into the image."""
+"""Rectangles to draw until one fits into the image."""
 
 
 class Augmentation(Interface):
     """Changes a batch of pixels at random. Built as ``AUGMENTATIONS.build(name, **settings)``."""
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return the batch uint8 [B, 3, H, W], changed by draws from the generator."""
+        """Return the changed batch, uint8 [B, 3, H, W]; random numbers come from the generator."""
 
 
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation", "resight.data")
@@ -50,25 +50,25 @@ class Mirror:
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return the batch, some images mirrored."""
         chosen = _chosen(self.p, images, generator)
-        pixels = _channels_behind(images)
+        pixels = _channels_last(images)
         return _mix(pixels, pixels.flip(2), _bytes(chosen).view(-1, 1, 1, 1)).permute(0, 3, 1, 2)
 
 
 @AUGMENTATIONS.register("pad-and-crop")
 class PadAndCrop:
-    """Shift by up to ``padding`` pixels in each direction: pad with black, cut the image's size out again."""
+    """Shift by up to ``padding`` pixels in each direction: pad with black, then cut out the image's size."""
 
     def __init__(self, *, padding: Annotated[int, Field(ge=1)] = 10) -> None:
         self.padding = padding
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return the batch, every image shifted."""
-        pixels, pad = _channels_behind(images), self.padding
+        pixels, pad = _channels_last(images), self.padding
         count, height, width, channels = pixels.shape
         padded = functional.pad(pixels, (0, 0, pad, pad, pad, pad))
         image, row, column, channel = padded.stride()
         places = 2 * pad + 1
-        # Every window of the image's size, as a view: picking one copies whole lines.
+        # Every window of the image's size, as a view: selecting one copies whole lines.
         windows = padded.as_strided(
             (count, places, places, height, width, channels), (image, row, column, row, column, channel)
         )
@@ -78,16 +78,16 @@ class PadAndCrop:
 
 @AUGMENTATIONS.register("random-resized-crop")
 class RandomResizedCrop:
-    """Cut out a rectangle of random area and aspect, anywhere, and resize it (Sharp attention, Sec. IV-B).
+    """Cut out a random rectangle and resize it (Sharp attention, Sec. IV-B).
 
-    Area and aspect are uniform in their ranges and drawn again until the rectangle, its sides rounded to
-    pixels, fits into the image; of an image in which none of 100 fits the whole is taken. The aspect is that
-    in the picture as it came: sets such as CUHK03 have pictures of many shapes, and all were resized to one.
-    Bilinear, without smoothing: a rectangle is hardly larger than what is made of it.
+    Area and aspect ratio are uniform in their ranges and drawn again until the rectangle, with sides rounded
+    to pixels, fits into the image; if none of 100 fits, the whole image is used. The aspect ratio is that in
+    the original picture: sets such as CUHK03 have pictures of many shapes, all resized to one. Bilinear,
+    without smoothing, because a rectangle is hardly larger than the result.
 
     Args:
-        area: least and greatest area of the rectangle as a part of the image.
-        aspect: least and greatest height / width of the rectangle, in the picture as it came.
+        area: least and greatest share of the image's area.
+        aspect: least and greatest height / width of the rectangle, in the original picture.
         size: height and width of the result; those of the images by default.
 
     Raises:
@@ -107,7 +107,7 @@ class RandomResizedCrop:
         self.area, self.aspect, self.size = area, aspect, size
 
     def __call__(self, images: Tensor, generator: Generator, aspects: Tensor | None = None) -> Tensor:
-        """Return the batch, of every image a part, uint8 [B, 3, *size].
+        """Return a part of every image, uint8 [B, 3, *size].
 
         Args:
             images, generator: as for every augmentation.
@@ -118,7 +118,7 @@ class RandomResizedCrop:
         draws = torch.rand(4, count, ATTEMPTS, generator=generator, device=images.device)
         area = (self.area[0] + draws[0] * (self.area[1] - self.area[0])) * (height * width)
         aspect = self.aspect[0] + draws[1] * (self.aspect[1] - self.aspect[0])
-        if aspects is not None:  # a rectangle of the picture, in pixels of the image that it was resized to
+        if aspects is not None:  # of the original picture, in pixels of the resized one
             aspect = aspect * (height / width / aspects[:, None])
         tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
         fits = (tall <= height) & (wide <= width)
@@ -129,9 +129,9 @@ class RandomResizedCrop:
         top = (draws[2].gather(1, first) * (height - tall + 1)).floor()
         left = (draws[3].gather(1, first) * (width - wide + 1)).floor()
         rows, columns = self.size or (height, width)
-        down = _middles(top, tall, rows, height)[:, :, None].expand(count, rows, columns)
-        across = _middles(left, wide, columns, width)[:, None, :].expand(count, rows, columns)
-        # Colour by colour: twice as fast as with the colours behind.
+        down = _centres(top, tall, rows, height)[:, :, None].expand(count, rows, columns)
+        across = _centres(left, wide, columns, width)[:, None, :].expand(count, rows, columns)
+        # Colour by colour: twice as fast as with the colours last.
         pixels = functional.grid_sample(
             images.contiguous().float(), torch.stack([across, down], dim=3), align_corners=True
         )
@@ -147,7 +147,7 @@ class RandomErasing:
 
     Args:
         p: probability of each image.
-        smallest, largest: area of the rectangle as a part of the image.
+        smallest, largest: share of the image's area.
         aspect: least height / width; the greatest is 1 / aspect.
         fill: ``random`` values for each pixel (RE-R), the ``mean`` colour (RE-M), or ``black`` (RE-0).
     """
@@ -183,7 +183,7 @@ class RandomErasing:
 class Cutout:
     """Fill a square (DeVries and Taylor, Improved Regularization with Cutout, 2017).
 
-    Its centre lies anywhere in the image; what of it lies outside is cut off.
+    Its centre is anywhere in the image; parts outside are cut off.
 
     Args:
         p: probability of each image.
@@ -208,12 +208,12 @@ class Cutout:
 
 @AUGMENTATIONS.register("colour-jitter")
 class ColourJitter:
-    """Change brightness, contrast, saturation and hue, each by a factor of its own for every image.
+    """Change brightness, contrast, saturation and hue, each by its own random factor for every image.
 
-    Each factor is uniform in [1 - strength, 1 + strength]; hue turns by up to ``hue`` of a full circle either
-    way. In this order, with the usual definitions (contrast about the image's mean grey, saturation about
-    each pixel's grey, hue as a turn in the plane of colour differences), all are one matrix and one offset an
-    image. Values are cut to 0..255 once, at the end.
+    Each factor is uniform in [1 - strength, 1 + strength]; hue rotates by up to ``hue`` of a full circle
+    either way. Applied in this order, by the usual definitions (contrast about the image's mean grey,
+    saturation about each pixel's grey, hue as a rotation in the plane of colour differences), they are one
+    matrix and one offset per image. Values are clipped to 0..255 once, at the end.
     """
 
     def __init__(
@@ -237,20 +237,20 @@ class ColourJitter:
         draws = draws * strengths * _chosen(self.p, images, generator)
         brightness, contrast, saturation = (draws[:3] + 1).view(3, count, 1, 1)
         to_grey = torch.tensor([0.299, 0.587, 0.114], device=device)
-        # Colour by colour, [B, 3, H * W]: the product is ten times faster than with the colours behind.
+        # Colour by colour, [B, 3, H * W]: the product is ten times faster than with the colours last.
         pixels = images.reshape(count, 3, height * width).float()
         mean = (to_grey @ pixels.mean(dim=2).T).view(count, 1, 1) * brightness
-        grey = to_grey.expand(3, 3)  # each row turns a colour into its grey
+        grey = to_grey.expand(3, 3)  # each row maps a colour to its grey
         colours = saturation * torch.eye(3, device=device) + (1 - saturation) * grey
         matrix = _turns(draws[3], grey) @ colours * (contrast * brightness)
-        # Saturation and hue, which act after contrast, keep greys: its offset passes through them unchanged.
+        # Saturation and hue act after contrast and keep greys, so they do not change its offset.
         offset = ((1 - contrast) * mean).expand(count, 3, 1)
         changed = torch.baddbmm(offset, matrix, pixels).round_().clamp_(0, 255).to(torch.uint8)
         return changed.view(count, 3, height, width).contiguous(memory_format=torch.channels_last)
 
 
 def _turns(angles: Tensor, grey: Tensor) -> Tensor:
-    """Return matrices [B, 3, 3] that turn colours by the angles [B] in YIQ, keeping greys and luminance."""
+    """Return matrices [B, 3, 3] that rotate colours by the angles [B] in YIQ, keeping greys and luminance."""
     eye = torch.eye(3, device=angles.device)
     to_yiq = torch.tensor(
         [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], device=angles.device
@@ -262,7 +262,7 @@ def _turns(angles: Tensor, grey: Tensor) -> Tensor:
     return turned
 
 
-def _channels_behind(images: Tensor) -> Tensor:
+def _channels_last(images: Tensor) -> Tensor:
     """Return the images as [B, H, W, 3], contiguous (a view where they are channels_last)."""
     return images.permute(0, 2, 3, 1).contiguous()
 
@@ -275,7 +275,7 @@ def _fill(
     images: Tensor, top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, fill: Fill, generator: Generator
 ) -> Tensor:
     """Fill the rectangle [top, bottom) x [left, right), each [B, 1], of every image."""
-    pixels = _channels_behind(images)
+    pixels = _channels_last(images)
     count, height, width, channels = pixels.shape
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device).repeat_interleave(channels)
@@ -291,14 +291,14 @@ def _fill(
     return _mix(lines, values, inside).view(pixels.shape).permute(0, 3, 1, 2)
 
 
-def _middles(start: Tensor, length: Tensor, pieces: int, extent: int) -> Tensor:
-    """Return where the middles of equal pieces of [start, start + length) lie, -1 and 1 the outermost pixels.
+def _centres(start: Tensor, length: Tensor, pieces: int, extent: int) -> Tensor:
+    """Return the centres of equal pieces of [start, start + length); -1 and 1 are the outermost pixels.
 
-    None lies beyond the middles of the first and last pixel inside, so that pixels outside count for none.
+    None is beyond the centres of the first and last pixel inside, so that pixels outside have no influence.
 
     Args:
         start, length: whole numbers [B, 1].
-        pieces: how many are wanted, [B, pieces].
+        pieces: their number, for [B, pieces].
         extent: pixels of the image.
     """
     places = (torch.arange(pieces, device=start.device) + 0.5) * (length / pieces) - 0.5

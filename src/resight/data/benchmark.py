@@ -1,4 +1,4 @@
-"""A data set with its split and its protocol: what readers return and everything else takes."""
+"""A data set with its split and its protocol."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Cmc = Literal["all", "single-shot"]
 Data = TypeVar("Data", covariant=True)
 
 DRAWS = 100
-"""Draws of a single-shot CMC where nothing else is said."""
+"""Draws of a single-shot CMC by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,16 @@ class Protocol:
     """Which gallery crops count for a query.
 
     Attributes:
-        name: the word that reports print, such as ``market-1501``.
+        name: shown in reports, such as ``market-1501``.
         cross_camera: a gallery crop of the query's person *and* camera is ignored (the field's rule). False
             where cameras are not known: every image of the person but the query itself counts.
-        pooling: how the features of a query's person under its camera (``Benchmark.query_pool``) become one;
-            None where the query stands for itself.
-        gallery_side: ``opposite``: crops of *all* persons under the query's own camera are ignored, as where
-            the gallery is one view and the queries are the other.
-        cmc: what rank-k is of: ``all`` gallery crops that count; or ``single-shot``, one of each person,
-            drawn ``draws`` times for each query. The average precision is of all crops either way.
-        draws: how often.
+        pooling: how the features of a query's person under its camera (``Benchmark.query_pool``) are
+            combined; None: the query's own features are used.
+        gallery_side: ``opposite``: crops of *all* persons under the query's own camera are ignored, as for
+            two views.
+        cmc: rank-k is computed on ``all`` gallery crops that count; or ``single-shot``, on one of each
+            person, drawn ``draws`` times for each query. The average precision always uses all crops.
+        draws: number of draws.
 
     Raises:
         UserError: an unknown word, no draw, or the opposite side without ``cross_camera``.
@@ -57,24 +57,24 @@ class Protocol:
             raise UserError(f"A single-shot CMC needs one draw or more; got {self.draws}.")
         if self.gallery_side == "opposite" and not self.cross_camera:
             raise UserError(
-                "The opposite side of the gallery is that of the other cameras, so it cannot be had where "
-                "cameras do not count. Leave out --gallery-side opposite, or give cameras."
+                "The opposite side of the gallery has the other cameras' crops: cameras must be known and "
+                "count. Leave out --gallery-side opposite, or give cameras."
             )
 
     def describe(self) -> list[str]:
-        """Return it in words for a title."""
+        """Return the protocol in words, for a title."""
         side = ["gallery of the other cameras"] if self.gallery_side == "opposite" else []
         shots = [f"CMC of {self.draws} single shots"] if self.cmc == "single-shot" else []
         return [self.name, *side, *shots]
 
 
 EVERY_OTHER_IMAGE = Protocol(name="every-other-image", cross_camera=False)
-"""The protocol for sets without camera labels: all crops are queries against all other crops."""
+"""The protocol for sets without cameras: every crop is a query against all other crops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One draw of a protocol that is repeated: these queries against this gallery."""
+    """One draw of a repeated protocol: queries and their gallery."""
 
     query: tuple[Crop, ...]
     gallery: tuple[Crop, ...]
@@ -82,13 +82,13 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """Where the owners of a data set publish it; nothing here ever downloads one.
+    """Where a data set is published; Resight never downloads one.
 
     Attributes:
-        name: as its papers write it.
+        name: as in papers.
         address: the owners' page.
-        terms: a sentence on what they allow.
-        note: a sentence that everybody who uses the set should know, or nothing.
+        terms: a sentence about permitted use.
+        note: a sentence that every user should know; may be empty.
     """
 
     name: str
@@ -109,12 +109,12 @@ class PublishedCounts:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a data set should hold, to compare with what was read.
+    """Published counts of a data set, to compare with what was read.
 
     Attributes:
         source: the set.
         counts: of ``train``, ``query`` and ``gallery``.
-        mixups: counts of what it may be taken for, and what then is the matter (a sentence).
+        mixups: sentence about a common mistake -> the counts that it leads to.
     """
 
     source: DataSource
@@ -131,16 +131,15 @@ class Benchmark:
         root: the folder that was read.
         train: crops to train on, in a fixed order; any of the three parts may be empty.
         query: crops to search for.
-        gallery: crops to search.
+        gallery: crops to search in.
         protocol: the evaluation rule of query against gallery.
-        names: label of a person in the set's own words, where it is not the number itself (folder names).
-        notes: sentences that a user should know about how the set was read (a split that was made, files left
-            out).
-        query_pool: further images of the queries' persons, which ``protocol.pooling`` pools.
-        draws: of a repeated protocol, whose score is the mean over them; query and gallery hold all crops
-            that may be drawn. Empty: the whole query against the whole gallery, once.
-        published: what the set should hold; None where it is not a known one.
-        unpacked: the folder of the images, where they had to be taken out of an archive and lie elsewhere.
+        names: person -> its label in the data set (folder name), where that is not the number itself.
+        notes: sentences about how the set was read (a split that was made, files left out).
+        query_pool: further images of the queries' persons, for ``protocol.pooling``.
+        draws: of a repeated protocol; its score is the mean over them. Query and gallery hold all crops that
+            may be drawn. Empty: all queries against the whole gallery, once.
+        published: its published counts; None if it is not a known set.
+        unpacked: the folder of the images, if they were unpacked from an archive.
         opened: the arguments of ``open_benchmark`` as plain data, to open it again.
         held_out: persons of the training part that were made the test part; None where the set has its own.
     """
@@ -178,7 +177,7 @@ class Benchmark:
         return f"the last {persons} of {others + tested['persons']:,} persons, held out from training"
 
     def relative(self, path: Path) -> str:
-        """Return a crop's path inside the data set, the same wherever the set lies."""
+        """Return a crop's path relative to the data set."""
         for folder in (self.root, self.unpacked):
             if folder is not None and path.is_relative_to(folder):
                 return path.relative_to(folder).as_posix()
@@ -186,21 +185,21 @@ class Benchmark:
 
 
 class Reader(Interface, Generic[Data]):
-    """Knows one data set or layout on disk; registered under a name, as by ``@READERS.register("name")``.
+    """Reads one data set or layout; registered by ``@READERS.register("name")``.
 
     The keyword-only parameters of its constructor are the options that a user may set.
     """
 
     @property
     def source(self) -> DataSource | None:
-        """Say where the set is published; None for layouts that any set may have."""
+        """Return where the set is published; None for layouts that any set may have."""
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether the folder has this layout, whatever the options."""
+        """Return whether the folder has this layout, whatever the options."""
 
     def read(self, root: Path) -> Data:
-        """Return what lies there, split as it is on disk or as the set's protocol has it.
+        """Return the data, split as on disk or by the set's protocol.
 
         Raises:
-            UserError: there is nothing to read, it is damaged, or it cannot be read as the options want.
+            UserError: there is nothing to read, it is damaged, or it does not fit the options.
         """

@@ -1,10 +1,10 @@
 """The decoded cache: every crop decoded and resized once, then read as one memory map.
 
-Two small ideas keep it right. A pixel file is named after the *contents* of its images and the size, so it
-can never be out of date; a second, cheaper name, made of every file's path, size, inode and times, finds it
-without reading the images again. And only one process builds at a time, under a lock that the kernel drops
-with the process, into a temporary file that takes its name when it is whole: what is temporary when the lock
-is free was left by the dead.
+A pixel file is named after the *contents* of its images and the size, so it is never out of date. A second
+file, named after every image's path, size, inode and times, finds it without reading the images again. Only
+one process builds at a time, under a lock that the kernel releases when the process ends, into a temporary
+file that is renamed when it is complete: temporary files found under the lock are leftovers of killed
+processes.
 """
 
 import fcntl
@@ -33,24 +33,24 @@ from resight.threads import available_cores
 T = TypeVar("T")
 
 FORMAT = "2"
-"""Part of every key: raised when decoding or resizing changes what pixels come out, or what is kept."""
+"""Version, part of every key: increased when decoded pixels or the files' format change."""
 
 CHUNK = 256
-"""Crops that are decoded between two writes."""
+"""Crops decoded between two writes."""
 
 TEMPORARY = re.compile(r"\.(stat-)?[0-9a-f]{32}\.(pixels|json)\..*")
-"""Names that ``whole_file`` gives to what will be one of the cache's files."""
+"""Names of ``whole_file``'s temporary files of the cache."""
 
 SETTLED_NS = 2_000_000_000
-"""A file younger than this may change again within one tick of its clock: its times are not trusted yet."""
+"""A file younger than this may change within one tick of the clock: its times are not trusted yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelCache:
-    """Pixels of crops, decoded.
+    """Decoded pixels of crops.
 
     Attributes:
-        crops: the crops whose pixels these are, in the order of the call.
+        crops: those of the pixels, in the order of the call.
         pixels: uint8 [N, H, W, 3], RGB, read-only.
         aspects: float32 [N], height / width of each image before it was resized.
         skipped: path and reason of each crop that could not be read.
@@ -70,13 +70,12 @@ class PixelCache:
         folder: Path | None = None,
         skip_unreadable: bool = False,
     ) -> "PixelCache":
-        """Find the decoded pixels of the crops, or decode them now.
+        """Find the decoded pixels of the crops, or decode them.
 
         Args:
-            crops: which, at least one.
+            crops: at least one.
             size: height and width to resize to.
-            folder: where decoded pixels lie; ``cache_folder()`` if not given. It may be emptied at any
-                time.
+            folder: of decoded pixels; ``cache_folder()`` by default. It may be emptied at any time.
             skip_unreadable: leave unreadable images out instead of raising.
 
         Raises:
@@ -97,7 +96,7 @@ class PixelCache:
 
 
 def content_digest(data: bytes) -> str:
-    """Return the name of these contents: 32 hexadecimal digits."""
+    """Return a hash of these bytes: 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
@@ -121,15 +120,15 @@ class _Store:
             self.alias = folder / f"stat-{stats}.json"
 
     def find(self) -> _Decoded | None:
-        """Return what is decoded, if the paths and times of the images are known."""
+        """Return the pixel file, if the paths and times of the images are known."""
         known = _load(self.alias)
         return None if known is None else self._complete(known["key"])
 
     def build(self) -> _Decoded:
-        """Read all images, and decode them unless pixels of the same contents are there."""
+        """Read all images, and decode them unless there are pixels of the same contents."""
         self._make_folder()
         with self._locked():
-            found = self.find()  # whoever held the lock before may have built it
+            found = self.find()  # the process that held the lock may have built it
             if found is not None:
                 return found
             digests = self._digests()
@@ -140,7 +139,7 @@ class _Store:
             return found
 
     def _complete(self, key: str) -> _Decoded | None:
-        """Return the pixel file of that key unless it, or a part of it, is missing."""
+        """Return the pixel file of this key, if it is there and complete."""
         pixels, info = self.folder / f"{key}.pixels", _load(self.folder / f"{key}.json")
         if info is None or not pixels.exists():
             return None
@@ -149,9 +148,9 @@ class _Store:
         return _Decoded(pixels, unreadable, info["shapes"]) if whole else None
 
     def _stats(self) -> str | None:
-        """Return a digest of what the file system says of the images; None where it cannot be trusted.
+        """Return a hash of the images' file metadata; None if it cannot be trusted.
 
-        The change time cannot be set back by copying or touching, so any change of content shows.
+        Programs cannot set the change time, so every change of contents is noticed.
         """
         parts: list[object] = [FORMAT, *self.size]
         for path in self.paths:
@@ -207,14 +206,14 @@ class _Store:
         return _Decoded(pixels, unreadable, shapes)
 
     def _pixels_of(self, path: Path, digest: str) -> tuple[Pixels, tuple[int, int]] | str:
-        """Decode one image, and tell its height and width in the file; or return why it cannot be decoded."""
+        """Return the decoded image and its height and width in the file; or why it cannot be decoded."""
         try:
             data = path.read_bytes()
         except OSError as error:
             return f"cannot be read: {error.strerror}."
         if content_digest(data) != digest:
             raise UserError(
-                f"{path} changed while it was read. Run again when nothing writes there any more."
+                f"{path} changed while it was read. Run again when no program writes there any more."
             )
         try:
             image = decode(data)
@@ -230,7 +229,7 @@ class _Store:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the folder's lock, and clear away what killed processes left half-written."""
+        """Hold the folder's lock, and remove the temporary files of killed processes."""
         try:
             lock = (self.folder / "lock").open("w")
         except OSError as error:
@@ -256,13 +255,13 @@ class _Store:
         height, width = self.size
         return (
             f"The pixels of {len(self.paths):,} crops at {height} x {width} take {need:.2f} GB; "
-            "the environment variable RESIGHT_CACHE names another folder for them."
+            "set the environment variable RESIGHT_CACHE to use another folder."
         )
 
 
 def workers() -> int:
     """Return how many threads read and decode images."""
-    return min(16, available_cores())  # beyond, threads wait for the interpreter more than they decode
+    return min(16, available_cores())  # more would wait for the interpreter's lock more than they decode
 
 
 def _digest(*parts: object) -> str:
@@ -270,7 +269,7 @@ def _digest(*parts: object) -> str:
 
 
 def _load(path: Path | None) -> Any:
-    """Return the value of a JSON file, or None where there is none."""
+    """Return the value of a JSON file, or None if it does not exist."""
     try:
         return None if path is None else json.loads(path.read_text())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Looking a data set over before training on it: counts, and everything that would spoil a run or a score."""
+"""Checking a data set before training: counts, and everything that would spoil a run or a score."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ class PartSummary:
 
     Attributes:
         crops: all of them, junk and distractors included.
-        persons, cameras: how many different ones; cameras is 0 where they are not known.
+        persons, cameras: numbers of different ones; 0 cameras if they are not known.
         junk, distractors: crops with these labels.
         cross_camera_pairs: pairs of crops of one person under two cameras.
         single_image: persons with one crop in this part.
         single_camera: persons with two crops or more, all under one camera (0 where cameras are not known).
-        smallest, median, largest: height and width of the images in pixels, each taken alone; None where no
+        smallest, median, largest: height and width of the images in pixels, taken separately; None if no
             image could be read.
     """
 
@@ -55,11 +55,11 @@ class Check:
         benchmark: what was checked.
         parts: counts of ``train``, ``query`` and ``gallery``, empty ones left out.
         matches: of query and gallery; None without queries.
-        unreadable: path and reason of each image that is none.
+        unreadable: path and reason of each unreadable image.
         duplicates: groups of files with equal contents.
         in_train_and_test: persons that are in both.
-        problems: sentences about what makes the set unusable as it is.
-        warnings: sentences about what a user should know.
+        problems: sentences about what makes the set unusable.
+        warnings: sentences about what else a user should know.
     """
 
     benchmark: Benchmark
@@ -72,7 +72,7 @@ class Check:
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain data: paths relative to the set's folder, persons by their own names."""
+        """Return everything as plain data: paths relative to the set's folder, persons by their labels."""
         benchmark = self.benchmark
         draws = [len(draw.query) for draw in benchmark.draws]
         return {
@@ -104,7 +104,7 @@ class Check:
 
 
 def check_benchmark(benchmark: Benchmark) -> Check:
-    """Read every image of the data set and count what is there and what is wrong."""
+    """Read every image of the data set, count, and find problems."""
     splits = {"train": benchmark.train, "query": benchmark.query, "gallery": benchmark.gallery}
     crops = {
         crop.path: crop for split in splits.values() for crop in split

@@ -1,4 +1,4 @@
-"""Looking pictures and classes over before training on them: counts, and what would spoil a score."""
+"""Checking pictures and classes before training: counts, and what would spoil a score."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ class ClassPart:
 
     Attributes:
         pictures: all of them.
-        classes: of which there are pictures.
+        classes: number of classes with pictures.
         fewest, most: pictures of a class.
         height, width: of every picture, in pixels.
     """
@@ -39,8 +39,8 @@ class ClassificationCheck:
     Attributes:
         classification: what was checked.
         parts: counts of ``train`` and ``test``.
-        problems: sentences about what makes the set unusable as it is.
-        warnings: sentences about what a user should know.
+        problems: sentences about what makes the set unusable.
+        warnings: sentences about what else a user should know.
     """
 
     classification: Classification
@@ -67,7 +67,7 @@ class ClassificationCheck:
 
 
 def check_classification(found: Classification) -> ClassificationCheck:
-    """Count pictures and classes, and find classes without any and pictures that are there twice."""
+    """Count pictures and classes, and find classes without pictures and duplicate pictures."""
     parts = {"train": _part(found.train), "test": _part(found.test)}
     warnings = differences(found.published, _counts(parts), WORDS) if found.published is not None else []
     return ClassificationCheck(

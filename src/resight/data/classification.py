@@ -1,8 +1,8 @@
-"""Pictures to tell into classes: the contract beside ``Benchmark``, for SAL's Table 4.
+"""Classification data sets, for SAL's Table 4: the other kind next to ``Benchmark``.
 
-A classification has no query and no gallery, no person and no camera: the test shows other pictures of the
-classes that were trained, and its score is how often the right one is named. In training, classes stand where
-persons stand elsewhere: a network has as many logits, terms take them as ``persons``.
+A classification has no queries, gallery, persons or cameras: the test set has other pictures of the classes
+that were trained, and the score is how often the right class is predicted. In training, classes take the
+place of persons: a network has one logit per class, and terms get classes as ``persons``.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from resight.registry import Registry
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
-    """Pictures of one size, each of a class.
+    """Pictures of one size, each with a class.
 
     Attributes:
         file: the file that they are from, for messages.
@@ -33,7 +33,7 @@ class Pictures:
     classes: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of pictures."""
         return len(self.classes)
 
 
@@ -59,7 +59,7 @@ class Classification:
 
 
 def untrained(found: Classification) -> list[str]:
-    """Return a sentence where a class has no picture to train on: a network could never name it."""
+    """Return a sentence if a class has no picture to train on: a network could never predict it."""
     names = [name for number, name in enumerate(found.classes) if not (found.train.classes == number).any()]
     if not names:
         return []

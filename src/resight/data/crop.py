@@ -1,4 +1,4 @@
-"""One person image: where it lies, whom it shows, which camera took it."""
+"""One picture of a person: its file, the person and the camera."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class Crop:
     Attributes:
         path: the image file.
         person: number of the person, 1 or more; or ``JUNK``, or ``DISTRACTOR``.
-        camera: number of the camera, 0 or more, or None where it is not known.
+        camera: number of the camera, 0 or more; None if it is not known.
     """
 
     path: Path

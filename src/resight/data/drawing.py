@@ -1,7 +1,7 @@
-"""Random splits and single-shot draws that never change: each choice is made by a hash of names and a seed.
+"""Repeatable random splits and single-shot draws: each choice is a hash of names and a seed.
 
-So the same files give the same draw on every machine, with every version of a library, in every order of the
-files, and a person's crops are drawn alike whoever else is in the set.
+So the same files give the same draw on every machine, with every version of a library and in every order, and
+a person's draws do not depend on the other persons.
 """
 
 from collections import defaultdict
@@ -14,11 +14,11 @@ from resight.errors import UserError
 from resight.seeds import derive_seed
 
 SINGLE_SHOT = Protocol("single-shot")
-"""One query and one gallery crop a person, from different cameras."""
+"""One query and one gallery crop per person, from different cameras."""
 
 
 def draw_persons(persons: Iterable[int], number: int, *stream: int | str) -> set[int]:
-    """Return that many of the persons, drawn at random from the stream that the words name.
+    """Return this many of the persons, drawn at random from the named stream.
 
     Raises:
         UserError: there are fewer persons.
@@ -26,23 +26,22 @@ def draw_persons(persons: Iterable[int], number: int, *stream: int | str) -> set
     everyone = sorted(set(persons), key=lambda person: derive_seed(*stream, person))
     if len(everyone) < number:
         raise UserError(
-            f"{number} persons are to be drawn, but there are only {len(everyone)}: the set is not whole. "
+            f"{number} persons are needed, but there are only {len(everyone)}: the set is incomplete. "
             "Unpack its archive again, or draw fewer ('resight data readers' names the option)."
         )
     return set(everyone[:number])
 
 
 def single_shot(benchmark: Benchmark, draws: int, seed: int) -> Benchmark:
-    """Return the benchmark with drawn queries and galleries: one crop of each person in each.
+    """Return the benchmark with drawn queries and galleries, each with one crop per person.
 
-    Of each person in the query part one crop is drawn, then one of its crops in the gallery part under
-    another camera; a person without such a pair is left out and a note says so. Distractors stay in every
-    gallery.
+    For each person in the query part, one crop is drawn, then one in the gallery part from another camera;
+    persons without such a pair are left out, with a note. Distractors stay in every gallery.
 
     Args:
-        benchmark: query and gallery hold all that may be drawn; a crop may be in both.
-        draws: how many.
-        seed: of the draws; draw number n is the same however many there are.
+        benchmark: query and gallery hold all crops that may be drawn; a crop may be in both.
+        draws: number of draws.
+        seed: of the draws; the n-th draw does not depend on their number.
     """
     queries, gallery = _by_person(benchmark.query), _by_person(benchmark.gallery)
     distractors = tuple(crop for crop in benchmark.gallery if crop.person == 0)
@@ -65,7 +64,7 @@ def single_shot(benchmark: Benchmark, draws: int, seed: int) -> Benchmark:
 
 
 def _elsewhere(crops: Sequence[Crop], query: Crop) -> list[Crop]:
-    """Return those of the crops that another camera took."""
+    """Return the crops from other cameras."""
     return [crop for crop in crops if crop.camera != query.camera]
 
 

@@ -1,4 +1,4 @@
-"""What training takes from a data set of either kind: pixels, a class for each, names for messages."""
+"""What training needs from a data set of either kind: pixels, classes, names for messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Examples:
 
     Attributes:
         pixels: uint8 [N, H, W, 3], RGB.
-        aspects: float32 [N], height / width of each picture as it came, before it was resized.
+        aspects: float32 [N], height / width of each picture before it was resized.
         classes: int64 [N], 0 to number - 1.
-        number: how many classes, or persons, there are.
-        names: what messages call each of the N.
-        identity: what tells these data from others, as plain data: counts, digests of pictures and labels.
-        left_out: path and reason of each that could not be read.
+        number: of classes, or persons.
+        names: of the N pictures, for messages.
+        identity: identifies these data, as plain data: counts, digests of pictures and labels.
+        left_out: path and reason of each unreadable picture.
     """
 
     pixels: Pixels
@@ -40,7 +40,7 @@ class Examples:
 
 
 def labels_of(data: Benchmark | Classification) -> NDArray[np.int64]:
-    """Return person or class, int64 [N], of the training pictures, none of which is read.
+    """Return person or class, int64 [N], of the training pictures, without reading them.
 
     Raises:
         UserError: there are fewer than two persons or classes, or a class has no picture.
@@ -83,7 +83,7 @@ def examples_of(
 
 def _refuse_one(persons: NDArray[np.int64], root: Path) -> None:
     if (count := len(np.unique(persons))) < 2:
-        raise UserError(f"Training needs two persons or more to tell apart; {root} has {count}.")
+        raise UserError(f"Training needs at least two persons; {root} has {count}.")
 
 
 def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:

@@ -1,4 +1,4 @@
-"""Listings: a split and its draws in a file, as paths inside the data set, which hold wherever it lies."""
+"""Listings: files with a split and its draws, as paths relative to the data set."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ class Listing(Settings):
 
 
 def save_listing(benchmark: Benchmark, path: Path) -> None:
-    """Write which crops are in which part, and what is drawn, as JSON."""
+    """Write the crops of each part and of each draw as JSON."""
 
     def paths(crops: Sequence[Crop]) -> list[str]:
         return [benchmark.relative(crop.path) for crop in crops]
@@ -48,10 +48,10 @@ def save_listing(benchmark: Benchmark, path: Path) -> None:
 
 
 def apply_listing(benchmark: Benchmark, path: Path) -> Benchmark:
-    """Return the crops of a benchmark in the parts and draws of a listing; what it does not name is left out.
+    """Return the benchmark with the parts and draws of a listing; other crops are left out.
 
     Raises:
-        UserError: the file is missing or is no listing, or names crops that the benchmark does not have.
+        UserError: the file is missing or is no listing, or has crops that are not in the benchmark.
     """
     try:
         listing = Listing.model_validate_json(path.expanduser().read_bytes())
@@ -75,7 +75,7 @@ def apply_listing(benchmark: Benchmark, path: Path) -> Benchmark:
         if missing:
             raise UserError(
                 f"{len(missing)} of {len(names)} crops in the listing {path} are not in {benchmark.root}, "
-                f"such as {', '.join(missing[:3])}. It was made for another set, or for other options."
+                f"such as {', '.join(missing[:3])}. It was made for another data set, or with other options."
             )
         return tuple(crops[name] for name in names)
 

@@ -1,4 +1,4 @@
-"""Batches on the device: gathered from the decoded pixels, augmented, prepared ahead in a thread."""
+"""Batches on the device: gathered from decoded pixels and augmented ahead, in a thread."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from resight.seeds import derive_seed
 from resight.threads import computing_threads
 
 AHEAD = 2
-"""Batches that wait, ready, while the consumer works on another."""
+"""Batches that are prepared ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Loader:
         sampler: chooses the crops of each batch.
         augmentations: applied to each batch in this order.
         device: where batches go, and where they are augmented.
-        seed: of the run; augmentation of a step is drawn from (seed, epoch, step) alone.
+        seed: of the run; the augmentation of a step depends on (seed, epoch, step) alone.
         aspects: float32 [N], height / width of each picture before it was resized to H x W, for augmentations
-            that cut by it; by default that of the pixels.
+            that use it; by default that of the pixels.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the epoch's batches from step ``start`` on.
 
-        What goes wrong in the thread is raised here; the thread ends with the iterator, wherever that stops.
+        Errors in the thread are raised here; the thread ends with the iterator.
         """
         batches = self.sampler.batches(epoch)
         waiting: deque[Future[Batch]] = deque()
-        # With more cores, its and the model's threads wait for each other (on two busy ones augmentation ran
-        # ten times slower).
+        # With more cores, its threads and the model's wait for each other (on two busy cores, augmentation
+        # took ten times as long).
         pool = computing_threads(1, 1, "loader")
         try:
             for step in range(start, len(batches)):

@@ -1,4 +1,4 @@
-"""What a protocol leaves of a test part: which queries have a match, and why the others have none."""
+"""The queries of a test part that have a match by the protocol, and why the others have none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from resight.data.pairs import CropLabels, ProtocolPairs
 from resight.errors import UserError
 
 UNKNOWN = -1
-"""Stands for a camera that is not known."""
+"""Label of an unknown camera."""
 
 
 @dataclass(frozen=True, slots=True)
 class MatchCounts:
-    """What the protocol leaves of the test, as evaluation counts it.
+    """Counts of queries and matches, by the rule of evaluation.
 
     Attributes:
-        queries: all of them.
-        with_match: queries of which a gallery crop counts as right.
+        queries: in all.
+        with_match: queries with a gallery crop that counts as right.
         person_missing: queries whose person is not in the gallery (besides the query itself).
         same_camera_only: queries whose person is in the gallery under the query's own camera only.
         not_a_person: queries labelled as junk or distractor.
-        pairs: pairs of query and gallery crop that count as right.
+        pairs: of query and gallery crop that count as right.
     """
 
     queries: int
@@ -35,7 +35,7 @@ class MatchCounts:
     pairs: int
 
     def why_none(self) -> str:
-        """Return what keeps the other queries from a match, for a sentence."""
+        """Return why the other queries have no match, for a sentence."""
         reasons = (
             (self.person_missing, "of persons who are not there"),
             (self.same_camera_only, "of persons who are there under the query's own camera only"),
@@ -45,17 +45,17 @@ class MatchCounts:
 
 
 def refuse_without_match(benchmark: Benchmark) -> None:
-    """Refuse a test part in which nothing can be found, before hours of training or embedding go by.
+    """Refuse a test part without any match, before hours of training or embedding.
 
     Raises:
-        UserError: no query has a match in the gallery; the sentence says which rule removed how many.
+        UserError: no query has a match in the gallery; the message counts the reasons.
     """
     if not benchmark.query:
         return
     matches = count_matches(benchmark)
     if not matches.with_match:
         advice = (
-            " If the camera labels do not tell cameras apart, let crops of the same camera count with "
+            " If the camera labels do not separate cameras, let crops of the same camera count with "
             "--no-cross-camera."
             if matches.same_camera_only
             else ""
@@ -67,7 +67,7 @@ def refuse_without_match(benchmark: Benchmark) -> None:
 
 
 def count_matches(benchmark: Benchmark) -> MatchCounts:
-    """Count which queries have a match in the gallery by the protocol, and why the others have none."""
+    """Count the queries that have a match in the gallery, and why the others have none."""
     gallery = [crop for crop in benchmark.gallery if crop.person != JUNK]
     items: dict[Crop, int] = {}
     query_labels, gallery_labels = (_labels(crops, items) for crops in (benchmark.query, gallery))
@@ -90,7 +90,7 @@ def count_matches(benchmark: Benchmark) -> MatchCounts:
 
 
 def _labels(crops: Sequence[Crop], items: dict[Crop, int]) -> CropLabels:
-    """Return the labels of crops; ``items`` numbers the crops that were seen."""
+    """Return the labels of crops; ``items`` collects the number of each crop."""
     persons, cameras, numbers = (
         torch.tensor(list(column), dtype=torch.int64)
         for column in (

@@ -1,4 +1,4 @@
-"""Several data sets as one to train on, with their persons and cameras kept apart."""
+"""Several data sets merged into one for training, with distinct persons and cameras."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +9,10 @@ from resight.errors import UserError
 
 
 def merge(benchmarks: Sequence[Benchmark]) -> Benchmark:
-    """Return the training parts together, and the test part of the first set.
+    """Return the joined training parts, and the test part of the first set.
 
-    Persons and cameras are numbered on from one set to the next, so that no two share a number; the first
-    set keeps its own. Persons are named ``SET/PERSON``. Where a set does not know its cameras, none are kept.
+    Persons and cameras of each set continue the numbers of the set before, so that no two share a number.
+    Persons are named ``SET/PERSON``. If one set has no cameras, none are kept.
 
     Args:
         benchmarks: two or more; the first one's query and gallery are tested on.
@@ -23,7 +23,7 @@ def merge(benchmarks: Sequence[Benchmark]) -> Benchmark:
     roots = [benchmark.root.resolve() for benchmark in benchmarks]
     twice = next((root for root in roots if roots.count(root) > 1), None)
     if twice is not None:
-        raise UserError(f"{twice} is named twice: its persons would count as two. Name each data set once.")
+        raise UserError(f"{twice} is named twice: its persons would count twice. Name each data set once.")
     train: list[Crop] = []
     names: dict[int, str] = {}
     person_offset = camera_offset = 0

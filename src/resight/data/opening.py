@@ -1,4 +1,4 @@
-"""Opening a data set: find the reader that knows its layout, then hold a test out where none is given."""
+"""Opening a data set: find the reader for its layout, then hold out a test part if there is none."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from resight.registry import Registry
 READERS: Registry[Reader[Benchmark]] = Registry("reader", "resight.data.benchmarks")
 
 FALLBACK = "folder"
-"""Name of the reader that takes any folder that no other reader recognises, and every pattern."""
+"""The reader of patterns, and of folders that no other reader recognises."""
 
 
 def open_data(
@@ -35,7 +35,7 @@ def open_data(
     """Read a data set of either kind: crops of people, or pictures to classify; see ``open_benchmark``.
 
     Raises:
-        UserError: what ``open_benchmark`` refuses; an option that has no meaning for a classification.
+        UserError: as ``open_benchmark``; or an option has no meaning for a classification.
     """
     paths = [path] if isinstance(path, Path | str) else list(path)
     readers = [reader] if isinstance(reader, str) else list(reader or ())
@@ -72,24 +72,24 @@ def open_benchmark(
     """Read a data set of crops, or merge several for training.
 
     Args:
-        path: the folder; or several, to train on all of them and to test on the first one's test part.
+        path: the folder; or several, to train on all of them and test on the first.
         reader: name of a reader and its options, such as ``cuhk03,boxes=labelled,protocol=old``; one for each
             path, or one for all. None: the reader that recognises the folder.
-        split: the reader's option of that name, for sets that have several splits; of several sets it is said
-            of the first.
+        split: the reader's option of that name, for sets with several splits; with several sets, for the
+            first.
         holdout: how many of the last training persons become query and gallery. None: a set with a test part
             keeps it, any other holds out its last fifth of persons (2 or more). 0: train on everybody, no
-            test. With a number, a test part that the set has is left alone. Of several sets it is said of the
-            first; of the others all training persons train.
+            test. With a number, the set's own test part is not used. With several sets, it is for the first;
+            the others are all for training.
         pattern: regular expression with named groups ``person`` and/or ``camera``, searched in each file's
             path relative to the folder; without ``person``, the sub-folder is the person.
-        cross_camera: False lets crops under the query's own camera count too, for sets whose cameras are
-            known but do not tell anything apart.
-        listing: a file that ``save_listing`` wrote: which crops are in which part, and what is drawn.
+        cross_camera: False counts crops under the query's own camera too, for sets with camera labels that do
+            not separate cameras.
+        listing: a file written by ``save_listing``, with the crops of each part and draw.
 
     Raises:
-        UserError: the folder is missing or empty, names do not match, or there are fewer persons than are to
-            be held out; the reader or its options are not known, or do not fit the folder.
+        UserError: the folder is missing or empty, names do not match, there are too few persons to hold out,
+            or the reader or its options are unknown or do not fit the folder.
     """
     paths = [path] if isinstance(path, Path | str) else list(path)
     readers: list[str | None] = [reader] if isinstance(reader, str) else list(reader or ())
@@ -140,7 +140,7 @@ def read_benchmark(
     *,
     pairs: bool = True,
 ) -> Benchmark:
-    """Return what lies in a folder, split as it is there: nothing is held out or left out.
+    """Return the data set in a folder, split as it is there: nothing is held out or left out.
 
     Args:
         root: the folder.
@@ -166,18 +166,18 @@ def read_benchmark(
             _refuse_other_level([name], root)
         return reader.read(root)
     published = [name for name in READERS.names() if READERS.build(name).source is not None]
-    for name in (*published, *READERS.names()):  # layouts that any set may have come last
+    for name in (*published, *READERS.names()):  # generic layouts come last
         if name != FALLBACK and READERS.build(name).recognises(root):
             benchmark = make_reader(name + option).read(root)
             return benchmark if name in published else _noting_larger_set(benchmark, published)
     _refuse_other_level([*published, *CLASSIFICATIONS.names()], root)
     if option:
-        make_reader(FALLBACK + option)  # which says that there is no such option
+        make_reader(FALLBACK + option)  # reports that there is no such option
     return _noting_larger_set(READERS.build(FALLBACK, pairs=pairs).read(root), published)
 
 
 def reopen(opened: Mapping[str, Any]) -> Benchmark | Classification:
-    """Open again what ``opened`` of a data set describes."""
+    """Open a data set again from its ``opened``."""
     others = {name: value for name, value in opened.items() if name not in ("paths", "readers")}
     return open_data(opened["paths"], reader=opened["readers"], **others)
 
@@ -213,17 +213,17 @@ def make_reader(text: str) -> Reader[Benchmark]:
         reasons = "; ".join(
             f"{item['loc'][0]}: {item['msg']}, got '{item['input']}'" for item in error.errors()
         )
-        raise UserError(f"The reader '{name}' cannot be set so. {reasons}.") from None
+        raise UserError(f"The reader '{name}' does not accept these options. {reasons}.") from None
 
 
 def is_named(root: Path, name: str) -> bool:
-    """Tell whether the folder or the one around it is named like that, but for case and punctuation."""
+    """Return whether the folder or its parent has this name, apart from case and punctuation."""
     resolved = root.resolve()
     return any(name in re.sub(r"[\W_]", "", part.name.lower()) for part in (resolved, resolved.parent))
 
 
 def _classification_at(root: Path, readers: Sequence[str | None]) -> str | None:
-    """Return the reader of classifications that is named, or else the one that recognises the folder."""
+    """Return the named reader of classifications, or else the one that recognises the folder."""
     names = CLASSIFICATIONS.names()
     if not readers:
         return next((name for name in names if CLASSIFICATIONS.build(name).recognises(root)), None)
@@ -246,7 +246,7 @@ def _refuse_no_folder(root: Path) -> None:
 
 
 def _noting_larger_set(benchmark: Benchmark, published: Sequence[str]) -> Benchmark:
-    """Add a note where the folder around is a known set, of which the folder may be a part."""
+    """Add a note if the parent folder is a known set, as the folder may be a part of it."""
     around = benchmark.root.resolve().parent
     name = next((name for name in published if READERS.build(name).recognises(around)), None)
     if name is None:
@@ -259,9 +259,9 @@ def _noting_larger_set(benchmark: Benchmark, published: Sequence[str]) -> Benchm
 
 
 def _refuse_other_level(names: Sequence[str], root: Path) -> None:
-    """Refuse a folder whose sub-folder, or the folder around it, is what these readers recognise."""
+    """Refuse a folder if these readers recognise a sub-folder or its parent."""
     inner = [child for child in sorted(root.iterdir()) if child.is_dir() and not child.name.startswith(".")]
-    around = [root.resolve().parent] if len(names) == 1 else []  # any set may lie beside a plain folder
+    around = [root.resolve().parent] if len(names) == 1 else []  # any set may be next to a plain folder
     for folder in (*inner, *around):
         for name in names:
             registry = CLASSIFICATIONS if name in CLASSIFICATIONS.names() else READERS

@@ -1,4 +1,4 @@
-"""Which gallery crops count for which query: a protocol's rule, by labels alone."""
+"""A protocol's rule: which gallery crops count for which query, by labels alone."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from resight.data.crop import JUNK
 
 @dataclass(frozen=True, slots=True)
 class CropLabels:
-    """Labels of N crops, int64 [N] each: persons, and cameras and items (which tell crops apart) if known."""
+    """Labels of N crops, int64 [N] each: persons, and cameras and items (which identify crops) if known."""
 
     persons: Tensor
     cameras: Tensor | None = None
@@ -20,7 +20,7 @@ class CropLabels:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Pairs of B queries with gallery crops, each kind as int64 (row among the B [P], gallery column [P]).
+    """Pairs of B queries with gallery crops; each kind is int64 (row among the B [P], gallery column [P]).
 
     Attributes:
         itself: the crop is the query: ignored.
@@ -36,7 +36,7 @@ class Pairs:
 
 
 class ProtocolPairs:
-    """Finds, for some queries at a time, the gallery crops that match them and those that are ignored.
+    """Finds the gallery crops that match some queries, and those that are ignored.
 
     Args:
         protocol: the rule.
@@ -44,7 +44,7 @@ class ProtocolPairs:
     """
 
     def __init__(self, protocol: Protocol, query: CropLabels, gallery: CropLabels) -> None:
-        # a query that is junk or a distractor shows no person: its label becomes one that no crop here has
+        # a junk or distractor query shows no person: it gets a label that no crop here has
         self._persons = torch.where(query.persons > 0, query.persons, JUNK)
         self._by_person = Groups(gallery.persons)
         self._cameras = self._items = None
@@ -77,32 +77,32 @@ class ProtocolPairs:
 
 
 class Groups:
-    """Where each label stands among labels [N]."""
+    """Positions of each label among labels [N]."""
 
     def __init__(self, labels: Tensor) -> None:
         self._labels, self._columns = labels.sort(stable=True)
 
     def find(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the first place of each label among the sorted ones, and how often it stands there."""
+        """Return the first position of each label among the sorted ones, and its count."""
         start = torch.searchsorted(self._labels, labels)
         return start, torch.searchsorted(self._labels, labels, right=True) - start
 
     def pairs(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (row, column) wherever a column has the row's label, row by row."""
+        """Return each (row, column) in which the column has the row's label, row by row."""
         row, place = spread(*self.find(labels))
         return row, self._columns[place]
 
 
 def spread(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the entries of several runs one after the other.
+    """Return the entries of several runs, joined.
 
     Args:
-        starts, counts: int64 [R], where each run begins and how long it is.
+        starts, counts: int64 [R], begin and length of each run.
 
     Returns:
-        owner: int64 [P], the run that each entry is of.
-        index: int64 [P], where it stands.
+        owner: int64 [P], the run of each entry.
+        index: int64 [P], its position.
     """
     owner = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-    skipped = starts - (counts.cumsum(0) - counts)  # of each run: its start, less the entries before it
+    skipped = starts - (counts.cumsum(0) - counts)  # each run's start minus the entries before it
     return owner, torch.arange(len(owner), device=counts.device) + skipped[owner]

@@ -1,9 +1,8 @@
-"""Reading pickles of plain data without running anything that they name.
+"""Reading pickles of plain data without running any code that they name.
 
-A pickle is a program: the ordinary reader calls whatever the file tells it to call. Some data sets are still
-published as pickles; what those hold is dictionaries, lists, text, numbers and arrays of bytes. This reads
-these and refuses the rest, and what stands for an array is a class of this file: not even NumPy's own
-functions are called with arguments from the file.
+A pickle is a program: the ordinary reader calls any function that the file names. Some data sets are still
+published as pickles, of dictionaries, lists, text, numbers and arrays of bytes. This reads only these. Arrays
+are read by a class of this module: not even NumPy's functions are called with arguments from the file.
 """
 
 import pickle
@@ -19,8 +18,8 @@ def read_plain_pickle(path: Path) -> dict[str, Any]:
     """Return the dictionary that the file holds: keys as text, arrays as uint8, text of Python 2 as bytes.
 
     Raises:
-        UserError: the file cannot be read, is cut short, holds something else, or names a class or function
-            that plain data do not need, which then was not called.
+        UserError: the file cannot be read, is cut short, has other contents, or names a class or function
+            that plain data do not need (which is not called).
     """
     try:
         with path.open("rb") as file:
@@ -44,18 +43,18 @@ def as_text(value: object) -> str:
 
 
 class _Bytes:
-    """Stands for ``numpy.dtype``, of which only bytes without sign are known."""
+    """Replaces ``numpy.dtype``; accepts only uint8."""
 
     def __init__(self, name: object, *_: object) -> None:
         if name not in (b"u1", "u1"):
             raise ValueError(f"its array is of {name!r}; bytes (u1) were expected")
 
     def __setstate__(self, state: object) -> None:
-        """Ignore the order of bytes: there is one in each number."""
+        """Ignore the byte order: each number has one byte."""
 
 
 class _Array:
-    """Stands for an array; the file makes it empty and then sets its state."""
+    """Replaces an array; the file creates it empty and then sets its state."""
 
     def __init__(self, *_: object) -> None:
         self.values = np.empty(0, np.uint8)
@@ -73,7 +72,7 @@ PLAIN: dict[tuple[str, str], object] = {
     ("numpy", "ndarray"): "ndarray",
     ("numpy", "dtype"): _Bytes,
 }
-"""What a file may name -> what stands for it."""
+"""What a file may name -> what replaces it."""
 
 
 class _PlainUnpickler(pickle.Unpickler):

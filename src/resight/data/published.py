@@ -1,4 +1,4 @@
-"""A data set against the counts that its owners published: what is missing, what is extra, what it may be."""
+"""Comparing a data set with its published counts: missing and additional crops, and their likely cause."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -11,9 +11,9 @@ WORDS = {"crops": "crops", "persons": "persons", "junk": "junk crops", "distract
 
 
 def compare(benchmark: Benchmark) -> list[str]:
-    """Return a sentence for each count that is not as published, and for the mix-up that it looks like.
+    """Return sentences about counts that are not as published, and about their likely cause.
 
-    Empty where all is as published, or the set is not a known one.
+    Empty if all are as published, or the set is not a known one.
     """
     return [] if benchmark.published is None else differences(benchmark.published, counts(benchmark))
 
@@ -21,12 +21,12 @@ def compare(benchmark: Benchmark) -> list[str]:
 def differences(
     published: Published, found: Mapping[str, PublishedCounts], words: Mapping[str, str] = WORDS
 ) -> list[str]:
-    """Return what ``compare`` says, of the counts of each part.
+    """Do what ``compare`` does, for given counts.
 
     Args:
-        published: what the set should hold.
-        found: part -> what it holds.
-        words: what the set calls what is counted.
+        published: the published counts.
+        found: part -> its counts.
+        words: field of the counts -> its name in sentences.
     """
     wrong = [
         sentence
@@ -62,12 +62,12 @@ def describe(
 
 
 def counts(benchmark: Benchmark) -> dict[str, PublishedCounts]:
-    """Count every part."""
+    """Return the counts of every part."""
     return {part: count(getattr(benchmark, part)) for part in ("train", "query", "gallery")}
 
 
 def count(crops: Sequence[Crop]) -> PublishedCounts:
-    """Count a part in the way that published counts do."""
+    """Return the counts of a part."""
     return PublishedCounts(
         crops=len(crops),
         persons=len({crop.person for crop in crops if crop.person > 0}),

@@ -1,4 +1,4 @@
-"""Which crops make up each batch: a function of (seed, epoch) alone."""
+"""Samplers choose the crops of each batch, as a function of (seed, epoch) alone."""
 
 from typing import Annotated, Literal
 from typing import Protocol as Interface
@@ -32,19 +32,19 @@ SAMPLERS: Registry[Sampler] = Registry("sampler", "resight.data")
 
 @SAMPLERS.register("random")
 class RandomSampler:
-    """Every crop once an epoch, in random order.
+    """Every crop once per epoch, in random order.
 
-    The last batch is smaller where the number of crops is no multiple of ``batch_size``; if a single crop
-    would be left, it joins the batch before, because batch normalisation cannot train on one crop.
+    The last batch is smaller if the number of crops is no multiple of ``batch_size``; a single remaining crop
+    joins the batch before, because batch normalisation cannot train on one crop.
 
     Args:
         persons: int64 [N].
         seed: of the run.
-        batch_size: crops a batch, two or more.
+        batch_size: crops per batch, two or more.
         drop_last: leave a smaller last batch out.
 
     Raises:
-        UserError: there are fewer crops than make a batch.
+        UserError: there are too few crops for a batch.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class RandomSampler:
 class PersonSampler:
     """P x K: each batch holds ``crops`` crops of each of ``persons`` persons, person by person.
 
-    A person with fewer crops than that repeats them as evenly as can be. Persons come in random order, each
+    The crops of a person with fewer are repeated as evenly as possible. Persons come in random order, each
     once before any comes again; those left over that fill no batch wait for another epoch's order.
 
     Args:
         persons_of_crops: int64 [N].
         seed: of the run.
-        persons: P, persons a batch.
-        crops: K, crops of each.
+        persons: P, persons per batch.
+        crops: K, crops of each person.
         epoch: ``persons``: about every person once (751 persons, P = 32: 23 batches); ``crops``: as many
             crops as there are images.
 

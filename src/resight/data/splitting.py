@@ -1,4 +1,4 @@
-"""Splits that a data set does not bring along: persons held out, and queries chosen among their crops."""
+"""Splits for data sets without a test part: persons held out, and queries chosen among their crops."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from resight.data.crop import Crop
 from resight.errors import UserError
 
 FEWEST_TO_SPLIT = 4
-"""Fewer persons than this are not split unless a number is given: two to train on, two to test."""
+"""Fewer persons than this are split only if a number is given: two to train on, two to test."""
 
 
 def only_persons(benchmark: Benchmark) -> Benchmark:
@@ -25,12 +25,12 @@ def only_persons(benchmark: Benchmark) -> Benchmark:
 def hold_out(benchmark: Benchmark, holdout: int | None) -> Benchmark:
     """Move the last persons (by number) of the training part into query and gallery.
 
-    Junk and distractors among the training crops join that gallery; without a test they are left out. A test
-    part that the set brought is replaced.
+    Junk and distractors among the training crops join that gallery; without a test they are left out. The
+    set's own test part is replaced.
 
     Args:
         benchmark: what a reader returned.
-        holdout: number of persons; None for the last fifth, 2 or more; 0 for no test.
+        holdout: number of persons; None: the last fifth, at least 2; 0: no test.
 
     Raises:
         UserError: there are fewer persons than that.
@@ -39,7 +39,7 @@ def hold_out(benchmark: Benchmark, holdout: int | None) -> Benchmark:
     notes = list(benchmark.notes)
     if benchmark.query or benchmark.gallery:
         notes.append(
-            "The set's own test part is left alone, because a number of persons to hold out was given."
+            "The set's own test part is not used, because a number of persons to hold out was given."
         )
     count = holdout
     if count is None and benchmark.published is not None:
@@ -58,7 +58,7 @@ def hold_out(benchmark: Benchmark, holdout: int | None) -> Benchmark:
             f"Give a --holdout between 0 (no test) and {len(persons)}."
         )
     held = set(persons[len(persons) - count :])
-    benchmark = replace(benchmark, query_pool=(), draws=(), published=None)  # they are of the set's own test
+    benchmark = replace(benchmark, query_pool=(), draws=(), published=None)  # those are of the set's own test
     others = tuple(crop for crop in benchmark.train if crop.person <= 0)
     kept = tuple(crop for crop in benchmark.train if crop.person > 0 and crop.person not in held)
     test = tuple(crop for crop in benchmark.train if crop.person in held)
@@ -81,16 +81,16 @@ def make_test(
 ) -> tuple[tuple[Crop, ...], tuple[Crop, ...], Protocol, tuple[str, ...]]:
     """Choose queries among the crops of test persons.
 
-    The first crop of each person in each camera is a query, every other crop is in the gallery, and the
-    cross-camera rule holds. Where that rule would leave no match at all (cameras not known, or nobody seen by
-    two of them), every crop is query and gallery, and every other image of the person counts.
+    The first crop of each person in each camera is a query, the others are the gallery, and the cross-camera
+    rule applies. If that rule would leave no match at all (cameras not known, or nobody seen by two of them),
+    every crop is query and gallery, and every other image of the person counts.
 
     Args:
         crops: of the test persons, in order.
         others: junk and distractors for the gallery.
 
     Returns:
-        Query, gallery, protocol, and notes that say what was chosen and why.
+        Query, gallery, protocol, and notes about the choice and its reason.
     """
     cameras = defaultdict(set)
     for crop in crops:

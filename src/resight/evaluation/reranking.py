@@ -209,7 +209,7 @@ def _encode(distances: Distances, neighbours: Tensor, farthest: Tensor, k1: int)
 
 
 def _mutual(neighbours: Tensor) -> Tensor:
-    """Tell which of each item's neighbours [N, k] have it among theirs: bool [N, k]."""
+    """Return which of each item's neighbours [N, k] have it among theirs: bool [N, k]."""
     every = torch.arange(len(neighbours), device=neighbours.device)
     step = max(1, PAIRS // neighbours.shape[1] ** 2)
     found = [
@@ -268,7 +268,7 @@ class _Table:
         self._places = torch.empty(self.rows * items, dtype=torch.int32, device=device)  # read where written
 
     def contains(self, members: Tensor, valid: Tensor, candidates: Tensor) -> Tensor:
-        """Tell which candidates [B, ...] are among their row's valid members [B, M]."""
+        """Return which candidates [B, ...] are among their row's valid members [B, M]."""
         marks = self._marks[: len(members)]
         marks.scatter_(1, members, valid)
         found = marks.gather(1, candidates.flatten(1)).view(candidates.shape)

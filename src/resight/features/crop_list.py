@@ -132,7 +132,7 @@ def _labelled(path: Path, part: Part, options: Mapping[str, Any]) -> CropList:
 
 
 def _is_plain(folder: Path) -> bool:
-    """Tell whether a folder holds images, no sub-folders, and nothing that a reader knows."""
+    """Return whether a folder holds images, no sub-folders, and nothing that a reader knows."""
     if not folder.is_dir() or any(child.is_dir() for child in folder.glob("[!.]*")):
         return False
     known = (READERS.build(name) for name in READERS.names() if name != FALLBACK)

@@ -71,7 +71,7 @@ class MetricsLog:
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def has(self, kind: str, step: int) -> bool:
-        """Tell whether there is a line of that kind for that step."""
+        """Return whether there is a line of that kind for that step."""
         return any(line["kind"] == kind and line["step"] == step for line in reversed(self.lines))
 
 

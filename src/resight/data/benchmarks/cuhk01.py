@@ -26,7 +26,7 @@ class CUHK01:
 
     Args:
         test_persons: papers use 486 (after pre-training on CUHK03) or 100; the others train.
-        split: which of the seeded splits; the set brings none along, and papers average ten.
+        split: number of a seeded split; the set has none of its own, and papers average ten.
         draws: how often query and gallery crops are drawn.
     """
 
@@ -48,12 +48,12 @@ class CUHK01:
         self.draws = draws
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether crops with its names lie in a folder campus, or in one named after the set."""
+        """Return whether a folder campus, or one named after the set, has crops with its names."""
         here = is_named(root, "cuhk01") or root.resolve().name == "campus"
         return _images(root) != [] and (here or (root / "campus").is_dir())
 
     def read(self, root: Path) -> Benchmark:
-        """Return the other persons to train on; of the test persons, camera 1 as queries, 2 as gallery.
+        """Return the training persons, and the test persons: queries from camera 1, gallery from camera 2.
 
         Raises:
             UserError: there are no such images, names are of another form, or persons are missing.
@@ -64,7 +64,7 @@ class CUHK01:
             shown = f"such as {examples(strange, root)}" if strange else "there is none"
             raise UserError(
                 f"{root} should hold the images of CUHK01, named PPPPIII.png (person, image), in itself or "
-                f"in campus/; {len(strange)} of {len(files)} are named otherwise ({shown})."
+                f"in campus/; {len(strange)} of {len(files)} have other names ({shown})."
             )
         crops = [_crop(path) for path in files]
         test = draw_persons((crop.person for crop in crops), self.test_persons, "cuhk01", self.split)

@@ -43,13 +43,13 @@ class CUHK03:
     Args:
         boxes: drawn by hand (labelled) or found by a detector.
         protocol: new: 767 persons train, 700 test by Market-1501's rules. old: 1,367 train, 100 test in each
-            of 20 given splits, each picture a query against the other view; needs cuhk-03.mat.
-        split: which of the old protocol's splits, from 0.
-        validation: how many of the old protocol's training persons are drawn for validation (Sharp: 100).
+            of 20 given splits, each picture is a query against the other view; needs cuhk-03.mat.
+        split: number of the old protocol's split, from 0.
+        validation: number of the old protocol's training persons to draw for validation (Sharp: 100).
         part: test on the test persons, or on those for validation.
-        probes: in the old protocol, all: rank-k is of one gallery picture a person, drawn for every query,
-            and mAP of all gallery pictures (Sharp's mAP is below its rank-1, so it cannot be of one).
-            one: one query and one gallery picture a person, from different views (SN).
+        probes: in the old protocol. all: rank-k uses one gallery picture per person, drawn for every query,
+            and mAP all gallery pictures (Sharp's mAP is below its rank-1, so it cannot use one). one: one
+            query and one gallery picture per person, from different views (SN).
         draws: how often pictures are drawn in the old protocol.
     """
 
@@ -79,7 +79,7 @@ class CUHK03:
         self.draws = draws
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether the original file or folders of the new protocol are there."""
+        """Return whether the original file or folders of the new protocol are there."""
         if find_original(root) is not None:
             return True
         return any(map(NAME.fullmatch, self._first_names(root)))
@@ -90,7 +90,7 @@ class CUHK03:
         The images of the original file are written into the cache as PNG files, once.
 
         Raises:
-            UserError: neither form is there, the chosen boxes or protocol are not, the file is not CUHK03's,
+            UserError: neither form, or not the chosen boxes or protocol, is there; the file is not CUHK03's;
                 or h5py (for the new protocol also SciPy) is missing.
         """
         path = find_original(root)
@@ -107,7 +107,7 @@ class CUHK03:
                 )
             return self._old(root, path)
         if self.validation or self.part != "test":
-            raise UserError("The new protocol of CUHK03 has no validation part: it is one of protocol=old.")
+            raise UserError("The new protocol of CUHK03 has no validation part: protocol=old has one.")
         return self._folders(root) if path is None or self._first_names(root) else self._new(root, path)
 
     def _folders(self, root: Path) -> Benchmark:
@@ -178,7 +178,7 @@ class CUHK03:
             f"{len(test)} test; papers average over the splits."
         )
         notes = [*benchmark.notes, note]
-        if len(original.crops) != ALL[self.boxes]:  # published of the whole set, not of a split
+        if len(original.crops) != ALL[self.boxes]:  # the published count is of the whole set, not of a split
             notes.append(f"{path} holds {len(original.crops):,} {self.boxes} crops of {ALL[self.boxes]:,}.")
         return replace(benchmark, notes=tuple(notes))
 

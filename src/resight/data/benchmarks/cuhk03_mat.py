@@ -29,10 +29,11 @@ SPLIT_ADDRESS = "https://github.com/zhunzhong07/person-re-ranking"
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """What the file holds of one kind of boxes.
+    """Contents of the file for one kind of boxes.
 
     Attributes:
-        crops: all of them, persons numbered from 1 through all pairs of cameras, cameras 1 and 2 the views.
+        crops: all of them; persons are numbered from 1 over all pairs of cameras, cameras 1 and 2 are the
+            views.
         names: ``PAIR_PERSON`` of each person, as the file has them.
         test_sets: persons of each given split.
         folder: where the images were unpacked to.
@@ -45,7 +46,7 @@ class Original:
 
     @classmethod
     def open(cls, path: Path, boxes: str) -> "Original":
-        """Read the file; its images are written into the cache as PNG files ``P_NNN_V_II.png``, once.
+        """Read the file, and write its images into the cache once, as PNG files ``P_NNN_V_II.png``.
 
         Raises:
             UserError: h5py is missing, the file is not CUHK03's, or the cache cannot be written.
@@ -65,7 +66,7 @@ class Original:
         try:
             with h5py.File(path, "r") as file:
                 starts, test_sets, folder = _read(file, path, boxes)
-        except (OSError, RuntimeError) as error:  # what h5py says of a file that is cut short or damaged
+        except (OSError, RuntimeError) as error:  # h5py's errors for a file that is cut short or damaged
             raise UserError(
                 f"{path} is cut short or damaged: {error}. Take cuhk-03.mat from the owners' archive again."
             ) from error
@@ -96,7 +97,7 @@ def read_new_split(root: Path, original: Path, boxes: str) -> dict[str, list[str
     path = next((folder / name for folder in (root, original.parent) if (folder / name).is_file()), None)
     if path is None:
         raise UserError(
-            f"The new protocol needs the split {name} beside {original}: its authors publish it at "
+            f"The new protocol needs the split {name} next to {original}: its authors publish it at "
             f"{SPLIT_ADDRESS}. Or use the folders of cuhk03-np, or protocol=old."
         )
     try:
@@ -115,7 +116,7 @@ def read_new_split(root: Path, original: Path, boxes: str) -> dict[str, list[str
             part: [files[int(index) - 1] for index in content[f"{part}_idx"].ravel()]
             for part in ("train", "query", "gallery")
         }
-    except Exception as error:  # what damaged files make SciPy raise is anything
+    except Exception as error:  # damaged files make SciPy raise nearly anything
         raise UserError(
             f"{path} is not the split of the new protocol, with filelist, train_idx, query_idx and "
             f"gallery_idx: {error}"
@@ -125,7 +126,7 @@ def read_new_split(root: Path, original: Path, boxes: str) -> dict[str, list[str
 def _read(
     file: "h5py.File", path: Path, boxes: str
 ) -> tuple[np.ndarray[Any, Any], tuple[set[int], ...], Path]:
-    """Return before which number each pair's persons begin, the given test sets, and the folder of images."""
+    """Return the number before each pair's first person, the given test sets, and the folder of images."""
     missing = [key for key in (*KEYS.values(), "testsets") if key not in file]
     if missing:
         raise UserError(
@@ -151,7 +152,7 @@ def _references(file: "h5py.File", key: str) -> Iterator[Any]:
 
 
 def _unpack(file: "h5py.File", path: Path, boxes: str) -> Path:
-    """Write the images, unless it was done before, and return their folder."""
+    """Write the images, unless this was done before, and return their folder."""
     known = path.stat()
     key = derive_seed(str(path.resolve()), known.st_size, known.st_mtime_ns)
     folder = cache_folder() / "unpacked" / f"cuhk03-{boxes}-{key:x}"

@@ -1,4 +1,4 @@
-"""DukeMTMC-reID (Zheng et al., ICCV 2017), for those who hold it."""
+"""DukeMTMC-reID (Zheng et al., ICCV 2017), for those who have a copy."""
 
 import re
 from dataclasses import replace
@@ -23,14 +23,14 @@ class DukeMTMC:
 
     source = DataSource(
         "DukeMTMC-reID",
-        "https://exposing.ai/duke_mtmc/ (what it was; it is published no more)",
-        "Withdrawn by its authors in 2019: there are no terms under which it may be had or passed on.",
+        "https://exposing.ai/duke_mtmc/ (its history; it is no longer published)",
+        "Withdrawn by its authors in 2019: there are no terms for obtaining or sharing it.",
         "DukeMTMC was withdrawn by its authors in 2019, as the people in it had not agreed to be recorded. "
-        "Weigh whether to use a copy that you hold, and say so where you report a figure.",
+        "Consider whether to use your copy, and mention this where you report a figure.",
     )
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether the parts are there, with its file names."""
+        """Return whether the parts are there, with its file names."""
         return any(map(NAME.fullmatch, first_names(root)))
 
     def read(self, root: Path) -> Benchmark:

@@ -1,4 +1,4 @@
-"""Plain folders: one sub-folder a person, or any files whose paths a regular expression reads."""
+"""Plain folders: one sub-folder per person, or files with paths that a regular expression reads."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ PARTS = {
     "query": ("query",),
     "gallery": ("gallery", "test", "bounding_box_test"),
 }
-"""Names of the folders of a split that the set brings along; at least two of the parts must be there."""
+"""Folders of a given split; at least two of the parts must be there."""
 
 EXAMPLE = r"--pattern '(?P<person>\d+)_cam(?P<camera>\d+)'"
 
@@ -33,11 +33,11 @@ class _Labelled:
 
 @READERS.register("folder")
 class Folder:
-    """One sub-folder a person, images anywhere under it; or that in train, query and gallery (or test).
+    """One sub-folder per person, images anywhere under it; or the same in train, query and gallery (or test).
 
     Args:
         pattern: regular expression with named groups person and/or camera, searched in each file's path.
-        pairs: refuse a set with nothing to learn or to score: one person only, or one image a person.
+        pairs: refuse a set of one person only, or of one image per person.
     """
 
     source = None
@@ -46,7 +46,7 @@ class Folder:
         self.pattern, self.pairs = pattern, pairs
 
     def recognises(self, root: Path) -> bool:
-        """Tell that any folder will do."""
+        """Return True: any folder will do."""
         return True
 
     def read(self, root: Path) -> Benchmark:
@@ -54,11 +54,11 @@ class Folder:
 
         Cameras come from the pattern, or from Market-1501 file names where all files have such names. Camera
         labels that are not numbers are numbered from 1 in natural order. ``-1`` is junk; ``0000`` is a
-        distractor where it occurs in the gallery of a given split only.
+        distractor if it is in the gallery of a given split only.
 
         Raises:
             UserError: there is no image, the pattern is wrong or does not match every file, there is one
-                person only, or one image a person.
+                person only, or one image per person.
         """
         pattern, folders = self.pattern, _parts(root)
         files = {part: list_images(folder, deep=True) for part, folder in folders.items()}
@@ -76,17 +76,17 @@ class Folder:
         if unread and pattern is not None:
             raise UserError(
                 f"{len(unread)} of {len(paths)} images in {root} cannot be read with --pattern '{pattern}': "
-                f"{examples(unread, root)}. It is searched in the path behind {root}/, and names the person "
-                "unless a sub-folder does. Mend it, or move these images away."
+                f"{examples(unread, root)}. It is searched in the path after {root}/, and must give the "
+                "person unless a sub-folder does. Correct it, or move these images away."
             )
         if len(unread) == len(paths):
             raise UserError(
-                f"The {len(paths)} images in {root} lie in no sub-folders: {examples(paths, root)}. "
-                f"Put each person's images into a folder, or say how to read the names, such as {EXAMPLE}."
+                f"The {len(paths)} images in {root} are in no sub-folders: {examples(paths, root)}. "
+                f"Put each person's images into a folder, or give a pattern for the names, such as {EXAMPLE}."
             )
         if unread:
             notes.append(
-                f"{len(unread)} images in no person's folder are left out: {examples(unread, root)}."
+                f"{len(unread)} images that are in no person's folder are left out: {examples(unread, root)}."
             )
         if expression is MARKET_NAME:
             notes.append("Cameras are read from the file names, which have Market-1501 form.")
@@ -97,7 +97,7 @@ class Folder:
 
 
 def _parts(root: Path) -> dict[str, Path]:
-    """Return the folders of a split that the set brings along, or the root as the training part."""
+    """Return the folders of a given split, or the root as the training part."""
     found: dict[str, Path] = {}
     for part, names in PARTS.items():
         for name in names:
@@ -111,11 +111,11 @@ def _left_alone(root: Path, folders: Mapping[str, Path]) -> list[str]:
         return []
     used = set(folders.values())
     others = [child.name for child in sorted(root.iterdir()) if child.is_dir() and child not in used]
-    return [f"Folders that are no part of the split are left alone: {', '.join(others)}."] if others else []
+    return [f"Folders that are not part of the split are ignored: {', '.join(others)}."] if others else []
 
 
 def _expression(pattern: str | None, paths: Iterable[Path]) -> re.Pattern[str] | None:
-    """Return what reads labels from paths; None where only the sub-folder does."""
+    """Return the expression that reads labels from paths; None if only sub-folders are labels."""
     if pattern is None:
         return MARKET_NAME if all(MARKET_NAME.fullmatch(path.name) for path in paths) else None
     try:
@@ -128,7 +128,7 @@ def _expression(pattern: str | None, paths: Iterable[Path]) -> re.Pattern[str] |
 
 
 def _label(path: Path, root: Path, folder: Path, expression: re.Pattern[str] | None) -> _Labelled | None:
-    """Read one path; None where the expression does not match or nothing names the person."""
+    """Read one path; None if the expression does not match or there is no person."""
     inside = path.relative_to(folder).parts
     labels: dict[str, str | None] = {"person": inside[0] if len(inside) > 1 else None}
     if expression is not None:
@@ -207,5 +207,5 @@ def _refuse_hopeless(root: Path, everyone: list[_Labelled], *, given_split: bool
     if max(images.values()) == 1 and not given_split:
         raise UserError(
             f"Each of the {len(images)} persons in {root} has a single image: there is no pair to learn from "
-            "or to match. Two images a person are needed, better more."
+            "or to match. At least two images per person are needed."
         )

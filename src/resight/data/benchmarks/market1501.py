@@ -20,7 +20,7 @@ class Market1501(MarketLayout):
     """Market-1501: 1,501 persons, 6 cameras; single or pooled queries, with or without 500,000 distractors.
 
     Args:
-        queries: single: each query crop by itself. average, max: the features of all crops of its person
+        queries: single: each query crop alone. average, max: the features of all crops of its person
             under its camera in gt_bbox, pooled ("multi-query").
         distractors: add the crops in distractors_500k to the gallery, each as a distractor.
     """
@@ -32,7 +32,7 @@ class Market1501(MarketLayout):
     )
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether the layout is there in a folder named after the set: other sets share the layout."""
+        """Return whether the folder has the layout and the set's name: other sets have the same layout."""
         return is_named(root, "market1501") and bool(first_names(root))
 
     def read(self, root: Path) -> Benchmark:
@@ -41,6 +41,6 @@ class Market1501(MarketLayout):
         mixup = (
             "The distractors are missing: only bounding_box_test is there."
             if self.distractors
-            else "The 500,000 distractors lie in bounding_box_test: they belong in distractors_500k."
+            else "The 500,000 distractors are in bounding_box_test: they belong in distractors_500k."
         )
         return replace(super().read(root), published=Published(self.source, wanted, {mixup: other}))

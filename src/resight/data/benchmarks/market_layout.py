@@ -1,4 +1,4 @@
-"""Market-1501's layout (Zheng et al., ICCV 2015): the many sets that are named like it."""
+"""Market-1501's layout (Zheng et al., ICCV 2015), which many data sets use."""
 
 import re
 from dataclasses import replace
@@ -25,7 +25,7 @@ class MarketLayout:
     """Folders bounding_box_train, query, bounding_box_test, some may be missing; or one folder of crops.
 
     Args:
-        queries: single: each query crop by itself. average, max: the features of all crops of its person
+        queries: single: each query crop alone. average, max: the features of all crops of its person
             under its camera in gt_bbox, pooled ("multi-query").
         distractors: add the crops in distractors_500k to the gallery, each as a distractor.
     """
@@ -39,7 +39,7 @@ class MarketLayout:
         self.distractors = distractors
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether a part is there, or crops with such names lie in the folder itself."""
+        """Return whether a part is there, or the folder itself has crops with such names."""
         return bool(first_names(root)) or any(NAME.fullmatch(path.name) for path in list_images(root))
 
     def read(self, root: Path) -> Benchmark:
@@ -59,7 +59,7 @@ class MarketLayout:
 
 
 def first_names(root: Path) -> list[str]:
-    """Return the name of the first image in the training part and in the gallery, where there is one."""
+    """Return the name of the first image of the training part and of the gallery, if there is one."""
     folders = (root / PARTS[part] for part in ("train", "gallery"))
     files = (list_images(folder) for folder in folders if folder.is_dir())
     return [paths[0].name for paths in files if paths]
@@ -71,7 +71,7 @@ def read_parts(root: Path, name: re.Pattern[str], form: str) -> Benchmark:
     Args:
         root: the folder of the parts.
         name: what file names match, with groups ``person`` and ``camera``.
-        form: the same for people.
+        form: the same as text, for messages.
 
     Raises:
         UserError: there is no image, or names do not match.
@@ -85,7 +85,7 @@ def read_parts(root: Path, name: re.Pattern[str], form: str) -> Benchmark:
     if others:
         raise UserError(
             f"{len(others)} of {len(everything)} images in {root} are not named {form}, for instance "
-            f"{examples(others, root)}. Rename or move them, or say how to read all of them, such as "
+            f"{examples(others, root)}. Rename or move them, or give a pattern for all of them, such as "
             r"--pattern '(?P<person>\d+)_c(?P<camera>\d+)'."
         )
     crops = {part: tuple(crop_of(path, name) for path in paths) for part, paths in files.items()}
@@ -134,10 +134,10 @@ def _distractors(root: Path) -> tuple[Crop, ...]:
             return tuple(Crop(path, DISTRACTOR, _camera(path)) for path in files)
     raise UserError(
         f"There are no distractors to add: neither {' nor '.join(DISTRACTORS)} in {root} holds images. "
-        "Unpack distractors_500k.zip there, or leave distractors away."
+        "Unpack distractors_500k.zip there, or leave out the option distractors."
     )
 
 
 def _camera(path: Path) -> int:
     found = re.search(r"_c(\d+)", path.name)
-    return int(found[1]) if found else 0  # a distractor shows nobody, so its camera is never compared
+    return int(found[1]) if found else 0  # a distractor shows no person, so its camera is never compared

@@ -13,12 +13,12 @@ from resight.imaging import list_images
 
 FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 LISTS = {"train": 0, "val": 0, "query": 1, "gallery": 1}
-"""Lists of the set, and which of the two folders their paths are in."""
+"""The set's lists -> which of the two folders their paths are in."""
 
 LINE = re.compile(r"(?P<path>(?:\S+/)?\d+_\d+_(?P<camera>\d+)_[^\s/]+)\s+(?P<person>\d+)")
 """``0000/0000_000_01_0303morning_0008_0.jpg 0``: path with person, image and camera; then the person.
 
-The camera is the third number of the file's name: thousands of names go on with ``_0033_1_ex.jpg``.
+The camera is the third number of the file's name: thousands of names continue with ``_0033_1_ex.jpg``.
 """
 
 COUNTS = {
@@ -38,8 +38,9 @@ class MSMT17:
     """MSMT17: 4,101 persons, 15 cameras; version 1, or version 2 with masked faces.
 
     Args:
-        version: V1 (folders train, test), V2 (mask_train_v2, mask_test_v2), or auto: the one that is there.
-        validation: train on list_train.txt with list_val.txt, as published figures do; or without.
+        version: V1 (folders train, test), V2 (mask_train_v2, mask_test_v2), or auto: whichever is there.
+        validation: train on list_train.txt and list_val.txt, as published figures do; or leave the latter
+            out.
     """
 
     source = DataSource(
@@ -58,14 +59,14 @@ class MSMT17:
         self.validation = validation
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether the lists of query and gallery are there."""
+        """Return whether the lists of query and gallery are there."""
         return all((root / f"list_{name}.txt").is_file() for name in ("query", "gallery"))
 
     def read(self, root: Path) -> Benchmark:
-        """Return the parts by the lists; persons are numbered from 1, those to test on after the others.
+        """Return the parts of the lists; persons are numbered from 1, test persons last.
 
         Raises:
-            UserError: a list or a folder is missing, or a list is of another form.
+            UserError: a list or a folder is missing, or a list has another form.
         """
         version = self._version(root)
         folders = [root / folder for folder in FOLDERS[version]]
@@ -106,7 +107,7 @@ class MSMT17:
 
 def _read(path: Path, folder: Path) -> list[Crop]:
     if not path.is_file():
-        raise UserError(f"{path} is missing: the lists of MSMT17 say which image is in which part.")
+        raise UserError(f"{path} is missing: the lists of MSMT17 assign images to parts.")
     crops = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():
@@ -131,6 +132,6 @@ def _say_what_differs(notes: list[str], root: Path, listed: set[Path], there: se
             notes.append(f"{len(paths):,} {what}, such as {shown}.")
     if not listed & there:
         raise UserError(
-            f"None of the {len(listed):,} images that the lists of {root} name is there, such as "
+            f"None of the {len(listed):,} images in the lists of {root} is there, such as "
             f"{min(listed)}. Are the lists and the folders of one version, and of one archive?"
         )

@@ -26,7 +26,7 @@ class VIPeR:
 
     Args:
         test_persons: papers use half of them.
-        split: which of the seeded halves; the set brings none along.
+        split: number of the seeded halves; the set has none of its own.
         swap: queries from the second camera, gallery from the first.
     """
 
@@ -48,14 +48,14 @@ class VIPeR:
         self.swap = swap
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether the two cameras' folders are there."""
+        """Return whether the two cameras' folders are there."""
         folders = [root / folder for folder in CAMERAS.values()]
         if not all(folder.is_dir() for folder in folders):
             return False
         return any(NAME.fullmatch(path.name) for folder in folders for path in list_images(folder))
 
     def read(self, root: Path) -> Benchmark:
-        """Return half of the persons to train on, the other half as queries and gallery.
+        """Return half of the persons for training, the others as queries and gallery.
 
         Raises:
             UserError: a folder is missing, names are of another form, or too few persons are in both cameras.

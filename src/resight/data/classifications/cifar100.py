@@ -1,4 +1,4 @@
-"""CIFAR-100 (Krizhevsky, technical report, 2009), as its archives for Python and for C programs have it."""
+"""CIFAR-100 (Krizhevsky, technical report, 2009), from its archives for Python or for C programs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,8 +30,8 @@ AGAIN = "Unpack the archive again; the owners' page has its MD5 sum."
 class CIFAR100:
     """CIFAR-100: 60,000 pictures of 32x32 pixels; of each of 100 classes, 500 train and 100 test.
 
-    The 20 superclasses are not read. The pickles of the archive for Python are read without running anything
-    that they name (``plain_pickle``).
+    The 20 superclasses are not read. The pickles of the archive for Python are read without running code
+    (``plain_pickle``).
     """
 
     source = DataSource(
@@ -43,14 +43,14 @@ class CIFAR100:
     )
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether two of an archive's three files are there; CIFAR-10 is known too, to say so."""
+        """Return whether two of an archive's three files are there, or CIFAR-10 (for its error message)."""
         return any(len(_found(root, files)) >= 2 for files in (PYTHON, BINARY)) or _is_cifar10(root)
 
     def read(self, root: Path) -> Classification:
-        """Return both parts; of two layouts in one folder, that for Python.
+        """Return both parts; if both layouts are in the folder, from that for Python.
 
         Raises:
-            UserError: it is CIFAR-10, or a file is missing, damaged or another one.
+            UserError: it is CIFAR-10, or a file is missing, damaged or of another kind.
         """
         if _is_cifar10(root):
             raise UserError(
