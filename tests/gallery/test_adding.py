@@ -77,11 +77,11 @@ def test_all_is_stored_and_told_of_in_order(embedder: Watched, tmp_path: Path, m
 
 
 @pytest.mark.parametrize(("long", "most"), [(0.0, BATCH), (60.0, adding.MAX_BATCHES * BATCH)])
-def test_a_slow_network_is_told_of_often(
+def test_a_slow_network_reports_often(
     long: float, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No more crops are taken than those of the next turn before the last one is stored."""
-    monkeypatch.setattr(adding, "LONG", long)
+    monkeypatch.setattr(adding, "LONG_ENOUGH", long)
     taken = told = 0
     waiting = []
 

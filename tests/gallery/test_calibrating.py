@@ -1,4 +1,4 @@
-"""Which distance means the same person, and which pictures are unlike every crop."""
+"""Distance thresholds for "the same person", and detecting outliers."""
 
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def test_calibration_refuses_rates_that_are_none(filled: Gallery, rate: float) -
 def test_calibration_needs_labels(place: Path) -> None:
     with Gallery.open(place, Fake(), create=True) as opened:
         opened.add([NewCrop(noise(1))])
-        with pytest.raises(UserError, match="Nobody has said"):
+        with pytest.raises(UserError, match="No crop in the gallery is labelled"):
             opened.calibrate()
         opened.add(people(2, 2, 1))
         with pytest.raises(UserError, match="too few"):

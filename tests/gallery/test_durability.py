@@ -138,7 +138,7 @@ def test_a_full_disk_stops_adding_and_harms_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(edge.shutil, "disk_usage", lambda _: Usage(10**12, 0, free[0]))
 
     def stored(batch: object) -> None:
-        free[0] = edge.SPARE // 2
+        free[0] = edge.RESERVED // 2
 
     with Gallery.open(tmp_path / "gallery", Fake(), create=True) as gallery:
         with pytest.raises(UserError, match=r"134 MB free.*What was added before is unharmed"):

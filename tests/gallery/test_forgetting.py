@@ -123,7 +123,7 @@ def test_a_full_disk_is_refused_beforehand(place: Path, monkeypatch: pytest.Monk
         gallery.forget(ANNA)
         before = sorted(place.iterdir())
         with monkeypatch.context() as patch:
-            patch.setattr(edge.shutil, "disk_usage", lambda _: Usage(10**12, 0, edge.SPARE + 10**6))
+            patch.setattr(edge.shutil, "disk_usage", lambda _: Usage(10**12, 0, edge.RESERVED + 10**6))
             with pytest.raises(UserError, match=r"269 MB free, and \d+ MB are needed"):
                 gallery.compact()
         assert sorted(place.iterdir()) == before

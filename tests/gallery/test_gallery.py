@@ -123,7 +123,7 @@ def test_the_own_cameras_are_left_out(filled: Gallery) -> None:
     assert {match.crop.camera for match in found.matches} == {"cam2"}
     found = filled.search([noise(5000, 3)], other_cameras=True, cameras=["cam0"])
     assert {match.crop.camera for match in found.matches} == {"cam1", "cam2"}
-    with pytest.raises(UserError, match="Say which camera"):
+    with pytest.raises(UserError, match="Name the camera"):
         filled.search([noise(5000, 3)], other_cameras=True)
 
 
@@ -138,7 +138,7 @@ def test_times_filter(filled: Gallery) -> None:
     begin = START + timedelta(seconds=10)
     found = filled.search([noise(1)], top=48, where=Filter(after=begin, before=begin + timedelta(seconds=5)))
     assert {int(name) for name in names(found)} == set(range(10, 15))
-    with pytest.raises(UserError, match="Exchange"):
+    with pytest.raises(UserError, match="Swap"):
         Filter(after=START, before=START)
     with pytest.raises(UserError, match="no time zone"):
         Filter(after=START.replace(tzinfo=None))
@@ -266,7 +266,7 @@ def test_crops_are_forgotten_when_they_are_too_old(place: Path, monkeypatch: pyt
         assert len(opened) == 2
         opened.keep_for(5)
         assert opened.forget_expired() == 2
-        with pytest.raises(UserError, match="more than 0 days"):
+        with pytest.raises(UserError, match="longer than 0 days"):
             opened.keep_for(0)
 
 

@@ -31,7 +31,7 @@ def test_a_gallery_that_is_not_there(place: Path, tmp_path: Path) -> None:
     assert not place.exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    with pytest.raises(UserError, match=r"other things \(thesis.tex\)"):
+    with pytest.raises(UserError, match=r"other files in it \(thesis.tex\)"):
         Gallery.open(tmp_path / "other", Fake(), create=True)
     with pytest.raises(UserError, match="is a file"):
         Gallery.open(tmp_path / "other" / "thesis.tex", Fake(), create=True)
@@ -45,7 +45,7 @@ def test_a_gallery_of_a_newer_version_or_damaged(filled: Gallery, place: Path) -
     with pytest.raises(UserError, match=r"Resight 7.0 in format 99.*Update Resight"):
         Gallery.open(place)
     file.write_text(json.dumps(content | {"format": 1, "storage": "float32"}))
-    with pytest.raises(UserError, match=r"earlier build.* format 1,.*make it anew.*gallery add CROPS"):
+    with pytest.raises(UserError, match=r"earlier version.* format 1;.* new gallery .*gallery add CROPS"):
         Gallery.open(place)
     for text in ("", "[]", "{", json.dumps({"format": "one"}), json.dumps(content | {"shards": "many"})):
         file.write_text(text)
@@ -110,7 +110,7 @@ def test_what_is_damaged_inside_the_folder_is_named(filled: Gallery, place: Path
         file.write_bytes(file.read_bytes()[:100])
     with (
         Gallery.open(vectors, Fake()) as opened,
-        pytest.raises(UserError, match=r"cut off is damaged, or the disk fails: .* are not readable"),
+        pytest.raises(UserError, match=r"cut off is damaged, or the disk is failing: .* are not readable"),
     ):
         opened.search([noise(1)])
 
@@ -144,7 +144,7 @@ def test_an_export_holds_all_and_is_scored(filled: Gallery, tmp_path: Path) -> N
         (vector,) = filled.embed([added[stored.name]])
         np.testing.assert_allclose(arrays["features"][row], vector, atol=1e-6)
         assert (out / "pictures" / f"{line['id']}.jpg").read_bytes() == filled.picture(line["id"])
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="exists and is not an empty folder"):
         filled.export(out)
     with pytest.raises(UserError, match="No crop"):
         filled.export(tmp_path / "none", Filter(persons=("nobody",)))

@@ -1,4 +1,4 @@
-"""Who is searched for on a picture, by what a detector finds."""
+"""Choosing the person to search for in a picture with a detector."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_a_picture_of_one_person_is_not_cut_unless_asked() -> None:
 
 @pytest.mark.parametrize("choice", [-1, 1, 7])
 def test_a_person_that_is_not_there(choice: int) -> None:
-    with pytest.raises(UserError, match=f"no person {choice} in the picture: the detector finds 1, counted"):
+    with pytest.raises(UserError, match=f"no person {choice} in the picture: the detector found 1, counted"):
         select_person(PICTURE, finding((10, 20, 30, 80)), choice)
 
 

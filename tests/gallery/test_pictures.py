@@ -9,7 +9,7 @@ from gallery_fakes import noise
 from PIL import Image
 
 from resight.errors import UserError
-from resight.gallery.pictures import KEPT_BYTES, KEPT_SIDE, Contents, read_pixels
+from resight.gallery.pictures import MAX_BYTES, MAX_SIDE, Contents, read_pixels
 from resight.imaging import decode
 
 
@@ -49,14 +49,14 @@ def test_what_else_a_jpeg_tells_is_not_kept() -> None:
 def test_a_large_picture_is_kept_small() -> None:
     contents = Contents.of(encoded("PNG", (900, 1500)))
     kept = contents.jpeg(contents.pixels())
-    assert decode(kept).shape == (KEPT_SIDE, 307, 3)
-    contents = Contents.of(encoded("JPEG", (500, 500), quality=100) + b"\0" * KEPT_BYTES)
-    assert len(contents.jpeg(contents.pixels())) < KEPT_BYTES
+    assert decode(kept).shape == (MAX_SIDE, 307, 3)
+    contents = Contents.of(encoded("JPEG", (500, 500), quality=100) + b"\0" * MAX_BYTES)
+    assert len(contents.jpeg(contents.pixels())) < MAX_BYTES
 
 
 def test_a_thin_picture_keeps_a_column() -> None:
     pixels = np.zeros((2000, 1, 3), np.uint8)
-    assert decode(Contents.of(pixels).jpeg(pixels)).shape == (KEPT_SIDE, 1, 3)
+    assert decode(Contents.of(pixels).jpeg(pixels)).shape == (MAX_SIDE, 1, 3)
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,5 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
 
 def test_odd_pixels_are_refused() -> None:
     for odd in (np.zeros((4, 4), np.uint8), np.zeros((4, 0, 3), np.uint8), np.zeros((4, 4, 3), np.float32)):
-        with pytest.raises(UserError, match="Pixels are uint8"):
+        with pytest.raises(UserError, match="Pixels must be uint8"):
             read_pixels(odd)  # type: ignore[arg-type]

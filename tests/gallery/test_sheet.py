@@ -2,7 +2,7 @@
 
 import pytest
 
-from resight.gallery.sheet import shown_camera
+from resight.gallery.sheet import camera_caption
 
 
 @pytest.mark.parametrize(
@@ -10,4 +10,4 @@ from resight.gallery.sheet import shown_camera
     [(None, "camera unknown"), ("4", "camera 4"), ("camera 4", "camera 4"), ("lobby", "lobby")],
 )
 def test_cameras_are_called_what_they_are(camera: str | None, caption: str) -> None:
-    assert shown_camera(camera) == caption
+    assert camera_caption(camera) == caption

@@ -1,4 +1,4 @@
-"""What a gallery asks of an engine: one suite for the engine in this process, and for a cluster."""
+"""The interface of storage engines: one suite for the engine in this process, and for a cluster."""
 
 import uuid
 from collections.abc import Iterator
@@ -171,8 +171,8 @@ def test_the_ends_of_times_are_found(store: Store) -> None:
         for record in records()
         if record.payload.get("camera") == "cam1" and "time" in record.payload
     ]
-    assert store.ends(Filter(cameras=("cam1",)), "time") == (min(times), max(times))
-    assert store.ends(Filter(cameras=("none",)), "time") is None
+    assert store.value_range(Filter(cameras=("cam1",)), "time") == (min(times), max(times))
+    assert store.value_range(Filter(cameras=("none",)), "time") is None
 
 
 def test_fields_are_set_and_removed(store: Store) -> None:

@@ -66,7 +66,7 @@ def test_filters_keep_what_fits(shared: Running, fields: dict[str, str], cameras
         ({"not_camera": "roof"}, "No crop in the gallery has the camera 'roof'."),
         ({"after": "yesterday"}, "'yesterday' is not a time. Write it as"),
         ({"after": "0001-01-01T00:00"}, "lies before 1970"),
-        ({"after": "2026-05-05", "before": "2026-05-04"}, "Exchange the two."),
+        ({"after": "2026-05-05", "before": "2026-05-04"}, "Swap the two."),
         ({"top": "0"}, "top: Input should be greater than or equal to 1."),
         ({"top": "1e9"}, "top: Input should be a valid integer"),
         ({"offset": "-1"}, "offset"),
@@ -78,7 +78,7 @@ def test_filters_keep_what_fits(shared: Running, fields: dict[str, str], cameras
         ({"colour": "red"}, "colour: Extra inputs are not permitted."),
         ({"false_match_rate": "0.001"}, "not calibrated"),
         ({"false_match_rate": "nan"}, "false_match_rate"),
-        ({"other_cameras": "true"}, "Say which camera took the picture."),
+        ({"other_cameras": "true"}, "Name the camera that took the picture"),
     ],
 )
 def test_a_search_that_cannot_be_done_is_told_why(

@@ -93,7 +93,7 @@ def test_a_filter_selects_the_same_crops_everywhere(
 
 
 def test_every_condition_of_a_filter_can_be_named() -> None:
-    inner = {"ids", "not_ids", "kept_since"}  # ids have options of their own
+    inner = {"ids", "not_ids", "older_than"}  # ids have options of their own
     assert {field for field, _ in FILTERS.values()} == set(Filter.__dataclass_fields__) - inner
     assert set(FilterForm.model_fields) == set(FILTERS)
     assert make_filter({"camera": [], "after": "", "person": None, "labelled": False, "top": 5}) == Filter()

@@ -59,7 +59,7 @@ def test_filters_keep_what_fits(visit: Open) -> None:
     assert len(there.names()) == 36
     expect(there.page.locator("#filter-count")).to_be_hidden()
     there.click("input[name=other_cameras]")
-    expect(there.page.locator("#results .warning")).to_contain_text("Say which camera took the picture.")
+    expect(there.page.locator("#results .warning")).to_contain_text("Name the camera that took the picture")
     there.answered(lambda: there.page.select_option("[name=query_camera]", "lobby"))
     assert {name[2] for name in there.names()} == {"1", "2"}
     assert [text for text in there.troubles if "422" not in text] == []

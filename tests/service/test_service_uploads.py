@@ -160,7 +160,7 @@ def test_the_surest_person_is_searched_for_or_the_one_chosen(make: Make) -> None
     assert found["persons"][1]["box"] == pytest.approx([74 / 120, 28 / 120, 32 / 120, 64 / 120])
     found = running.search(picture, top=6, choice="1")
     assert {match["name"][0] for match in found["matches"]} == {"4"}
-    assert "the detector finds 2" in running.search(picture, status=422, choice="2")["error"]
+    assert "the detector found 2" in running.search(picture, status=422, choice="2")["error"]
 
 
 def test_a_picture_without_a_person_is_searched_for_whole_and_said_so(make: Make) -> None:

@@ -1,1 +1,1 @@
-"""A gallery that lasts: crops of many cameras, found again by picture."""
+"""A persistent gallery: crops of many cameras, searched by picture."""

@@ -1,8 +1,8 @@
-"""Adding crops: reading their files, decoding, describing and storing them.
+"""Adding crops: reading, decoding, embedding and storing them.
 
-Beside a GPU, all of it goes on at the same time. On a CPU all of it needs the same cores, and each layer of a
-network ends with the last of its threads, so one that makes room for others holds up all: only files are read
-while a network describes; decoding and storing wait.
+With a GPU, all of this happens at the same time. On a CPU all steps need the same cores, and each layer of a
+network waits for its slowest thread, so other work would slow the whole network down: during embedding only
+files are read; decoding and storing wait.
 """
 
 import time
@@ -28,23 +28,23 @@ U = TypeVar("U")
 
 BATCH = 64
 
-MAX_BATCHES, LONG = 16, 1.0
-"""Batches that are decoded before a CPU describes them at most; seconds of describing from which on their
-number no longer grows."""
+MAX_BATCHES, LONG_ENOUGH = 16, 1.0
+"""Most batches that are decoded before a CPU embeds them; their number grows until embedding them takes this
+many seconds."""
 
 READ_AHEAD_BYTES = 4 * 2**20
-"""Bytes of files that one thread reads ahead: hundreds of crops, or a photograph or two."""
+"""Bytes of files that one thread reads ahead: hundreds of crops, or one or two photographs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of crops that were to be added.
+    """The result of adding crops.
 
     Attributes:
-        ids: of each, in order; None for those refused.
-        new: how many were added.
-        known: how many were in the gallery already.
-        refused: name and reason of those that could not be read.
+        ids: id of each crop, in order; None for refused ones.
+        new: number of crops added.
+        known: number of crops that were already in the gallery.
+        refused: name and reason of each crop that could not be read.
     """
 
     ids: tuple[str | None, ...] = ()
@@ -54,12 +54,13 @@ class Added:
 
 
 Reading = tuple[list[NewCrop], list[Future[list[Contents | str | None]]]]
-"""Crops, and their files' contents in shares. Of a file that cannot be read, why; None: not read yet."""
+"""Crops, and the contents of their files in shares: a string says why a file cannot be read, None means not
+read yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedCrop:
-    """A crop that can be described."""
+    """A crop that is ready to be embedded."""
 
     id: str
     payload: dict[str, Any]
@@ -77,17 +78,17 @@ def add_crops(
     """Add crops to a store.
 
     Args:
-        known: returns which of these ids the store has.
-        put: stores records of unit vectors.
-        embedder: describes the crops.
+        known: returns those of the given ids that are in the store.
+        put: stores records with unit vectors.
+        embedder: embeds the crops.
         crops: may be endless.
-        stored: called with each part of the crops when it is on the disk.
+        stored: called with the result of each part of the crops once it is on the disk.
 
     Raises:
-        UserError: the disk is full; the parts that ``stored`` was called with are in the store.
+        UserError: the disk is full; the parts that ``stored`` was called with remain in the store.
     """
     source, on_cpu, batches = iter(crops), embedder.on_cpu, 1
-    outcomes: dict[str, str | None] = {}  # of the pictures that are new: None, or why one cannot be read
+    outcomes: dict[str, str | None] = {}  # of each new picture: None, or why it cannot be read
     storing: list[tuple[Future[None], Added]] = []
     total: list[Added] = []
     with (
@@ -136,8 +137,8 @@ def add_crops(
             reading = read()
             following = None if on_cpu else ahead.submit(prepare, reading)
             begin = time.monotonic()
-            records = _describe(embedder, ready)
-            if on_cpu and time.monotonic() - begin < LONG:
+            records = _embed(embedder, ready)
+            if on_cpu and time.monotonic() - begin < LONG_ENOUGH:
                 batches = min(2 * batches, MAX_BATCHES)
             settle()
             storing.append((storer.submit(put, records), added))
@@ -153,13 +154,13 @@ def add_crops(
 
 
 def _shares(readers: Executor, work: Callable[[Sequence[T]], U], items: Sequence[T]) -> list[Future[U]]:
-    """Give each thread a share of the items: handing over one by one costs more than reading a file."""
+    """Give each thread a share of the items: passing them one by one would cost more than reading a file."""
     each = -(-len(items) // workers()) or 1
     return [readers.submit(work, items[first : first + each]) for first in range(0, len(items), each)]
 
 
 def _read(crops: Sequence[NewCrop]) -> list[Contents | str | None]:
-    """Read files, the first ``READ_AHEAD_BYTES`` bytes of them; None: read it later."""
+    """Read about ``READ_AHEAD_BYTES`` bytes of files; None marks those to read later."""
     found: list[Contents | str | None] = []
     held = 0
     for crop in crops:
@@ -179,7 +180,7 @@ def _content(crop: NewCrop) -> Contents | str:
 def _prepare(
     embedder: SupportsEmbedding, some: Sequence[tuple[NewCrop, Contents]]
 ) -> list[PreparedCrop | str]:
-    """Decode and preprocess pictures; of those that cannot be read, return why."""
+    """Decode and preprocess pictures; return the reason for those that cannot be read."""
     found: list[tuple[str, dict[str, Any], bytes] | str] = []
     when = now()
 
@@ -200,7 +201,7 @@ def _prepare(
     ]
 
 
-def _describe(embedder: SupportsEmbedding, ready: Sequence[PreparedCrop]) -> list[Record]:
+def _embed(embedder: SupportsEmbedding, ready: Sequence[PreparedCrop]) -> list[Record]:
     parts = [ready[first : first + BATCH] for first in range(0, len(ready), BATCH)]
     vectors = (vector for part in parts for vector in unit(embedder([one.pixels for one in part])))
     return [Record(one.id, one.payload, vector, one.jpeg) for one, vector in zip(ready, vectors, strict=True)]

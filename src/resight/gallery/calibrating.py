@@ -1,4 +1,4 @@
-"""Which distance means the same person: thresholds measured on labelled crops."""
+"""Distance thresholds for "the same person", measured on labelled crops."""
 
 import numpy as np
 import torch
@@ -13,16 +13,16 @@ from resight.gallery.stores.store import Store
 from resight.inference.embedder import Vectors
 
 QUERIES = 4000
-"""Crops, drawn at random, that are compared with all others."""
+"""Number of random crops that are compared with all others."""
 
-HIGHEST = 0.2
-"""False-match rate from which on a match says nothing."""
+MAX_RATE = 0.2
+"""Highest useful false-match rate: above it, a match means little."""
 
 LABELLED = Filter(labelled=True)
 
 
 def labelled_crops(store: Store) -> Embedded:
-    """Return the labelled crops of a store, persons and cameras numbered.
+    """Return the labelled crops of a store, with persons and cameras as numbers.
 
     Raises:
         UserError: there are none.
@@ -36,8 +36,8 @@ def labelled_crops(store: Store) -> Embedded:
         cameras += [record.payload.get("camera") for record in records]
     if not vectors:
         raise UserError(
-            "Nobody has said of any crop in the gallery which person it shows, so it cannot be calibrated "
-            "from these. Add labelled crops, or calibrate with features of others: --features FOLDER"
+            "No crop in the gallery is labelled with a person, so they cannot be used for calibration. "
+            "Label some crops, or calibrate with the features of other crops: --features FOLDER"
         )
     people = {name: number for number, name in enumerate(dict.fromkeys(persons), 1)}
     places = {name: number for number, name in enumerate(dict.fromkeys(cameras))}
@@ -51,20 +51,20 @@ def labelled_crops(store: Store) -> Embedded:
 def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibration:
     """Measure thresholds on labelled crops, each compared with all others.
 
-    Pairs of one person under one camera are left out, if any person was seen by two cameras: they are easier
-    than what a search is for.
+    If any person was seen by two cameras, pairs of one person and one camera are left out: they are easier
+    than the matches that a search looks for.
 
     Args:
         crops: with persons.
-        origin: where they are from.
-        false_match_rate: of the check; a higher one is taken where there are too few crops to measure it.
+        origin: where the crops come from, for messages.
+        false_match_rate: target of the check; a higher rate is used if the crops are too few to measure it.
 
     Raises:
-        UserError: there are no two crops of one person, or no two persons; no such rate.
+        UserError: no person has two crops, there is only one person, or the rate is out of range.
     """
-    if not 0 < false_match_rate <= HIGHEST:
+    if not 0 < false_match_rate <= MAX_RATE:
         raise UserError(
-            f"The false-match rate must be above 0 and at most {HIGHEST}, such as 0.001; "
+            f"The false-match rate must be above 0 and at most {MAX_RATE}, such as 0.001; "
             f"got {false_match_rate}."
         )
     crops = Embedded(crops.features, crops.persons, crops.cameras, torch.arange(len(crops)))
@@ -72,16 +72,18 @@ def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibratio
     queries, protocol = crops.take(rows), Protocol() if _seen_twice(crops) else EVERY_OTHER_IMAGE
     found = verify(queries, crops, protocol)
     rates = _table(found)
-    wished = max(false_match_rate, 20 / int(found.different.sum()))  # a half has a quarter of the pairs
-    if wished > HIGHEST or not rates:
+    target = max(
+        false_match_rate, 20 / int(found.different.sum())
+    )  # half of the crops: a quarter of the pairs
+    if target > MAX_RATE or not rates:
         raise UserError(
             f"{len(crops):,} labelled crops make {int(found.different.sum()):,} pairs of two persons, too "
             "few to measure false-match rates. Label more."
         )
-    check = calibrate(queries, crops, protocol, false_match_rate=wished).checked
+    check = calibrate(queries, crops, protocol, false_match_rate=target).checked
     return Calibration(
         rates=rates,
-        wished=wished,
+        wished=target,
         checked=OperatingPoint(
             threshold=check.threshold,
             false_match_rate=check.false_match_rate,
@@ -95,9 +97,10 @@ def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibratio
 
 
 def _table(found: Verification) -> tuple[OperatingPoint, ...]:
-    """Return ten thresholds a decade of the false-match rate, as far down as so many pairs can tell.
+    """Return ten thresholds per decade of the false-match rate, down to the lowest that the pairs can
+    measure.
 
-    Each has the wished rate, which is not below the measured one.
+    Each is given with its nominal rate; the measured rate is not above it.
     """
     pairs, none = int(found.different.sum()), int(found.different[0])
     rates = (10 ** (step / 10) for step in range(-60, -2))
@@ -111,7 +114,7 @@ def _table(found: Verification) -> tuple[OperatingPoint, ...]:
 
 
 def _seen_twice(crops: Embedded) -> bool:
-    """Tell whether any person was seen by two cameras."""
+    """Return whether any person was seen by two cameras."""
     if crops.cameras is None:
         return False
     people = crops.persons[crops.persons > 0]

@@ -1,4 +1,4 @@
-"""What is in a gallery: looked at, counted, labelled, forgotten."""
+"""The contents of a gallery: reading, counting, labelling and forgetting crops."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from resight.timestamps import from_seconds
 
 DAY = 86400.0
 EVERYTHING = Filter()
-NOT_THERE = "No crop in the gallery has the id '{}'."
+NO_SUCH_CROP = "No crop in the gallery has the id '{}'."
 Field = Literal["camera", "source", "person", "tags"]
 
 
@@ -21,8 +21,8 @@ class Catalogue:
     """The crops of a gallery, without a model.
 
     Attributes:
-        metadata: what the gallery says about itself.
-        expired_on_opening: crops that were forgotten on opening, being older than the gallery keeps them.
+        metadata: of the gallery.
+        expired_on_opening: number of crops that were forgotten on opening because they were too old.
     """
 
     expired_on_opening = 0
@@ -32,33 +32,33 @@ class Catalogue:
     ) -> None:
         self.metadata = metadata
         self._backend, self._store = backend, store
-        self._pending = pending  # being filled by a re-embedding, and changed as the store is
-        self._copies: list[Store] = []  # being filled by ``compact``, and changed as the others are
+        self._pending = pending  # filled by a re-embedding; changes to the store are repeated here
+        self._copies: list[Store] = []  # filled by ``compact``; changes are repeated here too
         self._changing, self._compacting = RLock(), Lock()
-        self._traced = 0  # changes that left traces
+        self._traced = 0  # number of changes that left traces
 
     @property
     def place(self) -> str:
-        """Folder or address."""
+        """Folder, or address of the cluster."""
         return self._backend.place
 
     @property
     def graph_from(self) -> int:
-        """Crops from which on its store has a graph."""
+        """Number of crops above which the store has an HNSW graph."""
         return self.metadata.layout.graph_size(self._backend.scanned_numbers)
 
     def __len__(self) -> int:
         return self._store.count(EVERYTHING)
 
     def count(self, where: Filter = EVERYTHING) -> int:
-        """Return how many crops fit."""
+        """Return how many crops match the filter."""
         return self._store.count(where)
 
     def check_filter(self, where: Filter) -> None:
-        """Refuse a filter that names a camera of no crop: most likely the name is misspelt.
+        """Refuse a filter with a camera that no crop has: most likely the name is misspelt.
 
         Raises:
-            UserError: it says which camera is meant, or which ones there are.
+            UserError: there is no such camera; the message suggests a similar name or lists the cameras.
         """
         if named := (*where.cameras, *where.not_cameras):
             known = self.values("camera")
@@ -68,29 +68,27 @@ class Catalogue:
                     raise UserError(f"No crop in the gallery has the camera '{name}'.{there}")
 
     def values(self, field: Field, where: Filter = EVERYTHING) -> dict[str, int]:
-        """Return how many of the crops that fit have each camera, source, person or tag."""
+        """Return each camera, source, person or tag of the matching crops, with its number of crops."""
         return self._store.values(field, where)
 
     def times(self, where: Filter = EVERYTHING) -> tuple[datetime, datetime] | None:
-        """Return when the first and the last crop that fit were taken; None where no time is known."""
-        ends = self._store.ends(where, "time")
-        if ends is None:
-            return None
-        return from_seconds(ends[0]), from_seconds(ends[1])
+        """Return the earliest and latest time of the matching crops; None if no time is known."""
+        found = self._store.value_range(where, "time")
+        return None if found is None else (from_seconds(found[0]), from_seconds(found[1]))
 
     def facts(self) -> dict[str, int]:
-        """Return how many crops the graph covers (``indexed``), and how many ``segments`` there are."""
+        """Return the number of crops in the graph (``indexed``) and of ``segments``."""
         return self._store.facts()
 
     def size(self) -> int | None:
-        """Return the bytes on the disk; None for a cluster's."""
+        """Return the size on disk in bytes; None on a cluster."""
         return self._backend.size()
 
     def get(self, ids: Sequence[str]) -> list[StoredCrop]:
         """Return stored crops by their ids.
 
         Raises:
-            UserError: one of them is not in the gallery.
+            UserError: an id is not in the gallery.
         """
         return [from_payload(record.id, record.payload) for record in self._records(ids)]
 
@@ -101,24 +99,24 @@ class Catalogue:
             UserError: it is not in the gallery.
         """
         picture = self._records([identity], "picture")[0].picture
-        if picture is None:  # it was forgotten at this moment
-            raise UserError(NOT_THERE.format(identity))
+        if picture is None:  # it was forgotten just now
+            raise UserError(NO_SUCH_CROP.format(identity))
         return picture
 
     def crops(self, where: Filter = EVERYTHING) -> Iterator[StoredCrop]:
-        """Yield the stored crops that fit, in the order of their ids."""
+        """Yield the matching crops, ordered by id."""
         for records in self._store.scan(where):
             yield from (from_payload(record.id, record.payload) for record in records)
 
     def page(
         self, where: Filter = EVERYTHING, top: int = 100, after: str | None = None
     ) -> tuple[list[StoredCrop], str | None]:
-        """Return stored crops in the order of their ids, and what to give as ``after`` for the next ones."""
+        """Return a page of crops ordered by id, and the value of ``after`` for the next page."""
         records, following = self._store.page(where, top, after)
         return [from_payload(record.id, record.payload) for record in records], following
 
     def label(self, ids: Sequence[str], person: str | None) -> None:
-        """Say which person crops show; None takes back what was said.
+        """Label crops with the person that they show; None removes the label.
 
         Raises:
             UserError: a crop is not in the gallery.
@@ -126,7 +124,7 @@ class Catalogue:
         self._change(ids, {"person": person})
 
     def tag(self, ids: Sequence[str], tags: Sequence[str]) -> None:
-        """Give crops these tags in place of those that they have.
+        """Replace the tags of crops.
 
         Raises:
             UserError: a crop is not in the gallery.
@@ -134,13 +132,13 @@ class Catalogue:
         self._change(ids, {"tags": list(dict.fromkeys(tags))})
 
     def forget(self, where: Filter) -> int:
-        """Delete the crops that fit, and return how many.
+        """Delete the matching crops, and return how many there were.
 
-        At once no search finds them, and no file holds their pictures. Traces of them (vectors, names, tags)
-        stay in the engine's files until ``compact``.
+        From then on no search finds them, and no file contains their pictures. Traces of them (vectors,
+        names, tags) stay in the engine's files until ``compact``.
 
         Raises:
-            UserError: the filter says nothing, which would delete all.
+            UserError: the filter is empty, which would delete all crops.
         """
         if where == EVERYTHING:
             raise UserError("Say which crops to forget. To forget all, delete the gallery.")
@@ -154,21 +152,21 @@ class Catalogue:
         return count
 
     def forget_expired(self) -> int:
-        """Delete the crops that are older than the gallery keeps them, and return how many.
+        """Delete the crops that are older than the retention period, and return how many there were.
 
-        What counts is when a picture was taken; when it was added, where that is not known.
+        A crop's age counts from when it was taken or, if that is not known, from when it was added.
         """
         days = self.metadata.forget_after_days
-        return 0 if days is None else self.forget(Filter(kept_since=now().timestamp() - days * DAY))
+        return 0 if days is None else self.forget(Filter(older_than=now().timestamp() - days * DAY))
 
     def keep_for(self, days: float | None) -> None:
-        """Set for how many days crops are kept from now on; None keeps them for good.
+        """Set the retention period in days; None keeps crops forever.
 
         Raises:
-            UserError: that is not more than 0 days.
+            UserError: the period is not longer than 0 days.
         """
         check_days(days)
-        self._tell(forget_after_days=days)
+        self._update_metadata(forget_after_days=days)
 
     def _stores(self) -> list[Store]:
         return [store for store in (self._store, self._pending, *self._copies) if store is not None]
@@ -178,7 +176,7 @@ class Catalogue:
         found = self._store.get(ids, *parts)
         for identity in ids:
             if identity not in found:
-                raise UserError(NOT_THERE.format(identity))
+                raise UserError(NO_SUCH_CROP.format(identity))
         return [found[identity] for identity in ids]
 
     def _change(self, ids: Sequence[str], fields: dict[str, Any]) -> None:
@@ -196,9 +194,9 @@ class Catalogue:
     def _note_traces(self) -> None:
         self._traced += 1
         if self._backend.keeps_traces and not self.metadata.traces:
-            self._tell(traces=True)
+            self._update_metadata(traces=True)
 
-    def _tell(self, **changes: object) -> None:
+    def _update_metadata(self, **changes: object) -> None:
         with self._changing:
             metadata = self.metadata.model_copy(update=changes)
             self._backend.write(metadata.model_dump_json(indent=2))

@@ -1,4 +1,4 @@
-"""Copying crops into a new store: without what is left of forgotten ones, or for another model."""
+"""Copying crops to a new store: to drop all traces of forgotten crops, or to change the model."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -19,36 +19,36 @@ def copy_crops(
     embedder: SupportsEmbedding | None = None,
     done: Callable[[int], None] = lambda crops: None,
 ) -> int:
-    """Put every crop of a store into another one that lacks it, and delete there what the first one lacks.
+    """Copy all crops that a store lacks from another one, and delete those that the other one does not have.
 
-    Crops may be changed and deleted in both meanwhile, and added to the first.
+    Meanwhile, crops may be changed and deleted in both stores, and added to the old one.
 
     Args:
-        old: store of crops.
-        new: store that they go to.
-        changing: held by whoever changes crops.
-        embedder: describes the pictures anew; None keeps the vectors.
-        done: called with how many more crops of the old store were looked at.
+        old: store to copy from.
+        new: store to copy to.
+        changing: lock for changes of crops.
+        embedder: embeds the pictures again; None copies the vectors.
+        done: called with the number of further crops of the old store that were processed.
 
     Returns:
-        how many were copied.
+        number of crops copied.
     """
     count = 0
     for records in old.scan(Filter(), batch=BATCH):
         there = new.get([record.id for record in records])
         missing = [record.id for record in records if record.id not in there]
-        described = [] if embedder is None else _described(old.get(missing, "picture").values(), embedder)
+        embedded = [] if embedder is None else _embedded(old.get(missing, "picture").values(), embedder)
         with changing:
             if embedder is None:
                 copies = list(old.get(missing, "vector").values())
             else:
                 left = old.get(missing)
-                copies = [replace(one, payload=left[one.id].payload) for one in described if one.id in left]
+                copies = [replace(one, payload=left[one.id].payload) for one in embedded if one.id in left]
             new.put(copies)
         count += len(copies)
         done(len(records))
     with changing:
-        if new.count(Filter()) > old.count(Filter()):  # a process died while it deleted crops in both
+        if new.count(Filter()) > old.count(Filter()):  # a process was killed while deleting crops in both
             for records in new.scan(Filter()):
                 left = old.get([record.id for record in records])
                 if gone := tuple(record.id for record in records if record.id not in left):
@@ -57,8 +57,8 @@ def copy_crops(
     return count
 
 
-def _described(records: Iterable[Record], embedder: SupportsEmbedding) -> list[Record]:
-    """Return the records that have a picture, with its vector."""
+def _embedded(records: Iterable[Record], embedder: SupportsEmbedding) -> list[Record]:
+    """Return the records that have a picture, with new vectors."""
     some = [(record, record.picture) for record in records if record.picture]
     if not some:
         return []

@@ -1,4 +1,4 @@
-"""Crops to add to a gallery, crops in it, and filters of them."""
+"""Crops to add to a gallery, crops stored in it, and filters."""
 
 import hashlib
 import uuid
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from resight.imaging import Box, Pixels
 
 Picture: TypeAlias = "bytes | Path | Pixels"
-"""A picture to read: the bytes of an image file, the file, or pixels uint8 [H, W, 3] (RGB)."""
+"""The bytes of an image file, its path, or pixels uint8 [H, W, 3] (RGB)."""
 
-KEY = "camera_key"
-"""Field with a number for each camera: engines filter by it a third faster than by the name."""
+CAMERA_KEY = "camera_key"
+"""Payload field with the number of a camera: engines filter by it a third faster than by the name."""
 
 FILTERS = {
     "camera": ("cameras", "taken by this camera; may be repeated"),
@@ -30,10 +30,10 @@ FILTERS = {
     "before": ("before", "taken before this time"),
     "tag": ("tags", "with this tag; may be repeated, and crops must have all"),
     "person": ("persons", "labelled as this person; may be repeated"),
-    "source": ("sources", "cut out of this video, stream or folder; may be repeated"),
+    "source": ("sources", "from this video, stream or folder; may be repeated"),
     "labelled": ("labelled", "only crops that are labelled with a person"),
 }
-"""What users filter by, in commands, requests and on the page: name -> field of ``Filter``, description."""
+"""Filters for users, in commands, requests and on the page: name -> field of ``Filter``, description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class NewCrop:
         picture: of one person.
         camera: name of the camera; None if not known.
         time: when the picture was taken, with its time zone.
-        source: video, stream or folder that it is from; a filter can name it.
+        source: video, stream or folder that it comes from.
         name: of the crop within its source, such as ``0001_c1.jpg`` or ``frame 120``.
         person: label; None if not labelled.
         tags: words to filter by.
@@ -99,22 +99,22 @@ class StoredCrop:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A selection of crops: those that meet all of the conditions. Without a condition: all crops.
+    """Selects the crops that meet all conditions; without conditions, all crops.
 
     Attributes:
         cameras: taken by one of these.
         not_cameras: taken by none of these.
-        after: taken at this time or later; crops without a time do not meet it.
-        before: taken before this time, likewise.
+        after: taken at this time or later; excludes crops without a time.
+        before: taken before this time; excludes crops without a time.
         tags: with all of these.
         persons: labelled as one of these.
-        sources: cut out of one of these.
+        sources: from one of these.
         ids: only these crops.
         not_ids: none of these crops.
         labelled: only crops that are labelled with a person.
 
     Raises:
-        UserError: a time has no time zone, no time is between the two, or an id is not a UUID.
+        UserError: a time has no time zone, ``after`` is not before ``before``, or an id is not a UUID.
     """
 
     cameras: tuple[str, ...] = ()
@@ -127,26 +127,24 @@ class Filter:
     ids: tuple[str, ...] = ()
     not_ids: tuple[str, ...] = ()
     labelled: bool = False
-    kept_since: float | None = field(default=None, repr=False)  # of ``Gallery.forget_expired`` alone
+    older_than: float | None = field(default=None, repr=False)  # only for ``Gallery.forget_expired``
 
     def __post_init__(self) -> None:
         for time in (self.after, self.before):
             if time is not None:
                 check_time(time)
         if self.after is not None and self.before is not None and self.after >= self.before:
-            raise UserError(
-                f"No time is at or after {self.after} and before {self.before}. Exchange the two."
-            )
+            raise UserError(f"No time is at or after {self.after} and before {self.before}. Swap the two.")
         check_ids((*self.ids, *self.not_ids))
 
 
 def make_filter(options: Mapping[str, Any], zone: tzinfo | None = None, ids: Iterable[str] = ()) -> Filter:
-    """Return the filter that a user's options describe.
+    """Return the filter for a user's options.
 
     Args:
-        options: values by the names in ``FILTERS``: lists of words, times as text, ``labelled``; one that is
-            empty or None sets no condition. Other names are ignored.
-        zone: of times without one; None: this machine's.
+        options: values by the names in ``FILTERS``: lists of strings, times as text, ``labelled``. An empty
+            value or None sets no condition. Other names are ignored.
+        zone: time zone for times without one; None: this machine's.
         ids: only these crops.
 
     Raises:
@@ -163,10 +161,10 @@ def make_filter(options: Mapping[str, Any], zone: tzinfo | None = None, ids: Ite
 
 
 def check_ids(ids: Iterable[str]) -> None:
-    """Refuse ids that cannot be a crop's.
+    """Refuse malformed ids.
 
     Raises:
-        UserError: one is not a UUID.
+        UserError: an id is not a UUID.
     """
     for identity in ids:
         try:
@@ -178,21 +176,21 @@ def check_ids(ids: Iterable[str]) -> None:
 
 
 def camera_key(camera: str) -> int:
-    """Return the number that stands for a camera: 63 bits of a digest of its name."""
+    """Return the number of a camera: 63 bits of a digest of its name."""
     return int.from_bytes(hashlib.blake2b(camera.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str, Any]:
-    """Return what is stored with a crop's vector and picture; unknown fields are left out.
+    """Return the fields to store with a crop's vector and picture; unknown ones are left out.
 
-    Retention counts from ``since``: the time when the picture was taken, or added if that is not known or in
-    the future. ``added`` is left out where both are the same.
+    Retention counts from ``since``: when the picture was taken, or when it was added if that time is unknown
+    or in the future. ``added`` is left out if both are the same.
     """
     taken = None if crop.time is None else crop.time.timestamp()
     added = now.timestamp()
     known: dict[str, Any] = {
         "camera": crop.camera,
-        KEY: None if crop.camera is None else camera_key(crop.camera),
+        CAMERA_KEY: None if crop.camera is None else camera_key(crop.camera),
         "time": taken,
         "since": added if taken is None else min(taken, added),
         "added": None if taken is None or taken > added else added,
@@ -207,7 +205,7 @@ def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str,
 
 
 def from_payload(identity: str, payload: dict[str, Any]) -> StoredCrop:
-    """Return the crop that ``to_payload`` described."""
+    """Return a stored crop; the inverse of ``to_payload``."""
     time, box = payload.get("time"), payload.get("box")
     height, width = payload["size"]
     return StoredCrop(

@@ -1,4 +1,4 @@
-"""Exporting: features, labels, pictures and all that is known of crops, as files that anything reads."""
+"""Exporting features, labels, pictures and all fields of crops as files in common formats."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from resight.gallery.crops import Filter, from_payload
 from resight.gallery.metadata import Metadata
 from resight.gallery.stores.store import Store
 
-GONE = "Crops were forgotten while they were exported. Run the command again."
+GONE = "Crops were forgotten during the export. Run the command again."
 
 
 def export_crops(
@@ -22,21 +22,21 @@ def export_crops(
     where: Filter,
     done: Callable[[int], None] = lambda crops: None,
 ) -> int:
-    """Write the crops that fit to a new folder, and return how many.
+    """Write the matching crops to a new folder, and return how many there are.
 
-    It holds ``features.npy`` float32 [N, D], ``persons.npy`` int64 [N] (0 where nobody said who it is),
-    ``cameras.npy`` int64 [N] if the camera of each is known, ``names.json`` and ``cameras.json`` (number ->
-    name), ``crops.jsonl`` (a line a crop with all that is known), ``paths.jsonl`` and ``pictures/ID.jpg``;
-    and ``info.json``, written last. 'resight score' reads it.
+    The folder has ``features.npy`` float32 [N, D], ``persons.npy`` int64 [N] (0 for unlabelled crops),
+    ``cameras.npy`` int64 [N] if the camera of every crop is known, ``names.json`` and ``cameras.json``
+    (number -> name), ``crops.jsonl`` (one line per crop with all its fields), ``paths.jsonl``,
+    ``pictures/ID.jpg``, and ``info.json``, which is written last. 'resight score' reads it.
 
     Raises:
-        UserError: nothing fits, the folder holds files, or the disk is full.
+        UserError: no crop matches, the folder is not empty, or the disk is full.
     """
     rows = store.count(where)
     if not rows:
         raise UserError("No crop in the gallery matches the filters, so there is nothing to export.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there already. Name a new folder to export to.")
+        raise UserError(f"{folder} exists and is not an empty folder. Name a new folder to export to.")
     try:
         return _write(store, metadata, folder, where, rows, done)
     except OSError as error:
@@ -66,7 +66,7 @@ def _write(
         for records in store.scan(where, "picture", "vector"):
             for record in records:
                 if row == rows:
-                    raise UserError("Crops were added while they were exported. Run the command again.")
+                    raise UserError("Crops were added during the export. Run the command again.")
                 crop = from_payload(record.id, record.payload)
                 assert record.vector is not None
                 if record.picture is None:

@@ -1,4 +1,4 @@
-"""A gallery: crops that last, found again by picture."""
+"""The gallery: adding, searching and storing crops."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from resight.errors import UserError
 from resight.gallery.adding import Added, add_crops
 from resight.gallery.catalogue import EVERYTHING
 from resight.gallery.crops import Filter, NewCrop, Picture, from_payload
-from resight.gallery.maintenance import USUAL_FALSE_MATCH_RATE, MaintainedCatalogue, as_embedder
+from resight.gallery.maintenance import DEFAULT_FALSE_MATCH_RATE, MaintainedCatalogue, as_embedder
 from resight.gallery.metadata import Metadata, OperatingPoint, check_days, now, parse_metadata
 from resight.gallery.outliers import OutlierDetector
 from resight.gallery.pictures import read_pixels
@@ -22,8 +22,8 @@ from resight.imaging import Pixels
 from resight.inference.embedder import (
     SupportsEmbedding,
     Vectors,
+    check_model,
     identity_of,
-    refuse_other_model,
     unit,
 )
 
@@ -32,14 +32,18 @@ if TYPE_CHECKING:
 
 
 class Gallery(MaintainedCatalogue):
-    """Crops with their vectors; a context manager. Made by ``Gallery.open``.
+    """Crops with their vectors; a context manager. Use ``Gallery.open`` to make one.
 
-    Searching and adding may go on in several threads of one process. A gallery in a folder is used by one
+    Several threads of a process may search and add at the same time. A gallery in a folder can be used by one
     process at a time.
     """
 
     _device = "auto"
-    _outliers: tuple[str, int, OutlierDetector | None] = ("", 0, None)  # of a model and a number of crops
+    _outliers: tuple[str, int, OutlierDetector | None] = (
+        "",
+        0,
+        None,
+    )  # model fingerprint, number of crops, detector
     _open = True
 
     @classmethod
@@ -55,19 +59,19 @@ class Gallery(MaintainedCatalogue):
         replicas: int = 1,
         device: str = "auto",
     ) -> "Gallery":
-        """Open a gallery, or make one; crops that are too old are forgotten at once.
+        """Open or create a gallery; expired crops are forgotten at once.
 
         Args:
             place: a folder, or the address of a Qdrant cluster, ``http://host:6333/NAME``.
-            model: whose vectors these are: what ``load_model`` returned, or an ``Embedder``. By default the
-                one that the gallery was made with, which is loaded when a picture is to be read.
-            create: make a gallery where there is none.
-            forget_after_days, graph_from, shards, replicas: of a new gallery; see ``Metadata``.
-            device: name of the device that the gallery's own model computes on.
+            model: what ``load_model`` returned, or an ``Embedder``. By default the model that the gallery was
+                made with; it is loaded when the first picture is embedded.
+            create: make a gallery if there is none.
+            forget_after_days, graph_from, shards, replicas: settings of a new gallery; see ``Metadata``.
+            device: name of the device for the model if the gallery loads it.
 
         Raises:
-            UserError: there is no such gallery, another process uses it, it is of another model or of a newer
-                version of Resight; or crops are to be kept for 0 days or fewer.
+            UserError: there is no such gallery, another process is using it, it was made with another model
+                or another format, or ``forget_after_days`` is not more than 0.
         """
         from resight.gallery.stores.opening import open_backend
 
@@ -78,7 +82,7 @@ class Gallery(MaintainedCatalogue):
             written = backend.read()
             if written is None:
                 if embedder is None or not create:
-                    raise UserError(f"There is no gallery at {backend.place}. Make one with a model.")
+                    raise UserError(f"There is no gallery at {backend.place}. Create one with a model.")
                 metadata = Metadata(
                     created=now(),
                     model=identity_of(embedder),
@@ -92,9 +96,9 @@ class Gallery(MaintainedCatalogue):
             else:
                 metadata = parse_metadata(written, backend.place)
                 if embedder is not None:
-                    refuse_other_model(backend.place, metadata.model, embedder)
+                    check_model(backend.place, metadata.model, embedder)
                 filled = None if metadata.reembedding is None else metadata.reembedding.store
-                for left in backend.stores() - {metadata.store, filled}:  # by a re-embedding that was killed
+                for left in backend.stores() - {metadata.store, filled}:  # of a re-embedding that was killed
                     backend.drop_store(left)
                 store = backend.open_store(metadata.store)
                 store.erase_orphans()
@@ -108,41 +112,41 @@ class Gallery(MaintainedCatalogue):
         return gallery
 
     def use(self, model: "LoadedModel | SupportsEmbedding") -> None:
-        """Read pictures with this model from now on.
+        """Embed pictures with this model from now on.
 
         Raises:
-            UserError: the gallery's vectors are of another one.
+            UserError: the gallery was made with another model.
         """
         embedder = as_embedder(model)
-        refuse_other_model(self.place, self.metadata.model, embedder)
+        check_model(self.place, self.metadata.model, embedder)
         self._embedder = embedder
 
     def load_own_model(self) -> "LoadedModel":
-        """Load the model that the gallery was made with, from where it was then.
+        """Load the model that the gallery was made with from the path stored in the gallery.
 
         Raises:
-            UserError: that is not known, or nothing is there any more.
+            UserError: the path is unknown or no longer exists.
         """
         from resight.inference.loading import load_model
 
         weights = self.metadata.model.weights
         if weights is None or not Path(weights).exists():
-            gone = "" if weights is None else ", which is not there any more"
+            gone = "" if weights is None else ", which no longer exists"
             raise UserError(
-                f"To read pictures, the gallery needs its model: {self.metadata.model.describe()}{gone}. "
-                "Name it: --model RUN"
+                f"To embed pictures, the gallery needs its model: {self.metadata.model.describe()}{gone}. "
+                "Give it with --model RUN."
             )
         return load_model(weights, device=self._device)
 
     def add(self, crops: Iterable[NewCrop], stored: Callable[[Added], None] = lambda batch: None) -> Added:
-        """Add crops; crops whose picture is in the gallery already are left as they are.
+        """Add crops; those whose picture is already in the gallery are not changed.
 
-        Pictures that cannot be read are left out, and named in what is returned.
+        Pictures that cannot be read are left out, and listed in the result.
 
         Args:
-            crops: to add; read a batch at a time.
-            stored: called with each part of the crops when it is stored: from then on the death of the
-                process cannot harm it.
+            crops: to add; they are read in batches.
+            stored: called with the result of each part of the crops once it is stored and survives the end of
+                the process.
 
         Raises:
             UserError: there is no model, or the disk is full; what was added before stays.
@@ -150,7 +154,7 @@ class Gallery(MaintainedCatalogue):
         return add_crops(lambda ids: self._store.get(ids), self._put, self._need_model(), crops, stored)
 
     def preprocess(self, pixels: Pixels) -> Pixels:
-        """Return a picture as the model takes it: searching for it finds the same.
+        """Return a picture resized for the model; searching for it gives the same result.
 
         Raises:
             UserError: there is no model.
@@ -182,29 +186,30 @@ class Gallery(MaintainedCatalogue):
         rerank: int = 0,
         exact: bool | None = None,
     ) -> SearchResult:
-        """Find crops like those given, which all show one person.
+        """Find the crops most similar to the given ones, which all show one person.
 
         Args:
             pictures: to search for.
-            crops: ids of stored crops to search for; they do not find themselves.
-            vectors: [N, D], to search for, as ``embed`` returns them.
-            combine: how several of these search as one.
-            top, offset: matches to return, and to skip.
-            where: which crops to look at.
-            other_cameras: leave out crops of the cameras that the given ones were taken by.
-            cameras: of the pictures and vectors given; those of stored crops are known.
-            false_match_rate: of a likely match; by default 0.001, or the strictest that was measured.
-            rerank: how many of the first to re-rank by k-reciprocal neighbours.
-            exact: compare every crop in full precision; False: only those that quantized vectors or a graph
-                select; None: as False in a folder, and on a cluster as the number of crops suggests.
+            crops: ids of stored crops to search for; they are not in the result.
+            vectors: float32 [N, D] to search for, as ``embed`` returns them.
+            combine: how the scores of several queries are combined.
+            top, offset: number of matches to return, and to skip before them.
+            where: crops to search.
+            other_cameras: leave out crops of the cameras that took the queries.
+            cameras: of the given pictures and vectors; those of stored crops are known.
+            false_match_rate: of likely matches; by default 0.001, or the lowest rate that was measured.
+            rerank: number of best matches to re-rank by k-reciprocal neighbours.
+            exact: True compares every crop in full precision, False only the candidates selected by quantized
+                vectors or a graph; None means False in a folder, and depends on the number of crops on a
+                cluster.
 
         Raises:
-            UserError: nothing is given to search for, a crop or a camera is not in the gallery, a picture
+            UserError: there is no query, a crop or a camera is not in the gallery, a picture
                 cannot be read, there is no model, or the gallery is not calibrated for that rate.
         """
         if top < 1 or offset < 0 or rerank < 0:
             raise UserError(
-                f"A search returns 1 match or more, skips 0 or more and re-ranks 0 or more; got top = {top}, "
+                f"top must be at least 1, offset and rerank at least 0; got top = {top}, "
                 f"offset = {offset}, rerank = {rerank}."
             )
         rate = self._rate(false_match_rate)
@@ -213,7 +218,7 @@ class Gallery(MaintainedCatalogue):
         if pictures:
             queries.append(self.embed(pictures))
         if vectors is not None and len(vectors):
-            queries.append(self._checked(vectors))
+            queries.append(self._normalised(vectors))
         if not queries:
             raise UserError("Give a picture, or the id of a stored crop, to search for.")
         query = np.concatenate(queries)
@@ -222,12 +227,12 @@ class Gallery(MaintainedCatalogue):
             known = (record.payload.get("camera") for record in stored)
             own = {*cameras, *(camera for camera in known if camera is not None)}
             if not own:
-                raise UserError("Say which camera took the picture. Otherwise its crops cannot be left out.")
+                raise UserError("Name the camera that took the picture, so that its crops can be left out.")
             where = replace(where, not_cameras=(*where.not_cameras, *own))
         where = replace(where, not_ids=(*where.not_ids, *crops))
         searched = self._store.count(where)
         if exact is None:
-            few = self.graph_from  # a filter makes comparing slower, and a graph find less
+            few = self.graph_from  # with a filter, comparing is slower and a graph finds less
             exact = not self._store.quantized and (
                 self._store.count(EVERYTHING) <= few or searched <= few // 4
             )
@@ -248,12 +253,12 @@ class Gallery(MaintainedCatalogue):
             None if rate is None else rate.false_match_rate,
             None if rate is None else rate.threshold,
             None if rate is None else rate.false_match_rate * searched,
-            None if not hits else self._unlike_anything(query),
+            None if not hits else self._is_outlier(query),
             exact,
         )
 
     def close(self) -> None:
-        """Write what is left to the disk, and let others at the gallery."""
+        """Write pending changes to the disk, and release the gallery for other processes."""
         if self._open:
             self._open = False
             for store in self._stores():
@@ -274,30 +279,30 @@ class Gallery(MaintainedCatalogue):
         assert self._embedder is not None
         return self._embedder
 
-    def _checked(self, vectors: Vectors) -> Vectors:
+    def _normalised(self, vectors: Vectors) -> Vectors:
         if vectors.ndim != 2 or vectors.shape[1] != self.metadata.model.width:
             raise UserError(
-                f"The gallery's vectors are of {self.metadata.model.width} numbers; got the shape "
+                f"The gallery's vectors have {self.metadata.model.width} numbers; got the shape "
                 f"{list(vectors.shape)}."
             )
         return unit(vectors)
 
-    def _rate(self, wished: float | None) -> OperatingPoint | None:
+    def _rate(self, requested: float | None) -> OperatingPoint | None:
         calibration = self.metadata.calibration
         if calibration is not None:
-            usual = max(USUAL_FALSE_MATCH_RATE, calibration.rates[0].false_match_rate)
-            return calibration.at(usual if wished is None else wished)
-        if wished is None:
+            default = max(DEFAULT_FALSE_MATCH_RATE, calibration.rates[0].false_match_rate)
+            return calibration.at(default if requested is None else requested)
+        if requested is None:
             return None
         raise UserError(
-            f"The gallery {self.place} is not calibrated: it does not know which distance means the same "
+            f"The gallery {self.place} is not calibrated, so it has no distance threshold for the same "
             f"person. Run: resight gallery calibrate --gallery {self.place}"
         )
 
-    def _unlike_anything(self, query: Vectors) -> bool | None:
+    def _is_outlier(self, query: Vectors) -> bool | None:
         crops = self._store.count(EVERYTHING)
         model, count, detector = self._outliers
         if model != self.metadata.model.fingerprint or abs(crops - count) > crops / 10:
             detector = OutlierDetector.of(self._store)  # takes a quarter of a second
             self._outliers = self.metadata.model.fingerprint, crops, detector
-        return None if detector is None else detector.is_unlike(query)
+        return None if detector is None else detector.is_outlier(query)

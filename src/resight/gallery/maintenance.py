@@ -1,4 +1,4 @@
-"""What is done with a whole gallery now and then: compact, calibrate, re-embed, export."""
+"""Maintenance of a whole gallery: compact, calibrate, re-embed, export."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     from resight.evaluation.embedded import Embedded
     from resight.inference.loading import LoadedModel
 
-USUAL_FALSE_MATCH_RATE = 0.001
+DEFAULT_FALSE_MATCH_RATE = 0.001
 
 
 class MaintainedCatalogue(Catalogue):
-    """A catalogue whose stores can be replaced as a whole, while others read and change them."""
+    """A catalogue whose stores can be replaced while other threads read and change them."""
 
     _embedder: SupportsEmbedding | None = None
 
     def compact(self, done: Callable[[int], None] = lambda crops: None) -> None:
-        """Build graphs and give room back; where traces of forgotten crops are left, write the stores anew.
+        """Build graphs and free disk space; if traces of forgotten crops are left, rewrite the stores.
 
-        Then no file holds anything of a forgotten crop. Searching and adding go on meanwhile, but for
-        moments; killed at any time, the gallery is what it was.
+        Afterwards no file contains anything of a forgotten crop. Searching and adding continue meanwhile,
+        with short pauses. If the process is killed, the gallery is unchanged.
 
         Args:
-            done: called with how many more crops were copied, where stores are written anew.
+            done: called with the number of further crops copied, if stores are rewritten.
 
         Raises:
-            UserError: the disk has no room for it.
+            UserError: there is not enough disk space.
         """
         with self._compacting:
             if self.metadata.traces:
-                self._write_anew(done)
+                self._rewrite(done)
             else:
                 self._store.compact()
 
-    def _write_anew(self, done: Callable[[int], None]) -> None:
-        self._backend.refuse_full_disk()
+    def _rewrite(self, done: Callable[[int], None]) -> None:
+        self._backend.check_free_space()
         traced, layout, reembedding = self._traced, self.metadata.layout, self.metadata.reembedding
         sources = [(self._store, layout, self.metadata.store)]
         if self._pending is not None and reembedding is not None:
@@ -60,7 +60,7 @@ class MaintainedCatalogue(Catalogue):
                     self._copies[-1].compact()
                 swapping.enter_context(self._changing)
                 for (store, _, _), copy in zip(sources, self._copies, strict=True):
-                    if store.count(EVERYTHING) > copy.count(EVERYTHING):  # crops were added meanwhile
+                    if store.count(EVERYTHING) > copy.count(EVERYTHING):  # crops were added in the meantime
                         copy_crops(store, copy, self._changing)
             except BaseException:
                 self._copies = []
@@ -69,10 +69,10 @@ class MaintainedCatalogue(Catalogue):
                 raise
             if reembedding is not None:
                 reembedding = reembedding.model_copy(update={"store": names[-1]})
-            self._tell(store=names[0], reembedding=reembedding, traces=self._traced != traced)
+            self._update_metadata(store=names[0], reembedding=reembedding, traces=self._traced != traced)
             self._store, *rest = self._copies
             self._pending, self._copies = (rest[0] if rest else None), []
-        for _, _, old in sources:  # searches that are still going on there keep the deleted files open
+        for _, _, old in sources:  # running searches keep the deleted files open
             self._backend.drop_store(old)
 
     def calibrate(
@@ -80,49 +80,49 @@ class MaintainedCatalogue(Catalogue):
         labelled: "Embedded | None" = None,
         *,
         origin: str = "labelled crops of the gallery",
-        false_match_rate: float = USUAL_FALSE_MATCH_RATE,
+        false_match_rate: float = DEFAULT_FALSE_MATCH_RATE,
     ) -> None:
-        """Measure which distance means the same person, and keep it in ``metadata.calibration``.
+        """Measure the distance thresholds for "the same person", and store them in ``metadata.calibration``.
 
         Args:
-            labelled: features of this gallery's model with persons and, if known, cameras; by default those
-                crops of the gallery that somebody labelled.
-            origin: where these are from.
-            false_match_rate: at which the thresholds are checked on other persons.
+            labelled: features of this gallery's model with persons and, if known, cameras; by default the
+                labelled crops of the gallery.
+            origin: where these come from, for messages.
+            false_match_rate: rate at which a threshold is checked on other persons.
 
         Raises:
-            UserError: nothing is labelled, too few crops are, or the features are of another width.
+            UserError: too few crops are labelled, or the features have another width.
         """
         from resight.gallery.calibrating import labelled_crops, measure
 
         crops = labelled_crops(self._store) if labelled is None else labelled
         if crops.features.shape[1] != self.metadata.model.width:
             raise UserError(
-                f"The gallery's vectors are of {self.metadata.model.width} numbers, these of "
-                f"{crops.features.shape[1]}: they are of another model."
+                f"The gallery's vectors have {self.metadata.model.width} numbers, these features "
+                f"{crops.features.shape[1]}: they were computed by another model."
             )
-        self._tell(calibration=measure(crops, origin, false_match_rate))
+        self._update_metadata(calibration=measure(crops, origin, false_match_rate))
 
     def reembed(
         self,
         model: "LoadedModel | SupportsEmbedding",
         done: Callable[[int], None] = lambda crops: None,
     ) -> int:
-        """Describe all crops by another model, and return how many were described.
+        """Embed all crops with another model, and return how many were embedded.
 
-        Killed at any time, the gallery is what it was, and the next call with that model goes on. At the end
-        it is of the new model, at once; what was calibrated has to be calibrated again.
+        The gallery switches to the new model at the end, in one step, and must then be calibrated again. If
+        the process is killed before, the gallery is unchanged, and the next call with that model continues.
 
         Args:
-            model: the new one.
-            done: called with how many more crops were looked at.
+            model: the new model.
+            done: called with the number of further crops processed.
 
         Raises:
-            UserError: the gallery is of that model already, or the disk is full.
+            UserError: the gallery uses that model already, or the disk is full.
         """
         embedder = as_embedder(model)
         if embedder.fingerprint == self.metadata.model.fingerprint:
-            raise UserError(f"The gallery {self.place} is of this model already.")
+            raise UserError(f"The gallery {self.place} uses this model already.")
         with self._compacting:
             begun = self.metadata.reembedding
             if begun is None or begun.model.fingerprint != embedder.fingerprint or self._pending is None:
@@ -131,13 +131,15 @@ class MaintainedCatalogue(Catalogue):
                 with self._changing:
                     abandoned, self._pending = self._backend.stores() - {self.metadata.store}, None
                     self._pending = self._backend.make_store(begun.store, layout)
-                    self._tell(reembedding=begun)
+                    self._update_metadata(reembedding=begun)
                 for name in abandoned:
                     self._backend.drop_store(name)
             count = copy_crops(self._store, self._pending, self._changing, embedder, done)
             with self._changing:
                 old, self._store, self._pending = self.metadata.store, self._pending, None
-                self._tell(model=begun.model, store=begun.store, calibration=None, reembedding=None)
+                self._update_metadata(
+                    model=begun.model, store=begun.store, calibration=None, reembedding=None
+                )
                 self._embedder = embedder
             self._backend.drop_store(old)
         return count
@@ -145,7 +147,7 @@ class MaintainedCatalogue(Catalogue):
     def export(
         self, folder: Path, where: Filter = EVERYTHING, done: Callable[[int], None] = lambda crops: None
     ) -> int:
-        """Write features, labels and pictures of the crops that fit to a new folder; see ``exporting``."""
+        """Write features, labels and pictures of the matching crops to a new folder; see ``exporting``."""
         from resight.gallery.exporting import export_crops
 
         return export_crops(self._store, self.metadata, folder, where, done)
@@ -156,7 +158,7 @@ class MaintainedCatalogue(Catalogue):
 
 
 def as_embedder(model: "LoadedModel | SupportsEmbedding") -> SupportsEmbedding:
-    """Return what reads pictures by a model."""
+    """Return an embedder for a loaded model; an embedder is returned unchanged."""
     if hasattr(model, "preprocess"):
         return cast("SupportsEmbedding", model)
     return Embedder(model)

@@ -1,4 +1,4 @@
-"""What a gallery says about itself: its model, its calibration, how long it keeps crops."""
+"""The metadata of a gallery: its model, calibration and retention period."""
 
 import json
 from datetime import UTC, datetime
@@ -12,16 +12,16 @@ from resight.inference.embedder import ModelIdentity
 from resight.registry import Settings
 
 FORMAT = 2
-"""Raised when galleries come to be kept in another way."""
+"""Increased when the storage format of galleries changes."""
 
 
 class OperatingPoint(Settings):
-    """A threshold: pairs of crops at this distance (1 - cosine) or nearer are called likely matches.
+    """A threshold: pairs of crops at this distance (1 - cosine) or less are likely matches.
 
     Attributes:
         threshold: the distance.
-        false_match_rate: share of the pairs of two persons that are called so, at most.
-        matches_found: share of the pairs of one person that are.
+        false_match_rate: upper bound of the share of pairs of different persons that are likely matches.
+        matches_found: share of pairs of the same person that are likely matches.
     """
 
     threshold: float
@@ -33,12 +33,12 @@ class Calibration(Settings):
     """Thresholds measured on labelled crops.
 
     Attributes:
-        rates: from the strictest to the loosest.
-        wished: the false-match rate of the check.
-        checked: a threshold that was chosen for it on half of the persons, with its rates on the other half.
-        crops, persons: that it was measured on.
-        origin: where these came from.
-        made: when.
+        rates: from the strictest to the loosest threshold.
+        wished: target false-match rate of the check.
+        checked: threshold chosen for that rate on half of the persons, with its rates on the other half.
+        crops, persons: number that it was measured on.
+        origin: where these came from, for messages.
+        made: time of the calibration.
     """
 
     rates: tuple[OperatingPoint, ...]
@@ -70,10 +70,10 @@ class Calibration(Settings):
 
 
 class Reembedding(Settings):
-    """A re-embedding under way.
+    """A re-embedding in progress.
 
     Attributes:
-        model: the new one.
+        model: the new model.
         store: name of the store that is being filled.
     """
 
@@ -82,20 +82,21 @@ class Reembedding(Settings):
 
 
 class Metadata(Settings):
-    """What ``gallery.json`` says about a gallery.
+    """The contents of ``gallery.json``.
 
     Attributes:
-        format: how galleries were kept by the version that made it.
-        version: of Resight.
-        created: when.
-        model: of the vectors.
-        graph_from: crops from which on the store has a graph; None: as their numbers suggest.
-        shards, replicas: of a cluster.
-        store: name of the store of the crops.
-        forget_after_days: crops older than this are forgotten; None keeps them.
+        format: version of the storage format.
+        version: version of Resight that made the gallery.
+        created: time of creation.
+        model: the model that computed the vectors.
+        graph_from: number of crops above which the store has an HNSW graph; None: see ``Layout``.
+        shards, replicas: on a cluster.
+        store: name of the current store of crops.
+        forget_after_days: retention period; None keeps crops forever.
         calibration: None before the first one.
-        reembedding: None while none is under way.
-        traces: whether the stores' files may hold something of forgotten crops, or words that were replaced.
+        reembedding: None if none is in progress.
+        traces: whether the stores' files may still contain data of forgotten crops, or replaced labels or
+            tags.
     """
 
     format: int = FORMAT
@@ -113,25 +114,25 @@ class Metadata(Settings):
 
     @property
     def layout(self) -> Layout:
-        """How its store is made."""
+        """Settings of its store."""
         return Layout(self.model.width, self.graph_from, self.shards, self.replicas)
 
 
 def check_days(days: float | None) -> None:
-    """Check for how many days crops are to be kept; None is for good.
+    """Check a retention period; None means forever.
 
     Raises:
-        UserError: that is not more than 0 days.
+        UserError: it is not longer than 0 days.
     """
     if days is not None and not days > 0:
-        raise UserError(f"Crops are kept for more than 0 days; got {days:g}.")
+        raise UserError(f"The retention period must be longer than 0 days; got {days:g}.")
 
 
 def parse_metadata(text: str, place: str) -> Metadata:
-    """Read what ``Metadata.model_dump_json`` wrote.
+    """Parse the output of ``Metadata.model_dump_json``.
 
     Raises:
-        UserError: it is of another format, or damaged.
+        UserError: the format is another one, or the text is damaged.
     """
     try:
         content = json.loads(text)
@@ -148,8 +149,8 @@ def parse_metadata(text: str, place: str) -> Metadata:
         )
     if written < FORMAT:
         raise UserError(
-            f"The gallery {place} was made by an earlier build of Resight, in format {written}, and this one "
-            f"reads format {FORMAT}: make it anew from the same crops, in another place, with: "
+            f"The gallery {place} was made by an earlier version of Resight, in format {written}; this one "
+            f"reads format {FORMAT}. Make a new gallery from the same crops in another folder: "
             "resight gallery add CROPS --gallery NEW --model RUN"
         )
     try:
@@ -164,5 +165,5 @@ def parse_metadata(text: str, place: str) -> Metadata:
 
 
 def now() -> datetime:
-    """Return the time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What pictures of a gallery are like, all together: a picture that is not may show no person."""
+"""Outlier detection: a picture unlike all crops of a gallery may show no person."""
 
 from typing import Self
 
@@ -10,25 +10,25 @@ from resight.gallery.stores.store import Store
 from resight.inference.embedder import Vectors
 
 SAMPLE = 1000
-"""Crops to look at, the first by their ids, which are random."""
+"""Number of crops to fit on: the first by id, which is a random sample."""
 
-LEAST = 200
-"""Crops from which on a gallery can tell what is usual."""
+MIN_CROPS = 200
+"""Fewest crops to fit on."""
 
-USUAL = 0.995
-"""Share of the gallery's own crops that are called usual."""
+INLIER_SHARE = 0.995
+"""Share of the gallery's crops that are inliers."""
 
 SHRINKAGE = 0.1
-"""Share of the variance that is taken to be equal in all directions, as few crops tell little of most."""
+"""Weight of the isotropic covariance: the sample is too small to estimate most directions."""
 
 
 class OutlierDetector:
-    """How a gallery's vectors are distributed.
+    """The distribution of a gallery's vectors.
 
-    The distance of a vector is Mahalanobis', to the mean of half of the crops, with a covariance shrunk
-    towards equal variances (as Lee et al. 2018 tell strange pictures, there by class). What the other half
-    shows is usual. How far the nearest crop lies tells less: vectors of landscapes and drawings fall between
-    those of persons, near one or the other, but outside of the directions in which persons differ.
+    Uses the Mahalanobis distance to the mean of half of the crops, with a covariance shrunk towards equal
+    variances (as Lee et al. 2018 do per class). The other half gives the threshold. The distance to the
+    nearest crop works less well: vectors of landscapes and drawings lie between those of persons and near
+    some of them, but outside of the subspace in which persons differ.
 
     Args:
         vectors: float32 [N, D] of a gallery's crops, in random order.
@@ -44,13 +44,13 @@ class OutlierDetector:
         self._directions = directions[kept]
         self._weights = 1 / ((1 - SHRINKAGE) * variances[kept] + rest) - 1 / rest
         self._rest = rest
-        self._limit = float(np.quantile(self.distances(others), USUAL))
+        self._limit = float(np.quantile(self.distances(others), INLIER_SHARE))
 
     @classmethod
     def of(cls, store: Store) -> "Self | None":
-        """Learn from the crops of a store; None where they are too few."""
+        """Fit to the crops of a store; None if they are too few."""
         records, _ = store.page(Filter(), SAMPLE, None, "vector")
-        if len(records) < LEAST:
+        if len(records) < MIN_CROPS:
             return None
         return cls(np.stack([record.vector for record in records if record.vector is not None]))
 
@@ -61,6 +61,6 @@ class OutlierDetector:
         found += (centred @ self._directions.T) ** 2 @ self._weights
         return found
 
-    def is_unlike(self, vectors: Vectors) -> bool:
-        """Tell whether all of these vectors [N, D] lie where hardly any crop does."""
+    def is_outlier(self, vectors: Vectors) -> bool:
+        """Return whether all of these vectors [N, D] are outliers."""
         return bool(self.distances(vectors).min() > self._limit)

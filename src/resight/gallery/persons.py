@@ -1,4 +1,4 @@
-"""The persons that a detector finds in a picture, and the one to search for."""
+"""Detecting the persons in a picture, and choosing the one to search for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from resight.errors import UserError
 from resight.imaging import Box, Pixels, cut, pixel_box
 
 Detect = Callable[[Pixels], tuple[NDArray[np.float64], NDArray[np.float64]]]
-"""Finds persons: boxes [N, 4] (left, top, right, bottom, in pixels) and scores [N], highest first."""
+"""Detects persons: boxes [N, 4] (left, top, right, bottom, in pixels) and scores [N], highest first."""
 
 ALREADY_CUT = 0.6
-"""A picture is taken for a crop if the person's box fills at least this share of it."""
+"""A picture counts as a crop if the person's box fills at least this share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class DetectedPerson:
     Attributes:
         edges: left, top, right and bottom of the box, in pixels.
         share: left, top, width and height in fractions of the picture.
-        score: the detector's.
+        score: of the detector.
     """
 
     edges: tuple[float, float, float, float]
@@ -38,8 +38,8 @@ class QueryPerson:
 
     Attributes:
         pixels: of that person.
-        persons: that the detector finds in the whole picture, highest score first; None without a detector.
-        chosen: which of them ``pixels`` shows; None where it is the whole picture.
+        persons: all persons detected in the picture, highest score first; None without a detector.
+        chosen: index of the person in ``pixels``; None if they are the whole picture.
     """
 
     pixels: Pixels
@@ -47,7 +47,7 @@ class QueryPerson:
     chosen: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the detector found as plain data."""
+        """Return the detections as plain data."""
         persons = self.persons
         return {
             "persons": None
@@ -62,9 +62,9 @@ def select_person(pixels: Pixels, detect: Detect | None, choice: int | None = No
 
     Args:
         pixels: uint8 [H, W, 3].
-        detect: finds persons; None takes the picture as it is.
-        choice: number of the person; by default the one with the highest score, or the whole picture if that
-            one fills most of it.
+        detect: detects persons; None uses the whole picture.
+        choice: index of the person; by default the one with the highest score, or the whole picture if that
+            person fills most of it.
 
     Raises:
         UserError: there is no such person.
@@ -74,7 +74,7 @@ def select_person(pixels: Pixels, detect: Detect | None, choice: int | None = No
     persons = find_persons(detect, pixels)
     if choice is not None and not 0 <= choice < len(persons):
         raise UserError(
-            f"There is no person {choice} in the picture: the detector finds {len(persons)}, counted from 0."
+            f"There is no person {choice} in the picture: the detector found {len(persons)}, counted from 0."
         )
     if not persons or (choice is None and persons[0].share[2] * persons[0].share[3] >= ALREADY_CUT):
         return QueryPerson(pixels, persons)
@@ -98,7 +98,7 @@ def find_persons(detect: Detect, pixels: Pixels) -> tuple[DetectedPerson, ...]:
 
 
 def cut_person(pixels: Pixels, person: DetectedPerson) -> tuple[Pixels, Box]:
-    """Return a detected person's pixels, and their place in the picture."""
+    """Return a detected person's pixels, and their box in the picture."""
     part = cut(pixels, person.edges)
-    assert part is not None  # ``find_persons`` leaves out others
+    assert part is not None  # ``find_persons`` drops empty boxes
     return part

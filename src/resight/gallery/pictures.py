@@ -1,4 +1,4 @@
-"""Pictures that are added or searched for, and the JPEG that is kept of each."""
+"""Pictures to add or search for, and the JPEG file stored for each."""
 
 import hashlib
 import uuid
@@ -11,13 +11,13 @@ from resight.gallery.crops import Picture
 from resight.image_files import is_plain_jpeg, read_file
 from resight.imaging import Pixels, decode_file, encode_jpeg, shrink
 
-KEPT_SIDE, KEPT_BYTES = 512, 64 * 1024
-"""Height and width of a kept picture at most, in pixels; bytes up to which a JPEG is kept as it is."""
+MAX_SIDE, MAX_BYTES = 512, 64 * 1024
+"""Largest height and width of a stored picture, in pixels; largest JPEG file that is stored unchanged."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A picture that is not decoded yet.
+    """The encoded contents of a picture.
 
     Attributes:
         picture: as it was given.
@@ -29,7 +29,7 @@ class Contents:
 
     @cached_property
     def id(self) -> str:
-        """UUID made of these bytes: equal for equal files, wherever they are."""
+        """UUID derived from these bytes: equal files have equal ids."""
         return str(uuid.UUID(bytes=hashlib.blake2b(self.raw, digest_size=16).digest()))
 
     @classmethod
@@ -45,17 +45,17 @@ class Contents:
         """Decode it: uint8 [H, W, 3].
 
         Raises:
-            UserError: it is not admitted; see ``imaging.decode``.
+            UserError: it cannot be decoded; see ``imaging.decode``.
         """
         if not isinstance(self.picture, bytes | Path):
             return self.picture
         return decode_file(self.picture if isinstance(self.picture, Path) else "The picture", self.raw)
 
     def jpeg(self, pixels: Pixels) -> bytes:
-        """Return the JPEG to keep: the file itself if it is small and has no EXIF data."""
-        if is_plain_jpeg(self.raw) and len(self.raw) <= KEPT_BYTES and max(pixels.shape[:2]) <= KEPT_SIDE:
+        """Return the JPEG file to store: the original if it is small and has no EXIF data."""
+        if is_plain_jpeg(self.raw) and len(self.raw) <= MAX_BYTES and max(pixels.shape[:2]) <= MAX_SIDE:
             return self.raw
-        return encode_jpeg(shrink(pixels, KEPT_SIDE))
+        return encode_jpeg(shrink(pixels, MAX_SIDE))
 
 
 def read_pixels(picture: Picture) -> Pixels:
@@ -70,6 +70,6 @@ def _raw(picture: Picture) -> bytes:
         return read_file(picture)
     if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape or picture.dtype.name != "uint8":
         raise UserError(
-            f"Pixels are uint8 [H, W, 3]; got {picture.dtype} of the shape {list(picture.shape)}."
+            f"Pixels must be uint8 [H, W, 3]; got {picture.dtype} with the shape {list(picture.shape)}."
         )
     return repr(picture.shape).encode() + picture.tobytes()

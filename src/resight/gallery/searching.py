@@ -1,4 +1,4 @@
-"""Search results, and the ranking for several pictures of one person."""
+"""Searching by one or several pictures of a person, and the results."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +11,7 @@ from resight.gallery.stores.store import Part, Record, Store
 from resight.inference.embedder import Vectors, unit
 
 Combine = Literal["average", "max"]
-"""A crop's score for several pictures of one person: to their mean vector, or the highest."""
+"""A crop's score for several queries: its similarity to their mean vector, or the highest of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Match:
 
     Attributes:
         crop: the crop.
-        score: the cosine of the angle between its vector and the query's: 1 is nearest.
+        score: cosine similarity of its vector and the query's; 1 is nearest.
         likely: whether it is within the calibrated threshold; None if the gallery is not calibrated.
-        query: number of the picture that it is nearest to, from 0; 0 if they were averaged.
-        reranked: distance after re-ranking, which sorts the matches; None for those that were not re-ranked.
+        query: index of the nearest query; 0 if they were averaged.
+        reranked: distance after re-ranking, by which matches are sorted; None if not re-ranked.
     """
 
     crop: StoredCrop
@@ -48,15 +48,14 @@ class SearchResult:
 
     Attributes:
         matches: nearest first.
-        offset: matches on the pages before.
+        offset: number of matches on previous pages.
         searched: number of crops that the filter selects.
-        false_match_rate: share of other persons' crops that are expected within the threshold; None if the
-            gallery is not calibrated.
-        threshold: distance (1 - score) of likely matches, at most.
-        expected_false: number of crops of other persons that are expected within the threshold.
-        unlike_anything: the picture is so unlike all crops of the gallery that it may show no person; None if
-            that is not known.
-        exact: every crop was compared in full precision.
+        false_match_rate: expected share of other persons' crops within the threshold; None if the gallery is
+            not calibrated.
+        threshold: largest distance (1 - score) of likely matches.
+        expected_false: expected number of crops of other persons within the threshold.
+        unlike_anything: whether the picture is an outlier, which may show no person; None if not known.
+        exact: whether every crop was compared in full precision.
     """
 
     matches: tuple[Match, ...]
@@ -75,7 +74,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A record that was found, before it becomes a match."""
+    """A record that a search found."""
 
     record: Record
     query: int
@@ -92,7 +91,7 @@ def nearest(
     rerank: int,
     exact: bool,
 ) -> list[Hit]:
-    """Return the nearest records of one or several vectors [Q, D] of one person, nearest first.
+    """Return the records nearest to one or several vectors [Q, D] of a person, nearest first.
 
     Args:
         store: to search.
@@ -100,7 +99,7 @@ def nearest(
         where: selects records.
         limit: number to return.
         combine: see ``Combine``.
-        rerank: number of the first to re-rank by k-reciprocal neighbours.
+        rerank: number of best records to re-rank by k-reciprocal neighbours.
         exact: see ``Store.search``.
     """
     if combine == "average" and len(vectors) > 1:
@@ -129,8 +128,8 @@ def _reranked(vectors: Vectors, hits: Sequence[Hit]) -> list[Hit]:
     def distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         return (2 - 2 * first @ second.T).clamp_(min=0).sqrt_()
 
-    usual = Reranking()
-    settings = replace(usual, k1=min(usual.k1, len(crops)), k2=min(usual.k2, len(crops)))
+    default = Reranking()
+    settings = replace(default, k1=min(default.k1, len(crops)), k2=min(default.k2, len(crops)))
     found = rerank(distances(queries, crops), distances(queries, queries), distances(crops, crops), settings)
     values = found.min(0).values.tolist()
     order = sorted(range(len(hits)), key=lambda place: (values[place], place))

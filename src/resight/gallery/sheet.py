@@ -1,4 +1,4 @@
-"""A contact sheet: queries and matches in one picture, to print or to send."""
+"""A contact sheet: queries and matches in one picture, to print or send."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,10 +27,11 @@ def write_sheet(
     first: int = 1,
     columns: int = 10,
 ) -> None:
-    """Draw queries and, below, matches as a PNG file; likely matches are marked and have a thick frame.
+    """Write a PNG file with the queries and, below them, the matches; likely ones have a label and thick
+    frame.
 
     Args:
-        path: file to write; its name ends in ``.png``.
+        path: file to write, with the suffix ``.png``.
         queries: the pictures that were searched for.
         found: matches, nearest first, with their pictures.
         title, note: lines at the top.
@@ -38,10 +39,10 @@ def write_sheet(
         columns: pictures in a row.
 
     Raises:
-        UserError: the name does not end in ``.png``, or the file cannot be written.
+        UserError: the suffix is not ``.png``, or the file cannot be written.
     """
     if path.suffix.lower() != ".png":
-        raise UserError(f"A contact sheet is a PNG picture: name it like sheet.png; got {path.name}.")
+        raise UserError(f"A contact sheet is a PNG file, such as sheet.png; got {path.name}.")
     rows = -(-len(found) // columns)
     query_rows = -(-len(queries) // columns)
     cell = HEIGHT + 3 * LINE + GAP
@@ -72,7 +73,7 @@ def write_sheet(
         likely = "  likely" if match.likely else ""
         crop = match.crop
         write(x, y + HEIGHT + 3, f"{first + place}. {match.score:.3f}{likely}", INK, 12, WIDTH + GAP)
-        write(x, y + HEIGHT + 3 + LINE, shown_camera(crop.camera), FAINT, 10, WIDTH + GAP - 4)
+        write(x, y + HEIGHT + 3 + LINE, camera_caption(crop.camera), FAINT, 10, WIDTH + GAP - 4)
         when = crop.name.rpartition("/")[2] if crop.time is None else show_time(crop.time)
         write(x, y + HEIGHT + 3 + 2 * LINE - 1, when, FAINT, 10, WIDTH + GAP - 4)
     with whole_file(path) as temporary:
@@ -82,7 +83,7 @@ def write_sheet(
 def _paste(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, pixels: Pixels, x: int, y: int, colour: str, edge: int
 ) -> None:
-    """Draw a picture in its space, as large as fits, with a frame."""
+    """Draw a picture with a frame, as large as its space allows."""
     picture = Image.fromarray(pixels)
     scale = min(WIDTH * SCALE / picture.width, HEIGHT * SCALE / picture.height)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
@@ -96,7 +97,7 @@ def _paste(
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
-    """Return the text, or as much of its beginning and end as fits."""
+    """Return the text, with its middle left out if it is too long."""
     if font.getlength(text) <= room:
         return text
     kept = len(text)
@@ -109,8 +110,8 @@ def _shortened(text: str, kept: int) -> str:
     return f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"
 
 
-def shown_camera(camera: str | None) -> str:
-    """Return a camera's name as a caption, with the word camera if the name is a number."""
+def camera_caption(camera: str | None) -> str:
+    """Return a caption for a camera: its name, after the word "camera" if the name is a number."""
     if camera is None:
         return "camera unknown"
     return f"camera {camera}" if camera.isdecimal() else camera

@@ -1,4 +1,4 @@
-"""From pictures to vectors."""
+"""Embedding pictures as vectors."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -25,12 +25,12 @@ Vectors = NDArray[np.float32]
 
 
 class ModelIdentity(Settings):
-    """Which model a gallery's vectors are of.
+    """The model that computed a gallery's vectors.
 
     Attributes:
-        fingerprint: of the model (``models.fingerprint``).
+        fingerprint: see ``models.fingerprint``.
         name: shown to users.
-        width: numbers a vector.
+        width: length of a vector.
         weights: run or file that it was loaded from, where known.
     """
 
@@ -40,20 +40,20 @@ class ModelIdentity(Settings):
     weights: str | None = None
 
     def describe(self) -> str:
-        """Return it in words."""
+        """Return a description for messages."""
         where = "" if self.weights is None else f", loaded from {self.weights}"
         return f"{self.name} with the fingerprint {self.fingerprint[:12]}{where}"
 
 
 class SupportsEmbedding(Protocol):
-    """Turns pictures into vectors: an ``Embedder``, or what stands in front of one.
+    """Embeds pictures as vectors: an ``Embedder``, or a wrapper around one.
 
     Attributes:
-        fingerprint: equal for models that describe every picture alike.
+        fingerprint: equal for models that embed every picture alike.
         name: of the model, shown to users.
-        width: numbers a picture.
-        weights: run or file that the model was loaded from, where known.
-        on_cpu: whether it computes on the same cores that decode pictures.
+        width: length of a vector.
+        weights: run or file that the model was loaded from, if known.
+        on_cpu: whether it computes on the CPU cores that also decode pictures.
     """
 
     @property
@@ -68,34 +68,34 @@ class SupportsEmbedding(Protocol):
     def on_cpu(self) -> bool: ...
 
     def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
-        """Return the pictures [h, w, 3] at the size that the model takes; they may be read one by one."""
+        """Resize pictures [h, w, 3] to the model's input size; the iterable is read one picture at a time."""
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
-        """Describe preprocessed pictures: float32 [N, D], of any length but zero."""
+        """Embed preprocessed pictures: float32 [N, D], not normalised and never zero."""
 
 
 class Embedder:
-    """Turns pictures into vectors with a trained model; may be called from several threads.
+    """Embeds pictures as vectors with a trained model; may be called from several threads.
 
     Args:
-        model: what ``load_model`` returned, or a network in memory; it stays as it is.
-        device: to compute on; by default the one that the model was loaded for.
+        model: what ``load_model`` returned, or a network in memory; it is not changed.
+        device: name of the device to compute on; by default the one that the model was loaded for.
         precision: of the forward passes; by default the model's.
-        branches: names of the branches that make the descriptor; all by default.
-        views: of a crop, whose descriptors are averaged; by default as the model was made.
-        batch_size: pictures described at once, at most.
+        branches: names of the branches that the descriptor consists of; all by default.
+        views: views of a crop whose descriptors are averaged; by default those of the model.
+        batch_size: largest number of pictures in a forward pass.
 
     Attributes:
-        compute: describes one batch, uint8 [B, H, W, 3] to float32 [B, D] on the device.
+        compute: embeds one batch: uint8 [B, H, W, 3] to float32 [B, D] on the device.
         picture_size: height and width of preprocessed pictures, in pixels.
-        fingerprint: equal for models that describe every picture alike.
+        fingerprint: equal for models that embed every picture alike.
         name: of the model, shown to users.
-        width: numbers in a vector.
-        weights: run or file that the model was loaded from, where known.
-        on_cpu: whether it computes on the same cores that decode pictures.
+        width: length of a vector.
+        weights: run or file that the model was loaded from, if known.
+        on_cpu: whether it computes on the CPU cores that also decode pictures.
 
     Raises:
-        UserError: the machine has no such device, or the batch size is below 1.
+        UserError: the machine has no such device, or the batch size is less than 1.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Embedder:
         from resight.models.embedding import PixelEmbedder
 
         if batch_size < 1:
-            raise UserError(f"A batch has one picture or more; got {batch_size}.")
+            raise UserError(f"The batch size must be at least 1; got {batch_size}.")
         self.model = model if isinstance(model, LoadedModel) else LoadedModel(model, model.name)
         self.branches, self.views = branches, views or self.model.network.views
         self.device = resolve_device(device or self.model.device)
@@ -135,22 +135,22 @@ class Embedder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the model with these branches and views."""
+        """Fingerprint of the model with these branches and views."""
         from resight.models.fingerprint import fingerprint
 
         return fingerprint(self.model.network, self.branches, self.views)
 
     @cached_property
     def width(self) -> int:
-        """Numbers a picture.
+        """Length of a vector.
 
         Raises:
-            UserError: the model has no branch of that name.
+            UserError: the model has no branch of a given name.
         """
         return int(self([np.zeros((*self.picture_size, 3), np.uint8)]).shape[1])
 
     def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
-        """Resize pictures [h, w, 3] to ``picture_size``; they may be read one by one."""
+        """Resize pictures [h, w, 3] to ``picture_size``; the iterable is read one picture at a time."""
         return resize_all(pictures, self.picture_size)
 
     def embed(self, pixels: "Crops") -> "Tensor":
@@ -158,7 +158,7 @@ class Embedder:
         return self.compute.embed(pixels)
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
-        """Describe preprocessed pictures: float32 [N, D]."""
+        """Embed preprocessed pictures: float32 [N, D]."""
         with self._lock:
             return self.compute.embed(pictures, title=None).numpy()
 
@@ -167,33 +167,33 @@ def unit(vectors: Vectors) -> Vectors:
     """Return vectors [N, D] scaled to length 1.
 
     Raises:
-        UserError: one is zero, or holds NaN or infinity.
+        UserError: a vector is zero, or contains NaN or infinity.
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
         raise UserError(
-            "The model describes a picture by zeros, NaN or infinity. Look at how it was trained: such a "
-            "model cannot be searched with."
+            "The model embeds a picture as zeros, NaN or infinity, so it cannot be used for searching. Check "
+            "how it was trained."
         )
     return np.asarray(vectors / lengths, np.float32)
 
 
 def identity_of(embedder: SupportsEmbedding) -> ModelIdentity:
-    """Return what a gallery keeps of a model."""
+    """Return the description of a model that a gallery stores."""
     return ModelIdentity(
         fingerprint=embedder.fingerprint, name=embedder.name, width=embedder.width, weights=embedder.weights
     )
 
 
-def refuse_other_model(place: str, needed: ModelIdentity, given: SupportsEmbedding) -> None:
-    """Refuse a model that a gallery's vectors are not of.
+def check_model(place: str, needed: ModelIdentity, given: SupportsEmbedding) -> None:
+    """Refuse a model other than the one that computed a gallery's vectors.
 
     Raises:
-        UserError: it says which model the gallery needs.
+        UserError: the models differ; the message says which one the gallery needs.
     """
     if given.fingerprint != needed.fingerprint:
         raise UserError(
-            f"The gallery {place} holds vectors of another model, which cannot be compared. It needs "
-            f"{needed.describe()}; got {identity_of(given).describe()}. Give that model, or change the "
+            f"The gallery {place} has vectors of another model, so they cannot be compared. It needs "
+            f"{needed.describe()}; got {identity_of(given).describe()}. Use that model, or convert the "
             f"gallery to this one: resight gallery reembed --gallery {place} --model RUN"
         )

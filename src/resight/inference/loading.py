@@ -1,4 +1,4 @@
-"""Loading a trained model, whatever it comes as."""
+"""Loading a trained model from a run or a weights file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,16 @@ from resight.training.run import Run
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A trained network and how crops are embedded with it.
+    """A trained network, and how to embed crops with it.
 
     Attributes:
         network: in evaluation mode, on the CPU. It normalises pixels itself; its ``picture_size`` and
-            ``views`` say which crops it takes.
-        name: shown to users: of the run's recipe, or of the network.
+            ``views`` define its input.
+        name: name of the run's recipe, or of the network; shown to users.
         source: run or file that it was loaded from, as an absolute path; None for a network in memory.
-        device: name of the device that an ``Embedder`` computes on by default.
-        precision: of an ``Embedder``'s forward passes by default.
-        run: that it was trained by, where it was loaded from a run's folder.
+        device: name of the default device of an ``Embedder``.
+        precision: default precision of an ``Embedder``'s forward passes.
+        run: the run that trained it, if it was loaded from a run's folder.
     """
 
     network: Network
@@ -39,7 +39,7 @@ def load_model(
     Args:
         source: folder of a run, a ``weights.safetensors`` file, or a run.
         device: name of the device to embed on, or ``auto``.
-        precision: of the forward passes; by default that of the run's recipe, or ``auto``.
+        precision: of the forward passes; by default the one in the run's recipe, or ``auto``.
 
     Raises:
         UserError: there is no such run or file; the training is not complete; the file is damaged; the

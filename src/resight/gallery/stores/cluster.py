@@ -1,4 +1,4 @@
-"""The engine on other machines: a Qdrant cluster, through its client."""
+"""Storage on other machines: a Qdrant cluster, through its client."""
 
 import os
 import uuid
@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from resight.errors import UserError
-from resight.gallery.crops import KEY, Filter
+from resight.gallery.crops import CAMERA_KEY, Filter
 from resight.gallery.stores.store import (
     GRAPH_EDGES,
     GRAPH_EFFORT,
@@ -29,25 +29,25 @@ from resight.gallery.stores.store import (
 from resight.inference.embedder import Vectors
 
 PICTURE = "picture"
-"""Field of the JPEG file in base64: read only where it is asked for."""
+"""Payload field with the JPEG file in base64; read only on request."""
 
 EXACT_NUMBERS = 150_000_000
-"""Numbers that a node compares one by one, in about 20 ms on one core; larger galleries have a graph."""
+"""Numbers that a node scans in about 20 ms on one core; larger galleries have an HNSW graph."""
 
 METADATA = "resight-galleries"
-"""Collection of what is said about each gallery: a point a gallery, as collections cannot be renamed."""
+"""Collection of the galleries' metadata, one point each: a collection cannot be renamed."""
 
-USUAL_NAME = "people"
+DEFAULT_NAME = "people"
 API_KEY = "QDRANT_API_KEY"
-PAGE = 4096  # values of a word asked for at first
+PAGE = 4096  # values of a field requested at first
 TIMEOUT = 60
-"""Seconds after which an answer is no longer waited for."""
-SLOW = 3600
-"""The same, of what may take long: deleting many crops."""
+"""Seconds to wait for an answer."""
+SLOW_TIMEOUT = 3600
+"""Seconds to wait for long operations, such as deleting many crops."""
 
 
 class ClusterStore(Store):
-    """Records in a collection, each with its picture; see ``Store``. A cluster compacts by itself.
+    """Records with their pictures in a collection; see ``Store``. A cluster compacts itself.
 
     Args:
         client: of the cluster.
@@ -60,7 +60,7 @@ class ClusterStore(Store):
         self._client, self._name = client, name
 
     def put(self, records: Sequence[Record]) -> None:
-        """Add or replace records; when it returns, the cluster has them in its log."""
+        """Add or replace records; on return they are in the cluster's log."""
         points = []
         for record in records:
             assert record.vector is not None
@@ -72,7 +72,7 @@ class ClusterStore(Store):
             self._client.upsert(self._name, points, wait=True)
 
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
-        """Return those records that are there."""
+        """Return the records that exist."""
         with_payload, with_vectors = _wanted(parts)
         found = self._client.retrieve(self._name, list(ids), with_payload, with_vectors) if ids else []
         return {str(point.id): _record(point) for point in found}
@@ -100,7 +100,7 @@ class ClusterStore(Store):
     def page(
         self, where: Filter, limit: int, after: str | None = None, *parts: Part
     ) -> tuple[list[Record], str | None]:
-        """Return a page of records by id."""
+        """Return a page of records ordered by id."""
         with_payload, with_vectors = _wanted(parts)
         points, following = self._client.scroll(
             self._name,
@@ -112,8 +112,8 @@ class ClusterStore(Store):
         )
         return [_record(point) for point in points], None if following is None else str(following)
 
-    def ends(self, where: Filter, field: str) -> tuple[float, float] | None:
-        """Return the lowest and highest value of a number."""
+    def value_range(self, where: Filter, field: str) -> tuple[float, float] | None:
+        """Return the lowest and highest value of a numeric field."""
         found: list[float] = []
         for direction in (models.Direction.ASC, models.Direction.DESC):
             points, _ = self._client.scroll(
@@ -127,11 +127,11 @@ class ClusterStore(Store):
         return (found[0], found[1]) if found else None
 
     def count(self, where: Filter) -> int:
-        """Return how many records fit."""
+        """Return how many records match."""
         return self._client.count(self._name, _filter(where), exact=True).count
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
-        """Return how many records have each value of a word."""
+        """Return the values of a keyword field with their numbers of records."""
         limit = PAGE
         while True:
             hits = self._client.facet(self._name, field, _filter(where), limit, exact=True).hits
@@ -149,18 +149,18 @@ class ClusterStore(Store):
             self._client.delete_payload(self._name, removed, list(ids), wait=True)
 
     def delete(self, where: Filter) -> None:
-        """Delete the records that fit."""
+        """Delete the matching records."""
         selector = models.FilterSelector(filter=_filter(where) or models.Filter())
-        self._client.delete(self._name, selector, wait=True, timeout=SLOW)
+        self._client.delete(self._name, selector, wait=True, timeout=SLOW_TIMEOUT)
 
     def facts(self) -> dict[str, int]:
-        """Return the records under a graph, and segments."""
+        """Return the number of records in the graph and of segments."""
         info = self._client.get_collection(self._name)
         return {"indexed": info.indexed_vectors_count or 0, "segments": info.segments_count}
 
 
 class ClusterBackend(StorageBackend):
-    """A gallery on a cluster; see ``StorageBackend``. Several processes may use it at a time.
+    """A gallery on a cluster; see ``StorageBackend``. Several processes may use it at the same time.
 
     Args:
         client: of the cluster.
@@ -176,14 +176,14 @@ class ClusterBackend(StorageBackend):
         self._point = str(uuid.uuid5(uuid.NAMESPACE_URL, f"resight:{name}"))
 
     def read(self) -> str | None:
-        """Return what is said about the gallery."""
+        """Return the gallery's metadata."""
         if not self._client.collection_exists(METADATA):
             return None
         found = self._client.retrieve(METADATA, [self._point])
         return str((found[0].payload or {})["metadata"]) if found else None
 
     def write(self, metadata: str) -> None:
-        """Say it, in a point of its own."""
+        """Write the gallery's metadata to its point."""
         if not self._client.collection_exists(METADATA):
             self._client.create_collection(
                 METADATA, models.VectorParams(size=1, distance=models.Distance.DOT)
@@ -194,7 +194,7 @@ class ClusterBackend(StorageBackend):
         self._client.upsert(METADATA, [point], wait=True)
 
     def make_store(self, name: str, layout: Layout) -> Store:
-        """Make a collection, with its indexes."""
+        """Create a collection and its indexes."""
         collection = self._collection(name)
         self.drop_store(name)
         self._client.create_collection(
@@ -213,7 +213,7 @@ class ClusterBackend(StorageBackend):
             self._client.create_payload_index(collection, field, models.PayloadSchemaType.KEYWORD)
         for field in NUMBERS:
             self._client.create_payload_index(collection, field, models.PayloadSchemaType.FLOAT)
-        self._client.create_payload_index(collection, KEY, models.PayloadSchemaType.INTEGER)
+        self._client.create_payload_index(collection, CAMERA_KEY, models.PayloadSchemaType.INTEGER)
         return ClusterStore(self._client, collection)
 
     def open_store(self, name: str) -> Store:
@@ -246,17 +246,17 @@ class ClusterBackend(StorageBackend):
 
 
 def connect(address: str) -> ClusterBackend:
-    """Connect to the cluster at ``http://host:6333/NAME``; its key is in the variable ``QDRANT_API_KEY``.
+    """Connect to the cluster at ``http://host:6333/NAME``; its API key comes from ``QDRANT_API_KEY``.
 
     Raises:
-        UserError: the address is wrong, or nobody answers there.
+        UserError: the address is malformed, or no cluster answers.
     """
     parts = urlsplit(address)
-    name = parts.path.strip("/") or USUAL_NAME
+    name = parts.path.strip("/") or DEFAULT_NAME
     if not parts.hostname or "/" in name or parts.query or parts.fragment or parts.username:
         raise UserError(
-            f"A gallery on a cluster is named http://HOST:6333/NAME; got {address}. A key is given in the "
-            f"environment variable {API_KEY}."
+            f"The address of a gallery on a cluster is http://HOST:6333/NAME; got {address}. Set an API key "
+            f"with the environment variable {API_KEY}."
         )
     port = parts.port or (443 if parts.scheme == "https" else 6333)
     client = QdrantClient(
@@ -270,10 +270,10 @@ def connect(address: str) -> ClusterBackend:
     except (ResponseHandlingException, UnexpectedResponse, ApiException) as error:
         client.close()
         refused = isinstance(error, UnexpectedResponse) and error.status_code in (401, 403)
-        reason = f"it wants another key than {API_KEY} holds" if refused else str(error).splitlines()[0]
+        reason = f"it refuses the key in {API_KEY}" if refused else str(error).splitlines()[0]
         raise UserError(
             f"The Qdrant cluster at {parts.scheme}://{parts.hostname}:{port} does not answer: {reason}. "
-            "Check the address, and that it runs."
+            "Check the address, and that the cluster is running."
         ) from error
     return ClusterBackend(client, name, address)
 

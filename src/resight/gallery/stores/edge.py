@@ -1,4 +1,4 @@
-"""The engine inside this process: Qdrant Edge, one shard in a folder."""
+"""Storage in a folder: a shard of Qdrant Edge, which runs in this process."""
 
 import math
 import shutil
@@ -17,8 +17,8 @@ from resight.errors import UserError
 from resight.gallery.crops import Filter
 from resight.gallery.stores.edge_errors import GuardedShard
 from resight.gallery.stores.edge_requests import (
-    BROAD,
-    DEEPER,
+    POST_FILTER_MARGIN,
+    POST_FILTER_SHARE,
     config_of,
     filter_of,
     indexes,
@@ -28,19 +28,19 @@ from resight.gallery.stores.picture_store import PictureStore
 from resight.gallery.stores.store import Layout, Part, Record, Store
 from resight.inference.embedder import Vectors
 
-COUNTS = 256
-"""Counts that are kept until something changes."""
+CACHED_COUNTS = 256
+"""Number of counts cached until the next change."""
 
 FLUSH_SECONDS = 30.0
-"""Time between two flushes while adding. In a flush all else waits, the longer the larger a store is (0.1 s
-at 10,000 crops, 0.3 s at 100,000), and only a power failure loses what the engine wrote since: every ten
-seconds, adding was 1 to 3 % slower."""
+"""Time between two flushes while adding. A flush blocks everything else, longer for a larger store (0.1 s at
+10,000 crops, 0.3 s at 100,000); without it, only a power failure loses data. With a flush every ten seconds,
+adding was 1 to 3 % slower."""
 
 HALF_BUILT = "temp_segments"
-"""Where the engine compacts. When it is killed, what it had stays there: as much as the store, at worst."""
+"""Folder in which the engine compacts. If it is killed, up to a whole copy of the store stays there."""
 
-SPARE = 256 * 2**20
-"""Bytes that must stay free on the disk: the engine writes through memory maps, where a full disk kills."""
+RESERVED = 256 * 2**20
+"""Bytes of the disk to keep free: the engine writes to memory maps, so a full disk kills the process."""
 
 
 class EdgeStore(Store):
@@ -48,8 +48,8 @@ class EdgeStore(Store):
 
     Args:
         folder: of the store.
-        layout: to make it; None opens what is there.
-        pictures: of its crops; by default in its own folder.
+        layout: settings of a new store; None opens an existing one.
+        pictures: store of the pictures; by default one in the same folder.
     """
 
     quantized = True
@@ -60,28 +60,28 @@ class EdgeStore(Store):
         self.folder, self._own_pictures = folder, pictures is None
         self._flushed = time.monotonic()
         self._changes, self._changing = 0, RLock()
-        self._counts = lru_cache(COUNTS)(self._count)
-        self._facets = lru_cache(COUNTS)(self._facet)
+        self._counts = lru_cache(CACHED_COUNTS)(self._count)
+        self._facets = lru_cache(CACHED_COUNTS)(self._facet)
         if layout is None:
             shutil.rmtree(folder / HALF_BUILT, ignore_errors=True)
             self._shard = GuardedShard(folder, lambda: engine.EdgeShard.load(str(folder)))
             self._pictures = PictureStore(folder) if pictures is None else pictures
             return
         folder.mkdir()
-        refuse_full_disk(folder, 0)
+        check_free_space(folder, 0)
         self._pictures = PictureStore(folder) if pictures is None else pictures
         self._shard = GuardedShard(folder, lambda: engine.EdgeShard.create(str(folder), config_of(layout)))
         for field, index in indexes():
             self._update(engine.UpdateOperation.create_field_index(field, index))
 
     def put(self, records: Sequence[Record]) -> None:
-        """Add or replace records; when it returns, they are in the engine's log."""
+        """Add or replace records; on return they are in the engine's log."""
         if not records:
             return
         pictures = {record.id: record.picture for record in records if record.picture}
         numbers = sum(record.vector.nbytes for record in records if record.vector is not None)
-        # Numbers are in the log, in the segment, and there again while compacting.
-        refuse_full_disk(self.folder, 5 * numbers + sum(map(len, pictures.values())))
+        # Vectors are stored in the log and in the segment, and once more while compacting.
+        check_free_space(self.folder, 5 * numbers + sum(map(len, pictures.values())))
         points = []
         for record in records:
             assert record.vector is not None
@@ -93,7 +93,7 @@ class EdgeStore(Store):
             self.flush()
 
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
-        """Return those records that are there."""
+        """Return the records that exist."""
         if not ids:
             return {}
         found = self._shard.retrieve(list(ids), with_payload=True, with_vector="vector" in parts)
@@ -105,19 +105,19 @@ class EdgeStore(Store):
         """Return the nearest records of each vector."""
         total = self._total
         estimate = self._shard.count(engine.CountRequest(exact=False, filter=filter_of(where)))
-        if where != Filter() and estimate >= BROAD * total > 0:
-            deep = len(where.not_ids) + math.ceil(DEEPER * limit * total / estimate)
-            found = self._nearest(vectors, Filter(), deep, exact)
-            fitting = self._fitting(found, where, limit, parts)
-            if all(len(records) == limit for records in fitting):
-                return fitting
+        if where != Filter() and estimate >= POST_FILTER_SHARE * total > 0:
+            depth = len(where.not_ids) + math.ceil(POST_FILTER_MARGIN * limit * total / estimate)
+            found = self._nearest(vectors, Filter(), depth, exact)
+            filtered = self._filtered(found, where, limit, parts)
+            if all(len(records) == limit for records in filtered):
+                return filtered
         found = self._nearest(vectors, where, limit, exact, True, "vector" in parts)
         return [[self._record(point, parts, point.score) for point in points] for points in found]
 
     def page(
         self, where: Filter, limit: int, after: str | None = None, *parts: Part
     ) -> tuple[list[Record], str | None]:
-        """Return a page of records by id."""
+        """Return a page of records ordered by id."""
         request = engine.ScrollRequest(
             offset=after,
             limit=limit,
@@ -129,8 +129,8 @@ class EdgeStore(Store):
         records = [self._record(point, parts) for point in points]
         return records, None if following is None else str(following)
 
-    def ends(self, where: Filter, field: str) -> tuple[float, float] | None:
-        """Return the lowest and highest value of a number."""
+    def value_range(self, where: Filter, field: str) -> tuple[float, float] | None:
+        """Return the lowest and highest value of a numeric field."""
         found = []
         for direction in (engine.Direction.Asc, engine.Direction.Desc):
             request = engine.ScrollRequest(
@@ -144,10 +144,10 @@ class EdgeStore(Store):
         return (found[0], found[1]) if found else None
 
     def count(self, where: Filter) -> int:
-        """Return how many records fit."""
+        """Return how many records match."""
         if not where.not_ids or where.ids:
             return self._counts(self._changes, where)
-        kept = replace(where, not_ids=())  # counted once for all searches that leave out their own crops
+        kept = replace(where, not_ids=())  # cached for all searches that leave out their query crops
         return self.count(kept) - self._count(0, replace(kept, ids=where.not_ids))
 
     def _count(self, _changes: int, where: Filter) -> int:
@@ -156,7 +156,7 @@ class EdgeStore(Store):
         return int(self._shard.count(engine.CountRequest(exact=True, filter=filter_of(where))))
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
-        """Return how many records have each value of a word."""
+        """Return the values of a keyword field with their numbers of records."""
         return dict(self._facets(self._changes, field, where))
 
     def _facet(self, _changes: int, field: str, where: Filter) -> dict[str, int]:
@@ -174,7 +174,7 @@ class EdgeStore(Store):
             self._update(engine.UpdateOperation.delete_payload(list(ids), removed))
 
     def delete(self, where: Filter) -> None:
-        """Delete the records that fit."""
+        """Delete the matching records."""
         with self._changing:
             ids = list(self.ids(where))
             self._update(engine.UpdateOperation.delete_points(ids))  # type: ignore[arg-type]
@@ -182,20 +182,18 @@ class EdgeStore(Store):
             self._pictures.delete(ids)
 
     def flush(self) -> None:
-        """Write everything to the disk."""
+        """Write all pending data to the disk."""
         self._shard.flush()
         self._flushed = time.monotonic()
 
     def compact(self) -> None:
-        """Merge segments, build graphs, give room back."""
-        refuse_full_disk(self.folder, sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*")))
+        """Merge segments, build graphs and free disk space."""
+        check_free_space(self.folder, sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*")))
         self._shard.optimize()
         self.flush()
 
     def erase_orphans(self) -> None:
-        """Erase pictures without a record: those of crops that were being added or deleted when a process
-        died.
-        """
+        """Erase pictures without a record, left by a process killed while adding or deleting crops."""
         with self._changing:
             if self._total and not len(self._pictures):
                 self.close()
@@ -207,7 +205,7 @@ class EdgeStore(Store):
                 self._pictures.delete_others(self.ids(Filter()))
 
     def ids(self, where: Filter) -> Iterator[str]:
-        """Yield the ids of the records that fit."""
+        """Yield the ids of the matching records."""
         after: str | None = None
         while True:
             request = engine.ScrollRequest(
@@ -224,12 +222,12 @@ class EdgeStore(Store):
             after = str(following)
 
     def facts(self) -> dict[str, int]:
-        """Return the records under a graph, and segments."""
+        """Return the number of records in the graph and of segments."""
         info = self._shard.info()
         return {"indexed": info.indexed_vectors_count, "segments": info.segments_count}
 
     def close(self) -> None:
-        """Write what is left and let go of the files."""
+        """Write all pending data and close the files."""
         self._shard.close()
         if self._own_pictures:
             self._pictures.close()
@@ -243,7 +241,7 @@ class EdgeStore(Store):
             self._shard.update(operation)
         except UserError as error:
             if "No space left" in str(error):
-                refuse_full_disk(self.folder, SPARE)
+                check_free_space(self.folder, RESERVED)
             raise
         self._changes += 1
 
@@ -256,7 +254,7 @@ class EdgeStore(Store):
         with_payload: bool = False,
         with_vector: bool = False,
     ) -> list[list[Any]]:
-        """Return the engine's answer to each of the vectors."""
+        """Return the engine's answer for each vector."""
         total = self._total
         requests = [
             nearest_to(vector, where, limit, total, exact, with_payload, with_vector) for vector in vectors
@@ -264,10 +262,10 @@ class EdgeStore(Store):
         answers: list[list[Any]] = self._shard.query_batch(engine.QueryBatchRequest(requests))
         return answers
 
-    def _fitting(
+    def _filtered(
         self, found: list[list[Any]], where: Filter, limit: int, parts: Sequence[Part]
     ) -> list[list[Record]]:
-        """Return the first of what was found without a filter that fit it."""
+        """Apply a filter to points found without it, and return the first ones that match."""
         ids = {point.id for points in found for point in points}
         request = engine.ScrollRequest(
             limit=len(ids),
@@ -291,16 +289,16 @@ class EdgeStore(Store):
         return Record(str(point.id), point.payload or {}, vector, picture, score)
 
 
-def refuse_full_disk(folder: Path, needed: int) -> None:
-    """Refuse to write so many bytes to a folder's disk where too few would stay free.
+def check_free_space(folder: Path, needed: int) -> None:
+    """Refuse to write ``needed`` bytes if too little of the folder's disk would stay free.
 
     Raises:
         UserError: the disk is too full.
     """
     free = shutil.disk_usage(folder).free
-    if free < needed + SPARE:
+    if free < needed + RESERVED:
         raise UserError(
             f"The disk of {folder} has {free / 1e6:,.0f} MB free, and "
-            f"{(needed + SPARE) / 1e6:,.0f} MB are needed to go on safely. What was added before is "
+            f"{(needed + RESERVED) / 1e6:,.0f} MB are needed to continue safely. What was added before is "
             "unharmed. Free some space, then run the command again."
         )

@@ -1,4 +1,4 @@
-"""Errors of Qdrant Edge as sentences."""
+"""Errors of Qdrant Edge as ``UserError``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,16 +8,16 @@ from resight.errors import UserError
 
 
 class GuardedShard:
-    """A shard of the engine, whose methods raise a ``UserError`` where the engine fails.
+    """A shard of the engine; its methods raise ``UserError`` if the engine fails.
 
     Args:
-        folder: of the shard, in the gallery's.
-        opened: opens or makes the shard.
+        folder: of the shard, inside the gallery's folder.
+        open_shard: opens or creates the shard.
     """
 
-    def __init__(self, folder: Path, opened: Callable[[], Any]) -> None:
+    def __init__(self, folder: Path, open_shard: Callable[[], Any]) -> None:
         self._folder = folder
-        self._shard = self._guarded(opened)()
+        self._shard = self._guarded(open_shard)()
 
     def __getattr__(self, name: str) -> Any:
         return self._guarded(getattr(self._shard, name))
@@ -27,10 +27,10 @@ class GuardedShard:
             try:
                 return method(*arguments, **named)
             except Exception as error:
-                if type(error) is not Exception:  # the engine has no other kind
+                if type(error) is not Exception:  # the engine raises no other type
                     raise
                 raise UserError(
-                    f"The gallery {self._folder.parent} is damaged, or the disk fails: its folder "
+                    f"The gallery {self._folder.parent} is damaged, or the disk is failing: its folder "
                     f"{self._folder.name} cannot be used ({str(error).rstrip('.')}). Check the disk and its "
                     "free space, or restore the gallery from a copy."
                 ) from error

@@ -1,10 +1,10 @@
-"""How the engine in this process keeps vectors, and how it is asked: its settings and requests."""
+"""Settings of, and requests to, Qdrant Edge."""
 
 from typing import Any
 
 import qdrant_edge as engine
 
-from resight.gallery.crops import KEY, Filter
+from resight.gallery.crops import CAMERA_KEY, Filter
 from resight.gallery.stores.store import (
     GRAPH_EDGES,
     GRAPH_EFFORT,
@@ -17,22 +17,22 @@ from resight.gallery.stores.store import (
 from resight.inference.embedder import Vectors
 
 SCANNED_NUMBERS = 600_000_000
-"""Numbers whose quantized forms are compared one by one, in about 30 ms on one core (1,171,875 vectors of
-512). Larger galleries have an HNSW graph, which takes minutes to build."""
+"""Quantized numbers that a search scans in about 30 ms on one core (1,171,875 vectors of 512). Larger
+galleries have an HNSW graph, which takes minutes to build."""
 
 CANDIDATES, OVERSAMPLING = 100, 2.0
-"""Vectors to compare in float32 after all were compared in quantized form: so many at least, and so many for
-each one wanted. Of the first ten of 100,000 vectors, 97 % are among the first ten by quantized forms, and all
-among the first twenty; where all vectors are nearly parallel (cosines of 0.98), among the first hundred."""
+"""Candidates of the quantized scan to rescore in float32: the minimum, and the number per requested result.
+Of the ten nearest of 100,000 vectors, 97 % are among the first ten of the quantized scan, and all among the
+first twenty; if all vectors are nearly parallel (cosines of 0.98), all are among the first hundred."""
 
-BROAD, DEEPER = 0.25, 1.5
-"""Share of the vectors, as the engine estimates it, from which on a filter is applied to what is found
-without it, and how many times as many are looked at as should hold enough. Looking at a vector only after the
-filter takes up to three times as long, and is left to the cases where too few are found."""
+POST_FILTER_SHARE, POST_FILTER_MARGIN = 0.25, 1.5
+"""A filter that keeps at least this share of the vectors, by the engine's estimate, is applied after the
+search. The search then returns this many times the number of vectors expected to yield enough matches.
+Filtering during the search takes up to three times as long, and is used only if too few of them match."""
 
 
 def config_of(layout: Layout) -> Any:
-    """Return how the engine is to lay out a store: vectors in float32, and with 4 bits a number in memory."""
+    """Return the engine's settings for a store: float32 vectors, and 4 bits per number in memory."""
     return engine.EdgeConfig(
         vectors=engine.EdgeVectorParams(size=layout.width, distance=engine.Distance.Dot),
         quantization_config=engine.TurboQuantQuantizationConfig(
@@ -48,21 +48,21 @@ def config_of(layout: Layout) -> Any:
 
 
 def indexes() -> list[tuple[str, Any]]:
-    """Return the fields to filter by and their indexes, which must be there before a graph is built.
+    """Return the payload indexes by field; they must exist before a graph is built.
 
-    Graphs of their own (``enable_hnsw``) double the time to build one, and ACORN finds as many without.
+    Extra graphs per field value (``enable_hnsw``) double the building time; ACORN finds as many without them.
     """
     return [
         *((field, engine.KeywordIndexParams(enable_hnsw=False)) for field in KEYWORDS),
         *((field, engine.FloatIndexParams(enable_hnsw=False)) for field in NUMBERS),
-        (KEY, engine.IntegerIndexParams(lookup=True, range=False, enable_hnsw=False)),
+        (CAMERA_KEY, engine.IntegerIndexParams(lookup=True, range=False, enable_hnsw=False)),
     ]
 
 
 def nearest_to(
     vector: Vectors, where: Filter, limit: int, total: int, exact: bool, with_payload: bool, with_vector: bool
 ) -> Any:
-    """Return the request for the nearest of a vector among ``total``."""
+    """Return the request for the vectors nearest to one, in a store of ``total`` vectors."""
     oversampling = max(OVERSAMPLING, CANDIDATES / limit)
     return engine.QueryRequest(
         query=engine.Query.Nearest(vector.tolist()),
@@ -80,7 +80,7 @@ def nearest_to(
 
 
 def filter_of(where: Filter) -> Any:
-    """Return a filter; None if it selects all."""
+    """Return the engine's filter; None if all records match."""
     parts = conditions(where)
     must, must_not = ([_condition(one) for one in parts[part]] for part in ("must", "must_not"))
     return engine.Filter(must=must, must_not=must_not) if must or must_not else None

@@ -1,4 +1,4 @@
-"""A gallery in a folder: ``gallery.json``, a lock, the pictures, and one sub-folder a store."""
+"""A gallery in a folder: ``gallery.json``, a lock file, the pictures, and a sub-folder for each store."""
 
 import fcntl
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resight.errors import UserError
 from resight.files import whole_file
-from resight.gallery.stores.edge import EdgeStore, refuse_full_disk
+from resight.gallery.stores.edge import EdgeStore, check_free_space
 from resight.gallery.stores.edge_requests import SCANNED_NUMBERS
 from resight.gallery.stores.picture_store import FILE as PICTURES
 from resight.gallery.stores.picture_store import PictureStore
@@ -19,17 +19,17 @@ STORE, UNFINISHED = "crops-", ".unfinished"
 
 
 class FolderBackend:
-    """A folder that this process alone may use until it is closed; see ``StorageBackend``.
+    """A folder locked by this process until it is closed; see ``StorageBackend``.
 
-    The lock is taken before the engine is called for the first time: an engine that opens a folder which
-    another process uses removes files of that process before it notices.
+    The lock is taken before the first call of the engine: an engine that opens a folder in use deletes files
+    of the other process before it notices.
 
     Args:
         path: of the folder.
-        create: make it if it is not there.
+        create: create the folder if it does not exist.
 
     Raises:
-        UserError: another process uses it, it holds other things, or it cannot be written.
+        UserError: another process is using it, it contains other files, or it is not writable.
     """
 
     scanned_numbers = SCANNED_NUMBERS
@@ -42,14 +42,14 @@ class FolderBackend:
         if not (path / METADATA).exists():
             if not create:
                 raise UserError(
-                    f"There is no gallery in {path} (no {METADATA}). Make one: resight gallery add CROPS "
+                    f"There is no gallery in {path} (no {METADATA}). Create one: resight gallery add CROPS "
                     f"--gallery {path} --model RUN"
                 )
             foreign = [child.name for child in path.iterdir()] if path.is_dir() else []
             unknown = [name for name in foreign if name != LOCK and not name.startswith(PICTURES)]
             if unknown and not any(name.startswith(STORE) for name in unknown):
                 raise UserError(
-                    f"{path} is no gallery, and holds other things ({', '.join(sorted(unknown)[:3])}). "
+                    f"{path} is not a gallery, and has other files in it ({', '.join(sorted(unknown)[:3])}). "
                     "Name a new folder for the gallery."
                 )
         try:
@@ -57,7 +57,7 @@ class FolderBackend:
             self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise UserError(
-                f"The gallery {path} cannot be written: {error.strerror}. Give it a folder of your own."
+                f"The gallery {path} cannot be written: {error.strerror}. Name a writable folder."
             ) from error
         self._take_lock()
         self._pictures: PictureStore | None = None
@@ -72,11 +72,11 @@ class FolderBackend:
         with whole_file(self.path / METADATA) as temporary:
             temporary.write_text(metadata + "\n", encoding="utf-8")
         folder = os.open(self.path, os.O_RDONLY)
-        os.fsync(folder)  # no store that it no longer names is deleted before this is on the disk
+        os.fsync(folder)  # before stores that it no longer names are deleted
         os.close(folder)
 
     def make_store(self, name: str, layout: Layout) -> Store:
-        """Make a sub-folder."""
+        """Create a store in a sub-folder."""
         making = self.path / f"{name}{UNFINISHED}"
         for left in (making, self.path / name):
             shutil.rmtree(left, ignore_errors=True)
@@ -85,7 +85,7 @@ class FolderBackend:
         return self.open_store(name)
 
     def open_store(self, name: str) -> Store:
-        """Open a sub-folder."""
+        """Open the store in a sub-folder."""
         if not (self.path / name).is_dir():
             raise UserError(
                 f"The gallery {self.path} is damaged: its folder {name} is missing. Restore it from a copy."
@@ -93,23 +93,23 @@ class FolderBackend:
         return EdgeStore(self.path / name, pictures=self._picture_store())
 
     def stores(self) -> set[str]:
-        """Return the names of the sub-folders that are stores."""
+        """Return the names of the stores."""
         return {path.name for path in self.path.glob(f"{STORE}*") if path.suffix != UNFINISHED}
 
     def drop_store(self, name: str) -> None:
-        """Delete a sub-folder."""
+        """Delete the sub-folder of a store."""
         shutil.rmtree(self.path / name, ignore_errors=True)
 
-    def refuse_full_disk(self) -> None:
-        """Refuse where less is free than twice what the stores take: for a copy and its merged segments."""
-        refuse_full_disk(self.path, 2 * sum(_size(self.path / name) for name in self.stores()))
+    def check_free_space(self) -> None:
+        """Require free space of twice the stores' size: for a copy, and for merging its segments."""
+        check_free_space(self.path, 2 * sum(_size(self.path / name) for name in self.stores()))
 
     def size(self) -> int:
-        """Return the bytes on the disk."""
+        """Return the size on disk in bytes."""
         return _size(self.path)
 
     def close(self) -> None:
-        """Close the pictures and let go of the lock."""
+        """Close the picture store and release the lock."""
         if self._pictures is not None:
             self._pictures.close()
         os.close(self._lock)
@@ -127,8 +127,8 @@ class FolderBackend:
             os.close(self._lock)
             raise UserError(
                 f"The gallery {self.path} is in use by {holder}. One process at a time can use it: wait "
-                "until that one has finished, search on its page if it is 'resight serve', or keep the "
-                "gallery in a Qdrant cluster."
+                "until it has finished, search on its page if it is 'resight serve', or keep the gallery "
+                "on a Qdrant cluster."
             ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
@@ -139,9 +139,9 @@ def _size(folder: Path) -> int:
 
 
 def _process(number: str) -> str:
-    """Describe a process, with its command where the system says it.
+    """Describe a process by its number and, if the system knows it, its command.
 
-    The lock file holds the number alone, as commands may name persons and files.
+    The lock file contains only the number, because commands may name persons and files.
     """
     try:
         command = (

@@ -1,4 +1,4 @@
-"""Finding the storage backend of the place that a user names."""
+"""Opening the storage backend of a gallery."""
 
 from pathlib import Path
 
@@ -8,23 +8,23 @@ from resight.gallery.stores.store import StorageBackend
 
 
 def is_address(place: Path | str) -> bool:
-    """Tell whether a place is a cluster's address rather than a folder."""
+    """Return whether a place is the address of a cluster, not a folder."""
     return isinstance(place, str) and place.startswith(("http://", "https://"))
 
 
 def companion_folder(place: Path | str) -> Path:
-    """Return the folder for what services and ingestions keep beside a gallery's crops: the gallery's own, or
-    one of the user's state if the gallery is on a cluster."""
+    """Return the folder for other files of services and ingestions: the gallery's folder, or a folder in the
+    user's state directory if the gallery is on a cluster."""
     if is_address(place):
         return state_folder() / short_digest(str(place).rstrip("/").encode())
     return Path(place).expanduser()
 
 
 def open_backend(place: Path | str, create: bool) -> StorageBackend:
-    """Return the folder or the part of a cluster that a user names.
+    """Open the storage backend of a folder or address.
 
     Raises:
-        UserError: what it takes is not installed, there is no gallery, or another process uses it.
+        UserError: a package is not installed, there is no gallery, or another process is using it.
     """
     if is_address(place):
         try:
@@ -38,7 +38,7 @@ def open_backend(place: Path | str, create: bool) -> StorageBackend:
         from resight.gallery.stores.folder import FolderBackend
     except ModuleNotFoundError as error:
         raise UserError(
-            "A gallery in a folder needs Qdrant Edge. Install it, where your system has it: "
+            "A gallery in a folder needs Qdrant Edge. Install it, if it supports your system: "
             "pip install qdrant-edge-py==0.9.0"
         ) from error
     return FolderBackend(Path(place).expanduser(), create)

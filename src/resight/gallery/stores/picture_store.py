@@ -1,6 +1,6 @@
-"""The pictures of a gallery in a folder: JPEG files by the ids of their crops, in one SQLite database.
+"""The pictures of a gallery in a folder: JPEG files by crop id, in one SQLite database.
 
-The engine would keep each twice, as text: in its log and in a segment.
+The engine would store each picture twice, as text: in its log and in a segment.
 """
 
 import os
@@ -15,10 +15,10 @@ from resight.errors import UserError
 FILE = "pictures.sqlite"
 
 SETTINGS = (
-    "auto_vacuum = FULL",  # the room of what is deleted is given back at once
-    "secure_delete = ON",  # and what is left of it in other pages is overwritten
-    "journal_mode = DELETE",  # no copy of a page outlives its transaction, as it would in a write-ahead log
-    "synchronous = EXTRA",  # a transaction that has returned survives a power failure
+    "auto_vacuum = FULL",  # free the space of deleted pictures at once
+    "secure_delete = ON",  # overwrite deleted content
+    "journal_mode = DELETE",  # unlike a write-ahead log, keep no copies of pages after a transaction
+    "synchronous = EXTRA",  # committed transactions survive a power failure
     "temp_store = MEMORY",
 )
 
@@ -26,10 +26,10 @@ SETTINGS = (
 class PictureStore:
     """Pictures by id; may be used by several threads.
 
-    After ``put`` pictures survive a power failure, after ``delete`` no file holds a byte of them.
+    After ``put``, pictures survive a power failure. After ``delete``, no file contains a byte of them.
 
     Args:
-        folder: of the database, which is made if it is not there.
+        folder: of the database, which is created if it does not exist.
 
     Raises:
         UserError: it is damaged.
@@ -56,15 +56,15 @@ class PictureStore:
         return int(self._query("SELECT count(*) FROM pictures")[0][0])
 
     def get(self, identity: str) -> bytes | None:
-        """Return a picture, or None where there is none."""
+        """Return a picture, or None if there is none."""
         rows = self._query("SELECT jpeg FROM pictures WHERE id = ?", (_key(identity),))
         return rows[0][0] if rows else None
 
     def put(self, pictures: Mapping[str, bytes]) -> None:
-        """Add pictures, or replace those of the same ids; all of them or none.
+        """Add pictures, or replace those with the same ids, in one transaction.
 
         Raises:
-            UserError: they cannot be written, as on a full disk.
+            UserError: they cannot be written, for example because the disk is full.
         """
         if pictures:
             self._change(
@@ -74,7 +74,7 @@ class PictureStore:
             )
 
     def delete(self, ids: Iterable[str]) -> None:
-        """Erase pictures; all of them or none.
+        """Erase pictures in one transaction.
 
         Raises:
             UserError: the file cannot be written.
@@ -82,7 +82,7 @@ class PictureStore:
         self._change("DELETE FROM pictures WHERE id = ?", ((_key(identity),) for identity in ids))
 
     def delete_others(self, ids: Iterable[str]) -> None:
-        """Erase all pictures but these."""
+        """Erase all pictures except these."""
         known = set(map(_key, ids))
         there = self._query("SELECT id FROM pictures")
         self._change("DELETE FROM pictures WHERE id = ?", (row for row in there if row[0] not in known))

@@ -1,46 +1,46 @@
-"""The interface to an engine: what a gallery asks of whatever keeps its vectors."""
+"""The interface of storage engines."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from resight.gallery.crops import KEY, Filter, camera_key
+from resight.gallery.crops import CAMERA_KEY, Filter, camera_key
 from resight.inference.embedder import Vectors
 
 Part = Literal["picture", "vector"]
 
 KEYWORDS = ("camera", "source", "person", "tags")
-"""Fields that are indexed for look-up."""
+"""Payload fields with a keyword index."""
 
 NUMBERS = ("time", "since")
-"""Fields that are indexed for ranges."""
+"""Payload fields with a range index."""
 
 GRAPH_EDGES, GRAPH_EFFORT = 16, 128
 """HNSW's m and ef_construct."""
 
 SEARCH_EFFORT = 160
-"""HNSW's ef at least: by it a graph of 100,000 crops finds 99.6 to 99.8 % of the first ten."""
+"""Smallest ef of HNSW: with it, a graph of 100,000 crops has a recall@10 of 99.6 to 99.8 %."""
 
 
 def search_effort(count: int) -> int:
-    """Return HNSW's ef by which a graph of so many crops finds 99 % of the first ten, and more.
+    """Return the ef of HNSW that gives a recall@10 of at least 99 % in a graph of ``count`` crops.
 
-    By 160 one of 1,000,000 finds 95 %, by 900 99.7 % (``benchmarks/gallery.py``).
+    For 1,000,000 crops, the recall is 95 % with 160 and 99.7 % with 900 (``benchmarks/gallery.py``).
     """
     return round(SEARCH_EFFORT * math.pow(max(1.0, count / 100_000), 0.75))
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A crop as an engine keeps it.
+    """A crop as an engine stores it.
 
     Attributes:
-        id: a UUID in its usual writing.
-        payload: fields, of plain data.
-        vector: float32 [D], of unit length; None where it was not asked for.
-        picture: a JPEG file; None where it was not asked for.
-        score: of a search: the cosine of the angle to the query.
+        id: a UUID in its standard form.
+        payload: fields, as plain data.
+        vector: float32 [D], of unit length; None if not requested.
+        picture: a JPEG file; None if not requested.
+        score: cosine similarity to the query of a search.
     """
 
     id: str
@@ -52,13 +52,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a store is made.
+    """The settings of a store.
 
     Attributes:
-        width: numbers a vector.
-        graph_from: crops from which on a graph is built; None: where their numbers are more than
-            ``StorageBackend.scanned_numbers``.
-        shards, replicas: of a cluster: machines that share the crops, and copies of each.
+        width: length of a vector.
+        graph_from: number of crops above which a graph is built; None: when their vectors have more than
+            ``StorageBackend.scanned_numbers`` numbers in all.
+        shards, replicas: on a cluster: number of parts of the collection, and of copies of each.
     """
 
     width: int
@@ -67,43 +67,44 @@ class Layout:
     replicas: int = 1
 
     def graph_size(self, scanned_numbers: int) -> int:
-        """Return the crops from which on a graph is built."""
+        """Return the number of crops above which a graph is built."""
         return scanned_numbers // self.width if self.graph_from is None else self.graph_from
 
 
 class Store(Protocol):
-    """Keeps records of unit vectors; every method may raise ``UserError`` for what a user can mend.
+    """Stores records with unit vectors; every method may raise ``UserError`` for a problem that a user can
+    fix.
 
-    Base of the engines' stores, which need not define what an engine does by itself.
+    Base class of the engines' stores. They need not define what the engine does automatically.
 
     Attributes:
-        quantized: where there is no graph, a search that is not exact compares quantized vectors.
+        quantized: whether an approximate search without a graph compares quantized vectors.
     """
 
     quantized: bool
 
     def put(self, records: Sequence[Record]) -> None:
-        """Add records, or replace those of the same ids; then the death of this process cannot harm them."""
+        """Add records, or replace those with the same ids; on return they survive the end of this process."""
 
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
-        """Return those records that are there, by id, with the parts asked for."""
+        """Return the records that exist, by id, with the given parts."""
 
     def search(
         self, vectors: Vectors, where: Filter, limit: int, *parts: Part, exact: bool = True
     ) -> list[list[Record]]:
-        """Return, for each of the vectors [Q, D], the nearest records, nearest first.
+        """Return the nearest records of each of the vectors [Q, D], nearest first.
 
         Args:
             vectors: of unit length.
-            where: which records to look at.
-            limit: how many to return.
-            parts: to return with each.
-            exact: compare every record in float32. Otherwise a graph, or the quantized form of the vectors,
-                selects the records that are.
+            where: selects records.
+            limit: number of records to return.
+            parts: to return with each record.
+            exact: compare every record in float32. Otherwise, compare only candidates selected by a graph or
+                by quantized vectors.
         """
 
     def scan(self, where: Filter, *parts: Part, batch: int = 256) -> Iterator[list[Record]]:
-        """Yield all records that fit, in the order of their ids."""
+        """Yield all matching records in batches, ordered by id."""
         after: str | None = None
         while True:
             records, after = self.page(where, batch, after, *parts)
@@ -115,50 +116,50 @@ class Store(Protocol):
     def page(
         self, where: Filter, limit: int, after: str | None = None, *parts: Part
     ) -> tuple[list[Record], str | None]:
-        """Return records in the order of their ids, from ``after`` on, and where the next page begins."""
+        """Return records ordered by id, starting at ``after``, and the start of the next page."""
 
-    def ends(self, where: Filter, field: str) -> tuple[float, float] | None:
-        """Return the lowest and the highest value of an indexed number; None where no record has one."""
+    def value_range(self, where: Filter, field: str) -> tuple[float, float] | None:
+        """Return the lowest and highest value of a numeric field; None if no record has one."""
 
     def count(self, where: Filter) -> int:
-        """Return how many records fit."""
+        """Return how many records match."""
 
     def values(self, field: str, where: Filter) -> dict[str, int]:
-        """Return how many of the records that fit have each value of an indexed word."""
+        """Return the values of a keyword field with their numbers of matching records."""
 
     def change(self, ids: Sequence[str], fields: Mapping[str, Any]) -> None:
-        """Set fields of some records; None removes one."""
+        """Set fields of some records; None removes a field."""
 
     def delete(self, where: Filter) -> None:
-        """Delete the records that fit."""
+        """Delete the matching records."""
 
     def erase_orphans(self) -> None:
-        """Erase what a killed process left of crops that it was adding or deleting."""
+        """Erase the remains of crops that a killed process was adding or deleting."""
         return
 
     def flush(self) -> None:
-        """Write everything to the disk, so that it also survives a power failure."""
+        """Write all pending data to the disk, where it survives a power failure."""
         return
 
     def compact(self) -> None:
-        """Build graphs, give room of deleted records back; on a cluster this goes on by itself."""
+        """Build graphs and free the space of deleted records; a cluster does so automatically."""
         return
 
     def facts(self) -> dict[str, int]:
-        """Return how many records a graph covers (``indexed``), and how many ``segments`` there are."""
+        """Return the number of records in the graph (``indexed``) and of ``segments``."""
 
     def close(self) -> None:
-        """Write what is left, and let go of files and connections."""
+        """Write all pending data, and close files and connections."""
         return
 
 
 class StorageBackend(Protocol):
-    """Where a gallery is stored: its metadata and its stores. A re-embedding has two for a while.
+    """The storage of a gallery: its metadata and its stores. There are two stores during a re-embedding.
 
     Attributes:
         place: folder or address, for messages.
-        scanned_numbers: numbers of vectors up to which stores here have no graph.
-        keeps_traces: whether files keep traces of what is deleted or replaced until a store is written anew.
+        scanned_numbers: total of numbers in all vectors above which a store has a graph by default.
+        keeps_traces: whether files keep traces of deleted or replaced data until a store is rewritten.
     """
 
     place: str
@@ -166,37 +167,37 @@ class StorageBackend(Protocol):
     keeps_traces: bool
 
     def read(self) -> str | None:
-        """Return what ``write`` wrote, or None where there is no gallery."""
+        """Return the metadata, or None if there is no gallery."""
 
     def write(self, metadata: str) -> None:
-        """Replace what is said about the gallery, all of it or nothing."""
+        """Replace the metadata atomically."""
 
     def make_store(self, name: str, layout: Layout) -> Store:
-        """Make a store; what a killed attempt left of the same name is removed first."""
+        """Create a store; first remove what a killed attempt left under that name."""
 
     def open_store(self, name: str) -> Store:
-        """Open a store that is there."""
+        """Open an existing store."""
 
     def stores(self) -> set[str]:
-        """Return the names of the stores that are there, whole."""
+        """Return the names of the complete stores."""
 
     def drop_store(self, name: str) -> None:
-        """Delete a store, if it is there."""
+        """Delete a store, if it exists."""
 
-    def refuse_full_disk(self) -> None:
-        """Refuse to write the stores anew where there is no room for that.
+    def check_free_space(self) -> None:
+        """Refuse to rewrite the stores if there is not enough free space.
 
         Raises:
-            UserError: the disk is too full.
+            UserError: there is not enough free space.
         """
         return
 
     def size(self) -> int | None:
-        """Return the bytes on the disk; None where they are not ours to count."""
+        """Return the size on disk in bytes; None if not known."""
         return None
 
     def close(self) -> None:
-        """Let others at the gallery."""
+        """Release the gallery for other processes."""
 
 
 def conditions(where: Filter) -> dict[str, list[dict[str, Any]]]:
@@ -204,7 +205,7 @@ def conditions(where: Filter) -> dict[str, list[dict[str, Any]]]:
     must: list[dict[str, Any]] = [
         _match(field, values)
         for field, values in (
-            (KEY, [camera_key(camera) for camera in where.cameras]),
+            (CAMERA_KEY, [camera_key(camera) for camera in where.cameras]),
             ("person", where.persons),
             ("source", where.sources),
             *(("tags", [tag]) for tag in where.tags),
@@ -214,13 +215,13 @@ def conditions(where: Filter) -> dict[str, list[dict[str, Any]]]:
     if where.after is not None or where.before is not None:
         first, end = (None if time is None else time.timestamp() for time in (where.after, where.before))
         must.append({"key": "time", "range": {"gte": first, "lt": end}})
-    if where.kept_since is not None:
-        must.append({"key": "since", "range": {"gte": None, "lt": where.kept_since}})
+    if where.older_than is not None:
+        must.append({"key": "since", "range": {"gte": None, "lt": where.older_than}})
     if where.ids:
         must.append({"has_id": list(where.ids)})
     must_not: list[dict[str, Any]] = []
     if where.not_cameras:
-        must_not.append(_match(KEY, [camera_key(camera) for camera in where.not_cameras]))
+        must_not.append(_match(CAMERA_KEY, [camera_key(camera) for camera in where.not_cameras]))
     if where.labelled:
         must_not.append({"is_empty": {"key": "person"}})
     if where.not_ids:
