@@ -14,6 +14,8 @@ LIGHT: dict[str, dict[str, Any]] = {
     "resnet": {"depth": 18},
     "mobilenet": {"width": 0.25},
     "osnet": {"width": 0.25},
+    "mobilenet-v2": {"width": 0.25},
+    "mobilenet-v3": {"width": 0.25},
 }
 """What makes a trunk light; one that is not here stays as it is."""
 

@@ -1,8 +1,10 @@
 """OSNet: the figures of its paper, and its block written out."""
 
+from typing import Literal
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from trunk_parts import cost, maps, shapes
 
 from resight.models.trunk import TRUNKS
@@ -37,33 +39,37 @@ def test_every_hidden_unit_of_every_gate_begins_alive() -> None:
     gates = [module for module in trunk.modules() if isinstance(module, Gate)]
     seen = []
     for gate in gates:
-        gate.weigh[1].register_forward_hook(lambda _, __, out: seen.append(out.detach().clone()))
+        gate.fc1.register_forward_hook(lambda _, __, out: seen.append(out.detach().clone()))
     list(maps(trunk, torch.randn(2, 3, 64, 32)))
     assert len(seen) == 4 * len(gates) == 24
     assert all((hidden > 0).all() for hidden in seen)
+
+
+def streams(block: OmniScale) -> list[nn.Module]:
+    return [getattr(block, f"conv2{letter}") for letter in "abcd"]
 
 
 @pytest.mark.parametrize("inputs", [32, 16])
 def test_a_block_is_what_the_paper_says(inputs: int) -> None:
     block = OmniScale(inputs, 32).eval()
     features = torch.randn(2, inputs, 7, 5)
-    squeezed = block.squeeze(features)
+    squeezed = block.conv1(features)
     total = torch.zeros(2, 8, 7, 5)
-    for stream in block.streams:
+    for stream in streams(block):
         seen: Tensor = stream(squeezed)
         pooled = seen.mean((2, 3))
-        first, second = block.gate.weigh[1], block.gate.weigh[3]
+        first, second = block.gate.fc1, block.gate.fc2
         hidden = (pooled @ first.weight.flatten(1).T + first.bias).relu()
         weights = (hidden @ second.weight.flatten(1).T + second.bias).sigmoid()
         total += seen * weights[:, :, None, None]
-    expected = (block.expand(total) + block.shortcut(features)).relu()
+    expected = (block.conv3(total) + block.downsample(features)).relu()
     torch.testing.assert_close(block(features), expected)
-    assert torch.equal(block.shortcut(features), features) is (inputs == 32)
+    assert torch.equal(block.downsample(features), features) is (inputs == 32)
 
 
 def test_stream_t_sees_2t_plus_1_pixels() -> None:
     block = OmniScale(32, 32).eval()
-    for scale, stream in enumerate(block.streams, 1):
+    for scale, stream in enumerate(streams(block), 1):
         images = torch.zeros(1, 8, 15, 15, requires_grad=True)
         stream(images + 1)[0, :, 7, 7].sum().backward()
         assert images.grad is not None
@@ -71,3 +77,35 @@ def test_stream_t_sees_2t_plus_1_pixels() -> None:
         assert rows[-1] - rows[0] + 1 <= 2 * scale + 1
         assert sum(isinstance(part, torch.nn.BatchNorm2d) for part in stream.modules()) == scale
     assert rows[-1] - rows[0] + 1 == 9
+
+
+def instance_norms(norm: str) -> list[str]:
+    with torch.device("meta"):
+        trunk = TRUNKS.build("osnet", width=0.25, norm=norm)
+    return [name for name, part in trunk.named_modules() if isinstance(part, nn.InstanceNorm2d)]
+
+
+def test_instance_normalisation_is_where_the_papers_have_it() -> None:
+    assert instance_norms("batch") == []
+    assert instance_norms("ibn") == ["conv1.bn", "conv2.0.IN", "conv2.1.IN"]
+    assert instance_norms("ain") == ["conv1.bn", "conv2.0.IN", "conv2.1.IN", "conv3.1.IN", "conv4.0.IN"]
+
+
+@pytest.mark.parametrize("place", ["inside", "after"])
+def test_instance_normalisation_inside_the_residual_and_after_the_sum(
+    place: Literal["inside", "after"],
+) -> None:
+    block = OmniScale(16, 32, place).eval()
+    nn.init.normal_(block.IN.weight)
+    features = torch.randn(2, 16, 7, 5)
+    squeezed = block.conv1(features)
+    residual = block.conv3(sum(block.gate(stream(squeezed)) for stream in streams(block)))
+
+    def normalised(maps: Tensor) -> Tensor:
+        mean, deviation = maps.mean((2, 3), keepdim=True), maps.var((2, 3), keepdim=True, unbiased=False)
+        return (maps - mean) / (deviation + 1e-5).sqrt() * block.IN.weight[:, None, None]
+
+    shortcut = block.downsample(features)
+    total = normalised(residual) + shortcut if place == "inside" else normalised(residual + shortcut)
+    torch.testing.assert_close(block(features), total.relu())
+    assert isinstance(block.conv3.bn, nn.Identity if place == "inside" else nn.BatchNorm2d)

@@ -9,7 +9,9 @@ from resight.models.trunk import TRUNKS, Trunk
 SETTINGS = {
     "resnet": {"depth": 18, "strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)},
     "mobilenet": {"width": 0.25},
-    "osnet": {"width": 0.25},
+    "osnet": {"width": 0.25, "norm": "ain"},
+    "mobilenet-v2": {"width": 0.25},
+    "mobilenet-v3": {"size": "small", "width": 0.25},
 }
 """A light form of each; a trunk that is not here is tested with its defaults."""
 

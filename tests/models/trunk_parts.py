@@ -24,11 +24,11 @@ def maps(trunk: Trunk, images: Tensor) -> Iterator[Tensor]:
     """Yield the map of each layer, in order."""
     features = trunk.stem(images)
     for layer in trunk.channels:
-        features = getattr(trunk, layer)(features)
+        features = trunk.layer(layer, features)
         yield features
 
 
-def shapes(name: str, size: tuple[int, int], **settings: object) -> list[tuple[int, ...]]:
+def shapes(name: str, size: tuple[int, int], /, **settings: object) -> list[tuple[int, ...]]:
     """Return the shape (C, H, W) of each layer, after checking that the trunk says the same of itself."""
     with torch.device("meta"):
         trunk = TRUNKS.build(name, **settings)
@@ -41,7 +41,7 @@ def shapes(name: str, size: tuple[int, int], **settings: object) -> list[tuple[i
     return found
 
 
-def cost(name: str, size: tuple[int, int], **settings: object) -> tuple[int, int]:
+def cost(name: str, size: tuple[int, int], /, **settings: object) -> tuple[int, int]:
     """Return parameters and multiply-adds."""
     with torch.device("meta"):
         trunk = TRUNKS.build(name, **settings).eval()

@@ -1,7 +1,7 @@
 """The contract of a trunk, the contract of an attention module, and what puts one into the other."""
 
 import keyword
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -19,20 +19,35 @@ ATTENTIONS: Registry["Attention"] = Registry("attention", "resight.models.attent
 class Trunk(nn.Module):
     """A stem and layers: what a network computes before it pools.
 
-    Subclasses are registered as ``@TRUNKS.register("name")``, all their settings keyword-only. Every layer is
-    a sub-module under its own name.
+    Subclasses are registered as ``@TRUNKS.register("name")``, all their settings keyword-only. A layer is a
+    sub-module of that name, or several that ``parts`` lists. Parameters have the names of published weights.
 
     Attributes:
         channels: layer -> channels of its output, in the order in which the layers follow each other.
         strides: layer -> pixels of the image that one step on its map covers.
+        parts: layer -> paths of the sub-modules that it consists of, in order.
+        imagenet: name of its published ImageNet weights (``models.pretrained``); "" where there are none.
     """
 
     channels: dict[str, int]
     strides: dict[str, int]
+    parts: Mapping[str, Sequence[str]] = {}
+    imagenet: str = ""
 
     def stem(self, images: Tensor) -> Tensor:
         """Turn normalised images [B, 3, H, W] into what the first layer takes."""
         raise TypeError(f"{type(self).__name__} does not define stem()")
+
+    def layer(self, name: str, features: Tensor) -> Tensor:
+        """Apply a layer to the output [B, C, H, W] of the one before it, or of the stem."""
+        for part in self.parts.get(name, (name,)):
+            features = self.get_submodule(part)(features)
+        return features
+
+    @staticmethod
+    def own_names(names: Sequence[str]) -> list[str]:
+        """Return the names that a file's tensors have here, where another implementation wrote the file."""
+        return list(names)
 
 
 class Attention(nn.Module):
@@ -158,7 +173,7 @@ class TrunkNetwork(Network):
         found = Representation({})
         features = self.trunk.stem(images)
         for layer in self.trunk.channels:
-            features = self.attentions.attend(layer, getattr(self.trunk, layer)(features), found)
+            features = self.attentions.attend(layer, self.trunk.layer(layer, features), found)
             found.features[layer] = features
         return features, found
 

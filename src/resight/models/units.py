@@ -1,23 +1,36 @@
 """Building units of convolutional networks; each keeps the size of a map or halves it, rounding up."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 
 class ConvUnit(nn.Sequential):
-    """Convolution without bias, batch normalisation and (unless ``relu`` is off) ReLU."""
+    """Convolution without bias, batch normalisation and (unless ``activation`` is None) an activation.
+
+    Args:
+        inputs, outputs, kernel, stride, groups: of the convolution, which pads by half its kernel.
+        activation: makes the activation, which works in place.
+        norm: makes the normalisation of so many channels.
+    """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, relu: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        activation: Callable[..., nn.Module] | None = nn.ReLU,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
     ) -> None:
         kind = _StridedDepthwise if groups > 1 and stride > 1 else nn.Conv2d
-        layers: list[nn.Module] = [
+        layers = [
             kind(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(outputs),
+            norm(outputs),
         ]
-        if relu:
-            layers.append(nn.ReLU(inplace=True))
-        super().__init__(*layers)
+        super().__init__(*layers, *([] if activation is None else [activation(inplace=True)]))
 
 
 class _StridedDepthwise(nn.Conv2d):
@@ -28,6 +41,11 @@ class _StridedDepthwise(nn.Conv2d):
             with torch.autocast("cpu", enabled=False):
                 return super().forward(images.float()).to(images.dtype)
         return super().forward(images)
+
+
+def instance_norm(channels: int) -> nn.InstanceNorm2d:
+    """Return instance normalisation with a weight and a bias for each channel."""
+    return nn.InstanceNorm2d(channels, affine=True)
 
 
 class DepthwiseUnit(nn.Sequential):
@@ -47,9 +65,11 @@ class ResidualBottleneck(nn.Module):
         super().__init__()
         inner = outputs // 2
         self.residual = nn.Sequential(
-            ConvUnit(inputs, inner), ConvUnit(inner, inner, 3, stride), ConvUnit(inner, outputs, relu=False)
+            ConvUnit(inputs, inner),
+            ConvUnit(inner, inner, 3, stride),
+            ConvUnit(inner, outputs, activation=None),
         )
-        self.shortcut = ConvUnit(inputs, outputs, stride=stride, relu=False)
+        self.shortcut = ConvUnit(inputs, outputs, stride=stride, activation=None)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -4,11 +4,13 @@ from itertools import accumulate
 from operator import mul
 from typing import Annotated, ClassVar, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from resight.models.trunk import TRUNKS, Trunk
 from resight.models.trunks.start import initialise
+from resight.models.units import instance_norm
 
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """Blocks in layer1..layer4 for each depth (He et al., Table 1)."""
@@ -35,6 +37,10 @@ class ResNet(Trunk):
         strides, dilations: of layer1 .. layer4.
         stem: ``imagenet``, a 7x7 convolution and max pooling, of stride 2 each; or ``cifar``, a 3x3
             convolution of stride 1 for images of 32x32 (SAL, Table 4).
+        norm: ``batch``; or instance normalisation beside it (Pan et al., "Two at Once", ECCV 2018), for
+            persons in cameras that were not trained on: ``ibn-a``, of half the channels after the first
+            convolution of each block in layer1 .. layer3; ``ibn-b``, after the stem's convolution and after
+            the sum that ends layer1 and layer2.
     """
 
     normalised_by: ClassVar = {"conv1": "bn1"}
@@ -46,12 +52,14 @@ class ResNet(Trunk):
         strides: tuple[Stride, Stride, Stride, Stride] = (1, 2, 2, 2),
         dilations: tuple[Dilation, Dilation, Dilation, Dilation] = (1, 1, 1, 1),
         stem: Literal["imagenet", "cifar"] = "imagenet",
+        norm: Literal["batch", "ibn-a", "ibn-b"] = "batch",
     ) -> None:
         super().__init__()
         self.depth = depth
+        self.imagenet = f"resnet{depth}" if norm == "batch" else ""
         kernel, stride = (7, 2) if stem == "imagenet" else (3, 1)
         self.conv1 = nn.Conv2d(3, 64, kernel, stride, padding=kernel // 2, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bn1 = instance_norm(64) if norm == "ibn-b" else nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
 
@@ -63,7 +71,12 @@ class ResNet(Trunk):
         ):
             outputs = width if depth == 18 else width * Bottleneck.expansion
             first = self._block(inputs, width, stride, entry, dilation)
-            rest = (self._block(outputs, width, 1, dilation, dilation) for _ in range(blocks - 1))
+            rest = [self._block(outputs, width, 1, dilation, dilation) for _ in range(blocks - 1)]
+            if norm == "ibn-a" and name != "layer4":
+                for block in (first, *rest):
+                    block.bn1 = HalfInstanceNorm(width)
+            if norm == "ibn-b" and name in ("layer1", "layer2"):
+                rest[-1].IN = instance_norm(outputs)
             self.add_module(name, nn.Sequential(first, *rest))
             self.channels[name] = outputs
             inputs, entry = outputs, dilation
@@ -101,12 +114,13 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _projection(inputs, width, stride)
+        self.IN: nn.Module = nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
         """Return [B, width, H / stride, W / stride] for features [B, inputs, H, W]."""
         residual = self.relu(self.bn1(self.conv1(features)))
         residual = self.bn2(self.conv2(residual))
-        return self.relu(residual + self.downsample(features))  # type: ignore[no-any-return]
+        return self.relu(self.IN(residual + self.downsample(features)))  # type: ignore[no-any-return]
 
 
 class Bottleneck(nn.Module):
@@ -133,13 +147,28 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _projection(inputs, outputs, stride)
+        self.IN: nn.Module = nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
         """Return [B, 4 * width, H / stride, W / stride] for features [B, inputs, H, W]."""
         residual = self.relu(self.bn1(self.conv1(features)))
         residual = self.relu(self.bn2(self.conv2(residual)))
         residual = self.bn3(self.conv3(residual))
-        return self.relu(residual + self.downsample(features))  # type: ignore[no-any-return]
+        return self.relu(self.IN(residual + self.downsample(features)))  # type: ignore[no-any-return]
+
+
+class HalfInstanceNorm(nn.Module):
+    """Instance normalisation of the first half of the channels, batch normalisation of the others (IBN-a)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.IN = instance_norm(channels // 2)
+        self.BN = nn.BatchNorm2d(channels - channels // 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [B, C, H, W] for features [B, C, H, W]."""
+        first, second = features.tensor_split(2, dim=1)
+        return torch.cat((self.IN(first), self.BN(second)), dim=1)
 
 
 def _projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
