@@ -20,9 +20,9 @@ from resight.inference.loading import load_model
 from resight.models.embedding import PixelEmbedder
 from resight.models.fingerprint import fingerprint
 from resight.models.network import build_model
-from resight.models.weights import save_weights
+from resight.models.weights import WEIGHTS, save_weights
 from resight.training.reading import load_recipe
-from resight.training.run import INFO, RECIPE, WEIGHTS, Run
+from resight.training.run import INFO, RECIPE, Run
 from resight.training.testing import embed_benchmark
 
 SMALL = {"size": "small", "input_size": [64, 32], "widths": [16, 32, 48], "feature_size": 32}

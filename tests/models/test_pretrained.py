@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_weights import random_weights, torchreid_shapes
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from resight.models.network import Network, build_model
 from resight.models.pretrained import TrunkWeights, download, read_trunk, trunk_of
 from resight.models.trunk import TRUNKS, Trunk
 from resight.models.weights import save_weights
+
+BATCH_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def loaded(trunk: Trunk, source: str | Path) -> TrunkWeights:
@@ -77,8 +80,7 @@ def test_loads_what_people_write(
     assert not holds(trunk, published)
     unused = loaded(trunk, path).unused
     assert holds(trunk, published)
-    prefix = "module." if form in ("parallel", "both") else ""
-    assert sorted(unused) == [f"{prefix}fc.bias", f"{prefix}fc.weight"]
+    assert sorted(unused) == ["fc.bias", "fc.weight"]
     said = capsys.readouterr()
     assert said.out == ""
     assert f"Loaded 100 tensors of {path}; 2 were not used: " in said.err
@@ -137,9 +139,9 @@ class Opener:
         ("w.pth", b"", "not a whole file of tensors"),
         ("w.pth", b"<html>Sign in</html>", "not a file of tensors"),
         ("w.safetensors", b"<html>Sign in</html>", "not a whole file of tensors"),
-        ("w.pth", [torch.zeros(2)], "something else than tensors by name"),
-        ("w.pth", {"epoch": 3}, "something else than tensors by name"),
-        ("w.pth", {"weights": Opener()}, "holds code beside them, which is never run"),
+        ("w.pth", [torch.zeros(2)], "something other than tensors by name"),
+        ("w.pth", {"epoch": 3}, "something other than tensors by name"),
+        ("w.pth", {"weights": Opener()}, "holds io.open beside its tensors"),
         ("w.pth", None, "There is no file"),
     ],
 )
@@ -202,13 +204,44 @@ def test_the_trunk_of_another_run_is_taken(
         assert torch.equal(tensor, other.trunk.state_dict()[name])
 
 
+def test_a_folder_with_weights_is_taken(trunk: Trunk, published: dict[str, Tensor], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no weights\.safetensors\. Give a run, a model folder"):
+        read_trunk(trunk, tmp_path)
+    save_file(published, tmp_path / "weights.safetensors")
+    assert sorted(loaded(trunk, tmp_path).unused) == ["fc.bias", "fc.weight"]
+    assert holds(trunk, published)
+
+
+@pytest.mark.parametrize("norm", ["batch", "ibn", "ain"])
+def test_torchreids_weights_begin_an_osnet(norm: str, tmp_path: Path) -> None:
+    name = {"batch": "osnet-x0.25", "ain": "osnet-ain-x0.25", "ibn": "osnet-ibn-x1.0"}[norm]
+    width = 1.0 if norm == "ibn" else 0.25
+    trunk = TRUNKS.build("osnet", width=width, norm=norm)
+    found = {key: torch.from_numpy(value) for key, value in random_weights(torchreid_shapes(name)).items()}
+    torch.save(found, tmp_path / "w.pth")
+    unused = [f"fc.0.{part}" for part in ("weight", "bias")]
+    unused += [f"fc.1.{part}" for part in ("weight", "bias", *BATCH_STATISTICS)]
+    assert loaded(trunk, tmp_path / "w.pth").unused == [*unused, "classifier.weight", "classifier.bias"]
+    assert torch.equal(trunk.state_dict()["conv5.bn.running_var"], found["conv5.bn.running_var"])
+    stream = "conv3.0.conv2.2.layers.1.conv2.weight" if norm == "ain" else "conv3.0.conv2c.1.conv2.weight"
+    assert torch.equal(trunk.state_dict()["conv3.0.conv2c.1.conv2.weight"], found[stream])
+    pool = "pool2.0.conv.weight" if norm == "ain" else "conv2.2.0.conv.weight"
+    assert torch.equal(trunk.state_dict()["conv2.2.0.conv.weight"], found[pool])
+
+
+def test_weights_of_another_trunk_are_refused(tmp_path: Path) -> None:
+    torch.save(TRUNKS.build("osnet", width=0.25, norm="ibn").state_dict(), tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"4 not of the model: conv2\.0\.IN\.weight"):
+        read_trunk(TRUNKS.build("osnet", width=0.25), tmp_path / "w.pth")
+
+
 def test_a_model_without_a_trunk_is_refused() -> None:
     with pytest.raises(UserError, match="'han' has no trunk"):
         trunk_of(build_model("han", 2, widths=(16, 16, 16), input_size=(80, 32)), "imagenet")
 
 
 def test_a_trunk_without_published_weights_is_refused() -> None:
-    with pytest.raises(UserError, match="MobileNet trunk, only resnet18, resnet50, resnet101"):
+    with pytest.raises(UserError, match="this MobileNet trunk, only for resnet18, resnet50, resnet101"):
         loaded(TRUNKS.build("mobilenet", width=0.25), "imagenet")
 
 
@@ -353,6 +386,9 @@ def test_an_unknown_name_is_refused_before_anything_is_asked() -> None:
         ("resnet18", "resnet18-f37072fd.pth"),
         ("resnet50", "resnet50-0676ba61.pth"),
         ("resnet101", "resnet101-63fe2227.pth"),
+        ("mobilenet-v2", "mobilenet_v2-b0353104.pth"),
+        ("mobilenet-v3-large", "mobilenet_v3_large-8738ca79.pth"),
+        ("mobilenet-v3-small", "mobilenet_v3_small-047dcff4.pth"),
     ],
 )
 def test_the_files_are_torchvisions(name: str, file: str) -> None:

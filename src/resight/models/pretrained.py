@@ -2,30 +2,29 @@
 
 import hashlib
 import http.client
-import pickle
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from resight.errors import UserError, did_you_mean
 from resight.files import cache_folder, whole_file
+from resight.models.checkpoints import read_checkpoint
 from resight.models.network import Network
 from resight.models.trunk import Trunk
-from resight.models.trunks.resnet import ResNet
-from resight.models.weights import differences
+from resight.models.weights import WEIGHTS, differences
 from resight.progress import Bar, say
 
 PUBLISHED = {
     "resnet18": "resnet18-f37072fd.pth",
     "resnet50": "resnet50-0676ba61.pth",
     "resnet101": "resnet101-63fe2227.pth",
+    "mobilenet-v2": "mobilenet_v2-b0353104.pth",
+    "mobilenet-v3-large": "mobilenet_v3_large-8738ca79.pth",
+    "mobilenet-v3-small": "mobilenet_v3_small-047dcff4.pth",
 }
 """Name -> torchvision's file of ImageNet weights ("V1"); its name ends in the start of its SHA-256."""
 
@@ -35,8 +34,6 @@ TIMEOUT = 30
 """Seconds without a byte after which a server counts as dead."""
 
 CHUNK = 1 << 20
-
-WANTED = "Expected a state dict that torch.save wrote, or a .safetensors file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +98,22 @@ def read_trunk(trunk: Trunk, source: str | Path) -> TrunkWeights:
 
     Args:
         trunk: of any kind, on any device, ``meta`` too: only shapes are looked at.
-        source: ``imagenet`` for the published weights of this trunk, which must have been downloaded; or a
-            file of tensors by name, ``.safetensors`` or PyTorch's own (read without running code from it).
-            Names may begin with ``module.`` (written from a parallel model), or lie under ``state_dict``;
-            of a whole network that has a ``trunk``, such as a run's weights, the trunk is taken.
+        source: ``imagenet`` for the published weights of this trunk, which must have been downloaded; a file
+            that ``read_checkpoint`` reads; or a folder with ``weights.safetensors``, such as a run or a model
+            folder. Of a whole network that has a ``trunk``, such as a run's weights, the trunk is taken.
 
     Raises:
         UserError: no weights are published for this trunk, or they have not been downloaded; the file is
             missing, damaged, or no file of tensors; tensors of the trunk are missing in it or have another
             shape.
     """
-    path = _published(trunk) if source == "imagenet" else Path(source).expanduser()
+    path = _published(trunk) if source == "imagenet" else _weights_file(Path(source).expanduser())
     layers = dict(trunk.named_children())
+    found = read_checkpoint(path)
     chosen, unused = {}, []
-    for name, (own_name, tensor) in _in_trunk(_read(path)).items():
+    for name, own_name in zip(found, trunk.own_names(_in_trunk(found)), strict=True):
         if own_name.partition(".")[0] in layers:
-            chosen[own_name] = tensor
+            chosen[own_name] = found[name]
         else:
             unused.append(name)
     expected = {
@@ -194,12 +191,12 @@ def _receive(response: http.client.HTTPResponse, url: str, advice: str) -> bytes
 
 def _published(trunk: Trunk) -> Path:
     """Return the file of the trunk's ImageNet weights, whole."""
-    if not isinstance(trunk, ResNet):
+    name = trunk.imagenet
+    if name not in PUBLISHED:
         raise UserError(
-            f"pretrained: no ImageNet weights are published for a {type(trunk).__name__} trunk, only "
+            f"pretrained: no ImageNet weights are published for this {type(trunk).__name__} trunk, only for "
             f"{', '.join(PUBLISHED)}. Give the path of a file of weights, or leave pretrained out."
         )
-    name = f"resnet{trunk.depth}"
     path = _weights_folder() / PUBLISHED[name]
     if not path.exists():
         raise UserError(
@@ -227,31 +224,21 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"There is no file {path} to load weights from.") from None
-    except pickle.UnpicklingError:
+def _weights_file(path: Path) -> Path:
+    """Return the file of weights that a path means."""
+    if not path.is_dir():
+        return path
+    if not (path / WEIGHTS).is_file():
         raise UserError(
-            f"{path} is not a file of tensors, or holds code beside them, which is never run. {WANTED}"
-        ) from None
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"{path} is not a whole file of tensors: {error} {WANTED}") from None
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(item, Tensor) for item in content.values()):
-        raise UserError(f"{path} holds something else than tensors by name. {WANTED}")
-    return dict(content)
+            f"pretrained: the folder {path} holds no {WEIGHTS}. Give a run, a model folder with weights "
+            "instead of a graph (ONNX, OpenVINO), or a file of weights."
+        )
+    return path / WEIGHTS
 
 
-def _in_trunk(found: Mapping[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
-    """Return a file's tensors, each with the name that it would have in the trunk ("" outside of it)."""
-    bare = {name: name.removeprefix("module.") for name in found}
-    if any(name.startswith("trunk.") for name in bare.values()):
-        bare = {
-            name: own.removeprefix("trunk.") if own.startswith("trunk.") else "" for name, own in bare.items()
-        }
-    return {name: (bare[name], tensor) for name, tensor in found.items()}
+def _in_trunk(names: Iterable[str]) -> list[str]:
+    """Return the names without what comes before the trunk's own ("" outside of it)."""
+    names = list(names)
+    if not any(name.startswith("trunk.") for name in names):
+        return names
+    return [name.removeprefix("trunk.") if name.startswith("trunk.") else "" for name in names]

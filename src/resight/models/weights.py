@@ -19,6 +19,9 @@ from resight.errors import UserError
 from resight.files import whole_file
 from resight.models.network import Network, build_model
 
+WEIGHTS = "weights.safetensors"
+"""Name of the file in the folder of a run."""
+
 FORMAT = "1"
 NAMED = 3
 """Tensors that a message names of each kind."""
@@ -111,8 +114,9 @@ def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
             if name in found and found[name].shape != expected[name].shape
         ],
     }
-    return "".join(f"\n  {len(names)} {kind}: {_few(names)}" for kind, names in kinds.items() if names)
+    return "".join(f"\n  {len(names)} {kind}: {few(names)}" for kind, names in kinds.items() if names)
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

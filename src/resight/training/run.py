@@ -22,7 +22,7 @@ from resight.device import resolve_device
 from resight.errors import UserError
 from resight.files import write_json
 from resight.models.network import Network
-from resight.models.weights import load_weights
+from resight.models.weights import WEIGHTS, load_weights
 from resight.program import command_line
 from resight.training.metrics import read_metrics
 from resight.training.reading import load_recipe
@@ -30,7 +30,6 @@ from resight.training.recipe import Recipe
 
 RECIPE = "recipe.yaml"
 INFO = "run.json"
-WEIGHTS = "weights.safetensors"
 SCORES = "scores.json"
 
 

@@ -17,7 +17,7 @@ from resight.models.complexity import measure
 from resight.models.embedding import PixelEmbedder
 from resight.models.network import Network, build_model
 from resight.models.pretrained import read_trunk, trunk_of
-from resight.models.weights import save_weights
+from resight.models.weights import WEIGHTS, save_weights
 from resight.progress import clock, say
 from resight.seeds import derive_seed
 from resight.training.classifying import classify
@@ -28,7 +28,6 @@ from resight.training.recipe import Recipe
 from resight.training.run import (
     INFO,
     RECIPE,
-    WEIGHTS,
     Run,
     describe_data,
     how_to_resume,

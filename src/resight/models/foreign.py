@@ -1,0 +1,259 @@
+"""Weights that other toolkits trained: which architecture they are of, and loading them into our networks.
+
+The names of tensors are those of torchreid and torchvision, which our trunks have too (``models.trunks``).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resight.errors import UserError, did_you_mean
+from resight.models.checkpoints import read_checkpoint
+from resight.models.network import Network, build_model
+from resight.models.trunk import TrunkNetwork
+from resight.models.weights import differences, few
+
+TORCHREID = ("classifier.",)
+"""How the names of torchreid's classifiers begin."""
+
+EITHER = (*TORCHREID, "fc.weight", "fc.bias")
+"""The same of ResNets, torchvision's among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network whose weights others publish.
+
+    Attributes:
+        settings: of our network ``pooled``.
+        classifiers: how the names of tensors begin that score the training classes: not needed to embed.
+    """
+
+    settings: Mapping[str, Any]
+    classifiers: tuple[str, ...] = TORCHREID
+
+
+def _osnet(width: float, norm: str = "batch") -> Architecture:
+    return Architecture({"trunk": {"name": "osnet", "width": width, "norm": norm}, "head": "fc"})
+
+
+def _resnet(classifiers: tuple[str, ...] = TORCHREID, head: str = "pooled", **trunk: Any) -> Architecture:
+    return Architecture({"trunk": {"name": "resnet", **trunk}, "head": head}, classifiers)
+
+
+def _mobilenet(name: str, **trunk: Any) -> Architecture:
+    return Architecture({"trunk": {"name": name, **trunk}, "head": "pooled"})
+
+
+FINER = (1, 2, 2, 1)
+"""Strides of a ResNet whose last layer keeps the grid of the one before."""
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    **{f"osnet-x{width}": _osnet(width) for width in (1.0, 0.75, 0.5, 0.25)},
+    "osnet-ibn-x1.0": _osnet(1.0, "ibn"),
+    **{f"osnet-ain-x{width}": _osnet(width, "ain") for width in (1.0, 0.75, 0.5, 0.25)},
+    **{f"resnet-{depth}": _resnet(EITHER, depth=depth) for depth in (18, 50, 101)},
+    "resnet-50-stride-1": _resnet((), strides=FINER),
+    "resnet-50-fc512": _resnet(head="fc", strides=FINER),
+    "resnet-50-ibn-a": _resnet(EITHER, norm="ibn-a"),
+    "resnet-50-ibn-b": _resnet(EITHER, norm="ibn-b"),
+    "mobilenet-v2": _mobilenet("mobilenet-v2"),
+    "mobilenet-v3-large": _mobilenet("mobilenet-v3", size="large"),
+    "mobilenet-v3-small": _mobilenet("mobilenet-v3", size="small"),
+}
+"""By name. ``resnet-50-stride-1`` has the tensors of ``resnet-50``, and another stride in layer4."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignWeights:
+    """A network with weights of another toolkit.
+
+    Attributes:
+        network: in evaluation mode, on the CPU; takes RGB, normalises with ImageNet's statistics.
+        architecture: its name in ``ARCHITECTURES``.
+        used: how many of the file's tensors the network has.
+        dropped: names of those that make a classifier.
+        unused: names of the others that the network has no place for.
+    """
+
+    network: Network
+    architecture: str
+    used: int
+    dropped: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def read_foreign(path: Path, architecture: str | None = None) -> ForeignWeights:
+    """Read weights of another toolkit into a network.
+
+    Args:
+        path: of a file that ``read_checkpoint`` reads.
+        architecture: name in ``ARCHITECTURES``; by default what names and shapes of the tensors say.
+
+    Raises:
+        UserError: the file cannot be read; its tensors are of another architecture, of none that is known, or
+            of one of several; there is no architecture of that name.
+    """
+    if architecture is not None and architecture not in ARCHITECTURES:
+        raise UserError(
+            f"Unknown architecture '{architecture}'.{did_you_mean(architecture, ARCHITECTURES)} Expected one "
+            f"of {', '.join(ARCHITECTURES)}."
+        )
+    tensors = read_checkpoint(path)
+    fits = {name: _fit(tensors, name) for name in ARCHITECTURES}
+    fitting = [name for name, fit in fits.items() if fit.exact]
+    if architecture is None:
+        if len(fitting) != 1:
+            raise UserError(_cannot_tell(path, fits, fitting))
+        (architecture,) = fitting
+    fit = fits[architecture]
+    if fit.wrong or any(len(fits[name].chosen) > len(fit.chosen) for name in fitting):
+        raise UserError(_misfit(path, fits, fit))
+    network = _build(architecture)
+    _load(network, fit.chosen)
+    return ForeignWeights(network, architecture, len(fit.chosen), tuple(fit.dropped), tuple(fit.unused))
+
+
+def match_architecture(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the architectures whose tensors these are, classifiers aside; at times several."""
+    return [name for name in ARCHITECTURES if _fit(tensors, name).exact]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """How a file's tensors fit an architecture.
+
+    Attributes:
+        architecture: its name.
+        chosen: the tensors that it may have, by their published names.
+        dropped, unused: names in the file of classifiers, and of what the network has no place for.
+        wrong: a line for each way in which names or shapes differ; "" if none does.
+        alike: how many tensors have the same name and shape in both, and how many the same name.
+    """
+
+    architecture: str
+    chosen: dict[str, Tensor]
+    dropped: list[str]
+    unused: list[str]
+    wrong: str
+    alike: tuple[int, int]
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is missing, and nothing but a classifier left over."""
+        return not self.wrong and not self.unused
+
+    @property
+    def differing(self) -> str:
+        """What differs, a line for each kind."""
+        return self.wrong or f"\n  {len(self.unused)} not of the model: {few(self.unused)}"
+
+
+def _fit(tensors: Mapping[str, Tensor], architecture: str) -> _Fit:
+    rename, expected = _expected(architecture)
+    parts = {name.partition(".")[0] for name in expected}
+    chosen: dict[str, Tensor] = {}
+    dropped, unused = [], []
+    for name, published in zip(tensors, rename(list(tensors)), strict=True):
+        if name.startswith(ARCHITECTURES[architecture].classifiers):
+            dropped.append(name)
+        elif published.partition(".")[0] in parts:
+            chosen[published] = tensors[name]
+        else:
+            unused.append(name)
+    needed = {
+        name: tensor
+        for name, tensor in expected.items()
+        if name in chosen or not name.endswith(".num_batches_tracked")  # old files have none; none is used
+    }
+    named = chosen.keys() & needed.keys()
+    alike = sum(chosen[name].shape == needed[name].shape for name in named), len(named)
+    return _Fit(architecture, chosen, dropped, unused, differences(chosen, needed), alike)
+
+
+def expected_tensors(architecture: str) -> dict[str, Tensor]:
+    """Return the tensors of an architecture by their published names, without values (on ``meta``)."""
+    return _expected(architecture)[1]
+
+
+@cache
+def _expected(architecture: str) -> tuple[Callable[[Sequence[str]], list[str]], dict[str, Tensor]]:
+    """Return what gives a file's tensors their published names, and ``expected_tensors``."""
+    with torch.device("meta"):
+        network = _build(architecture)
+    expected = {
+        published: tensor for name, tensor in network.state_dict().items() if (published := _published(name))
+    }
+    if "fc.0.weight" in expected:
+        expected["fc.0.bias"] = expected["fc.1.bias"]
+    return network.trunk.own_names, expected
+
+
+def _build(architecture: str) -> TrunkNetwork:
+    network = build_model("pooled", 1, **ARCHITECTURES[architecture].settings, classifier=False).eval()
+    assert isinstance(network, TrunkNetwork)
+    return network
+
+
+def _published(name: str) -> str:
+    """Return the published name of one of our network's tensors; "" where it has none."""
+    if name.startswith("head.feature."):
+        return name.replace("head.feature.", "fc.")
+    return name.removeprefix("trunk.") if name.startswith("trunk.") else ""
+
+
+def _load(network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """Load tensors by their published names.
+
+    The published fully-connected layer has a bias before its batch normalisation. Ours has none: there it
+    moves the mean that is taken off.
+    """
+    found = dict(tensors)
+    if (bias := found.pop("fc.0.bias", None)) is not None:
+        found["fc.1.running_mean"] = found["fc.1.running_mean"] - bias
+    state = network.state_dict()
+    network.load_state_dict(
+        state | {name: found[new] for name in state if (new := _published(name)) in found}
+    )
+
+
+def _misfit(path: Path, fits: Mapping[str, _Fit], fit: _Fit) -> str:
+    """Say how a file differs from an architecture, and which one fits it best."""
+    best = _nearest(fits)
+    if best.exact:
+        advice = f"They are those of {best.architecture}: give --architecture {best.architecture}, or none."
+    elif best is fit:
+        advice = "No other architecture that Resight knows is nearer."
+    else:
+        advice = f"The nearest is {best.architecture}, from which they differ too:{best.differing}"
+    return f"The tensors in {path} are not those of {fit.architecture}:{fit.differing}\n{advice}"
+
+
+def _cannot_tell(path: Path, fits: Mapping[str, _Fit], fitting: Sequence[str]) -> str:
+    """Say why the architecture of a file is not known."""
+    if fitting:
+        return (
+            f"The tensors in {path} may be those of {' or '.join(fitting)}: what these differ in, such as a "
+            f"stride, no tensor shows. Look up how they were trained, and give --architecture."
+        )
+    best = _nearest(fits)
+    if not best.alike[1]:
+        return (
+            f"The tensors in {path} are of no architecture that Resight knows: none has a name of one. Known "
+            f"are {', '.join(fits)}. Export the network to ONNX with its own program, and import that."
+        )
+    return (
+        f"The tensors in {path} are of no architecture that Resight knows. The nearest is "
+        f"{best.architecture}, from which they differ:{best.differing}\n"
+        "Export the network to ONNX with its own program, and import that."
+    )
+
+
+def _nearest(fits: Mapping[str, _Fit]) -> _Fit:
+    """Return the fit with the most tensors of the same name and shape, the fewest left over where alike."""
+    return max(fits.values(), key=lambda fit: (fit.exact, fit.alike, -len(fit.chosen), -len(fit.unused)))
