@@ -343,7 +343,7 @@ def test_cameras_means_are_removed_first(files, capsys, tmp_path) -> None:
     assert "the gallery has no crop from 1 of the queries' cameras (7)" in messages
     without = {name: array for name, array in draw(1, 20).items() if name != "cameras"}
     np.savez(tmp_path / "without.npz", **without)
-    with pytest.raises(UserError, match="not known which camera took which crop"):
+    with pytest.raises(UserError, match="crops' cameras are not known"):
         score(tmp_path / "without.npz", tmp_path / "without.npz", refine=Refining(camera_normalise=True))
 
 

@@ -115,7 +115,7 @@ def test_junk_is_in_no_mean() -> None:
 def test_without_two_cameras_it_is_refused() -> None:
     query, gallery = people(1.0)
     bare = Embedded(gallery.features, gallery.persons)
-    with pytest.raises(UserError, match="not known which camera took which crop"):
+    with pytest.raises(UserError, match="crops' cameras are not known"):
         remove_camera_means(query, bare)
     one = Embedded(gallery.features, gallery.persons, torch.zeros(len(gallery), dtype=torch.int64))
     with pytest.raises(UserError, match="All gallery crops are from one camera"):

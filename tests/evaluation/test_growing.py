@@ -125,7 +125,7 @@ def test_wrong_sizes_and_distractors_are_named() -> None:
     for sizes, said in (((0, 31), "0, 31"), ((5, 5), "5, 5"), ((-1, 3), "-1, 3"), ((), "none")):
         with pytest.raises(UserError, match=f"at most the 30 that there are; got {said}"):
             evaluate_growing(query, gallery, distractors, sizes)
-    with pytest.raises(UserError, match=r"16 numbers a crop, as the queries; got the shape \(30, 9\)"):
+    with pytest.raises(UserError, match=r"16 numbers per crop, like the queries; got the shape \(30, 9\)"):
         evaluate_growing(query, gallery, distractors[:, :9], (0, 30))
     distractors[17] = torch.nan
     with pytest.raises(UserError, match=r"In the distractors, 1 of 30 rows \(17\) is NaN"):

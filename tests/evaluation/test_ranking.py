@@ -147,7 +147,8 @@ def test_queries_without_a_match_are_explained_with_counts() -> None:
     assert "None of the 6 queries has a match in the gallery of 7 crops, 1 of them junk" in message
     assert "their person is not in the gallery (2)" in message  # persons 1 and 7
     assert (
-        "only their own camera shows their person, which the protocol 'market-1501' ignores (2)" in message
+        "their person is only seen by their own camera, which the protocol 'market-1501' ignores (2)"
+        in message
     )  # 2 and 4
     assert "the only crop of their person is the query itself (1)" in message  # person 3
     assert "they are junk or distractors (person -1 or 0) (1)" in message

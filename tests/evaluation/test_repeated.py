@@ -103,5 +103,5 @@ def test_what_cannot_be_pooled() -> None:
     query = embedded([[1.0, 2.0]], [1], [1])
     with pytest.raises(UserError, match="cameras are not known"):
         pool_queries(replace(query, cameras=None), query, "max")
-    with pytest.raises(UserError, match="2 numbers a crop, the images to pool 1"):
+    with pytest.raises(UserError, match="2 numbers per crop, the images to pool 1"):
         pool_queries(query, embedded([[1.0]], [1], [1]), "max")

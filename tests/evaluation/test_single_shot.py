@@ -142,7 +142,7 @@ def test_a_person_in_one_view_only_is_no_query_and_no_one_to_confuse_with() -> N
     without = evaluate(seen, one_view, OLD)
     assert without.mAP == scores.mAP
     alone = replace(query, cameras=torch.ones_like(query.cameras))
-    with pytest.raises(UserError, match=r"None of the 24 queries has a match.*only their own camera shows"):
+    with pytest.raises(UserError, match=r"None of the 24 queries has a match.*only seen by their own camera"):
         evaluate(alone, alone, OLD)
 
 

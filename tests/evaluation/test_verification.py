@@ -131,7 +131,7 @@ def test_what_cannot_be_told() -> None:
     query, gallery = clusters(20, 0.5)
     found = verify(query, gallery)
     with pytest.raises(
-        UserError, match=r"0.001 cannot be measured with 380 pairs of two persons, where one is 0.003"
+        UserError, match=r"0.001 cannot be measured with 380 pairs of two persons: one pair is 0.003"
     ):
         found.threshold(0.001)
     with pytest.raises(UserError, match=r"between 0 and 1.*got 2"):

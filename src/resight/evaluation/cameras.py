@@ -1,4 +1,4 @@
-"""The part of every vector that comes from its camera, and vectors without it."""
+"""Removing the part of every vector that comes from its camera."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 
 SHRINKAGE = 20.0
-"""Crops at the mean of all that a camera's mean counts besides its own. Without them, means of 5 to 10 crops
-a camera make rankings worse than none."""
+"""Crops at the mean of all that each camera's mean includes. Without them, means of 5 to 10 crops per camera
+make rankings worse than no means."""
 
 SHORTEST = 1e-6
-"""Length from which on a vector has a direction."""
+"""Vectors shorter than this have no direction."""
 
 
 @dataclass
 class CameraStatistics:
     """The mean vector of each camera; crops can be added and removed one by one.
 
-    Vectors from one camera share a part that says nothing about the person, so that in a search across
-    cameras strangers from the query's own camera come first (Song, Park and Lee: Exploring the Camera Bias of
-    Person Re-identification, ICLR 2025). ``apply`` subtracts it: unit vectors, minus their camera's mean, of
-    unit length again. The paper also divides by the deviation, which added nothing that we could measure.
+    Vectors from one camera have a part in common that does not depend on the person, so that in a search
+    other persons from the query's own camera come first (Song, Park and Lee: Exploring the Camera Bias of
+    Person Re-identification, ICLR 2025). ``apply`` scales vectors to unit length, subtracts their camera's
+    mean, and scales them again. The paper also divides by the deviation, which made no measurable difference.
 
     Attributes:
         width: D, numbers in a vector.
-        shrinkage: crops at the mean of all that are added to each camera's own.
+        shrinkage: number of crops at the mean of all that are added to each camera's.
         counts: camera -> number of its crops.
         sums: camera -> float64 [D], sum of its unit vectors.
     """
@@ -62,7 +62,7 @@ class CameraStatistics:
             cameras: the camera of each; None where it is not known.
 
         Raises:
-            UserError: vectors are of another width, or there are not as many cameras.
+            UserError: vectors have another width, or the number of cameras differs.
         """
         self._add(vectors, cameras, 1)
 
@@ -73,7 +73,7 @@ class CameraStatistics:
     def mean(self, camera: Hashable = None) -> NDArray[np.float64]:
         """Return the mean [D] of a camera, shrunk towards the mean of all crops.
 
-        For a camera that is not known or has no crops, this is the mean of all.
+        For an unknown camera, or one without crops, this is the mean of all.
         """
         return self.means([camera])[camera]
 
@@ -92,7 +92,7 @@ class CameraStatistics:
     def apply(self, vectors: Vectors, cameras: Sequence[Hashable]) -> Vectors:
         """Return vectors [N, D] without their cameras' means, of unit length.
 
-        A vector that equals its camera's mean has no direction left: it becomes zero.
+        A vector that equals its camera's mean becomes zero.
         """
         result, means = unit_or_zero(vectors), self.means(set(cameras))
         for camera, rows in rows_of(cameras):
@@ -115,9 +115,9 @@ class CameraStatistics:
 
 
 def remove_camera_means(query: "Embedded", gallery: "Embedded") -> "tuple[Embedded, Embedded]":
-    """Return query and gallery without their cameras' means, which are of the gallery's crops but junk.
+    """Return query and gallery minus their cameras' means over the gallery's crops without junk.
 
-    Queries of a camera that the gallery lacks lose the mean of all crops.
+    From queries of a camera that is not in the gallery, the mean of all crops is subtracted.
 
     Raises:
         UserError: cameras are not known, or all gallery crops are from one camera.
@@ -126,7 +126,7 @@ def remove_camera_means(query: "Embedded", gallery: "Embedded") -> "tuple[Embedd
 
     if query.cameras is None or gallery.cameras is None:
         raise UserError(
-            "The cameras' means cannot be removed, as it is not known which camera took which crop. Give the "
+            "The cameras' means cannot be removed, because the crops' cameras are not known. Give the "
             "cameras, or leave --camera-normalise out."
         )
     kept = gallery.persons != JUNK
@@ -139,7 +139,7 @@ def remove_camera_means(query: "Embedded", gallery: "Embedded") -> "tuple[Embedd
     if new := sorted(set(query.cameras.tolist()) - set(cameras)):
         say(
             f"Note: the gallery has no crop from {len(new):,} of the queries' cameras "
-            f"({', '.join(map(str, new[:5]))}): their queries lose the mean of all crops."
+            f"({', '.join(map(str, new[:5]))}): the mean of all crops is subtracted from their queries."
         )
     statistics = CameraStatistics.fit(gallery.features[kept].float().cpu().numpy(), cameras)
 
@@ -163,14 +163,14 @@ def restore(vectors: Vectors, mean: Vectors) -> Vectors:
 
 
 def unit_or_zero(vectors: Vectors) -> Vectors:
-    """Return vectors [N, D] scaled to length 1; those too short to have a direction as zero."""
+    """Return vectors [N, D] scaled to length 1; those that are too short become zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Vectors = (vectors / np.where(lengths > SHORTEST, lengths, np.inf)).astype(np.float32)
     return scaled
 
 
 def rows_of(cameras: Sequence[Hashable]) -> Iterable[tuple[Hashable, list[int]]]:
-    """Return each camera with its rows."""
+    """Return the rows of each camera."""
     rows: dict[Hashable, list[int]] = {}
     for row, camera in enumerate(cameras):
         rows.setdefault(camera, []).append(row)

@@ -8,16 +8,16 @@ from torch import Tensor
 from resight.errors import UserError
 
 TOPS = (1, 5)
-"""A picture counts as right if its class is among so many first ones."""
+"""A picture is right if its class is among the first k, for each of these k."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassificationScores:
-    """How high the right class of each picture was ranked.
+    """The rank of each picture's right class.
 
     Attributes:
         ranks: int64 [N], of the right class, from 1.
-        classes: how many there are.
+        classes: number of classes.
     """
 
     ranks: Tensor
@@ -25,11 +25,11 @@ class ClassificationScores:
 
     @property
     def tops(self) -> tuple[int, ...]:
-        """Which accuracies ``as_dict`` holds."""
+        """The k of the accuracies in ``as_dict``."""
         return TOPS
 
     def accuracy(self, k: int) -> float:
-        """Return the share of pictures whose class is among the first k."""
+        """Return the share of pictures with the right class among the first k."""
         return float((self.ranks <= k).double().mean())
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def score_classes(scores: Tensor, classes: Tensor) -> ClassificationScores:
     """Rank each picture's class among all; a class with an equal score comes before the right one.
 
     Args:
-        scores: float [N, C], of each class; higher is likelier.
+        scores: float [N, C], of each class; higher is more likely.
         classes: int64 [N], the right ones, 0 to C - 1.
 
     Raises:
@@ -60,7 +60,7 @@ def score_classes(scores: Tensor, classes: Tensor) -> ClassificationScores:
     if not (finite := scores.isfinite().all(1)).all():
         raise UserError(
             f"The scores of {int((~finite).sum())} of {len(scores)} pictures are not finite, first those of "
-            f"picture {int((~finite).nonzero()[0])}: the network's weights are spoilt."
+            f"picture {int((~finite).nonzero()[0])}: the network's weights are damaged."
         )
     right = scores.gather(1, classes[:, None])
     return ClassificationScores((scores >= right).sum(1), scores.shape[1])

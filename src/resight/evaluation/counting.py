@@ -1,4 +1,4 @@
-"""Counting scores above thresholds: it replaces a sort, as only the ranks of a few matches are needed."""
+"""Counting scores above thresholds, in place of a sort: only the ranks of a few matches are needed."""
 
 import math
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 TILE_COLUMNS = 4096
-TILE_ENTRIES = 2**21  # comparisons at a time: they fit the cache, and cores seldom wait for each other
+TILE_ENTRIES = 2**21  # comparisons at a time: they fit into the cache, and cores seldom wait for each other
 
 
 def count_at_or_above(scores: Tensor, thresholds: Tensor, used: Tensor) -> Tensor:
-    """Return how many of each row's scores are at or above each of its thresholds: int64 [B, M].
+    """Return the number of each row's scores at or above each of its thresholds: int64 [B, M].
 
     Args:
         scores: [B, N].
         thresholds: [B, M], of the same type; M is 1 or more.
-        used: int64 [B], how many of the row's thresholds are needed; the counts of the others mean
-            nothing. Quick where neighbouring rows use equally many.
+        used: int64 [B], the number of the row's thresholds that are needed; other counts are undefined. Fast
+            if neighbouring rows use equally many.
     """
     counts = torch.zeros_like(thresholds, dtype=torch.int64)
     step = max(1, TILE_ENTRIES // TILE_COLUMNS // thresholds.shape[1])

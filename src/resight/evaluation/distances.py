@@ -1,4 +1,4 @@
-"""Squared Euclidean distances among N items, never all at once: of blocks of rows, and of chosen pairs."""
+"""Squared Euclidean distances among N items, never all at once: by blocks of rows, and of given pairs."""
 
 import warnings
 from typing import Protocol
@@ -15,8 +15,8 @@ class Distances(Protocol):
 
     Attributes:
         items: N.
-        queries: how many of them are queries.
-        dtype, device: of what is returned.
+        queries: number of queries.
+        dtype, device: of results.
         work: multiply-adds of all N x N.
     """
 
@@ -27,11 +27,11 @@ class Distances(Protocol):
     work: float
 
     def near(self, rows: slice, out: Tensor) -> tuple[Tensor, Tensor]:
-        """Return, for a stretch of B rows, numbers that order as the distances do, and the farthest one.
+        """Return, for a range of B rows, numbers in the order of the distances, and the largest distance.
 
         Args:
-            rows: which rows.
-            out: [B, N], where the numbers are written. An item comes before all others at its distance.
+            rows: the range.
+            out: [B, N], for the numbers. An item comes before all others at its distance.
 
         Returns:
             ``out``, and the largest squared distance of each row [B].
@@ -41,12 +41,12 @@ class Distances(Protocol):
         """Write squared distances of queries ``rows`` [B] to the gallery into ``out`` [B, G]; return it."""
 
     def pairs(self, rows: slice, starts: Tensor, columns: Tensor) -> Tensor:
-        """Return the squared distances of a stretch of rows to some columns of each: [P].
+        """Return the squared distances of a range of rows to some columns of each: [P].
 
         Args:
             rows: B rows.
             starts: int64 [B + 1], where each row's columns begin in ``columns``, and P.
-            columns: int64 [P], rising within each row.
+            columns: int64 [P], ascending within each row.
         """
 
 
@@ -54,7 +54,7 @@ class FeatureDistances:
     """Distances of features, by |a|^2 + |b|^2 - 2 a.b; that of an item to itself is 0.
 
     Args:
-        query, gallery: all of their crops are copied, once.
+        query, gallery: their crops are copied once.
     """
 
     def __init__(self, query: Side, gallery: Side) -> None:
@@ -84,24 +84,24 @@ class FeatureDistances:
     def pairs(self, rows: slice, starts: Tensor, columns: Tensor) -> Tensor:
         owner = torch.arange(rows.start, rows.stop, device=self.device).repeat_interleave(starts.diff())
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that sparse tensors are a beta of torch's
+            warnings.simplefilter("ignore", UserWarning)  # PyTorch's note that sparse tensors are beta
             pattern = torch.sparse_csr_tensor(
                 starts, columns, self._squares.new_zeros(len(columns)), (len(starts) - 1, self.items)
             )
-        # dot products at these places alone, ten times faster than a product of gathered rows
+        # dot products at these positions only, ten times faster than a product of gathered rows
         dots = torch.sparse.sampled_addmm(pattern, self._features[rows], self._features.T, beta=0.0)
         squared: Tensor = self._squares[owner] + self._squares[columns] - 2 * dots.values()
         return squared.clamp_(min=0).masked_fill_(owner == columns, 0)
 
 
 class GivenDistances:
-    """Distances that were computed elsewhere.
+    """Given distances.
 
     Args:
         query_gallery, query_query, gallery_gallery: Euclidean distances, not squared: [Q, G], [Q, Q], [G, G].
 
     Raises:
-        UserError: they do not fit together, or are not finite.
+        UserError: the shapes do not fit together, or distances are not finite.
     """
 
     def __init__(self, query_gallery: Tensor, query_query: Tensor, gallery_gallery: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Embedded crops: arrays in, for everything that ranks and scores."""
+"""Embedded crops: the input of ranking and scoring."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from resight.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Features of N crops with what the protocol needs to know of each.
+    """Features and labels of N crops.
 
     Attributes:
         features: float [N, D].
         persons: int64 [N]; -1 is junk, 0 a distractor.
-        cameras: int64 [N], or None where they are not known.
-        items: int64 [N] that tell crops apart, so that a query does not find itself in the gallery; None
-            where query and gallery share no crop.
+        cameras: int64 [N], or None if they are not known.
+        items: int64 [N] that identify crops, so that a query does not find itself in the gallery; None if
+            query and gallery share no crop.
 
     Raises:
         UserError: features are not [N, D], or labels are not int64 [N].

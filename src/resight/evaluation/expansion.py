@@ -1,4 +1,4 @@
-"""Features averaged with those of their nearest gallery crops, before they are ranked."""
+"""Averaging features with those of their nearest gallery crops before ranking."""
 
 from dataclasses import replace
 
@@ -28,19 +28,19 @@ def expand_queries(
 ) -> Embedded:
     """Return the queries, each the mean of its feature and those of its nearest gallery crops.
 
-    Average query expansion (Chum et al. 2007). It looks at no label but ``items``: a query that is itself in
-    the gallery is not its own neighbour. Junk is no neighbour.
+    Average query expansion (Chum et al. 2007). No label but ``items`` is used: a query that is in the gallery
+    is not its own neighbour. Junk is no neighbour.
 
     Args:
         query, gallery, metric, device: as in ``ranking.RankingInputs``. For the cosine, features are first
             scaled to length 1.
-        neighbours: how many gallery crops go into the mean.
+        neighbours: number of gallery crops in the mean.
 
     Returns:
-        Features [Q, D], in the precision that query and gallery are compared in.
+        Features [Q, D], in the precision in which query and gallery are compared.
 
     Raises:
-        UserError: there are fewer neighbours in the gallery, or what ``ranking.RankingInputs`` refuses.
+        UserError: the gallery has fewer neighbours; or as ``ranking.RankingInputs``.
     """
     sides = RankingInputs(query, gallery, EVERY_OTHER_IMAGE, metric, device)
     return replace(query, features=_means(sides, neighbours))
@@ -56,8 +56,8 @@ def augment_gallery(
 ) -> Embedded:
     """Return the gallery, each crop the mean of its feature and those of its nearest other crops.
 
-    Database-side feature augmentation (Arandjelović & Zisserman 2012). Junk is left as it is. Arguments and
-    errors are those of ``expand_queries``; the new features are held in memory.
+    Database-side feature augmentation (Arandjelović & Zisserman 2012). Junk is unchanged. Arguments and
+    errors are those of ``expand_queries``; the new features are in memory.
     """
     kept = (gallery.persons != JUNK).nonzero()[:, 0]
     if not len(kept):
@@ -85,10 +85,10 @@ def refine_sides(
     metric: Metric = "cosine",
     device: torch.device | str | None = None,
 ) -> tuple[Embedded, Embedded]:
-    """Return query and gallery as they are to be ranked: each step on the result of the one before.
+    """Return query and gallery for ranking: each step is applied to the result of the one before.
 
-    ``cameras.remove_camera_means`` (if ``camera_normalise``), ``augment_gallery`` and ``expand_queries`` (for
-    0 neighbours, neither).
+    ``cameras.remove_camera_means`` (if ``camera_normalise``), ``augment_gallery`` and ``expand_queries``
+    (each unless it has 0 neighbours).
     """
     if camera_normalise:
         query, gallery = remove_camera_means(query, gallery)
@@ -100,7 +100,7 @@ def refine_sides(
 
 
 def _means(sides: RankingInputs, neighbours: int) -> Tensor:
-    """Return the mean of each query's feature and its nearest gallery crops' [Q, D]."""
+    """Return the mean [Q, D] of each query's feature and those of its nearest gallery crops."""
     shared = sides.query.embedded.items is not None and sides.gallery.embedded.items is not None
     if not 1 <= neighbours <= len(sides.gallery) - shared:
         raise UserError(

@@ -10,22 +10,22 @@ from resight.evaluation.embedded import Embedded
 
 Metric = Literal["cosine", "euclidean"]
 
-CHUNK_ENTRIES = 2**21  # numbers converted at a time: all that is held beside the result
+CHUNK_ENTRIES = 2**21  # numbers converted at a time: the only memory in addition to the result
 
 
 def working_dtype(query: Embedded, gallery: Embedded) -> torch.dtype:
-    """Return the precision to compare in: float64 where either side's features have it, float32 otherwise."""
+    """Return the precision to compare in: float64 if either side's features are float64, else float32."""
     wider = torch.promote_types(query.features.dtype, gallery.features.dtype)
     return torch.promote_types(wider, torch.float32)
 
 
 class Side:
-    """Some rows of an ``Embedded``: all are checked at once, and copied only where they are needed.
+    """Some rows of an ``Embedded``: all are checked at once, and copied only when needed.
 
     Args:
-        embedded: N crops; their features may lie in a memory-mapped file.
-        rows: int64 [R], which of them.
-        metric: what they are compared by.
+        embedded: N crops; their features may be memory-mapped.
+        rows: int64 [R], the rows to use.
+        metric: for comparison.
         dtype, device: of the copies.
         name: ``query`` or ``gallery``, for messages.
 
@@ -33,9 +33,8 @@ class Side:
         squares: [R], squared lengths of the features.
 
     Raises:
-        UserError: a row holds NaN or infinity, or is so long that products of rows leave the range of
-            ``dtype``; for the cosine also: a row is zero, or too short to differ from zero. The message names
-            the rows.
+        UserError: a row has NaN or infinity, or is so long that products of rows exceed the range of
+            ``dtype``; under the cosine also: a row is zero, or too short. The message names the rows.
     """
 
     def __init__(
@@ -61,11 +60,11 @@ class Side:
 
     @property
     def width(self) -> int:
-        """Numbers a crop."""
+        """Numbers per crop."""
         return self.embedded.features.shape[1]
 
     def take(self, places: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return a copy of the features at some places of ``rows``: for the cosine, scaled to length 1.
+        """Return a copy of the features at some positions of ``rows``; under the cosine, scaled to length 1.
 
         Args:
             places: int64 [P].
@@ -90,14 +89,14 @@ class Side:
 
 
 def _check_lengths(squares: Tensor, rows: Tensor, metric: Metric, side: str, total: int) -> None:
-    # between these squared lengths no product of two rows overflows, and no square that matters vanishes
+    # between these squared lengths, no product of two rows overflows and no relevant square underflows
     smallest, largest = torch.finfo(squares.dtype).tiny ** 0.5, torch.finfo(squares.dtype).max ** 0.5
     finite = squares <= largest  # False for NaN too
     if not finite.all():
         raise UserError(
             f"Features must be finite numbers, and each crop's of a length below {largest**0.5:.0e}. "
             f"In the {side}, {_named(rows, ~finite, total)} NaN, infinite or too long. "
-            "Look at what made these features: a broken image, or a training that diverged."
+            "Check where these features come from: a broken image, or a training that diverged."
         )
     zero = squares < smallest
     if metric == "cosine" and zero.any():
@@ -108,7 +107,7 @@ def _check_lengths(squares: Tensor, rows: Tensor, metric: Metric, side: str, tot
 
 
 def _named(rows: Tensor, bad: Tensor, total: int) -> str:
-    """Return ``2 of 10 rows (3, 7) are``: how many, and the first few counted from 0."""
+    """Return ``2 of 10 rows (3, 7) are``: the number, and the first few, counted from 0."""
     numbers = rows[bad.to(rows.device)].tolist()
     shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
     return f"{len(numbers):,} of {total:,} rows ({shown}) {'is' if len(numbers) == 1 else 'are'}"

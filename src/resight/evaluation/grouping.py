@@ -1,4 +1,4 @@
-"""Rows in parts of like length, and rows that are equal."""
+"""Splitting rows into parts of similar length, and finding equal rows."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def even_parts(rows: Tensor, size: int) -> Sequence[Tensor]:
-    """Split into parts of at most ``size``, alike in length: a product of few rows is rounded otherwise."""
+    """Split into parts of at most ``size``, of similar length: products of few rows round differently."""
     return rows.tensor_split(max(1, -(-len(rows) // size)))
 
 
@@ -36,7 +36,7 @@ def repeated_rows(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _hashes(features: Tensor) -> Tensor:
-    """Return a hash of each row's bits: int64 [N], exact whatever the order of the sum."""
+    """Return a hash of each row's bits: int64 [N], independent of the order of the sum."""
     bits = (features + 0.0).view(torch.int32 if features.dtype == torch.float32 else torch.int64)  # -0 is 0
     generator = torch.Generator().manual_seed(0)
     factors = torch.randint(-(2**62), 2**62, (features.shape[1],), generator=generator)

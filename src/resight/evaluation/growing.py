@@ -1,4 +1,4 @@
-"""Scores as a gallery grows: Fig. 4 of the support neighbour loss's paper, in one pass."""
+"""Scores as a gallery grows, in one pass (Fig. 4 of the support neighbour loss paper)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -30,23 +30,23 @@ def evaluate_growing(
     ranks: Sequence[int] = RANKS,
     device: torch.device | str | None = None,
 ) -> list[Scores]:
-    """Score a query set against a gallery to which distractors are added in random order, at several sizes.
+    """Score a query set against a gallery with growing numbers of distractors, added in random order.
 
-    The distractors are read in their own order, some thousands at a time: they may be a memory-mapped file
-    larger than the memory.
+    The distractors are read in their order, some thousands at a time: they may be a memory-mapped file larger
+    than the memory.
 
     Args:
         query, gallery, protocol, metric, ap, ranks, device: as in ``scores.evaluate``.
         distractors: features [X, D]; each counts as wrong for every query.
-        sizes: numbers of distractors to score at, rising; 0 is the gallery alone.
-        seed: of the order. It does not depend on the sizes: a step adds to what earlier steps hold.
+        sizes: ascending numbers of distractors to score at; 0 is the gallery alone.
+        seed: of the order, which does not depend on the sizes: each step adds to the one before.
 
     Returns:
         The scores at each size.
 
     Raises:
-        UserError: sizes do not rise or are more than there are; D differs; features cannot be compared; or
-            what ``evaluate`` refuses.
+        UserError: sizes do not rise or are too large; D differs; features cannot be compared; or as
+            ``evaluate``.
     """
     check_wanted(ap, ranks)
     total = len(distractors)
@@ -57,13 +57,13 @@ def evaluate_growing(
         )
     if protocol.gallery_side != "all" or protocol.cmc != "all":
         raise UserError(
-            "Distractors have no camera, and are counted without being drawn from: none can be added under a "
-            "protocol with the opposite side of the gallery or a single-shot CMC."
+            "Distractors have no camera and are not drawn: none can be added under a protocol with the "
+            "opposite side of the gallery or a single-shot CMC."
         )
     sides = RankingInputs(query, gallery, protocol, metric, device)
     if distractors.ndim != 2 or distractors.shape[1] != sides.query.width:
         raise UserError(
-            f"Distractors must have {sides.query.width} numbers a crop, as the queries; got the shape "
+            f"Distractors must have {sides.query.width} numbers per crop, like the queries; got the shape "
             f"{tuple(distractors.shape)}. Take all from one model."
         )
     generator = torch.Generator().manual_seed(derive_seed(seed, "distractors"))

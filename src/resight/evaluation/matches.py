@@ -1,8 +1,8 @@
-"""Each query's matches, and how many wrong crops come before each: all that the scores need to know.
+"""Each query's matches, and the number of wrong crops before each: all that the scores need.
 
 A gallery crop that shows no query's person is wrong for every query, whatever the protocol. Such crops
-(distractors, for the most part) are only counted: they are read a few thousand at a time, compared with all
-queries and forgotten, so that a gallery may be far larger than the memory.
+(mostly distractors) are only counted: they are read a few thousand at a time, compared with all queries and
+discarded, so that a gallery may be far larger than the memory.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from resight.evaluation.neighbours import track_long
 from resight.evaluation.ranking import BLOCK_ROWS, Block, Comparison, RankingInputs
 from resight.evaluation.reranking import Reranking
 
-STREAM_ENTRIES = 2**24  # numbers of the features that are read at a time
+STREAM_ENTRIES = 2**24  # numbers of features read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Matches:
 
     Attributes:
         rows: int64 [B], the queries.
-        scores: [B, M], falling; -inf past a query's last match. M is 1 or more.
+        scores: [B, M], descending; -inf after a query's last match. M is 1 or more.
         counts: int64 [B], matches of each.
-        before: int64 [S, B, M], wrong crops at the match's score or higher that each of S steps added.
+        before: int64 [S, B, M], wrong crops at the match's score or higher, added by each of S steps.
         of_person, itself, same_camera: int64 [B], as in ``ranking.Block``.
     """
 
@@ -42,20 +42,20 @@ class Matches:
     same_camera: Tensor
 
     def ranks(self, step: int = 0) -> Tensor:
-        """Return the ranks of the matches, rising, with the wrong crops up to a step: int64 [B, M].
+        """Return the ranks of the matches, ascending, with the wrong crops up to a step: int64 [B, M].
 
-        A match ranks behind the better matches, and behind the wrong crops of its own score or higher; past
-        a query's last match the rank is 0.
+        A match ranks after the better matches, and after the wrong crops of its own score or higher; after a
+        query's last match the rank is 0.
         """
         nth = torch.arange(1, self.scores.shape[1] + 1, device=self.rows.device)
         return torch.where(nth <= self.counts[:, None], nth + self.before[: step + 1].sum(0), 0)
 
 
 def find_matches(sides: RankingInputs, reranking: Reranking | None = None, steps: int = 1) -> list[Matches]:
-    """Return the matches of all queries, in blocks; what the gallery holds is in the first of the steps."""
+    """Return the matches of all queries, in blocks; the gallery itself is the first of the steps."""
     candidates, others = _split(sides)
     if reranking is not None or sides.protocol.gallery_side == "opposite":
-        # every crop has a part in every distance, or is ignored for some queries
+        # every crop affects every distance, or is ignored for some queries
         candidates, others = torch.arange(len(sides.gallery)), others[:0]
     comparison = Comparison(sides, reranking, candidates)
     order = comparison.rows_by_matches()
@@ -73,10 +73,10 @@ def count_wrong(
 
     Args:
         found: blocks of queries.
-        sides: what they were found in.
-        side: the gallery, or other crops with features like its.
-        places: int64 [P] of ``side``, rising (a file is read from its start to its end).
-        steps: int64 [P], the step that each is added at.
+        sides: queries and gallery.
+        side: the gallery, or other crops with such features.
+        places: int64 [P] of ``side``, ascending (a file is read from start to end).
+        steps: int64 [P], the step of each.
     """
     if not len(places):
         return
@@ -99,7 +99,7 @@ def count_wrong(
 def _split(sides: RankingInputs) -> tuple[Tensor, Tensor]:
     """Return the places in the gallery to compare at once, and those to count a chunk at a time.
 
-    The first are all that may match or be ignored; the others are wrong for every query.
+    The first may match or be ignored; the others are wrong for every query.
     """
     query, gallery = sides.query.embedded, sides.gallery.embedded
     rows, persons = sides.gallery.rows, query.persons.cpu()
@@ -108,21 +108,21 @@ def _split(sides: RankingInputs) -> tuple[Tensor, Tensor]:
         wanted |= torch.isin(gallery.items[rows].cpu(), query.items.cpu())
     others = (~wanted).nonzero()[:, 0]
     width = max(1, STREAM_ENTRIES // sides.gallery.width)
-    # no product has few columns: it would be rounded otherwise, and equal features would not tie
+    # no product has few columns: it would be rounded differently, and equal features would not tie
     at_once = len(others) if len(others) <= 2 * width else max(0, width - int(wanted.sum()))
     wanted[others[:at_once]] = True
     return wanted.nonzero()[:, 0], others[at_once:]
 
 
 def _find(block: Block, steps: int) -> Matches:
-    """Return the block's matches; spoils its scores."""
+    """Return the block's matches; overwrites its scores."""
     row, column = block.matches
     counts = row.bincount(minlength=len(block.rows))
     place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
     found = block.scores.new_full((len(counts), max(1, int(counts.max()))), -torch.inf)
     found[row, place] = block.scores[row, column]
     found = found.sort(1, descending=True).values
-    block.scores[row, column] = -torch.inf  # only wrong crops are left to count
+    block.scores[row, column] = -torch.inf  # only wrong crops remain to be counted
     before = counts.new_zeros(steps, *found.shape)
     before[0] = count_at_or_above(block.scores, found, counts)
     return Matches(block.rows, found, counts, before, block.of_person, block.itself, block.same_camera)

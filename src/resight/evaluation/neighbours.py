@@ -1,4 +1,4 @@
-"""The nearest of many, a block of rows at a time, ties decided."""
+"""Nearest neighbours, a block of rows at a time, with defined ties."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -7,22 +7,22 @@ from torch import Tensor
 
 from resight.progress import track
 
-LONG_WORK = 5e11  # multiply-adds after which a user wants to see progress: seconds on a CPU
+LONG_WORK = 5e11  # multiply-adds from which progress is shown: seconds on a CPU
 
 T = TypeVar("T")
 
 
 def nearest_columns(distances: Tensor, k: int) -> Tensor:
-    """Return the columns of each row's k smallest numbers, rising: int64 [B, k].
+    """Return the columns of each row's k smallest numbers, in ascending order: int64 [B, k].
 
-    Of equal numbers the first columns come first, whatever the device.
+    Equal numbers are in the order of their columns, whatever the device.
 
     Args:
         distances: [B, N].
         k: at most N.
     """
     values, columns = distances.topk(min(k + 1, distances.shape[1]), largest=False)
-    tied = (values[:, 1:] == values[:, :-1]).any(1).nonzero()[:, 0]  # topk breaks ties as it likes
+    tied = (values[:, 1:] == values[:, :-1]).any(1).nonzero()[:, 0]  # topk does not define the order of ties
     columns = columns[:, :k]
     for row in tied.tolist():
         within = (distances[row] <= values[row, k - 1]).nonzero()[:, 0]  # k or more, in order
@@ -31,12 +31,12 @@ def nearest_columns(distances: Tensor, k: int) -> Tensor:
 
 
 def track_long(items: Iterable[T], title: str, total: int, work: float) -> Iterator[T]:
-    """Yield the items; behind a progress bar if the work, in multiply-adds, takes long."""
+    """Yield the items, with a progress bar if the work (multiply-adds) takes long."""
     return track(items, title, total) if work > LONG_WORK else iter(items)
 
 
 def split_by_size(sizes: Tensor, limit: int) -> list[int]:
-    """Return how many of each following stretch to take so that its sizes add up to about the limit.
+    """Return lengths of consecutive stretches so that the sizes of each add up to about the limit.
 
     Args:
         sizes: int64 [P], 0 or more.

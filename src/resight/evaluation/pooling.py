@@ -1,4 +1,4 @@
-"""Several crops of a query's person under its camera, as one query: "multi-query" (Zheng et al. 2015)."""
+"""Pooling several crops of a query's person under its camera: "multi-query" (Zheng et al. 2015)."""
 
 from dataclasses import replace
 
@@ -11,24 +11,24 @@ from resight.evaluation.embedded import Embedded
 
 @torch.no_grad()
 def pool_queries(query: Embedded, images: Embedded, how: Pooling) -> Embedded:
-    """Return the queries with the pooled features of the images of their persons under their cameras.
+    """Return the queries with pooled features: of the images of their persons under their cameras.
 
-    The query's own feature is not among the pooled ones; a query without any image keeps it. Features are
-    pooled as they are given, and compared as the metric does: the cosine scales them to length 1 afterwards.
+    The query's own feature is not pooled; a query without any image keeps it. Features are pooled unscaled;
+    under the cosine, they are scaled to length 1 afterwards.
 
     Args:
         query: Q crops.
-        images: further crops, in any number and order.
+        images: any number of further crops, in any order.
         how: ``average``, or ``max`` of each number.
 
     Raises:
-        UserError: a side does not know its cameras, or features differ in length.
+        UserError: cameras are not known on a side, or features differ in length.
     """
     if query.cameras is None or images.cameras is None:
         raise UserError("Queries are pooled by person and camera, but cameras are not known on both sides.")
     if query.features.shape[1] != images.features.shape[1]:
         raise UserError(
-            f"Queries have {query.features.shape[1]} numbers a crop, the images to pool "
+            f"Queries have {query.features.shape[1]} numbers per crop, the images to pool "
             f"{images.features.shape[1]}. Take both from one model."
         )
     views = torch.stack(

@@ -1,15 +1,15 @@
 """Query against gallery under a protocol, a block of queries at a time: no full matrix, no full sort.
 
-**Order.** Nearer comes first. Where scores are equal as computed, wrong crops come before right ones, and the
-gallery's order decides the rest. So a tie is never a hit, and no score depends on the order of the files.
-Crops of equal features have equal scores, however a matrix product rounds them: features that are all alike
-score worst. This holds for all crops that are compared in one product, which is the whole gallery unless it
-holds more than 2^25 numbers of crops of other persons (see ``matches``): between products, rounding decides.
-It does not hold after re-ranking, where a crop's neighbours count.
+**Order.** Nearer crops come first. Among equal computed scores, wrong crops come before right ones, then the
+gallery's order decides. So a tie is never a hit, and no score depends on the order of the files. Crops with
+equal features have equal scores, however a matrix product rounds: a gallery of equal features gets the worst
+score. This holds for all crops compared in one product, which is the whole gallery unless it has more than
+2^25 numbers of crops of other persons (see ``matches``); between products, rounding decides. It does not hold
+after re-ranking, which depends on a crop's neighbours.
 
-**Repeatability.** The same input gives the same order on the same machine. Where products are exact (features
-of small integers, say) it is the same everywhere. Elsewhere two crops whose scores differ by less than the
-rounding of a matrix product may change places with another block size, library or device.
+**Repeatability.** The same input gives the same order on the same machine. If products are exact (as for
+features of small integers), it is the same everywhere. Otherwise two crops with scores that differ by less
+than the rounding of a matrix product may swap ranks with another block size, library or device.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ from resight.evaluation.grouping import even_parts
 from resight.evaluation.reranking import Reranked, Reranking
 from resight.evaluation.sources import Columns, Products, ScoreSource
 
-BLOCK_ROWS = 512  # queries whose scores are held at a time: enough for a matrix product at full speed
+BLOCK_ROWS = 512  # queries per block: enough for a matrix product at full speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Block:
     Attributes:
         rows: int64 [B], the queries.
         scores: [B, G] over the gallery without its junk: higher is nearer, -inf where the protocol ignores
-            the crop. The next block is written over it.
+            the crop. The next block overwrites them.
         matches: int64 (rows in the block [M], columns [M]) of the right crops that count, row by row.
         of_person: int64 [B], gallery crops of the query's person, whether or not they count.
-        itself, same_camera: int64 [B], crops ignored because they are the query, or else because its camera
-            took them.
+        itself, same_camera: int64 [B], crops ignored because they are the query, or else because they are
+            from its camera.
     """
 
     rows: Tensor
@@ -58,19 +58,19 @@ class Block:
 
 
 class RankingInputs:
-    """A query set and a gallery that can be compared: checked at once, read when needed.
+    """A query set and a gallery to compare: checked at once, read when needed.
 
     Args:
-        query, gallery: features [Q, D] and [N, D]. Where either is float64 they are compared in float64, else
+        query, gallery: features [Q, D] and [N, D]. If either is float64, they are compared in float64, else
             in float32.
         protocol: which gallery crops count.
-        metric: ``cosine``; or ``euclidean``, computed as 2 q.g - |g|^2, which ranks as the distance does. Its
-            rounding error grows with the features' lengths, not their distance: if all lie far from zero and
-            near each other, pass float64.
-        device: where to compute; by default where the gallery's features are.
+        metric: ``cosine``; or ``euclidean``, computed as 2 q.g - |g|^2, which gives the same ranks as the
+            distance. Its rounding error grows with the features' lengths, not their distance: if all are far
+            from zero and near each other, pass float64.
+        device: where to compute; by default that of the gallery's features.
 
     Attributes:
-        query, gallery: their crops; of the gallery those that are not junk.
+        query, gallery: their crops, without junk in the gallery.
 
     Raises:
         UserError: a side is empty or all junk, D differs, the protocol needs cameras that a side lacks, or
@@ -108,7 +108,7 @@ class RankingInputs:
         return Side(everything, rows, self.metric, self.dtype, self.device, "gallery")
 
     def products(self, side: Side, places: Tensor) -> Products:
-        """Return the products of all queries with a copy of some crops of a side: the gallery, or another."""
+        """Return the products of all queries with a copy of some crops of a side."""
         squares = side.squares[places.to(self.device)] if self.metric == "euclidean" else None
         return Products(self.query_features, side.take(places), squares)
 
@@ -118,12 +118,12 @@ class Comparison:
 
     Args:
         sides: what to compare.
-        reranking: re-rank, with all of the gallery that is not junk.
-        places: int64 [G], which of ``sides.gallery``; by default all.
+        reranking: re-rank, with the whole gallery without junk.
+        places: int64 [G], positions in ``sides.gallery``; all by default.
 
     Attributes:
         columns: int64 [G], their rows in the gallery.
-        source: where scores come from.
+        source: of scores.
 
     Raises:
         UserError: the gallery is too small to re-rank.
@@ -199,21 +199,21 @@ def nearest(
     rows: Sequence[int] | Tensor | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return each query's k nearest gallery crops that count, in the order that the scores use.
+    """Return each query's k nearest gallery crops that count, in the order used for scoring.
 
     Args:
         query, gallery, protocol, metric, device: as in ``RankingInputs``.
-        k: crops a query; at most those of the gallery that are not junk.
+        k: crops per query; at most the number in the gallery without junk.
         reranking: order by re-ranked distances.
-        rows: the queries to rank; by default all.
+        rows: the queries to rank; all by default.
 
     Returns:
         indices: int64 [R, k] into the gallery, -1 where fewer than k crops count.
-        scores: [R, k], cosine similarity (falling), Euclidean or re-ranked distance (rising); NaN where the
-            index is -1.
+        scores: [R, k], cosine similarity (descending), Euclidean or re-ranked distance (ascending); NaN where
+            the index is -1.
     """
     if k < 1:
-        raise UserError(f"k, the number of crops a query, must be 1 or more; got k = {k}.")
+        raise UserError(f"k, the number of crops per query, must be 1 or more; got k = {k}.")
     comparison = Comparison(RankingInputs(query, gallery, protocol, metric, device), reranking)
     wanted = range(len(query)) if rows is None else rows
     places = torch.as_tensor(wanted, dtype=torch.int64, device=comparison.columns.device)
@@ -228,10 +228,10 @@ def nearest(
 
 
 def _first(block: Block, k: int) -> Tensor:
-    """Return the columns of the k highest scores, ties as the module says: int64 [B, k]."""
+    """Return the columns of the k highest scores, with ties as defined above: int64 [B, k]."""
     right = torch.zeros_like(block.scores, dtype=torch.bool)
     right[block.matches] = True
-    last = block.scores.topk(k).values[:, -1]  # topk breaks ties as it likes, so only its k-th value is used
+    last = block.scores.topk(k).values[:, -1]  # only the value: topk does not define the order of ties
     first = block.rows.new_empty(len(block.rows), k)
     for place, (scores, is_right, least) in enumerate(zip(block.scores, right, last, strict=True)):
         columns = (scores >= least).nonzero()[:, 0]  # k, or more if the last is tied; in the gallery's order
@@ -249,12 +249,12 @@ def _check(query: Embedded, gallery: Embedded, protocol: Protocol, metric: str) 
         if protocol.cross_camera and embedded.cameras is None:
             raise UserError(
                 f"The protocol '{protocol.name}' ignores gallery crops of the query's person under its own "
-                f"camera, but the {side} has no cameras. Give cameras on both sides, or use a protocol that "
-                "does without them (every-other-image; --no-cross-camera on the command line)."
+                f"camera, but the {side} has no cameras. Give cameras on both sides, or use a protocol "
+                "without them (every-other-image; --no-cross-camera on the command line)."
             )
     lengths = query.features.shape[1], gallery.features.shape[1]
     if lengths[0] != lengths[1] or not lengths[0]:
         raise UserError(
-            f"Query and gallery must have equally many numbers a crop, 1 or more; got {lengths[0]} and "
+            f"Query and gallery must have equally many numbers per crop, at least 1; got {lengths[0]} and "
             f"{lengths[1]}. Take both from one model."
         )

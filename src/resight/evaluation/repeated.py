@@ -1,4 +1,4 @@
-"""Protocols that draw queries and gallery at random: the same scores of every draw, and their mean."""
+"""Protocols that draw queries and gallery at random: the scores of every draw, and their mean."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +13,7 @@ class RepeatedScores:
     """Scores of each draw.
 
     Attributes:
-        draws: one each, in order.
+        draws: the scores of each, in order.
 
     Raises:
         UserError: there is no draw.
@@ -31,7 +31,7 @@ class RepeatedScores:
         return {name: spread([figure[name] for figure in figures]) for name in figures[0]}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the means in the place of scores, and beside them what each draw gave."""
+        """Return the means as scores, with those of each draw."""
         spreads = self.spreads()
         first = self.draws[0].as_dict()
         shared = {

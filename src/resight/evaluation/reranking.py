@@ -5,13 +5,14 @@ its k-reciprocal neighbours, expanded by those of its neighbours (Sec. 3.2-3.3),
 nearest items (Sec. 3.4, local query expansion). The new distance of two items mixes the Jaccard distance of
 their encodings with the original one (Sec. 3.5).
 
-As the authors' code does, and where copies of it differ: distances are Euclidean, squared once, divided by
-the largest of their row; k1 + 1 nearest items are taken, as the item itself is the first; the expansion
-looks at ``round(k1 / 2) + 1`` (half to even) and takes those sets of which more than two thirds are known
-already. Where the authors' sort leaves ties open, the item itself comes first, then the order of the items.
+As in the authors' code (copies of it differ), distances are Euclidean, squared once, divided by the largest
+of their row. The k1 + 1 nearest items are used, as the item itself is the first. The expansion uses
+``round(k1 / 2) + 1`` neighbours (half to even), and adds a set if more than two thirds of it are known
+already. The authors' sort does not define the order of ties; here the item itself comes first, then the
+others in order.
 
-What is held: each item's nearest items and its farthest distance, from one blockwise pass; the distances to
-its expanded neighbours, as sparse dot products; and the encodings, some dozens of numbers an item.
+In memory are each item's nearest items and its farthest distance, from one blockwise pass; the distances to
+its expanded neighbours, as sparse dot products; and the encodings, some dozens of numbers per item.
 """
 
 from dataclasses import dataclass
@@ -24,9 +25,9 @@ from resight.errors import UserError
 from resight.evaluation.distances import Distances, GivenDistances
 from resight.evaluation.neighbours import nearest_columns, split_by_size, track_long
 
-BLOCK_ROWS = 512  # rows of distances held at a time
-TABLE_ENTRIES = 2**24  # of the tables in which repeated columns are found
-PAIRS = 2**21  # weights that are compared at a time
+BLOCK_ROWS = 512  # rows of distances in memory at a time
+TABLE_ENTRIES = 2**24  # entries of the tables that find repeated columns
+PAIRS = 2**21  # weights compared at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,14 @@ class Reranking:
     """How to re-rank.
 
     Attributes:
-        k1: nearest items among which k-reciprocal neighbours are searched for.
-        k2: nearest items over which encodings are averaged, the item itself included; 1 leaves them alone.
+        k1: number of nearest items that may be k-reciprocal neighbours.
+        k2: number of nearest items, with the item itself, over which encodings are averaged; 1: no averaging.
         original: lambda, the share of the original distance in the new one.
-        junk: let gallery crops labelled junk take part, and leave them out afterwards, as the authors' script
-            for Market-1501 does; else they are left out before.
+        junk: leave gallery crops labelled junk out after re-ranking, as the authors' script for Market-1501
+            does, instead of before.
 
     Raises:
-        UserError: a number is out of its range.
+        UserError: a number is out of range.
     """
 
     k1: int = 20
@@ -50,16 +51,16 @@ class Reranking:
     junk: bool = False
 
     def as_dict(self) -> dict[str, float]:
-        """Return the numbers by the paper's names, and ``junk`` where it takes part."""
+        """Return the numbers by the paper's names, and ``junk`` if it takes part."""
         numbers: dict[str, float] = {"k1": self.k1, "k2": self.k2, "lambda": self.original}
         return numbers | ({"junk": True} if self.junk else {})
 
     def check(self, queries: int, gallery: int) -> None:
-        """Refuse sides that are too small: fewer than k1 crops in the gallery, or than k2 items in all."""
+        """Refuse fewer than k1 crops in the gallery, or fewer than k2 items in all."""
         if gallery < self.k1 or queries + gallery < self.k2:
             kept = "" if self.junk else " that are not junk"
             raise UserError(
-                f"Re-ranking looks at k1 = {self.k1} neighbours in the gallery and averages k2 = {self.k2}, "
+                f"Re-ranking needs k1 = {self.k1} neighbours in the gallery and averages k2 = {self.k2}, "
                 f"but the gallery has {gallery:,} crops{kept}. "
                 "Choose a smaller k1 or k2, or do not re-rank."
             )
@@ -77,7 +78,7 @@ class Sparse:
     """A sparse matrix, row by row.
 
     Attributes:
-        starts: int64 [rows + 1], where each row's entries begin, and how many there are.
+        starts: int64 [rows + 1], where each row's entries begin, then their number.
         columns: int64 [P].
         values: [P].
     """
@@ -94,7 +95,7 @@ class Sparse:
 
 
 class Reranked:
-    """New distances of queries to the gallery, ready to be read block by block.
+    """Re-ranked distances of queries to the gallery, computed block by block.
 
     Args:
         distances: of all items.
@@ -118,16 +119,16 @@ class Reranked:
         """Write new distances of queries ``rows`` [B] to the whole gallery into ``out`` [B, G], negated."""
         share = self._settings.original
         shared = self._shared_weight(rows, torch.zeros_like(out))
-        jaccard = shared.div_(2 - shared).sub_(1)  # negated: two encodings weigh 2 together, being 1 each
+        jaccard = shared.div_(2 - shared).sub_(1)  # negated; the weights of two encodings add up to 2
         self._distances.to_gallery(rows, out)
         out.mul_((-share / self._farthest[rows])[:, None]).add_(jaccard, alpha=1 - share)
 
     def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
-        """Return new distances [B, k] from the scores that ``write`` gave."""
+        """Return new distances [B, k] from scores of ``write``."""
         return -scores
 
     def _shared_weight(self, rows: Tensor, out: Tensor) -> Tensor:
-        """Add up the smaller of the two weights over all items: [B, G], into ``out``, which is 0."""
+        """Sum the smaller of the two weights over all items: [B, G], into ``out``, which is 0."""
         owner, items, weights = self._queries.rows(rows)
         starts = self._gallery.starts.index_select(0, items)
         counts = self._gallery.starts.index_select(0, items + 1) - starts
@@ -152,7 +153,7 @@ class Reranked:
 def rerank(
     query_gallery: Tensor, query_query: Tensor, gallery_gallery: Tensor, settings: Reranking = Reranking()
 ) -> Tensor:
-    """Return new distances [Q, G] from distances that are all given.
+    """Return new distances [Q, G] from given distances.
 
     Args:
         query_gallery, query_query, gallery_gallery: Euclidean distances, not squared: [Q, G], [Q, Q], [G, G].
@@ -178,7 +179,7 @@ def _neighbours(distances: Distances, k: int) -> tuple[Tensor, Tensor]:
     for rows in track_long(blocks, "Finding neighbours", len(blocks), distances.work):
         block, farthest[rows] = distances.near(rows, buffer[: rows.stop - rows.start])
         neighbours[rows] = nearest_columns(block, k)
-    return neighbours, torch.where(farthest > 0, farthest, 1)  # where all items are alike, no distance is far
+    return neighbours, torch.where(farthest > 0, farthest, 1)  # 0 only if all items are equal
 
 
 def _encode(distances: Distances, neighbours: Tensor, farthest: Tensor, k1: int) -> Sparse:
@@ -209,7 +210,7 @@ def _encode(distances: Distances, neighbours: Tensor, farthest: Tensor, k1: int)
 
 
 def _mutual(neighbours: Tensor) -> Tensor:
-    """Return which of each item's neighbours [N, k] have it among theirs: bool [N, k]."""
+    """Return which of each item's neighbours [N, k] have the item among their own: bool [N, k]."""
     every = torch.arange(len(neighbours), device=neighbours.device)
     step = max(1, PAIRS // neighbours.shape[1] ** 2)
     found = [
@@ -243,7 +244,7 @@ def _stack(counts: list[Tensor], columns: list[Tensor], values: list[Tensor]) ->
 
 
 def _by_column(encodings: Sparse, queries: int) -> Sparse:
-    """Return the encodings of the gallery by the items that they weigh; entries are gallery crops, from 0."""
+    """Return the gallery's encodings, transposed: for each item, gallery crops (from 0) and weights."""
     items = len(encodings.starts) - 1
     first = int(encodings.starts[queries])
     owner = torch.arange(items - queries, device=encodings.starts.device).repeat_interleave(
@@ -259,16 +260,17 @@ def _stretches(total: int, size: int) -> list[slice]:
 
 
 class _Table:
-    """A row for each of a few items and a column for each of all: finds repeats without sorting."""
+    """Table of a few items (rows) by all items (columns): finds repeats without sorting."""
 
     def __init__(self, items: int, device: torch.device) -> None:
         self.rows = max(1, min(1024, TABLE_ENTRIES // items))
         self._items = items
         self._marks = torch.zeros(self.rows, items, dtype=torch.bool, device=device)
-        self._places = torch.empty(self.rows * items, dtype=torch.int32, device=device)  # read where written
+        # not initialised: only written entries are read
+        self._places = torch.empty(self.rows * items, dtype=torch.int32, device=device)
 
     def contains(self, members: Tensor, valid: Tensor, candidates: Tensor) -> Tensor:
-        """Return which candidates [B, ...] are among their row's valid members [B, M]."""
+        """Return which candidates [B, ...] are valid members [B, M] of their row."""
         marks = self._marks[: len(members)]
         marks.scatter_(1, members, valid)
         found = marks.gather(1, candidates.flatten(1)).view(candidates.shape)
@@ -276,7 +278,7 @@ class _Table:
         return found
 
     def first(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return, for each of P entries, the place of the one that stands for all at its row and column."""
+        """Return, for each of P entries, the position of the representative of its row and column."""
         keys = rows * self._items + columns
         self._places.scatter_(0, keys, torch.arange(len(keys), dtype=torch.int32, device=keys.device))
         return self._places.index_select(0, keys).long()

@@ -23,11 +23,11 @@ CURVE = 50  # ranks of the CMC curve
 
 @dataclass(frozen=True, slots=True)
 class PerQuery:
-    """What each of the Q queries scored; a query without a match that counts is not valid.
+    """Scores of each of the Q queries; a query without a match that counts is not valid.
 
     Attributes:
         valid: bool [Q].
-        matches: int64 [Q], gallery crops to be found; 0 where not valid.
+        matches: int64 [Q], gallery crops to find; 0 where not valid.
         first_match_rank: int64 [Q], from 1; 0 where not valid.
         average_precision: float64 [Q], in the requested definition; NaN where not valid.
         inp: float64 [Q], inverse negative penalty: matches / rank of the last match; NaN where not valid.
@@ -42,16 +42,16 @@ class PerQuery:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What the protocol left out, by rule.
+    """What the protocol removed, by rule.
 
     Attributes:
         junk_crops: gallery crops labelled junk, ignored for every query.
         itself_pairs: pairs of a query and the same crop in the gallery.
-        same_camera_pairs: other pairs of a query and a gallery crop of its person under its camera.
+        same_camera_pairs: other pairs of a query and a gallery crop of its person from its camera.
         not_a_person_queries: queries without a match: labelled junk or distractor.
         missing_person_queries: ... their person has no crop in the gallery.
         only_itself_queries: ... their person has no gallery crop but the query itself.
-        only_same_camera_queries: ... the query's own camera took all other gallery crops of their person.
+        only_same_camera_queries: ... all other gallery crops of their person are from the query's camera.
     """
 
     junk_crops: int
@@ -71,17 +71,17 @@ class Scores:
         mAP: mean of the average precisions.
         mINP: mean of the inverse negative penalties (Ye et al. 2021, Sec. 3.3).
         cmc: float64 [50]: at k - 1 the share of queries with a match among the first k crops that count.
-        queries: how many are valid.
-        total_queries: how many there are.
-        removed: what the protocol left out.
-        per_query: what each query scored.
-        ranks: which rank-k ``as_dict`` has.
+        queries: number of valid ones.
+        total_queries: number of all.
+        removed: what the protocol removed.
+        per_query: scores of each query.
+        ranks: the k of the rank-k in ``as_dict``.
         ap: definition of the average precision.
-        metric: that the crops were ranked by.
+        metric: of the ranking.
         protocol: which gallery crops counted.
         reranking: its settings, or None.
-        drawn_ranks: int64 [draws, valid queries], ranks of the match in each draw of a single-shot CMC, which
-            ``cmc`` and ``rank`` are then of; None otherwise.
+        drawn_ranks: int64 [draws, valid queries], ranks of the match in each draw of a single-shot CMC, from
+            which ``cmc`` and ``rank`` are computed; None otherwise.
     """
 
     mAP: float
@@ -104,7 +104,7 @@ class Scores:
         return float(((first if self.drawn_ranks is None else self.drawn_ranks) <= k).double().mean())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the scores as plain data: fractions, counts, and how they were measured."""
+        """Return the scores as plain data: fractions, counts, and how they were computed."""
         return {
             "mAP": self.mAP,
             **{f"rank{k}": self.rank(k) for k in self.ranks},
@@ -137,21 +137,21 @@ def evaluate(
     """Score a query set against a gallery.
 
     For each query, junk, the query itself and (``protocol.cross_camera``) crops of its person under its own
-    camera are ignored; the others are ranked, and those of its person are matches. A wrong crop comes before
-    a match that it ties with. Queries without a match are not counted.
+    camera are ignored; the others are ranked, and those of its person are matches. At equal scores, a wrong
+    crop comes before a match. Queries without a match are not counted.
 
     Args:
         query, gallery, protocol, metric, device: as in ``ranking.RankingInputs``.
         reranking: rank by k-reciprocal re-ranked distances; ``reranking.Reranking()`` has the paper's
-            numbers. Junk takes no part in it, unless it says so.
-        ap: ``mean``: mean of the precision at each match. ``trapezoid``: as the script that came with
-            Market-1501 (Zheng et al. 2015), which takes at each match the mean of the precision there and one
-            crop earlier.
-        ranks: which rank-k ``as_dict`` holds.
+            numbers.
+        ap: ``mean``: mean of the precision at each match. ``trapezoid``: as in the script that came with
+            Market-1501 (Zheng et al. 2015), at each match the mean of the precision there and one crop
+            earlier.
+        ranks: the k of the rank-k in ``as_dict``.
 
     Raises:
-        UserError: no query has a match (the message counts why); an unknown ``ap``; a rank below 1; or what
-            ``ranking.RankingInputs`` or the re-ranking refuses.
+        UserError: no query has a match (the message counts the reasons); an unknown ``ap``; a rank below 1;
+            or as ``ranking.RankingInputs`` or the re-ranking.
     """
     check_wanted(ap, ranks)
     sides = RankingInputs(query, gallery, protocol, metric, device)
@@ -170,7 +170,7 @@ def check_wanted(ap: str, ranks: Sequence[int]) -> None:
     if any(k < 1 for k in ranks):
         raise UserError(f"Ranks count from 1; got {', '.join(map(str, ranks))}.")
     if max(ranks, default=1) >= 2**63:
-        raise UserError(f"No gallery has that many crops: rank {max(ranks)}. Ask for lower ranks.")
+        raise UserError(f"No gallery has that many crops: rank {max(ranks)}. Choose lower ranks.")
 
 
 def summarise(
@@ -181,11 +181,11 @@ def summarise(
     ranks: Sequence[int],
     step: int = 0,
 ) -> Scores:
-    """Return the scores of queries whose matches were found; arguments are those of ``evaluate``.
+    """Return the scores from the queries' matches; other arguments are those of ``evaluate``.
 
     Args:
         found: blocks of all queries.
-        step: how many steps of added wrong crops count.
+        step: number of steps of added wrong crops to count.
     """
     measured = [_measure(block, ap, step) for block in found]
     back = torch.cat([block.rows for block in found]).cpu().argsort()
@@ -225,10 +225,10 @@ def summarise(
 
 
 def _measure(block: Matches, ap: AveragePrecision, step: int) -> tuple[Tensor, ...]:
-    """Return, for each query of the block, what ``summarise`` adds up: each [B], on the CPU.
+    """Return what ``summarise`` needs of each query of the block: each [B], on the CPU.
 
     Matches, ranks of the first and the last, average precision; gallery crops of the person, crops ignored
-    because they are the query, because its camera took them.
+    because they are the query, and because they are from its camera.
     """
     ranks, matches = block.ranks(step).cpu(), block.counts.cpu()
     precision = average_precision(ranks, matches, ap)
@@ -240,13 +240,13 @@ def average_precision(ranks: Tensor, counts: Tensor, ap: AveragePrecision) -> Te
     """Return each query's average precision from the ranks of its matches: float64 [B], NaN where none.
 
     Args:
-        ranks: int64 [B, M], rising from 1; 0 past a query's last match.
+        ranks: int64 [B, M], ascending from 1; 0 after a query's last match.
         counts: int64 [B], matches of each.
         ap: as in ``evaluate``.
     """
     nth = torch.arange(1, ranks.shape[1] + 1)
     precision = nth / ranks.double()
-    if ap == "trapezoid":  # a step of recall has the mean of the precisions at its ends, which start at 1
+    if ap == "trapezoid":  # each step of recall: the mean of the precisions at its ends, the first is 1
         before = torch.where(ranks > 1, (nth - 1) / (ranks - 1).double(), 1.0)
         precision = (precision + before) / 2
     return torch.where(ranks > 0, precision, 0.0).sum(1) / counts
@@ -257,7 +257,7 @@ def _no_match_message(removed: Removed, queries: int, gallery: int, protocol: Pr
         (removed.missing_person_queries, "their person is not in the gallery"),
         (
             removed.only_same_camera_queries,
-            f"only their own camera shows their person, which the protocol '{protocol.name}' ignores",
+            f"their person is only seen by their own camera, which the protocol '{protocol.name}' ignores",
         ),
         (removed.only_itself_queries, "the only crop of their person is the query itself"),
         (removed.not_a_person_queries, "they are junk or distractors (person -1 or 0)"),
@@ -268,7 +268,7 @@ def _no_match_message(removed: Removed, queries: int, gallery: int, protocol: Pr
         advice += " Check that query and gallery number their persons alike."
     if removed.only_same_camera_queries:
         advice += (
-            " Check the camera labels; if they do not tell cameras apart, use a protocol that does without "
+            " Check the camera labels; if they do not separate cameras, use a protocol without "
             "them (every-other-image; --no-cross-camera on the command line)."
         )
     return (

@@ -1,4 +1,4 @@
-"""CMC by single-gallery-shot draws: of every person one gallery crop, drawn anew for each query."""
+"""CMC by single-gallery-shot draws: one gallery crop per person, drawn anew for each query."""
 
 import torch
 from torch import Tensor
@@ -14,12 +14,12 @@ from resight.seeds import derive_seed
 def draw_ranks(sides: RankingInputs, reranking: Reranking | None = None) -> Tensor:
     """Return the rank of each query's match in each draw: int64 [draws, Q] from 1; 0 without a match.
 
-    In a draw a query meets one crop of its person and one of every other person, each drawn from the gallery
-    crops that count for it under the protocol, and all distractors. A wrong crop comes before a match that it
-    ties with.
+    In a draw, a query is compared with one crop of its person, one of every other person, each drawn from the
+    gallery crops that count for it under the protocol, and all distractors. At equal scores, a wrong crop
+    comes before a match.
 
     Args:
-        sides: under a protocol with ``cmc`` ``single-shot``, which says how many draws there are.
+        sides: under a protocol with ``cmc`` ``single-shot``, which has the number of draws.
         reranking: rank by k-reciprocal re-ranked distances of the whole gallery.
     """
     comparison = Comparison(sides, reranking)
@@ -37,12 +37,12 @@ def draw_ranks(sides: RankingInputs, reranking: Reranking | None = None) -> Tens
 
 
 class _People:
-    """The gallery's columns [G], person by person; each distractor stands for a person of its own.
+    """The gallery's columns [G], person by person; each distractor counts as a person of its own.
 
     Attributes:
         owner: int64 [G], the person of each column, from 0 to P - 1.
         order: int64 [G], the columns, person by person.
-        starts, ends: int64 [P], where each person's begin and end in that order.
+        starts, ends: int64 [P], begin and end of each person's columns in that order.
     """
 
     def __init__(self, persons: Tensor) -> None:

@@ -9,13 +9,13 @@ from resight.evaluation.grouping import repeated_rows
 
 
 class ScoreSource(Interface):
-    """Where the scores of Q queries against the G columns of a comparison come from."""
+    """Source of the scores of Q queries against the G columns of a comparison."""
 
     def write(self, rows: Tensor, out: Tensor) -> None:
         """Write the scores of queries ``rows`` [B], higher is nearer, into ``out`` [B, G]."""
 
     def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
-        """Return what to show a user for columns [B, k] of rows [B] that have these scores [B, k]."""
+        """Return the values to show for these scores [B, k] of rows [B] and columns [B, k]."""
 
 
 class Products:
@@ -44,17 +44,17 @@ class Products:
         """Return cosines or Euclidean distances."""
         if self._offsets is None:
             return scores.clamp(-1, 1)
-        query = self._query[rows]  # distances anew: scores have lost the digits of the small ones
+        query = self._query[rows]  # distances again: scores have lost the digits of small ones
         distances = [torch.linalg.vector_norm(query - self._gallery[column], dim=1) for column in columns.T]
         return torch.stack(distances, 1)
 
 
 class Columns:
-    """Some columns of what another source says of all.
+    """Some columns of another source.
 
     Args:
         source: of scores against C columns.
-        columns: int64 [G], which of them.
+        columns: int64 [G], the columns to use.
         total: C.
     """
 
@@ -68,5 +68,5 @@ class Columns:
         torch.index_select(everything, 1, self._columns, out=out)
 
     def shown(self, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
-        """Return what the other source shows."""
+        """Return the values of the other source."""
         return self._source.shown(rows, self._columns[columns], scores)

@@ -1,4 +1,4 @@
-"""Mean, standard deviation and 95 % interval of a figure that was measured several times."""
+"""Mean, standard deviation and 95 % interval of repeated measurements."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure over repetitions.
+    """Statistics of repeated measurements.
 
     Attributes:
         mean: of the values.
-        std: their standard deviation (divided by n - 1); None of a single value.
-        low, high: ends of Student's 95 % interval of the mean; None of a single value. It is of repetitions
-            of the same kind, and says nothing about other persons or data.
-        number: how many values.
+        std: their standard deviation (divided by n - 1); None for a single value.
+        low, high: ends of Student's 95 % interval of the mean; None for a single value. It is for repetitions
+            of the same kind, not for other persons or data.
+        number: of values.
     """
 
     mean: float
@@ -38,7 +38,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def student_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """Return t so that Student's distribution holds that share between -t and t."""
+    """Return t so that Student's distribution has this probability between -t and t."""
     low, high = 0.0, 1e6
     for _ in range(100):
         middle = (low + high) / 2

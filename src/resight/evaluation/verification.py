@@ -1,8 +1,8 @@
-"""Verification: do two crops show the same person? Error rates at every distance, and thresholds.
+"""Verification (do two crops show the same person?): error rates at every distance, and thresholds.
 
-All pairs of a query and a gallery crop that the protocol counts are compared, a block of queries at a time;
-their distances are counted on a grid of 2^20 steps from 0 to the largest distance that there can be. So rates
-are exact for thresholds on the grid, and neither pairs nor scores are kept.
+All pairs of a query and a gallery crop that the protocol counts are compared, a block of queries at a time.
+Their distances are counted on a grid of 2^20 steps from 0 to the largest possible distance. So rates are
+exact for thresholds on the grid, and neither pairs nor scores are stored.
 """
 
 import math
@@ -21,10 +21,10 @@ from resight.evaluation.ranking import Comparison, RankingInputs
 from resight.seeds import derive_seed
 
 BINS = 2**20
-TILE_ENTRIES = 2**22  # distances that are counted at a time
+TILE_ENTRIES = 2**22  # distances counted at a time
 
 ROC_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""False-match rates at which the ROC is reported."""
+"""False-match rates of the reported ROC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Rates:
     """Errors at a threshold.
 
     Attributes:
-        threshold: pairs at this distance or nearer are called the same person.
-        false_match_rate: share of the pairs of different persons that are.
-        false_non_match_rate: share of the pairs of one person that are not.
+        threshold: pairs at this distance or less are taken for the same person.
+        false_match_rate: share of the pairs of two persons within the threshold.
+        false_non_match_rate: share of the pairs of one person beyond it.
     """
 
     threshold: float
@@ -50,7 +50,7 @@ class Verification:
         same, different: int64 [BINS + 1], pairs of one person and of two; the n-th at distances above n - 1
             and up to n steps.
         step: of the grid, a distance: 1 - cosine, or the Euclidean one.
-        metric: what was compared by.
+        metric: of the distances.
     """
 
     same: Tensor
@@ -59,26 +59,24 @@ class Verification:
     metric: Metric
 
     def at(self, threshold: float) -> Rates:
-        """Return the rates at a threshold, taken down to the grid."""
+        """Return the rates at a threshold, rounded down to the grid."""
         place = min(BINS, math.floor(threshold / self.step * (1 + 1e-12)))
         return self._rates(place) if place >= 0 else Rates(threshold, 0.0, 1.0)
 
     def threshold(self, false_match_rate: float) -> Rates:
-        """Return the largest threshold whose false-match rate is not above the wished one.
+        """Return the largest threshold with at most this false-match rate.
 
         Raises:
-            UserError: the rate is not between 0 and 1, or below what so few pairs can tell, or no threshold
-                has it, as too many crops of different persons are alike.
+            UserError: the rate is not between 0 and 1, or too small for this number of pairs, or no threshold
+                has it because too many crops of different persons are alike.
         """
         if not 0 < false_match_rate < 1:
-            raise UserError(
-                f"A false-match rate lies between 0 and 1, such as 0.001; got {false_match_rate}."
-            )
+            raise UserError(f"A false-match rate is between 0 and 1, such as 0.001; got {false_match_rate}.")
         pairs = int(self.different.sum())
         if false_match_rate * pairs < 1:
             raise UserError(
                 f"A false-match rate of {false_match_rate:g} cannot be measured with {pairs:,} pairs of two "
-                f"persons, where one is {1 / pairs:.1g} already. Wish for a higher rate, or give more crops."
+                f"persons: one pair is {1 / pairs:.1g} already. Choose a higher rate, or give more crops."
             )
         allowed = (self.different.cumsum(0).double() / pairs <= false_match_rate).nonzero()[:, 0]
         if not len(allowed):
@@ -89,19 +87,19 @@ class Verification:
         return self._rates(int(allowed[-1]))
 
     def equal_error(self) -> Rates:
-        """Return the rates where they are nearest to each other; the equal error rate is their mean."""
+        """Return the point at which both rates are nearest; the equal error rate is their mean."""
         gap = (_shares(self.different) - (1 - _shares(self.same))).abs()
         return self._rates(int(gap.argmin()))
 
     def area(self) -> float:
-        """Return the area under the ROC: how often a pair of one person is the nearer; ties count half."""
+        """Return the area under the ROC: how often a pair of one person is nearer; ties count half."""
         same = self.same.double() / self.same.sum()
         different = _shares(self.different)
         before = torch.cat((different.new_zeros(1), different[:-1]))
         return float(1 - (same * (before + different) / 2).sum())
 
     def roc(self, rates: Sequence[float] = ROC_RATES) -> list[Rates]:
-        """Return the point of each false-match rate that so many pairs can tell."""
+        """Return the point of each false-match rate for which there are enough pairs."""
         pairs = int(self.different.sum())
         shares = _shares(self.different)
         return [self.threshold(rate) for rate in rates if rate * pairs >= 1 and float(shares[0]) <= rate]
@@ -126,12 +124,12 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdCheck:
-    """A threshold chosen on one half of the persons and checked on the other.
+    """A threshold chosen on half of the persons and checked on the other half.
 
     Attributes:
         wished: the requested false-match rate.
-        chosen: threshold and rates on the half that it was chosen on.
-        checked: the rates at that threshold on the other half: what to expect of new persons.
+        chosen: threshold and rates on the first half.
+        checked: rates at that threshold on the other half: what to expect for new persons.
     """
 
     wished: float
@@ -148,7 +146,7 @@ def verify(
     metric: Metric = "cosine",
     device: torch.device | str | None = None,
 ) -> Verification:
-    """Count all pairs of a query and a gallery crop that count under the protocol, by their distance.
+    """Count, by distance, all pairs of a query and a gallery crop that the protocol counts.
 
     Junk is left out, as are the pairs that the protocol ignores, and queries that show no person.
 
@@ -156,7 +154,7 @@ def verify(
         query, gallery, protocol, metric, device: as in ``ranking.RankingInputs``.
 
     Raises:
-        UserError: there is no pair of one person, or none of two; or what ``ranking.RankingInputs`` refuses.
+        UserError: there is no pair of one person, or none of two; or as ``ranking.RankingInputs``.
     """
     sides = RankingInputs(query, gallery, protocol, metric, device)
     comparison = Comparison(sides)
@@ -200,11 +198,11 @@ def calibrate(
 
     Args:
         query, gallery, protocol, metric, device: as in ``verify``.
-        false_match_rate: the wished one.
-        seed: of the halves; distractors go to either in turn.
+        false_match_rate: at most this rate.
+        seed: of the halves; distractors are split between them.
 
     Raises:
-        UserError: a half has no pair of one person or of two, or too few to tell the rate (see
+        UserError: a half has no pair of one person or of two, or too few for the rate (see
             ``Verification.threshold``).
     """
     first, second = (
@@ -216,7 +214,7 @@ def calibrate(
 
 
 def halves(query: Embedded, gallery: Embedded, seed: int) -> list[tuple[Tensor, Tensor]]:
-    """Return the rows of queries and gallery of each half of the persons, drawn by the seed."""
+    """Return the rows of queries and gallery of each half of the persons, drawn with the seed."""
     everyone = sorted(
         set(query.persons[query.persons > 0].tolist()), key=lambda person: derive_seed(seed, "half", person)
     )
@@ -240,7 +238,7 @@ def _shares(counts: Tensor) -> Tensor:
 
 
 def _limit(query: Embedded, gallery: Embedded, metric: Metric) -> float:
-    """Return the largest distance that there can be."""
+    """Return the largest possible distance."""
     if metric == "cosine":
         return 2.0
     longest = (float(side.features.double().norm(dim=1).max()) for side in (query, gallery))
