@@ -340,7 +340,7 @@ def test_cameras_means_are_removed_first(files, capsys, tmp_path) -> None:
     assert result["camera_normalise"]
     np.savez(tmp_path / "elsewhere.npz", **draw(1, 20) | {"cameras": np.full(20, 7)})
     _, messages = run(capsys, tmp_path / "elsewhere.npz", files[1], refine=Refining(camera_normalise=True))
-    assert "the gallery has no crop from 1 of the queries' cameras (7)" in messages
+    assert "the means include no crop from 1 of the cameras (7)" in messages
     without = {name: array for name, array in draw(1, 20).items() if name != "cameras"}
     np.savez(tmp_path / "without.npz", **without)
     with pytest.raises(UserError, match="crops' cameras are not known"):

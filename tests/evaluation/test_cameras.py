@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from resight.data.benchmark import Protocol
 from resight.errors import UserError
-from resight.evaluation.cameras import CameraStatistics, remove_camera_means, restore, unit_or_zero
+from resight.evaluation.cameras import SHARE, CameraStatistics, remove_camera_means, restore, unit_or_zero
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.scores import evaluate
 
@@ -18,22 +18,28 @@ def drawn(seed: int, rows: int = 40, width: int = 6) -> tuple[np.ndarray, list[s
     return random.normal(size=(rows, width)).astype(np.float32), random.choice(["a", "b", "c"], rows).tolist()
 
 
-def written_out(vectors: np.ndarray, cameras: list[str], row: int, shrinkage: float) -> np.ndarray:
-    """Unit vector, minus its camera's mean with ``shrinkage`` crops at the mean of all, of unit length."""
+def written_out(
+    vectors: np.ndarray, cameras: list[str], row: int, shrinkage: float, share: float
+) -> np.ndarray:
+    """Unit vector, minus its camera's mean with ``shrinkage`` crops at the mean of all, of unit length.
+
+    Of the shift from the mean of all to the camera's, ``share`` is subtracted.
+    """
     units = [vector / np.sqrt((vector**2).sum()) for vector in vectors.astype(float)]
     overall = sum(units) / len(units)
     own = [unit for unit, camera in zip(units, cameras, strict=True) if camera == cameras[row]]
     mean = (sum(own) + shrinkage * overall) / (len(own) + shrinkage)
-    rest = units[row] - mean
+    rest = units[row] - (share * mean + (1 - share) * overall)
     return np.asarray(rest / np.sqrt((rest**2).sum()))
 
 
-@given(st.integers(0, 1000), st.sampled_from([0.0, 3.0, 20.0]))
-def test_means_are_those_of_the_formula(seed: int, shrinkage: float) -> None:
+@given(st.integers(0, 1000), st.sampled_from([0.0, 3.0, 20.0]), st.sampled_from([0.75, 1.0]))
+def test_means_are_those_of_the_formula(seed: int, shrinkage: float, share: float) -> None:
     vectors, cameras = drawn(seed)
-    found = CameraStatistics.fit(vectors, cameras, shrinkage).apply(vectors, cameras)
+    found = CameraStatistics.fit(vectors, cameras, shrinkage, share).apply(vectors, cameras)
     for row in range(0, len(vectors), 7):
-        np.testing.assert_allclose(found[row], written_out(vectors, cameras, row, shrinkage), atol=1e-5)
+        expected = written_out(vectors, cameras, row, shrinkage, share)
+        np.testing.assert_allclose(found[row], expected, atol=1e-5)
 
 
 @given(st.integers(0, 1000))
@@ -64,19 +70,23 @@ def test_a_camera_of_one_crop_hardly_moves_it() -> None:
     plain = vectors[0] / np.linalg.norm(vectors[0])
     shrunk = CameraStatistics.fit(vectors, cameras).apply(vectors[:1], ["alone"])[0]
     assert float(plain @ shrunk) > 0.9
-    assert not CameraStatistics.fit(vectors, cameras, 0.0).apply(vectors[:1], ["alone"]).any()
+    assert not CameraStatistics.fit(vectors, cameras, 0.0, 1.0).apply(vectors[:1], ["alone"]).any()
 
 
-def people(shift: float) -> tuple[Embedded, Embedded]:
-    """Draw 30 persons seen by two cameras, each of which adds a vector of its own."""
+def people(shift: float, looks: float = 0.0, noise: float = 0.3) -> tuple[Embedded, Embedded]:
+    """Draw 30 persons seen by two cameras, each of which adds a vector of its own.
+
+    The first 15 persons differ from the others by ``looks`` times a vector.
+    """
     random = np.random.default_rng(3)
     persons = random.normal(size=(30, 16))
     cameras = shift * random.normal(size=(2, 16))
+    persons[:15] += looks * random.normal(size=16)
     person, camera = (part.ravel() for part in np.meshgrid(np.arange(30), np.arange(2)))
 
     def seen(times: int) -> Embedded:
         rows = np.repeat(np.arange(len(person)), times)
-        features = persons[person[rows]] + cameras[camera[rows]] + 0.3 * random.normal(size=(len(rows), 16))
+        features = persons[person[rows]] + cameras[camera[rows]] + noise * random.normal(size=(len(rows), 16))
         return Embedded(
             torch.from_numpy(features.astype(np.float32)),
             torch.from_numpy(person[rows] + 1),
@@ -97,6 +107,65 @@ def test_cameras_that_do_not_differ_lose_nothing() -> None:
     query, gallery = people(0.0)
     before = evaluate(query, gallery, Protocol()).mAP
     assert evaluate(*remove_camera_means(query, gallery), Protocol()).mAP > before - 0.005
+
+
+def test_three_quarters_of_the_shift_harm_less_where_cameras_see_people_of_different_looks() -> None:
+    query, gallery = people(0.5, looks=1.5, noise=1.0)
+    assert gallery.cameras is not None
+    rows = (gallery.persons <= 15) == (gallery.cameras == 0)
+    vectors, cameras = gallery.features[rows].numpy(), gallery.cameras[rows].tolist()
+
+    def found(share: float) -> float:
+        statistics = CameraStatistics.fit(vectors, cameras, share=share)
+        return evaluate(*remove_camera_means(query, gallery, statistics), Protocol()).mAP
+
+    before = evaluate(query, gallery, Protocol()).mAP
+    assert found(1.0) < before - 0.03
+    assert found(SHARE) > before + 0.01
+
+
+@pytest.mark.parametrize("count", [1, 5, 10])
+@pytest.mark.parametrize("persons", ["many", "one"])
+def test_a_camera_of_few_crops_or_one_person_harms_nobody(count: int, persons: str) -> None:
+    query, gallery = people(1.0)
+    assert gallery.cameras is not None
+    second = (gallery.cameras == 1).nonzero()[:, 0]
+    chosen = second[:count] if persons == "one" else second[:: len(second) // count][:count]
+    kept = torch.cat([(gallery.cameras == 0).nonzero()[:, 0], chosen])
+    if persons == "one":
+        kept = torch.cat([kept, *[second[:1]] * (count - 1)])  # the same crop again and again
+    few = gallery.take(kept)
+    before = evaluate(query, few, Protocol()).mAP
+    assert evaluate(*remove_camera_means(query, few), Protocol()).mAP > before - 0.005
+
+
+def test_a_camera_whose_crops_are_all_alike_keeps_their_direction() -> None:
+    query, gallery = people(1.0)
+    alike = Embedded(gallery.features[:1].repeat(200, 1), torch.zeros(200, dtype=torch.int64))
+    more = Embedded(
+        torch.cat([gallery.features, alike.features]),
+        torch.cat([gallery.persons, alike.persons]),
+        torch.cat([gallery.cameras, torch.full((200,), 7)]),  # type: ignore[list-item]
+    )
+    before = evaluate(query, more, Protocol()).mAP
+    found = remove_camera_means(query, more)
+    assert evaluate(*found, Protocol()).mAP > before - 0.005
+    torch.testing.assert_close(found[1].features[-200:].norm(dim=1), torch.ones(200))
+
+
+def test_vectors_that_equal_their_mean_are_ranked_last_and_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two cameras of one vector each, at the mean of all; a third whose two crops lie on both sides of it."""
+    vectors = torch.tensor([[1.0, 0], [1, 0], [0.8, 0.6], [0.8, -0.6]])
+    statistics = CameraStatistics(2, 0.0, 1.0, {0: 1, 1: 2}, {0: np.array([1.0, 0]), 1: np.array([1.6, 0.0])})
+    gallery = Embedded(vectors, torch.tensor([3, 3, 1, 2]), torch.tensor([0, 0, 1, 1]))
+    query = Embedded(torch.tensor([[0.8, 0.6]]), torch.tensor([2]), torch.tensor([0]))
+    found = remove_camera_means(query, gallery, statistics)
+    assert "2 gallery vectors equal their camera's mean: they are ranked last" in capsys.readouterr().err
+    cosines = (found[0].features @ found[1].features.T)[0]
+    assert cosines[:2].max() < cosines[2:].min()
+    assert evaluate(*found, Protocol(cross_camera=False)).mAP == 0.5
 
 
 def test_junk_is_in_no_mean() -> None:

@@ -20,6 +20,10 @@ SHRINKAGE = 20.0
 """Crops at the mean of all that each camera's mean includes. Without them, means of 5 to 10 crops per camera
 make rankings worse than no means."""
 
+SHARE = 0.75
+"""Share of a camera's shift from the mean of all that is removed where cameras may see people of different
+looks, as in a gallery: all of it takes a part of the people along (figures: docs/methods/cameras.md)."""
+
 SHORTEST = 1e-6
 """Vectors shorter than this have no direction."""
 
@@ -36,21 +40,27 @@ class CameraStatistics:
     Attributes:
         width: D, numbers in a vector.
         shrinkage: number of crops at the mean of all that are added to each camera's.
+        share: of a camera's shift from the mean of all, that is removed.
         counts: camera -> number of its crops.
         sums: camera -> float64 [D], sum of its unit vectors.
     """
 
     width: int
     shrinkage: float = SHRINKAGE
+    share: float = SHARE
     counts: dict[Hashable, int] = field(default_factory=dict)
     sums: dict[Hashable, NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
     def fit(
-        cls, vectors: Vectors, cameras: Sequence[Hashable], shrinkage: float = SHRINKAGE
+        cls,
+        vectors: Vectors,
+        cameras: Sequence[Hashable],
+        shrinkage: float = SHRINKAGE,
+        share: float = SHARE,
     ) -> "CameraStatistics":
         """Return the statistics of vectors [N, D] of any length; arguments and errors as in ``update``."""
-        statistics = cls(vectors.shape[1], shrinkage)
+        statistics = cls(vectors.shape[1], shrinkage, share)
         statistics.update(vectors, cameras)
         return statistics
 
@@ -71,7 +81,7 @@ class CameraStatistics:
         self._add(vectors, cameras, -1)
 
     def mean(self, camera: Hashable = None) -> NDArray[np.float64]:
-        """Return the mean [D] of a camera, shrunk towards the mean of all crops.
+        """Return what is subtracted from a camera's vectors [D]: its mean, shrunk towards that of all crops.
 
         For an unknown camera, or one without crops, this is the mean of all.
         """
@@ -84,8 +94,8 @@ class CameraStatistics:
         def shrunk(camera: Hashable) -> NDArray[np.float64]:
             if camera is None or camera not in self.counts:
                 return overall
-            total: NDArray[np.float64] = self.sums[camera] + self.shrinkage * overall
-            return total / (self.counts[camera] + self.shrinkage)
+            shift: NDArray[np.float64] = self.sums[camera] - self.counts[camera] * overall
+            return overall + self.share * shift / (self.counts[camera] + self.shrinkage)
 
         return {camera: shrunk(camera) for camera in cameras}
 
@@ -114,13 +124,21 @@ class CameraStatistics:
                 del self.counts[camera], self.sums[camera]
 
 
-def remove_camera_means(query: "Embedded", gallery: "Embedded") -> "tuple[Embedded, Embedded]":
-    """Return query and gallery minus their cameras' means over the gallery's crops without junk.
+def remove_camera_means(
+    query: "Embedded", gallery: "Embedded", statistics: CameraStatistics | None = None
+) -> "tuple[Embedded, Embedded]":
+    """Return query and gallery without their cameras' means.
 
-    From queries of a camera that is not in the gallery, the mean of all crops is subtracted.
+    From crops of a camera that is not in the statistics, the mean of all is subtracted. A vector that equals
+    its camera's mean is kept and ranked last: where there is one, vectors have one more number, -1 in it.
+
+    Args:
+        query, gallery: with cameras.
+        statistics: by default those of the gallery's crops but junk, whose whole shift is removed, as each
+            person of a test is seen by several cameras.
 
     Raises:
-        UserError: cameras are not known, or all gallery crops are from one camera.
+        UserError: cameras are not known, there is only one, or vectors are of another width.
     """
     import torch
 
@@ -129,26 +147,35 @@ def remove_camera_means(query: "Embedded", gallery: "Embedded") -> "tuple[Embedd
             "The cameras' means cannot be removed, because the crops' cameras are not known. Give the "
             "cameras, or leave --camera-normalise out."
         )
-    kept = gallery.persons != JUNK
-    cameras = gallery.cameras[kept].tolist()
-    if len(set(cameras)) < 2:
+    if statistics is None:
+        kept = gallery.persons != JUNK
+        features = gallery.features[kept].float().cpu().numpy()
+        statistics = CameraStatistics.fit(features, gallery.cameras[kept].tolist(), share=1.0)
+    if len(statistics.counts) < 2:
         raise UserError(
             "All gallery crops are from one camera, so there is nothing between cameras to remove. Leave "
             "--camera-normalise out."
         )
-    if new := sorted(set(query.cameras.tolist()) - set(cameras)):
+    seen = {*query.cameras.tolist(), *gallery.cameras.tolist()}
+    if new := sorted(seen - statistics.counts.keys()):
         say(
-            f"Note: the gallery has no crop from {len(new):,} of the queries' cameras "
-            f"({', '.join(map(str, new[:5]))}): the mean of all crops is subtracted from their queries."
+            f"Note: the means include no crop from {len(new):,} of the cameras "
+            f"({', '.join(map(str, new[:5]))}): the mean of all is subtracted from theirs."
         )
-    statistics = CameraStatistics.fit(gallery.features[kept].float().cpu().numpy(), cameras)
-
-    def without(side: "Embedded") -> "Embedded":
+    found = []
+    for side in (query, gallery):
         assert side.cameras is not None
-        vectors = statistics.apply(side.features.float().cpu().numpy(), side.cameras.tolist())
-        return replace(side, features=torch.from_numpy(vectors))
-
-    return without(query), without(gallery)
+        found.append(statistics.apply(side.features.float().cpu().numpy(), side.cameras.tolist()))
+    queries, crops = found
+    if len(lost := np.flatnonzero(~crops.any(axis=1))):
+        say(f"Note: {len(lost):,} gallery vectors equal their camera's mean: they are ranked last.")
+        queries = np.pad(queries, ((0, 0), (0, 1)), constant_values=1)
+        crops = np.pad(crops, ((0, 0), (0, 1)))
+        crops[lost, -1] = -1
+    return (
+        replace(query, features=torch.from_numpy(queries)),
+        replace(gallery, features=torch.from_numpy(crops)),
+    )
 
 
 def restore(vectors: Vectors, mean: Vectors) -> Vectors:
