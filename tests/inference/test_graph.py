@@ -88,6 +88,26 @@ def test_openvino_opens_a_fixed_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("count", [1, 3, 5, 8, 9, 21])
+def test_batches_of_any_size_keep_their_order(tmp_path: Path, runtime: GraphRuntime, count: int) -> None:
+    graph = open_graph(save(tmp_path / "a.onnx"), runtime, threads=1)
+    pictures = np.random.default_rng(0).normal(size=(count, 3, 4, 2)).astype(np.float32)
+    np.testing.assert_array_equal(graph.run(pictures)["halved"], pictures / 2)
+
+
+def test_a_batch_fixed_inside_stays_fixed(tmp_path: Path) -> None:
+    model = onnx.load(save(tmp_path / "a.onnx", batch=1))
+    shape = numpy_helper.from_array(np.array([1, -1], np.int64), "shape")
+    model.graph.initializer.append(shape)
+    model.graph.node.append(helper.make_node("Reshape", ["means", "shape"], ["flat"]))
+    model.graph.output.append(helper.make_tensor_value_info("flat", TensorProto.FLOAT, [1, 3]))
+    onnx.save(model, tmp_path / "b.onnx")
+    graph = open_graph(tmp_path / "b.onnx", "openvino", threads=1, free_batch=True)
+    assert graph.inputs[0].shape == (1, 3, 4, 2)
+    assert graph.run(np.ones((1, 3, 4, 2)))["flat"].shape == (1, 3)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_an_array_that_does_not_fit_is_refused(tmp_path: Path, runtime: GraphRuntime) -> None:
     graph = open_graph(save(tmp_path / "a.onnx"), runtime, threads=1)
     with pytest.raises(UserError, match=r"on an array \[1, 3, 5, 2\]: .*'picture' float32 \[\?, 3, 4, 2\]"):
