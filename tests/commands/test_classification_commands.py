@@ -90,7 +90,7 @@ def test_evaluating_prints_accuracy_and_error(
 
 def test_what_has_no_meaning_is_refused(trained: Path, data: Path, tmp_path: Path) -> None:
     for options in (["--threshold"], ["--branches", "global"], ["--report", tmp_path / "page.html"]):
-        with pytest.raises(UserError, match=rf"nothing is ranked. Leave {options[0]} out"):
+        with pytest.raises(UserError, match=rf"not by ranking. Leave {options[0]} out"):
             call("evaluate", trained, *options)
     other = write_archive(tmp_path / "other", ("apple", "bear", "clock"))
     with pytest.raises(UserError, match="whose classes are not those of"):

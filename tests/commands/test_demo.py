@@ -89,7 +89,7 @@ def test_a_finished_demo_or_one_with_other_settings_starts_anew(
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "people").mkdir()
-    with pytest.raises(UserError, match="holds no demo"):
+    with pytest.raises(UserError, match="is not a demo's folder"):
         continues(tmp_path, SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["people"]
 
@@ -140,7 +140,7 @@ def test_the_demo_is_clearly_ahead_of_its_baselines_within_ten_minutes(tmp_path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 600
-    assert "Going on with the demo" in done.stderr
+    assert "Resuming the demo" in done.stderr
     result = json.loads(done.stdout)
     assert result["shortfalls"] == []
     *others, own = result["scores"]

@@ -45,7 +45,7 @@ def test_the_sentence_says_where_the_file_lies(capsys: pytest.CaptureFixture[str
     app(["download", "resnet50"], result_action="return_value")
     said = capsys.readouterr().out
     assert said.startswith(
-        "/cache/weights/resnet50-0676ba61.pth was here already: 102.5 MB, SHA-256 0676ba61"
+        "/cache/weights/resnet50-0676ba61.pth was already downloaded: 102.5 MB, SHA-256 0676ba61"
     )
 
 

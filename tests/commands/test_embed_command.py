@@ -157,14 +157,14 @@ def test_an_unfinished_folder_is_not_scored(place, tmp_path, monkeypatch) -> Non
     with pytest.raises(UserError, match=r"out is not finished: \d of 3 chunks are embedded"):
         call("score", tmp_path / "query", tmp_path / "out")
     embed(place, tmp_path / "out", *options, "--skip-unreadable")
-    with pytest.raises(UserError, match=r"There is no persons\.npy in .*out, so nobody says whom"):
+    with pytest.raises(UserError, match=r"There is no persons\.npy in .*out, so the persons of its"):
         call("score", tmp_path / "query", tmp_path / "out")
 
 
 def test_bad_input_is_said_in_sentences(place, tmp_path) -> None:
     for options, message in (
         (("--data", tmp_path / "nowhere"), "There is no folder"),
-        (("--batch", 0), "--batch is 1 or more; got 0"),
+        (("--batch", 0), "--batch must be at least 1; got 0"),
         (("--device", "cuda:99"), "cannot be used here"),
         (("--unlabelled", "--part", "query"), "--part cannot be used"),
     ):
@@ -172,7 +172,7 @@ def test_bad_input_is_said_in_sentences(place, tmp_path) -> None:
             embed(place, tmp_path / "out", *options)
     with pytest.raises(UserError, match=r"does not exist. Name the folder that 'resight train' wrote"):
         embed(place, tmp_path / "out", weights="nowhere")
-    with pytest.raises(UserError, match=r"holds no run \(no run\.json\)"):
+    with pytest.raises(UserError, match=r"is not a run's folder \(it has no run\.json\)"):
         call("embed", place, "--data", place / "crops", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

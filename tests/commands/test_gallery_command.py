@@ -91,7 +91,7 @@ def filled(run: Run, weights: Path, tmp_path: Path) -> Path:
 def test_adding_again_adds_nothing(run: Run, filled: Path) -> None:
     again = run("add", filled, "--part", "all", "--time", "name")
     assert (again["new"], again["known"], again["crops"]) == (6, 18, 24)
-    assert "0 crops added, 24 were there already" in run("add", filled, "--unlabelled", text=True)
+    assert "0 crops added, 24 already in the gallery" in run("add", filled, "--unlabelled", text=True)
 
 
 def test_info_tells_what_is_there(run: Run, filled: Path, weights: Path) -> None:
@@ -185,11 +185,12 @@ def test_pictures_with_nobody_and_with_several_are_noted(
     monkeypatch.setattr(detecting, "say", said.append)
     run("search", picture, "--detector", "yolox.onnx")
     assert said == [
-        f"Note: 2 persons are in {picture}; number 0, from 0, is searched for (--choice selects another)."
+        f"Note: the detector found 2 persons in {picture}. The search is for number 0, "
+        "counted from 0 (--choice selects another)."
     ]
     several = False
     told = run("search", picture, "--detector", "yolox.onnx")
-    assert "finds no person" in said[-1]
+    assert "found no person" in said[-1]
     assert (told["persons"], told["chosen"]) == ([], None)
 
 
@@ -240,7 +241,7 @@ def test_forgetting(run: Run, filled: Path) -> None:
     assert not run("info")["traces"]
     assert run("forget", "--person", "2", "--person", "3")["crops"] == 8
     assert "options that select crops" in run("forget", fails=True)
-    assert "Give one of" in run("forget", "--expired", "--camera", "2", fails=True)
+    assert "Give exactly one of" in run("forget", "--expired", "--camera", "2", fails=True)
     assert run("forget", "--before", "2024-01-01")["forgotten"] == 0
     assert "is not a time" in run("forget", "--before", "yesterday", fails=True)
     assert run("forget", "--keep-days", "30")["forgotten"] == 8
@@ -296,7 +297,7 @@ def test_changing_the_model(run: Run, filled: Path, tmp_path: Path) -> None:
     query = min((filled / "query").iterdir())
     assert "has vectors of another model" in run("search", query, "--model", other, fails=True)
     assert "has vectors of another model" in run("add", filled, "--model", other, fails=True)
-    assert run("reembed", "--model", other)["described"] == 18
+    assert run("reembed", "--model", other)["embedded"] == 18
     assert run("search", query)["matches"][0]["person"] == "1"
     other.unlink()
     error = run("search", query, fails=True)
@@ -322,13 +323,13 @@ def test_mistakes_are_told_in_sentences(run: Run, weights: Path, tmp_path: Path)
     for pattern, error in (
         ("(", "not a regular expression"),
         ("c", "group named camera"),
-        ("(?P<camera>x)", "is not found in the path"),
+        ("(?P<camera>x)", "does not match the path"),
     ):
         given = ("add", data, "--model", weights, "--camera-pattern", pattern)
         assert error in run(*given, fails=True)
     (tmp_path / "plain").mkdir()
     Image.new("RGB", (8, 16)).save(tmp_path / "plain" / "picture.png")
-    assert "no time in the name picture.png" in run("add", tmp_path / "plain", "--time", "name", fails=True)
+    assert "picture.png contains no time" in run("add", tmp_path / "plain", "--time", "name", fails=True)
     added = run(
         "add",
         tmp_path / "plain",
@@ -344,7 +345,7 @@ def test_mistakes_are_told_in_sentences(run: Run, weights: Path, tmp_path: Path)
     ((name, reason),) = run("add", tmp_path / "plain")["refused"]
     assert name == "broken.jpg"
     assert "is not a picture" in reason
-    assert "--page is 1 or more; got 0" in run("search", "--page", "0", fails=True)
+    assert "--page must be at least 1; got 0" in run("search", "--page", "0", fails=True)
     assert "No crop in the gallery has the camera 'x'" in run(
         "search", data / "query" / "0001_c1s1_1717156810_00.jpg", "--camera", "x", fails=True
     )
@@ -352,4 +353,4 @@ def test_mistakes_are_told_in_sentences(run: Run, weights: Path, tmp_path: Path)
 
 def test_a_cluster_that_does_not_answer(run: Run) -> None:
     assert "does not answer" in run("info", "--gallery", "http://127.0.0.1:9/people", fails=True)
-    assert "named http://HOST:6333/NAME" in run("info", "--gallery", "http://127.0.0.1:9/a/b", fails=True)
+    assert "is http://HOST:6333/NAME" in run("info", "--gallery", "http://127.0.0.1:9/a/b", fails=True)

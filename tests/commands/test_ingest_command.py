@@ -113,13 +113,13 @@ def test_what_does_not_fit_together_is_refused(frames: Path, weights: Path, tmp_
     place = ["--camera", "lobby", "--gallery", tmp_path / "g", "--model", weights]
     boxes = ["--boxes", tmp_path / "det.txt"]
     for extra, message in (
-        ([], "Give --detector FILE.onnx to find persons, or --boxes"),
-        ([*boxes, "--detector", "x.onnx"], "one of the two"),
-        (["--detector", tmp_path / "none.onnx"], "There is no detector file"),
-        ([*boxes, "--every", 0], "--every must be 1 or more; got 0"),
-        ([*boxes, "--crops-per-track", 0], "--crops-per-track must be 1"),
-        ([*boxes, "--min-height", "nan"], "--min-height must be 1"),
-        ([*boxes, "--fps", 0], "--fps must be 0.001"),
+        ([], "Give either --detector FILE.onnx to detect persons, or --boxes"),
+        ([*boxes, "--detector", "x.onnx"], "Give either"),
+        (["--detector", tmp_path / "none.onnx"], "There is no file"),
+        ([*boxes, "--every", 0], "--every must be at least 1; got 0"),
+        ([*boxes, "--crops-per-track", 0], "--crops-per-track must be at least 1"),
+        ([*boxes, "--min-height", "nan"], "--min-height must be at least 1"),
+        ([*boxes, "--fps", 0], "--fps must be at least 0.001"),
         ([*boxes, "--start", "yesterday"], "'yesterday' is not a time"),
     ):
         with pytest.raises(UserError, match=message):
@@ -139,5 +139,5 @@ def test_boxes_of_another_video_are_doubted(
     options = ["--camera", "a", "--gallery", tmp_path / "g", "--model", weights]
     call("ingest", frames, *options, "--boxes", tmp_path / "long.txt")
     error = capsys.readouterr().err
-    assert "has 12 frames. Are they of the same video?" in error
+    assert "has 12 frames. Do they belong to the same video?" in error
     assert "No persons were found" in error

@@ -74,7 +74,7 @@ def test_single_shots_and_the_opposite_side(files, capsys) -> None:
     assert (result["draws"], result["cmc"], result["gallery_side"]) == (7, "single-shot", "opposite")
     score(*files, device="cpu", count=Counting(gallery_side="opposite", cmc="single-shot"))
     assert "gallery of the other cameras, CMC of 100 single shots" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"--draws says how often .* use it with --cmc single-shot"):
+    with pytest.raises(UserError, match=r"--draws is the number of .*: use it with --cmc single-shot"):
         score(*files, count=Counting(draws=7))
     with pytest.raises(UserError, match="needs one draw or more; got 0"):
         score(*files, count=Counting(cmc="single-shot", draws=0))
@@ -99,7 +99,7 @@ def test_junk_may_take_part_in_reranking(files, capsys, tmp_path) -> None:
     wanted = Reranking(k1=9, junk=True)
     assert result["mAP"] == evaluate(embedded(draw(1, 20)), embedded(gallery), reranking=wanted).mAP
     assert result["reranking"] == {"k1": 9, "k2": 6, "lambda": 0.3, "junk": True}
-    with pytest.raises(UserError, match="--rerank-junk say how to re-rank: use them with --rerank"):
+    with pytest.raises(UserError, match="--rerank-junk are options of re-ranking: use them with --rerank"):
         score(*files, refine=Refining(rerank_junk=True))
 
 
@@ -108,7 +108,7 @@ def test_the_command_line_keeps_json_apart_from_messages(files) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["protocol"] == "every-other-image"
-    assert "every image of the query's person counts" in done.stderr
+    assert "every other image of the query's person counts" in done.stderr
     done = subprocess.run([*command[:4], "nowhere.npz", files[1]], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("resight: There is no file nowhere.npz.")
@@ -122,7 +122,7 @@ def test_for_people_it_prints_per_cent(files, capsys) -> None:
     assert "Rank-3" in printed
     assert "Rank-5" not in printed
     assert "20 of 20 queries have a match." in printed
-    assert f"{scores.removed.same_camera_pairs} pairs of one person under one camera" in printed
+    assert f"{scores.removed.same_camera_pairs} pairs of one person and one camera" in printed
 
 
 def test_without_cameras_every_other_image_counts_and_it_says_so(tmp_path, capsys) -> None:
@@ -134,8 +134,8 @@ def test_without_cameras_every_other_image_counts_and_it_says_so(tmp_path, capsy
     result, messages = run(capsys, *paths)
     expected = evaluate(embedded(draw(1, 20)), embedded(draw(2, 70)), EVERY_OTHER_IMAGE)
     assert result["mAP"] == expected.mAP
-    assert "No cameras are given: every image of the query's person counts" in messages
-    assert "taken to share no crop" in messages
+    assert "There are no cameras, so every other image of the query's person counts" in messages
+    assert "assumed to share no crop" in messages
 
 
 def test_one_file_as_both_does_not_find_a_query_itself(tmp_path, capsys) -> None:
@@ -145,7 +145,7 @@ def test_one_file_as_both_does_not_find_a_query_itself(tmp_path, capsys) -> None
     result, messages = run(capsys, tmp_path / "all.npz", tmp_path / "all.npz")
     assert result["removed"]["itself_pairs"] == 70
     assert result["rank1"] < 1
-    assert "taken to share no crop" not in messages
+    assert "assumed to share no crop" not in messages
 
 
 def test_items_tell_shared_crops(tmp_path, capsys) -> None:
@@ -201,7 +201,7 @@ def without(name: str) -> Arrays:
         (without("persons") | {"persons": np.ones(20, np.uint64)}, "'persons' .* got the type uint64"),
         (without("persons") | {"persons": np.full(20, 99)}, r"their person is not in the gallery \(20\)"),
         (without("cameras") | {"cameras": np.full((20, 1), 3)}, r"'cameras' .* got the shape \(20, 1\)"),
-        (without("persons") | {"persons": np.array([Bomb()] * 20)}, "'persons' .* holds Python objects"),
+        (without("persons") | {"persons": np.array([Bomb()] * 20)}, "'persons' .* contains Python objects"),
     ],
 )
 def test_wrong_arrays_are_named(files, tmp_path, monkeypatch, arrays, message) -> None:
@@ -327,7 +327,7 @@ def test_gallery_and_queries_are_averaged_in_this_order(files, capsys) -> None:
     assert (result["augment_gallery"], result["expand_queries"]) == (2, 3)
     with pytest.raises(UserError, match="From 1 to 70 neighbours"):
         score(*files, device="cpu", refine=Refining(expand_queries=71))
-    with pytest.raises(UserError, match="--expand-queries is a number of neighbours, 0 or more; got -3"):
+    with pytest.raises(UserError, match="--expand-queries is a number of neighbours, at least 0; got -3"):
         score(*files, device="cpu", refine=Refining(expand_queries=-3))
     score(*files, device="cpu", refine=Refining(rerank=True, expand_queries=3))
     assert "cosine, re-ranked, expand_queries: 3, market-1501" in capsys.readouterr().out.replace("\n", " ")
@@ -362,7 +362,7 @@ def test_distractors_give_a_curve(files, tmp_path, capsys) -> None:
     assert any(f"{100 * expected[3].mAP:.1f}" in line and " 50 " in line for line in lines)
     for options, message in (
         ({"refine": Refining(rerank=True)}, "Use --distractors without these"),
-        ({"step": 0}, "got --step 0"),
+        ({"step": 0}, "--step must be at least 1; got 0"),
         ({"distractors": files[1]}, r"is an archive. Give a \.npy file"),
         ({"distractors": tmp_path}, "There is no file .*features.npy"),
     ):

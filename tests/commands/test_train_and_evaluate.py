@@ -117,7 +117,7 @@ def test_evaluate_also_scores_without_the_cameras_means(
     assert beside == {"mAP": found["mAP"], "rank1": found["rank1"]}
     assert "cameras_means_removed" not in found
     call("evaluate", trained.folder, "--device", "cpu")
-    said = f"mean removed (--camera-normalise): mAP {100 * found['mAP']:.1f}, Rank-1"
+    said = f"means removed (--camera-normalise): mAP {100 * found['mAP']:.1f}, Rank-1"
     assert said in capsys.readouterr().out
 
 
@@ -144,9 +144,9 @@ def test_evaluate_a_weights_file_a_branch_and_by_trapezoids(
     [
         (("--k1", 5), "use them with --rerank"),
         (("--rerank", "--k1", 0), "k1 and k2 of 1 or more"),
-        (("--expand-queries", -1), "--expand-queries is a number of neighbours, 0 or more; got -1"),
-        (("--rerank", "--threshold"), "--rerank change the ranking; thresholds and the report"),
-        (("--augment-gallery", 2, "--report", "page.html"), "Leave out either these or --threshold"),
+        (("--expand-queries", -1), "--expand-queries is a number of neighbours, at least 0; got -1"),
+        (("--rerank", "--threshold"), "--rerank change the ranking, but thresholds and reports"),
+        (("--augment-gallery", 2, "--report", "page.html"), "Leave out either these options, or --threshold"),
     ],
 )
 def test_evaluate_refuses_what_cannot_be_reranked(
@@ -275,7 +275,7 @@ def test_train_without_a_test_part(data: Path, tmp_path: Path, capsys: pytest.Ca
         (("train", "han-small", "--data", "nowhere"), "nowhere"),
         (("train", "han-small", "--data", ".", "--set", "modle=1"), "Did you mean 'model'"),
         (("train", "runs/none", "--resume"), "Unknown recipe"),
-        (("train", ".", "--resume"), "holds no run"),
+        (("train", ".", "--resume"), "is not a run's folder"),
         (("evaluate", "nowhere"), "nowhere does not exist"),
     ],
 )

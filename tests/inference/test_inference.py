@@ -81,7 +81,7 @@ def test_a_weights_file_is_loaded_under_the_networks_name(run: Path) -> None:
     [
         ("missing", {}, "The folder .*missing does not exist"),
         ("damaged.safetensors", {}, "is not a whole safetensors file"),
-        (".", {}, r"holds no run \(no run.json\)"),
+        (".", {}, r"is not a run's folder \(it has no run.json\)"),
         (".", {"device": "toaster"}, "There is no device 'toaster'"),
     ],
 )

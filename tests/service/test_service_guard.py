@@ -185,7 +185,7 @@ def test_a_proxy_to_a_service_without_tokens_is_refused(shared: Running) -> None
 
 
 def test_too_many_requests_are_refused_for_a_while(make: Make) -> None:
-    running = make(limits=Limits(a_minute=5))
+    running = make(limits=Limits(requests_per_minute=5))
     answers = [running.client.get("/api/gallery") for _ in range(7)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
     assert "Try again in" in answers[-1].json()["error"]
@@ -204,7 +204,7 @@ def test_a_rate_fills_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_thumbnails_count_a_tenth(make: Make) -> None:
-    running = make(limits=Limits(a_minute=5))
+    running = make(limits=Limits(requests_per_minute=5))
     path = f"/api/items/{running.ids(1)[0]}/thumbnail"
     statuses = [running.client.get(path).status_code for _ in range(60)]
     assert statuses[:50] == [200] * 50

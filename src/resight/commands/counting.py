@@ -1,4 +1,4 @@
-"""Options that ``resight score`` and ``resight evaluate`` share: which crops count, and for which figure."""
+"""Options of ``resight score`` and ``resight evaluate`` that change the protocol."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Counting:
-    """Changes to the protocol of the data; what is not given stays as it is there.
+    """Changes to the data's protocol; options that are not given change nothing.
 
     Args:
-        gallery_side: opposite: gallery crops of all persons under the query's own camera are ignored.
-        cmc: single-shot: rank-k is of galleries with one crop of each person, drawn for each query; mAP and
-            mINP are of all crops either way.
-        draws: with --cmc single-shot, how often (100).
+        gallery_side: opposite ignores all gallery crops by the query's own camera, also of other persons.
+        cmc: single-shot computes rank-k on galleries with one crop of each person, drawn at random for each
+            query; mAP and mINP always use all crops.
+        draws: with --cmc single-shot, number of random galleries (100).
     """
 
     gallery_side: Literal["all", "opposite"] | None = None
@@ -30,10 +30,10 @@ class Counting:
         """Return the protocol with these changes.
 
         Raises:
-            UserError: they do not fit it, or draws are counted of which there are none.
+            UserError: the changes do not fit the protocol, or draws are given without single-shot.
         """
         if self.draws is not None and (self.cmc or protocol.cmc) != "single-shot":
-            raise UserError("--draws says how often single shots are drawn: use it with --cmc single-shot.")
+            raise UserError("--draws is the number of single-shot galleries: use it with --cmc single-shot.")
         return replace(protocol, **self._changes())
 
     def given(self) -> list[str]:

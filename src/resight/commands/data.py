@@ -19,15 +19,15 @@ def check(
     reading: Reading = DEFAULT,
     json: Json = False,
 ) -> None:
-    """Count the crops of a data set, and find what would spoil a training or a score.
+    """Count the crops of a data set, and find problems for training and scoring.
 
-    Every image is read. The exit status is 0 if the set can be used as it is, and 1 if not: unreadable
-    images, persons in both the training and the test part, fewer than two persons to train on, no query with
-    a match, or, in a classification, a class without a picture to train on. The counts of a known data set
-    are compared with those that its owners published.
+    Every image is read. The exit status is 0 if the set is usable, and 1 if not: unreadable images, persons
+    in both the training and the test part, fewer than two persons to train on, no query with a match, or, in
+    a classification, a class without training pictures. The counts of a known data set are compared with the
+    published ones.
 
     Args:
-        path: folder of a known data set, in Market-1501's layout, or with one sub-folder a person.
+        path: folder of a known data set, in Market-1501 layout, or with one sub-folder per person.
     """
     from resight.data.check import Check, check_benchmark
     from resight.data.check_classification import check_classification
@@ -45,7 +45,7 @@ def check(
         if isinstance(found, Check):
             _print_matches(found)
         if content["published"] is not None and content["published"]["as_published"]:
-            print(f"The counts are those published for {content['published']['name']}.")
+            print(f"The counts equal those published for {content['published']['name']}.")
         for kind in ("notes", "warnings", "problems"):
             for sentence in content[kind]:
                 print(f"{kind.removesuffix('s').capitalize()}: {sentence}")
@@ -55,10 +55,10 @@ def check(
 
 
 def readers(*, json: Flag = False) -> None:
-    """List the readers of data sets: their options, who publishes the set, and its terms of use.
+    """List the readers of data sets with their options, the sets' publishers and terms of use.
 
-    Name one with --reader NAME,OPTION=VALUE,... if a folder is not recognised, or to set options. Nothing is
-    downloaded.
+    Choose a reader with --reader NAME,OPTION=VALUE,... if a folder is not recognised, or to set options.
+    Nothing is downloaded.
 
     Args:
         json: print one JSON array.
@@ -104,9 +104,9 @@ def split(
     out: Path,
     reading: Reading = DEFAULT,
 ) -> None:
-    """Write the crops of each part, and the random draws of its protocol, as paths inside the data set.
+    """Write the crops of each part and random draw of a data set to a file, as relative paths.
 
-    The file can be edited, and is read with --listing, wherever the data set is.
+    The file can be edited and used with --listing, even if the data set is moved.
 
     Args:
         path: folder of the data set.
@@ -124,7 +124,7 @@ def split(
 
 
 def _values(entry: dict[str, Any]) -> str:
-    """Describe the values of an option, from its JSON schema."""
+    """Describe the allowed values of an option, from its JSON schema."""
     if "enum" in entry:
         return ", ".join(map(str, entry["enum"]))
     if "anyOf" in entry:
@@ -169,7 +169,7 @@ def _table(parts: "dict[str, PartSummary]") -> tuple[list[str], list[list[str]]]
             ("distractors", "Distractors"),
             ("cross_camera_pairs", "Cross-camera pairs"),
             ("single_image", "Persons with a single image"),
-            ("single_camera", "Persons under one camera only"),
+            ("single_camera", "Persons by one camera only"),
         )
     ]
     rows.append(["Height x width", *map(_sizes, parts.values())])

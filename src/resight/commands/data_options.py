@@ -1,4 +1,4 @@
-"""Options that every command which reads a data set shares."""
+"""Options shared by all commands that read a data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class DataOptions:
     """How a data set is read.
 
     Args:
-        reader: reader of the data and its options, such as cuhk03,boxes=labelled ('resight data readers'). Of
-            several data sets: one for each, or one for all.
+        reader: reader of the data and its options, such as cuhk03,boxes=labelled (see 'resight data
+            readers'). For several data sets: one for each, or one for all.
         listing: file written by 'resight data split', with the crops of each part.
         split: which split of a set that has several, such as 0 to 19 of CUHK03's old protocol.
         holdout: persons to hold out for testing (the last ones), 0 for none; by default the set's own test
@@ -35,7 +35,7 @@ class DataOptions:
     pattern: str | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """Return them as ``data.opening.open_data`` takes them."""
+        """Return the arguments for ``data.opening.open_data``."""
         others = ("listing", "split", "holdout", "pattern")
         return {"reader": self.reader or None} | {name: getattr(self, name) for name in others}
 
@@ -44,7 +44,7 @@ class DataOptions:
         return [f"--{name}" for name, value in self.arguments().items() if value is not None]
 
     def crops(self, path: Path, part: "Part", unlabelled: bool) -> "CropList":
-        """List crops to embed; see ``features.crop_list.crops_to_embed``."""
+        """List the crops to embed; see ``features.crop_list.crops_to_embed``."""
         from resight.features.crop_list import crops_to_embed
 
         if len(self.reader) > 1:
@@ -58,5 +58,5 @@ DEFAULT = DataOptions()
 
 CrossCamera = Annotated[
     bool,
-    Parameter(help="with --no-cross-camera, gallery crops from the query's own camera count too."),
+    Parameter(help="with --no-cross-camera, matches by the query's own camera count too."),
 ]

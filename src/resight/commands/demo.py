@@ -1,4 +1,4 @@
-"""``resight demo``: from nothing to a trained model, a report on it and a gallery to search, in minutes."""
+"""``resight demo``: draws a data set, trains a model, and makes a report and a gallery, in minutes."""
 
 import shutil
 import time
@@ -31,7 +31,7 @@ FIRST = datetime(2026, 1, 5, 8, tzinfo=UTC)
 MINUTES = "two to eight"
 
 LEAD = 0.05
-"""How far ahead of each baseline the model must be, in rank-1 and in mAP."""
+"""Required lead of the model over each baseline, in rank-1 and mAP."""
 
 RECORD, PEOPLE, RUN, REPORT = "demo.json", "synthetic-people", "run", "report.html"
 GALLERY = "people.gallery"
@@ -48,19 +48,19 @@ def demo(
 ) -> None:
     """Draw synthetic people, train HAN(Small) on some, test it on the others, write a report, fill a gallery.
 
-    If it was interrupted, the same command goes on where it was; if it was finished, it starts anew. The exit
-    status is 1 if the trained model is not clearly ahead of the baselines, which learn nothing.
+    If the command is interrupted, run it again to resume; after a finished demo, it starts over. The exit
+    status is 1 if the trained model is not clearly better than the untrained baselines.
 
     Args:
         out: folder for the people, the run, report.html and people.gallery.
-        persons: to draw and train on, a multiple of five; 60 more are drawn to test on.
-        seed: of the people and of the training.
+        persons: number of persons to train on, a multiple of five; 60 more are drawn for testing.
+        seed: of the drawing and the training.
     """
     if persons < 10 or persons % 5:
-        raise UserError(f"--persons must be a multiple of 5, and 10 or more; got {persons}.")
+        raise UserError(f"--persons must be a multiple of 5, and at least 10; got {persons}.")
     settings = {"persons": persons, "seed": seed, "cameras": CAMERAS, "crops": CROPS, "recipe": OVERRIDES}
     if continues(out, settings):
-        say(f"Going on with the demo in {out}.")
+        say(f"Resuming the demo in {out}.")
     else:
         say(f"The demo takes {MINUTES} minutes on two cores; a GPU shortens the training.")
     start = time.monotonic()
@@ -88,10 +88,10 @@ def demo(
 
 
 def continues(out: Path, settings: Mapping[str, object]) -> bool:
-    """Return whether an unfinished demo with these settings is there to go on with; remove any other demo.
+    """Return whether the folder has an unfinished demo with these settings to resume; remove any other demo.
 
     Raises:
-        UserError: the folder holds something else.
+        UserError: the folder contains other files.
     """
     path = out / RECORD
     if path.is_file():
@@ -99,18 +99,18 @@ def continues(out: Path, settings: Mapping[str, object]) -> bool:
         if record["settings"] == settings and not record["finished"]:
             return True
         what = "a finished demo" if record["finished"] else "an unfinished demo with other settings"
-        say(f"{out} holds {what}: it is removed, and everything starts anew.")
+        say(f"{out} has {what}: it is removed, and the demo starts over.")
         for name in (PEOPLE, RUN, GALLERY):
             shutil.rmtree(out / name, ignore_errors=True)
         (out / REPORT).unlink(missing_ok=True)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists already and holds no demo. Name an empty or a new folder with --out.")
+        raise UserError(f"{out} exists and is not a demo's folder. Name a new or empty folder with --out.")
     write_json(out / RECORD, {"settings": settings, "finished": False})
     return False
 
 
 def shortfalls(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each score in which the model is not ``LEAD`` ahead of the best baseline.
+    """Return a sentence for each score that is not at least ``LEAD`` above the best baseline's.
 
     Args:
         own, others: the model's and each baseline's ``name``, ``rank1`` and ``mAP``, as fractions.
@@ -124,7 +124,7 @@ def shortfalls(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> l
 
 
 def _run(out: Path, persons: int, seed: int, device: str) -> dict[str, Any]:
-    """Draw, train, test and report, each from where it stopped; return what to print."""
+    """Draw, train, test and report, resuming unfinished steps; return the results."""
     from resight.people.generate import synthesize
 
     drawn = synthesize(
@@ -170,9 +170,9 @@ def _run(out: Path, persons: int, seed: int, device: str) -> dict[str, Any]:
 
 
 def fill_gallery(place: Path, embedder: "Embedder", crops: "Sequence[Crop]") -> int:
-    """Add crops to a gallery, calibrate it, and return how many crops it holds.
+    """Add crops to a gallery, calibrate it, and return its number of crops.
 
-    The times are invented: a person comes by every two minutes.
+    The times are made up: a person passes every two minutes.
     """
     crops = [crop for crop in crops if crop.person >= 0]
     from resight.gallery.crops import NewCrop

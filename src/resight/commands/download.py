@@ -6,11 +6,11 @@ from cyclopts import Parameter
 
 
 def download(name: str, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Download the ImageNet weights of a trunk, so that a recipe may say ``pretrained: imagenet``.
+    """Download the ImageNet weights of a trunk, for recipes with ``pretrained: imagenet``.
 
-    They come from the PyTorch project's server and are checked by their hash. They are kept in the folder
-    ``weights`` of the cache, which the environment variable RESIGHT_CACHE names (by default
-    ~/.cache/resight); for a machine without network, copy them there.
+    They come from the PyTorch project's server and are verified by their hash. They are stored in the folder
+    ``weights`` of the cache (RESIGHT_CACHE, by default ~/.cache/resight). For a machine without network, copy
+    them there.
 
     Parameters
     ----------
@@ -28,5 +28,5 @@ def download(name: str, /, *, json: Annotated[bool, Parameter(negative="")] = Fa
     if json:
         print_json({"name": name, **asdict(done), "path": str(done.path)})
         return
-    how = "downloaded" if done.fetched else "was here already"
+    how = "downloaded" if done.fetched else "was already downloaded"
     print(f"{done.path} {how}: {done.bytes / 1e6:.1f} MB, SHA-256 {done.sha256}.")

@@ -31,31 +31,31 @@ def embed(
 ) -> None:
     """Embed crops with a trained run into a folder of features, which 'resight score' reads.
 
-    Killed at any time, the same command goes on where it was. Started by torchrun, all processes share the
-    work: torchrun --nproc-per-node 2 -m resight.commands.main embed ...
+    If the command is killed, run it again to resume. Several processes share the work under torchrun:
+    torchrun --nproc-per-node 2 -m resight.commands.main embed ...
 
-    The folder holds features.npy [N, D], paths.jsonl (a line a row), items.npy, persons.npy and cameras.npy
-    where these are known, and info.json, which names the model by its fingerprint.
+    The folder has features.npy [N, D], paths.jsonl (one line per row), items.npy, persons.npy and cameras.npy
+    if known, and info.json with the fingerprint of the model.
 
     Args:
         run: folder of a run, or a weights.safetensors file.
-        data: folder of crops in any layout; or a text file of paths, one a line, relative to its own folder.
-            Images that are in no sub-folders, and paths in a list, get no person labels.
-        out: folder to write, or to go on with.
-        part: of the data set; all is every crop of it.
-        unlabelled: take every image under the folder, whatever its layout, without labels.
-        views: of a crop, whose features are averaged; by default as the run was made.
-        branches: which part of the descriptor to use.
-        dtype: to store features in.
-        batch: crops embedded at once.
+        data: folder of crops in any layout; or a text file of paths, one per line, relative to its folder.
+            Images outside of sub-folders, and paths in a list, get no person labels.
+        out: folder to write, or to continue.
+        part: part of the data set; all embeds every crop.
+        unlabelled: embed every image in the folder and its sub-folders, without labels.
+        views: views of a crop whose features are averaged; by default those of the run.
+        branches: part of the descriptor to use.
+        dtype: type of the stored features.
+        batch: number of crops to embed at once.
     """
     from resight.features.embedding import embed_crops
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
 
     if batch < 1:
-        raise UserError(f"--batch is 1 or more; got {batch}.")
-    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+        raise UserError(f"--batch must be at least 1; got {batch}.")
+    first = os.environ.get("RANK", "0") == "0"  # among the processes of torchrun
     crops = reading.crops(data, part, unlabelled)
     for note in crops.notes if first else ():
         say(f"Note: {note}")

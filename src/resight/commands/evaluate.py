@@ -46,21 +46,21 @@ def evaluate(
     report: Path | None = None,
     json: Json = False,
 ) -> None:
-    """Score a trained run on a data set's query and gallery, or on its pictures and classes.
+    """Score a trained run on the test part of a data set.
 
     Args:
         run: folder of a run, or a weights.safetensors file.
-        data: folder of crops; by default what the run was tested on. Another set than the run was trained on
-            shows how well it works on other cameras: where that has no test part, every person is tested.
-        branches: which part of the descriptor to use.
-        descriptor: the branches' embeddings as they were trained (raw), or each of unit length; by default as
-            the recipe says.
+        data: folder of crops; by default the run's own test set. A different data set shows how well the run
+            works on other cameras; if it has no test part, every person is tested.
+        branches: part of the descriptor to use.
+        descriptor: the branches' embeddings as trained (raw), or each scaled to unit length; by default as in
+            the recipe.
         metric: cosine similarity or Euclidean distance.
-        ap: average precision: mean of the precision at each match, or by trapezoids as Market-1501's script.
-        threshold: also tell which distance means the same person: error rates of pairs of crops, and the
-            threshold for --false-match-rate, chosen on half of the persons and checked on the others.
-        false_match_rate: how many pairs of two persons may be taken for one, as a share.
-        report: also write the report on this data set to that file.
+        ap: average precision: mean of the precision at each match, or trapezoidal as in Market-1501's script.
+        threshold: also print the error rates of deciding by distance whether two crops show one person, and
+            the threshold for --false-match-rate, chosen on half of the persons and checked on the others.
+        false_match_rate: allowed share of pairs of different persons within the threshold.
+        report: also write a report on this data set to this file.
     """
     from resight.data.benchmark import Benchmark
     from resight.data.classification import Classification
@@ -76,15 +76,15 @@ def evaluate(
     refined = refine.options()
     if refine.given() and (threshold or report is not None):
         raise UserError(
-            f"{' and '.join(refine.given())} change the ranking; thresholds and the report are of the crops' "
-            "own distances. Leave out either these or --threshold and --report."
+            f"{' and '.join(refine.given())} change the ranking, but thresholds and reports use the original "
+            "distances. Leave out either these options, or --threshold and --report."
         )
     model = load_model(run, device=device)
     opened = model.run
     if descriptor is not None:
         model.network.descriptor = descriptor
     if report is not None and opened is None:
-        raise UserError("A report is about a run: name the run's folder instead of the weights file.")
+        raise UserError("A report needs a run: name the run's folder instead of the weights file.")
     trained: set[Path] = set()
     if data is not None:
         arguments = reading.arguments() | {"cross_camera": cross_camera}
@@ -98,8 +98,8 @@ def evaluate(
     else:
         if given := reading.given():
             raise UserError(
-                f"{' and '.join(given)} say how to read --data: name the data set too. Without, the run is "
-                "scored on the data that it was trained on, read as it was then."
+                f"{' and '.join(given)} say how to read --data, so give --data too. Without it, the run is "
+                "scored on the data set that it was trained on, read in the same way."
             )
         benchmark = reopen(opened.info["data"]["opened"])
     for note in benchmark.notes:
@@ -112,7 +112,7 @@ def evaluate(
     if both := len(trained & tested):
         say(
             f"Warning: the run was trained on {both:,} of these {len(tested):,} test crops, so the scores do "
-            "not say how well it does on new persons."
+            "not show how well it works on new persons."
         )
     if benchmark.draws and count.given():
         raise UserError(
@@ -136,9 +136,9 @@ def evaluate(
     result |= {"descriptor": model.network.descriptor, "tested": benchmark.tested()}
     if threshold:
         result["verification"] = _verify(embedded, benchmark, metric, false_match_rate)
-    beside = None if refine.camera_normalise else _without_camera_means(embedded, benchmark, metric, ap)
-    if beside is not None:
-        result["cameras_means_removed"] = {"mAP": beside.mAP, "rank1": beside.rank(1)}
+    normalised = None if refine.camera_normalise else _without_camera_means(embedded, benchmark, metric, ap)
+    if normalised is not None:
+        result["cameras_means_removed"] = {"mAP": normalised.mAP, "rank1": normalised.rank(1)}
     if json:
         print_json(result)
         return
@@ -150,10 +150,10 @@ def evaluate(
         print(f"{draws} draws; in the first, {first.queries:,} of {first.total_queries:,} have a match.")
     else:
         print_scores(scores, title)
-    if beside is not None:
+    if normalised is not None:
         print(
-            f"With each camera's mean removed (--camera-normalise): mAP {100 * beside.mAP:.1f}, "
-            f"Rank-1 {100 * beside.rank(1):.1f}."
+            f"With camera means removed (--camera-normalise): mAP {100 * normalised.mAP:.1f}, "
+            f"Rank-1 {100 * normalised.rank(1):.1f}."
         )
     if threshold:
         _print_verification(result["verification"])
@@ -177,7 +177,7 @@ def _without_camera_means(
     metric: Literal["cosine", "euclidean"],
     ap: Literal["mean", "trapezoid"],
 ) -> "Scores | None":
-    """Score without the cameras' means; None for draws, and without two known cameras."""
+    """Score with camera means removed; None for random draws, or if fewer than two cameras are known."""
     from resight.evaluation.scores import Scores
     from resight.training.testing import score_benchmark
 
@@ -204,7 +204,7 @@ def _verify(
 
 
 def _refuse_small(benchmark: "Benchmark", reranking: "Reranking") -> None:
-    """Refuse a gallery, or a draw of one, that is too small to be re-ranked, before anything is embedded."""
+    """Refuse a gallery, or a draw of it, that is too small for re-ranking, before embedding anything."""
     from resight.data.crop import JUNK
 
     for part in benchmark.draws or (benchmark,):
@@ -227,8 +227,7 @@ def _refuse_for_classes(
     )
     if wrong := [option for option, value in given.items() if value]:
         raise UserError(
-            "The score of a classification is how often the right class is named: nothing is ranked. Leave "
-            f"{' and '.join(wrong)} out."
+            f"A classification is scored by its accuracy, not by ranking. Leave {' and '.join(wrong)} out."
         )
 
 
@@ -266,6 +265,6 @@ def _print_verification(found: dict[str, Any]) -> None:
     chosen, checked = found["chosen"], found["checked"]
     print(
         f"Threshold {chosen['threshold']:.4f} for a false-match rate of {found['wished']:g}, chosen on half "
-        f"of the persons. On the other half: false matches {checked['false_match_rate']:.2g}, matches found "
-        f"{100 * (1 - checked['false_non_match_rate']):.1f} %."
+        f"of the persons. On the other half: false-match rate {checked['false_match_rate']:.2g}, matches "
+        f"found {100 * (1 - checked['false_non_match_rate']):.1f} %."
     )

@@ -1,4 +1,4 @@
-"""Files of features from any toolkit: .npz archives, and folders of .npy files that stay on disk."""
+"""Feature files from any toolkit: .npz archives, and folders of memory-mapped .npy files."""
 
 import zipfile
 import zlib
@@ -19,19 +19,19 @@ LABELS = ("persons", "cameras", "items")
 FINGERPRINT = "fingerprint"
 WHY = {
     "features": "there is nothing to compare",
-    "persons": "nobody says whom its crops show, and there is nothing to score them by",
+    "persons": "the persons of its crops are unknown, and they cannot be scored",
 }
 HELP = (
-    "Give an .npz archive of the arrays features [N, D] and persons [N], and if known cameras [N] and items "
-    "[N]; or a folder of features.npy, persons.npy and so on."
+    "Give an .npz archive with the arrays features [N, D] and persons [N] and, if known, cameras [N] and "
+    "items [N]; or a folder with features.npy, persons.npy and so on."
 )
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return features as floats [N, D] and labels as int64 [N] from an archive or a folder.
 
-    Features in a folder stay on disk: they are memory-mapped, if they are floats of this machine's byte
-    order, row by row. Nothing in a file is ever executed: arrays of Python objects are refused.
+    Features in a folder are memory-mapped if they are contiguous floats in this machine's byte order. No file
+    can execute code: arrays of Python objects are refused.
 
     Args:
         path: an .npz archive; or a folder with features.npy, persons.npy and, if known, cameras.npy and
@@ -50,7 +50,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def read_features(path: Path) -> NDArray[Any]:
-    """Return features alone, memory-mapped: of a .npy file, or of features.npy in a folder."""
+    """Return only features, memory-mapped, from a .npy file or from features.npy in a folder."""
     file = path / "features.npy" if path.is_dir() else path
     if not file.is_file():
         raise UserError(f"There is no file {file}. Give a .npy file of features [N, D], or a folder of one.")
@@ -60,12 +60,13 @@ def read_features(path: Path) -> NDArray[Any]:
 
 
 def read_fingerprint(path: Path) -> str | None:
-    """Return the fingerprint of the model that made the features; None where the file does not say.
+    """Return the fingerprint of the model that computed the features; None if the file has none.
 
-    ``info.json`` of a folder that ``resight embed`` wrote has it; an archive may have it as ``fingerprint``.
+    It is in ``info.json`` of a folder of ``resight embed``, or may be the array ``fingerprint`` of an
+    archive.
 
     Raises:
-        UserError: ``resight embed`` has not finished the folder; or what the archive has is no string.
+        UserError: ``resight embed`` has not finished the folder, or the array is not a string.
     """
     from resight.features.folder import read_info
 
@@ -85,7 +86,7 @@ def read_fingerprint(path: Path) -> str | None:
 
 
 def refuse_mixed(*paths: Path) -> None:
-    """Refuse files of features that say that they are of different models.
+    """Refuse feature files of different models.
 
     Raises:
         UserError: two fingerprints differ; or ``resight embed`` has not finished a folder.
@@ -96,18 +97,18 @@ def refuse_mixed(*paths: Path) -> None:
         if name != expected:
             raise UserError(
                 f"{first} and {path} are of different models (fingerprints {expected[:8]} and {name[:8]}), "
-                "so distances between them mean nothing. Embed both with the same run, views and branches: "
-                "resight embed RUN --data DATA --out DIR"
+                "so distances between them are meaningless. Embed both with the same run, views and "
+                "branches: resight embed RUN --data DATA --out DIR"
             )
 
 
 def folder_of(path: Path) -> Path:
-    """Return the folder in place of the features.npy in it, and other paths as they are."""
+    """Return the folder of a features.npy; other paths are returned unchanged."""
     return path.parent if path.name == "features.npy" else path
 
 
 def embed(arrays: dict[str, NDArray[Any]]) -> "Embedded":
-    """Return arrays as tensors that share their memory, or their file."""
+    """Return arrays as tensors that share their memory or memory map."""
     import torch
 
     from resight.evaluation.embedded import Embedded
@@ -152,18 +153,18 @@ def _guarded(read: Callable[[], NDArray[Any]], name: str, path: Path) -> NDArray
         return read()
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"'{name}' in {path} is damaged, or holds Python objects and not numbers. {HELP}"
+            f"'{name}' in {path} is damaged, or contains Python objects instead of numbers. {HELP}"
         ) from error
 
 
 def _features(path: Path, array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim != 2:
-        raise UserError(f"'features' in {path} must be [N, D], one row a crop; got the shape {array.shape}.")
-    # small integers (quantised features) fit a float of their own; what is left of other types is refused
+        raise UserError(f"'features' in {path} must be [N, D], a row per crop; got the shape {array.shape}.")
+    # small integers (quantised features) are converted to floats; other types are refused
     kind = np.result_type(array.dtype, np.float16) if array.dtype.kind in "iuf" else array.dtype
     if kind not in (np.float16, np.float32, np.float64):
         raise UserError(f"'features' in {path} must be numbers of up to 64 bits; got the type {array.dtype}.")
-    return np.ascontiguousarray(array, kind)  # no copy of what is so already
+    return np.ascontiguousarray(array, kind)  # does not copy if nothing changes
 
 
 def _labels(path: Path, name: str, array: NDArray[Any], crops: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""``resight gallery``: add crops to a gallery, and search it for persons."""
+"""``resight gallery``: add, search and info."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -32,26 +32,26 @@ def add(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Add crops to a gallery; with --model, a new gallery is made if needed.
+    """Add crops to a gallery; with --model, create it if needed.
 
-    A picture that is in the gallery already is not added again. So if the command is killed, run it again to
+    A picture that is already in the gallery is not added again. If the command is killed, run it again to
     resume.
 
     Args:
-        crops: folders of crops in any layout that 'resight data readers' lists, folders of images, or text
-            files of image paths.
+        crops: data sets that 'resight data readers' lists, other folders of images, or text files of image
+            paths.
         model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
             with.
-        camera: camera of all these crops; by default the one in the data set.
-        camera_pattern: regular expression with a group named camera, to find in each file's path.
+        camera: camera of all crops; by default as in the data set.
+        camera_pattern: regular expression with a group named camera, searched in each file's path.
         time: when the pictures were taken, such as 2024-05-31T14:30; or 'name' to read it from each file's
             name.
         tag: tag for all crops; may be repeated.
-        part: of a data set; 'all' takes every crop of it.
-        unlabelled: take every image in the folder and below, without labels.
-        keep_days: of a new gallery: days after which crops are deleted; 0 keeps them for good.
-        shards: of a new gallery on a cluster: machines that share the crops.
-        replicas: of a new gallery on a cluster: copies of each crop.
+        part: part of a data set; 'all' adds every crop.
+        unlabelled: add every image in the folder and its sub-folders, without labels.
+        keep_days: for a new gallery: days after which crops are deleted; 0 keeps them forever.
+        shards: for a new gallery on a cluster: number of parts to distribute over its machines.
+        replicas: for a new gallery on a cluster: number of copies of each crop.
     """
     from resight.gallery.adding import Added
     from resight.gallery.gallery import Gallery
@@ -120,31 +120,31 @@ def search(
     """Search a gallery for the person in one or several pictures.
 
     Args:
-        pictures: of one person.
+        pictures: picture files of one person.
         crop: id of a stored crop to search for; may be repeated.
         model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
             with.
         other_cameras: leave out crops of the cameras that took the query pictures.
         taken_by: camera that took the query pictures; may be repeated. Cameras of stored crops are known.
-        combine: score of a crop for several query pictures: to their average, or the highest (max).
-        top: matches on a page.
+        combine: score of a crop for several pictures: its similarity to their average, or the highest (max).
+        top: number of matches on a page.
         page: number of the page, from 1.
-        false_match_rate: share of other persons' crops that may be called likely matches (0.001).
-        rerank: re-rank this many of the first matches by k-reciprocal neighbours, such as 200.
-        exact: compare every crop in full precision; with --no-exact only those that quantized vectors or the
-            graph select.
-        sheet: also draw the matches on a contact sheet, a PNG file.
-        detector: ONNX file of a YOLOX network, to find the person in each picture; without one, pictures are
-            taken as crops.
-        choice: number of the person, from 0, that the detector finds in the first picture; by default the
-            one with the highest score.
+        false_match_rate: share of other persons' crops that may count as likely matches (0.001).
+        rerank: number of best matches to re-rank by k-reciprocal neighbours, such as 200.
+        exact: compare every crop in full precision; with --no-exact, only candidates selected by quantized
+            vectors or the graph.
+        sheet: PNG file; also write the matches there as a contact sheet.
+        detector: ONNX file of a YOLOX network that detects the person in each picture; without it, pictures
+            are used whole.
+        choice: number of the person in the first picture, from 0, in the order of the detector's scores; by
+            default the first.
     """
     from resight.gallery.gallery import Gallery
     from resight.gallery.pictures import read_pixels
     from resight.gallery.sheet import write_sheet
 
     if page < 1:
-        raise UserError(f"--page is 1 or more; got {page}.")
+        raise UserError(f"--page must be at least 1; got {page}.")
     query = query_persons(pictures, detector, choice)
     with Gallery.open(gallery, device=device) as opened:
         if query and model is not None:

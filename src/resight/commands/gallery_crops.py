@@ -1,4 +1,4 @@
-"""The crops that ``resight gallery`` works on: those in files, and those that a filter selects."""
+"""Crops for ``resight gallery``: read from files, or selected by a filter."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class FilterOptions:
     labelled: Annotated[bool, _help("labelled")] = False
 
     def filter(self, ids: Sequence[str] = ()) -> Filter:
-        """Return the filter, of these crops alone if any are named."""
+        """Return the filter, limited to crops with the given ids if there are any."""
         return make_filter(vars(self), ids=ids)
 
 
@@ -44,7 +44,7 @@ EVERYTHING = FilterOptions()
 
 
 def count_crops(found: "CropList") -> int:
-    """Return the number of crops in a list that are to be added: all but junk."""
+    """Return the number of crops in a list that are not junk."""
     return len(found.paths) if found.persons is None else int((found.persons >= 0).sum())
 
 
@@ -55,17 +55,17 @@ def new_crops(
     time: str | None,
     tags: Sequence[str],
 ) -> Iterator[NewCrop]:
-    """Yield the crops of a list, but for junk.
+    """Yield the crops of a list that are not junk.
 
     Args:
         found: the list.
         camera: of all crops, or None.
-        camera_pattern: regular expression that finds the camera in a path, or None.
-        time: when all were taken; ``name`` to read it from each file's name; or None.
+        camera_pattern: regular expression for the camera in a path, or None.
+        time: time of all crops; ``name`` to read it from each file's name; or None.
         tags: of all crops.
 
     Raises:
-        UserError: a pattern or a time is wrong, or a file's path does not match.
+        UserError: the pattern or the time is invalid, or a file's path does not match.
     """
     expression = _pattern(camera_pattern)
     folder = found.source if found.source.is_dir() else found.source.parent
@@ -94,7 +94,7 @@ def _camera(found: "CropList", row: int, name: str, expression: "re.Pattern[str]
     if expression is not None:
         match = expression.search(name)
         if match is None:
-            raise UserError(f"The --camera-pattern is not found in the path {name}.")
+            raise UserError(f"The --camera-pattern does not match the path {name}.")
         return match["camera"]
     return None if found.cameras is None else str(int(found.cameras[row]))
 
@@ -115,7 +115,7 @@ def _time_in_name(name: str) -> "datetime":
     time = time_in_name(name)
     if time is None:
         raise UserError(
-            f"There is no time in the name {name}. Times such as 2024-05-31_14-30-00 are read, and seconds "
-            "since 1970. Give one time for all, --time 2024-05-31T14:30, or leave --time out."
+            f"The file name {name} contains no time, such as 2024-05-31_14-30-00 or seconds since 1970. "
+            "Give one time for all crops, --time 2024-05-31T14:30, or leave --time out."
         )
     return time

@@ -1,4 +1,4 @@
-"""Tables and sentences that ``resight gallery`` prints."""
+"""Output of ``resight gallery``."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,15 +18,15 @@ def print_added(result: Mapping[str, Any], gallery: str, total: int) -> None:
     """Print how many crops were added."""
     left_out = len(result["refused"])
     parts = [f"{result['new']:,} crops added"]
-    parts += [f"{result['known']:,} were there already"] if result["known"] else []
-    parts += [f"{left_out:,} left out, as they cannot be read"] if left_out else []
-    print(f"{', '.join(parts)}. {gallery} holds {total:,}.")
+    parts += [f"{result['known']:,} already in the gallery"] if result["known"] else []
+    parts += [f"{left_out:,} left out because they cannot be read"] if left_out else []
+    print(f"{', '.join(parts)}. {gallery} now has {total:,}.")
 
 
 def print_found(found: "SearchResult", gallery: str) -> None:
-    """Print matches as a table, and how to read them."""
+    """Print matches as a table, with explanations."""
     if not found.matches and found.searched and found.offset:
-        print(f"There is no such page: {found.searched:,} crops in {gallery} match the filter.")
+        print(f"There is no such page: only {found.searched:,} crops in {gallery} match the filter.")
         return
     if not found.matches:
         print(f"Nothing found: {found.searched:,} crops in {gallery} match the filter.")
@@ -48,21 +48,19 @@ def print_found(found: "SearchResult", gallery: str) -> None:
     _print_lines(["", "Score", "", "Camera", "Time", "Person", "Id", "Name"], rows)
     print(threshold_line(found))
     if any(match.reranked is not None for match in found.matches):
-        print("Sorted by re-ranking, which also compares the neighbours of the crops, not by score alone.")
+        print("Sorted by re-ranking, which also compares the crops' neighbours, so not by score.")
     if found.unlike_anything:
-        print(
-            "The picture is unlike the gallery's crops. Does it show one person, closely cut out and upright?"
-        )
+        print("The picture is unlike the gallery's crops. Does it show one upright person, cropped closely?")
 
 
 def sheet_title(gallery: str, found: "SearchResult") -> str:
-    """Return a line that says what was searched."""
+    """Return a line about what was searched."""
     how = "exact search" if found.exact else "approximate search"
     return f"{gallery}: {found.searched:,} crops, {how}"
 
 
 def threshold_line(found: "SearchResult") -> str:
-    """Return a line that says which matches are likely."""
+    """Return a line about which matches are likely."""
     if found.threshold is None or found.false_match_rate is None or found.expected_false is None:
         return "The gallery is not calibrated, so likely matches are not marked."
     return (
@@ -84,7 +82,7 @@ def print_info(facts: Mapping[str, Any]) -> None:
     graph = (
         f"graph of {facts['indexed']:,} crops"
         if facts["indexed"]
-        else f"all compared (a graph from {facts['graph_from']:,} crops on)"
+        else f"full scan (a graph above {facts['graph_from']:,} crops)"
     )
     rows = [
         ["Crops", f"{facts['crops']:,}{size}"],
@@ -92,14 +90,14 @@ def print_info(facts: Mapping[str, Any]) -> None:
         ["Model", f"{model['name']}, {model['width']:,} numbers, fingerprint {model['fingerprint']}"],
         ["Loaded from", model["weights"] or "not known"],
         ["Search", graph],
-        ["Kept", "for good" if days is None else f"for {days:g} days"],
+        ["Kept", "forever" if days is None else f"for {days:g} days"],
         ["Calibrated", labelled],
-        ["Made", show_time(datetime.fromisoformat(facts["created"]))],
+        ["Created", show_time(datetime.fromisoformat(facts["created"]))],
     ]
     if facts["traces"]:
-        rows.append(["Deleted", f"traces of crops stay until: resight gallery compact {facts['gallery']}"])
+        rows.append(["Deleted", f"traces are left; remove them: resight gallery compact {facts['gallery']}"])
     if facts["reembedding"] is not None:
-        rows.append(["Unfinished", f"re-embedding by {facts['reembedding']['model']['name']}: run it again"])
+        rows.append(["Unfinished", f"re-embedding with {facts['reembedding']['model']['name']}; rerun it"])
     print_table([facts["gallery"], ""], rows)
     if facts["cameras"]:
         times = [
@@ -116,8 +114,8 @@ def print_info(facts: Mapping[str, Any]) -> None:
 def print_calibration(calibration: "Calibration") -> None:
     """Print thresholds."""
     rows: list[list[str]] = []
-    for wished in SHOWN_RATES:
-        fitting = [rate for rate in calibration.rates if rate.false_match_rate <= wished]
+    for target in SHOWN_RATES:
+        fitting = [rate for rate in calibration.rates if rate.false_match_rate <= target]
         if fitting:
             found = fitting[-1]
             rows.append(
@@ -133,9 +131,9 @@ def print_calibration(calibration: "Calibration") -> None:
     print_table(["False matches", "Score", "Matches found %"], rows, title=title)
     checked = calibration.checked
     print(
-        f"Check: a threshold for a rate of {calibration.wished:.2g}, chosen on half of the persons, has a "
-        f"rate of {checked.false_match_rate:.2g} on the others and finds {100 * checked.matches_found:.1f} % "
-        "of their matches."
+        f"Check: the threshold for a rate of {calibration.wished:.2g}, chosen on half of the persons, has a "
+        f"rate of {checked.false_match_rate:.2g} on the other half, and finds "
+        f"{100 * checked.matches_found:.1f} % of their matches."
     )
 
 

@@ -26,17 +26,17 @@ def forget(
     compact: bool = True,
     json: Json = False,
 ) -> None:
-    """Delete crops with their pictures for good, or set for how long crops are kept.
+    """Delete crops and their pictures permanently, or set the retention period.
 
-    Then the gallery is written anew, as 'resight gallery compact' does, so that none of its files keeps the
-    vectors and names of the deleted crops.
+    Afterwards the gallery is compacted ('resight gallery compact'), which removes the vectors and names of
+    the deleted crops from its files.
 
     Args:
         crop: id of a crop; may be repeated.
-        expired: delete crops that are older than the gallery keeps them. Every command that opens it does so.
-        keep_days: keep crops for this many days from now on, and delete older ones; 0 keeps them for good.
+        expired: delete crops older than the retention period. Every command that opens the gallery does so.
+        keep_days: set the retention period to this many days, and delete older crops; 0 keeps crops forever.
         dry_run: only count the crops.
-        compact: with --no-compact, traces stay in the gallery's files until 'resight gallery compact'.
+        compact: with --no-compact, traces stay in the gallery's files until 'resight gallery compact' runs.
     """
     from resight.gallery.gallery import Gallery
 
@@ -44,13 +44,11 @@ def forget(
     selected = crop or which != EVERYTHING
     if sum(map(bool, (selected, expired, keep_days is not None))) != 1:
         raise UserError(
-            "Give one of: options that select crops (--before, --camera, --person, --source, --crop, ...), "
-            "--expired, --keep-days."
+            "Give exactly one of: options that select crops (--before, --camera, --person, --source, --crop, "
+            "...), --expired, --keep-days."
         )
     if dry_run and not selected:
-        raise UserError(
-            "--dry-run goes with options that select crops, such as --before, --camera or --crop."
-        )
+        raise UserError("--dry-run needs options that select crops, such as --before, --camera or --crop.")
     with Gallery.open(gallery) as opened:
         opened.check_filter(where)
         if keep_days is not None:
@@ -70,7 +68,7 @@ def forget(
     else:
         print(f"Deleted {count:,} crops; {left:,} are left in {gallery}.")
         if traces:
-            print(f"Traces of deleted crops stay in its files until: resight gallery compact {gallery}")
+            print(f"Its files still contain traces of them. Remove these: resight gallery compact {gallery}")
 
 
 def export(*, gallery: GalleryPlace, out: Path, which: Chosen = EVERYTHING, json: Json = False) -> None:
@@ -97,10 +95,10 @@ def export(*, gallery: GalleryPlace, out: Path, which: Chosen = EVERYTHING, json
 
 @resumable(SAME_COMMAND)
 def reembed(*, gallery: GalleryPlace, model: Path, device: Device = "auto", json: Json = False) -> None:
-    """Embed all crops of a gallery by another model, from its stored pictures.
+    """Embed all crops of a gallery with another model, from the stored pictures.
 
-    The gallery does not change until all are done. If the command is killed, run it again to resume; add no
-    crops meanwhile. Afterwards calibrate the gallery again.
+    The gallery does not change until all crops are embedded. If the command is killed, run it again to
+    resume, and do not add crops before. Afterwards, calibrate the gallery again.
 
     Args:
         model: folder of a run, or a weights.safetensors file.
@@ -114,14 +112,14 @@ def reembed(*, gallery: GalleryPlace, model: Path, device: Device = "auto", json
             count = opened.reembed(loaded, bar.advance)
         result = {
             "gallery": gallery,
-            "described": count,
+            "embedded": count,
             "crops": len(opened),
             "model": opened.metadata.model.describe(),
         }
     if json:
         print_json(result)
     else:
-        print(f"{gallery}: {result['crops']:,} crops, now of {result['model']}.")
+        print(f"{gallery}: {result['crops']:,} crops, now embedded by {result['model']}.")
 
 
 def calibrate(
@@ -131,12 +129,13 @@ def calibrate(
     false_match_rate: float = 0.001,
     json: Json = False,
 ) -> None:
-    """Choose distance thresholds on labelled crops; searches then show likely matches.
+    """Measure distance thresholds on labelled crops; searches then mark likely matches.
 
     Args:
-        features: folder of 'resight embed' or .npz archive of labelled features of the gallery's model; by
+        features: labelled features of the gallery's model, from 'resight embed' or as an .npz archive; by
             default the labelled crops of the gallery itself.
-        false_match_rate: of the check: a threshold is chosen on half of the persons and tested on the others.
+        false_match_rate: for the check, which chooses a threshold on half of the persons and tests it on the
+            others.
     """
     from resight.commands.feature_files import embed, read_arrays, read_fingerprint
     from resight.gallery.gallery import Gallery
@@ -148,12 +147,12 @@ def calibrate(
             found = read_fingerprint(features)
             if found is None:
                 say(
-                    f"Note: {features} does not name the model of its features. Make sure that it is the "
-                    "gallery's."
+                    f"Note: {features} does not say which model computed its features. Make sure that it "
+                    "was the gallery's."
                 )
             elif found != opened.metadata.model.fingerprint:
                 raise UserError(
-                    f"The features in {features} are of the model {found[:12]}, those of the gallery are of "
+                    f"The features in {features} are of the model {found[:12]}, the gallery's of "
                     f"{opened.metadata.model.describe()}. Embed the labelled crops with the gallery's model."
                 )
             labelled = embed(read_arrays(features))
@@ -169,15 +168,15 @@ def calibrate(
 def compact(gallery: GalleryPlace, *, json: Json = False) -> None:
     """Free the disk space of deleted crops, and build the search graph of a large gallery.
 
-    Where traces of deleted crops are left, all but the pictures is written anew. Meanwhile this takes up to
-    twice the disk space of the vectors; killed at any time, the gallery is what it was. Clusters compact
-    themselves.
+    If traces of deleted crops are left, everything except the pictures is rewritten. This temporarily needs
+    up to twice the disk space of the vectors. If the command is killed, the gallery is unchanged. Clusters
+    compact themselves.
     """
     from resight.gallery.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
         if len(opened) > opened.graph_from:
-            say(f"Building a graph of {len(opened):,} crops; 100,000 take minutes.")
+            say(f"Building a graph of {len(opened):,} crops. For 100,000, this takes minutes.")
         before = opened.size()
         _compact(opened)
         count, facts, after = len(opened), opened.facts(), opened.size()
@@ -189,12 +188,12 @@ def compact(gallery: GalleryPlace, *, json: Json = False) -> None:
             if before is None or after is None
             else f", {before / 1e6:,.0f} MB before, {after / 1e6:,.0f} now"
         )
-        print(f"{gallery}: {count:,} crops, {facts['indexed']:,} under a graph{sizes}.")
+        print(f"{gallery}: {count:,} crops, {facts['indexed']:,} in the graph{sizes}.")
 
 
 def _compact(opened: "Gallery") -> None:
     if not opened.metadata.traces:
         opened.compact()
         return
-    with Bar("Writing the gallery anew, without forgotten crops", len(opened)) as bar:
+    with Bar("Rewriting the gallery without forgotten crops", len(opened)) as bar:
         opened.compact(bar.advance)

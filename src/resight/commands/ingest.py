@@ -48,25 +48,26 @@ def ingest(
     If the command is killed or interrupted, run it again to resume.
 
     Args:
-        source: a video file, a folder of frames, or an address: rtsp://user:password@camera/stream, http://...
+        source: a video file, a folder of frames, or an address: rtsp://user:password@camera/stream,
+            http://...
         camera: name of the camera in the gallery.
-        gallery: folder of the gallery, or http://host:6333/NAME; a new one is made if needed.
+        gallery: folder of the gallery, or http://host:6333/NAME; it is created if needed.
         model: folder of a run, or a weights.safetensors file, to embed the crops.
-        detector: ONNX file of a YOLOX network that finds persons.
-        boxes: MOTChallenge file (det.txt, gt.txt) with the video's boxes, in place of a detector.
-        start: when the video begins, such as 2024-05-31T14:30; by default read from the file's name, the
-            metadata, or the time at which the file was changed.
-        fps: frames a second of a folder of frames (25).
+        detector: ONNX file of a YOLOX network that detects persons.
+        boxes: MOTChallenge file (det.txt, gt.txt) with the video's boxes, instead of a detector.
+        start: when the video starts, such as 2024-05-31T14:30; by default from the file's name, its metadata,
+            or its modification time.
+        fps: frame rate of a folder of frames, per second (25).
         every: use only every Nth frame.
-        min_height: pixels; smaller persons are tracked but not cut out.
-        min_sightings: frames that show a person, at least.
-        crops_per_track: crops kept of each track, at most.
+        min_height: in pixels; smaller persons are tracked but not cropped.
+        min_sightings: fewest frames in which a person must be seen.
+        crops_per_track: most crops stored of each track.
         tag: tag for all crops; may be repeated.
-        duration: seconds after which to stop reading a camera; by default at Ctrl-C.
-        timeout: seconds to wait for a server to answer, and to send each piece.
-        patience: seconds without a frame after which a camera is given up.
+        duration: seconds after which to stop reading a camera; by default until Ctrl-C.
+        timeout: seconds to wait for an answer of a server, and for each piece of data.
+        patience: seconds without a frame after which to give up on a camera.
         device: auto, cpu or cuda, for the model.
-        again: delete the crops of this source and camera, and start over.
+        again: delete the crops of this source and camera, and ingest it again.
     """
     from resight.gallery.crops import Filter
     from resight.gallery.gallery import Gallery
@@ -80,7 +81,7 @@ def ingest(
         raise UserError("Give the camera a name: --camera lobby.")
     if (detector is None) == (boxes is None):
         raise UserError(
-            "Give --detector FILE.onnx to find persons, or --boxes det.txt with their boxes: one of the two."
+            "Give either --detector FILE.onnx to detect persons, or --boxes det.txt with their boxes."
         )
     _refuse_below(
         1, every=every, crops_per_track=crops_per_track, min_sightings=min_sightings, min_height=min_height
@@ -108,7 +109,7 @@ def ingest(
         if again:
             journal.remove()
             forgotten = opened.forget(Filter(cameras=(camera,), sources=(frames.name,)))
-            say(f"Deleted {forgotten:,} crops of an earlier ingestion.")
+            say(f"Deleted {forgotten:,} crops of the earlier ingestion.")
         ingestion = Ingestion(
             frames,
             camera,
@@ -129,7 +130,7 @@ def ingest(
 def _finder(
     detector: Path | None, boxes: Path | None, source: "FrameSource"
 ) -> tuple["Callable[[Frame], Boxes]", "Tracker", dict[str, Any]]:
-    """Return what finds a frame's persons, their tracker, and the digest of the file of detector or boxes."""
+    """Return a function that finds persons, a tracker, and the digest of the detector or box file."""
     from resight.ingest.boxes import Boxes
     from resight.ingest.detector import Detector
     from resight.ingest.mot import read_boxes
@@ -137,14 +138,14 @@ def _finder(
 
     if boxes is not None:
         if source.live:
-            raise UserError("--boxes goes with recordings. For a camera give a --detector.")
+            raise UserError("--boxes is only for recordings. For a camera, give a --detector.")
         file = read_boxes(boxes)
         if file.note:
             say(f"Note: {file.note}")
         if source.total is not None and max(file.frames) >= source.total:
             say(
                 f"Note: {boxes} has boxes up to frame {max(file.frames) + 1}; {source.name} has "
-                f"{source.total} frames. Are they of the same video?"
+                f"{source.total} frames. Do they belong to the same video?"
             )
         tracker: Tracker = GivenTracks(file.last) if file.tracked else OverlapTracker()
         digest = short_digest(boxes.read_bytes())
@@ -156,7 +157,7 @@ def _finder(
 
 
 def _journals(gallery: "Gallery") -> Path:
-    """Return the folder of a gallery's journals: another one if the gallery was made anew on a cluster."""
+    """Return the folder of a gallery's journals: a new one if a gallery on a cluster was recreated."""
     from resight.gallery.stores.opening import companion_folder
 
     made = gallery.metadata.created.isoformat()
@@ -166,7 +167,7 @@ def _journals(gallery: "Gallery") -> Path:
 def _refuse_below(least: float, **given: float | None) -> None:
     for name, value in given.items():
         if value is not None and not least <= value < float("inf"):
-            raise UserError(f"--{name.replace('_', '-')} must be {least:g} or more; got {value:g}.")
+            raise UserError(f"--{name.replace('_', '-')} must be at least {least:g}; got {value:g}.")
 
 
 def _print(source: "FrameSource", camera: str, gallery: str, outcome: "Outcome", json: bool) -> None:
@@ -174,7 +175,7 @@ def _print(source: "FrameSource", camera: str, gallery: str, outcome: "Outcome",
 
     counts = outcome.counts
     if outcome.already:
-        say(f"{source.name} is in the gallery already. To ingest it anew, give --again.")
+        say(f"{source.name} is already in the gallery. To ingest it again, give --again.")
     elif counts.boxes == 0:
         say("No persons were found.")
     first, last = (None if time is None else from_seconds(time) for time in (counts.first, counts.last))

@@ -1,6 +1,6 @@
-"""Entry point of ``resight``: lists the commands, and prints a user's mistakes as sentences.
+"""Entry point of ``resight``: defines the commands, and prints user errors without a traceback.
 
-Commands are named by import path, so that ``resight --help`` loads none of them (and no torch).
+Commands are given by import path, so ``resight --help`` imports none of them (nor torch).
 """
 
 import os
@@ -14,18 +14,18 @@ from resight import __version__
 from resight.errors import UserError
 
 WAITING = ("waiting", "frames", "stream")
-"""Threads of ``resight.ingest`` that may wait in a call that cannot be interrupted."""
+"""Threads of ``resight.ingest`` that may be blocked in a call that cannot be interrupted."""
 
 app = App(
     name="resight",
     help="Find the same person again in other cameras' pictures: train, measure and search.",
     version=__version__,
     help_format="markdown",
-    # a flag that is off and an option that was not repeated have no default worth printing
+    # do not print the defaults of flags and repeatable options
     default_parameter=Parameter(
         negative_iterable=(), show_default=lambda value: None if value == () or value is False else value
     ),
-    suppress_keyboard_interrupt=False,  # main() says that it was interrupted
+    suppress_keyboard_interrupt=False,  # main() reports it
 )
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
 app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a trained run on a data set.")
@@ -37,13 +37,15 @@ app.command(
 )
 app.command("resight.commands.synthesize:synthesize", name="synthesize", help="Draw synthetic pedestrians.")
 app.command(
-    "resight.commands.demo:demo", name="demo", help="Draw people, train, evaluate and report, in minutes."
+    "resight.commands.demo:demo",
+    name="demo",
+    help="Draw people, train, evaluate and report, in minutes.",
 )
 app.command(
     "resight.commands.download:download", name="download", help="Download ImageNet weights of a trunk."
 )
-app.command("resight.commands.ingest:ingest", name="ingest", help="Put the people of a video into a gallery.")
-app.command("resight.commands.serve:serve", name="serve", help="Open a gallery's page and JSON API.")
+app.command("resight.commands.ingest:ingest", name="ingest", help="Add the people in a video to a gallery.")
+app.command("resight.commands.serve:serve", name="serve", help="Serve a gallery's page and JSON API.")
 
 data = App(name="data", help="Inspect data sets.", help_format="markdown")
 data.command("resight.commands.data:check", name="check", help="Count crops and find errors in a data set.")
@@ -56,7 +58,7 @@ gallery.command("resight.commands.gallery:add", name="add", help="Add crops to a
 gallery.command("resight.commands.gallery:search", name="search", help="Find a person by pictures.")
 gallery.command("resight.commands.gallery:info", name="info", help="Show what is in a gallery.")
 gallery.command(
-    "resight.commands.gallery_upkeep:forget", name="forget", help="Delete crops; set how long they are kept."
+    "resight.commands.gallery_upkeep:forget", name="forget", help="Delete crops; set the retention period."
 )
 gallery.command(
     "resight.commands.gallery_upkeep:export", name="export", help="Write features, labels and pictures."
@@ -67,10 +69,10 @@ gallery.command(
 gallery.command(
     "resight.commands.gallery_upkeep:calibrate",
     name="calibrate",
-    help="Measure which distances mean the same person.",
+    help="Measure distance thresholds for the same person.",
 )
 gallery.command(
-    "resight.commands.gallery_upkeep:compact", name="compact", help="Build the search graph, give room back."
+    "resight.commands.gallery_upkeep:compact", name="compact", help="Build the search graph, free disk space."
 )
 app.command(gallery)
 
@@ -83,29 +85,29 @@ app.command(recipe)
 
 
 def main() -> None:
-    """Run the command line; exit status 0 on success, 1 for a mistake, 130 when interrupted."""
+    """Run the command line; the exit status is 0 on success, 1 on an error, 130 after an interruption."""
     try:
         app()
     except UserError as error:
         print(f"resight: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt as how_to_go_on:
-        print(f"resight: interrupted. {how_to_go_on}".rstrip(), file=sys.stderr)
+    except KeyboardInterrupt as how_to_resume:
+        print(f"resight: interrupted. {how_to_resume}".rstrip(), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone (| head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed the pipe (| head)
         sys.exit(0)
 
 
 def run() -> NoReturn:
-    """Run the command line and end the process, as the program ``resight`` does."""
+    """Run the command line and exit; the entry point of the program ``resight``."""
     status: str | int | None = 0
     try:
         main()
     except SystemExit as stopped:
         status = stopped.code or 0
     if isinstance(status, int) and any(thread.name in WAITING for thread in threading.enumerate()):
-        # FFmpeg sometimes crashes in a thread that still waits for a server while the interpreter exits
+        # FFmpeg sometimes crashes if a thread still waits for a server while the interpreter exits
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

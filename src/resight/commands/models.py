@@ -1,4 +1,4 @@
-"""``resight models``: what each network costs."""
+"""``resight models``: parameters, FLOPs and sizes of the networks."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from resight.commands.output import print_json, print_table
 def models(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     """List the networks: parameters, multiply-adds, FLOPs (twice that), input and embedding size.
 
-    Identity classifiers are not counted: they serve training only.
+    Identity classifiers are not counted, because they are only used in training.
 
     Args:
         json: print a JSON list of objects.

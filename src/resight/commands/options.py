@@ -1,11 +1,11 @@
-"""Options that many commands share, each described once."""
+"""Options shared by several commands."""
 
 from typing import Annotated
 
 from cyclopts import Parameter
 
 Flag = Annotated[bool, Parameter(negative="")]
-"""An option without a value, and without a second form that switches it off."""
+"""A flag without a --no- form."""
 
 Words = Annotated[list[str] | None, Parameter(negative="")]
 """An option that may be repeated."""

@@ -1,4 +1,4 @@
-"""Printing results: tables for people, one JSON value for programs."""
+"""Printing results: as tables, or as one JSON value."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
 
 
 def print_scores(scores: "Scores", title: str) -> None:
-    """Print scores in per cent, the number of queries that they are of, and what the protocol left out."""
+    """Print scores in per cent, the number of scored queries, and what the protocol ignored."""
     values = {"mAP": scores.mAP, **{f"Rank-{k}": scores.rank(k) for k in scores.ranks}, "mINP": scores.mINP}
     print(title)
     print_table(["Score", "%"], [[name, f"{100 * value:.1f}"] for name, value in values.items()])
@@ -40,14 +40,14 @@ def print_scores(scores: "Scores", title: str) -> None:
     ignored = {
         "junk crops": removed.junk_crops,
         "pairs of a query with itself": removed.itself_pairs,
-        "pairs of one person under one camera": removed.same_camera_pairs,
+        "pairs of one person and one camera": removed.same_camera_pairs,
     }
     if any(ignored.values()):
         print("Ignored: " + ", ".join(f"{count:,} {what}" for what, count in ignored.items() if count) + ".")
 
 
 def print_spreads(spreads: "Mapping[str, Spread]", title: str) -> None:
-    """Print mean, standard deviation and 95 % interval of each figure, in per cent."""
+    """Print the mean, standard deviation and 95 % interval of each score, in per cent."""
     print(title)
     rows = [
         [figure_name(name), *map(_per_cent, (figure.mean, figure.std, figure.low, figure.high))]
@@ -57,7 +57,7 @@ def print_spreads(spreads: "Mapping[str, Spread]", title: str) -> None:
 
 
 def print_classified(scores: "ClassificationScores", title: str) -> None:
-    """Print how often the right class is among the first and the first five, in per cent."""
+    """Print the top-k accuracies and errors of a classification, in per cent."""
     print(title)
     rows = [[f"Top-{k}", _two(scores.accuracy(k)), _two(1 - scores.accuracy(k))] for k in scores.tops]
     print_table(["", "Right %", "Error %"], rows)
@@ -65,7 +65,7 @@ def print_classified(scores: "ClassificationScores", title: str) -> None:
 
 
 def figure_name(key: str) -> str:
-    """Return what tables call a figure: ``Rank-1`` for ``rank1``, ``Top-1 error`` for ``top1_error``."""
+    """Return a score's name in tables: ``Rank-1`` for ``rank1``, ``Top-1 error`` for ``top1_error``."""
     words = key.replace("rank", "Rank-").replace("top", "Top-").split("_")
     return " ".join(words)
 

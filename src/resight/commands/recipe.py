@@ -1,4 +1,4 @@
-"""``resight recipe``: look at recipes."""
+"""``resight recipe``: show and list recipes."""
 
 import sys
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ def show(
     """Print a recipe in full, with every default filled in.
 
     Args:
-        name: of a recipe that comes with Resight, or a YAML file.
-        overrides: key.path=value, such as stages.0.epochs=20; may be given several times.
+        name: a recipe that comes with Resight, or a YAML file.
+        overrides: key.path=value, such as stages.0.epochs=20; may be repeated.
         json: print it as JSON.
     """
     from resight.training.reading import load_recipe

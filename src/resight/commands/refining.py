@@ -1,4 +1,4 @@
-"""Options that ``resight score`` and ``resight evaluate`` share: re-ranking, averaging with neighbours."""
+"""Options of ``resight score`` and ``resight evaluate`` for re-ranking and averaging with neighbours."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Refining:
-    """What is done to features and ranking before they are scored.
+    """Changes to features and ranking before scoring.
 
     Args:
         rerank: re-rank by k-reciprocal neighbours (Zhong et al. 2017).
-        k1: with --rerank, neighbours to look at (20).
-        k2: with --rerank, neighbours to average over (6).
-        original: with --rerank, the share of the original distance (0.3).
-        rerank_junk: with --rerank, let gallery crops labelled junk take part and leave them out afterwards,
-            as the authors' script for Market-1501 does.
-        camera_normalise: first remove each camera's mean from its vectors: crops of one camera look alike.
-        augment_gallery: average each gallery crop with that many nearest ones.
-        expand_queries: average each query with that many nearest gallery crops, before ranking.
+        k1: with --rerank, number of reciprocal neighbours (20).
+        k2: with --rerank, number of neighbours to average over (6).
+        original: with --rerank, weight of the original distance (0.3).
+        rerank_junk: with --rerank, use junk crops of the gallery as neighbours too, and leave them out
+            afterwards, as the authors' script for Market-1501 does.
+        camera_normalise: first subtract each camera's mean vector, because crops of one camera look alike.
+        augment_gallery: average each gallery crop with this many nearest ones.
+        expand_queries: average each query with this many nearest gallery crops, before ranking.
     """
 
     rerank: Flag = False
@@ -38,22 +38,22 @@ class Refining:
     expand_queries: int = 0
 
     def options(self) -> dict[str, Any]:
-        """Return it as ``score_benchmark`` takes it.
+        """Return the arguments for ``score_benchmark``.
 
         Raises:
-            UserError: a number is out of its range, or says how to re-rank where nothing is re-ranked.
+            UserError: a number is out of range, or a re-ranking option is given without --rerank.
         """
         for name, count in self.counts().items():
             if count < 0:
-                raise UserError(f"{_option(name)} is a number of neighbours, 0 or more; got {count}.")
+                raise UserError(f"{_option(name)} is a number of neighbours, at least 0; got {count}.")
         return {"reranking": self._reranking(), "camera_normalise": self.camera_normalise} | self.counts()
 
     def counts(self) -> dict[str, int]:
-        """Return how many neighbours are averaged."""
+        """Return the numbers of neighbours to average with."""
         return {"augment_gallery": self.augment_gallery, "expand_queries": self.expand_queries}
 
     def steps(self) -> dict[str, Any]:
-        """Return it as ``expansion.refine_sides`` takes it."""
+        """Return the arguments for ``expansion.refine_sides``."""
         return {
             "camera_normalise": self.camera_normalise,
             "augment": self.augment_gallery,
@@ -61,18 +61,18 @@ class Refining:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is done before ranking, as results have it."""
+        """Return the changes before ranking, for results."""
         return {"camera_normalise": self.camera_normalise} | self.counts()
 
     def describe(self) -> list[str]:
-        """Return what is done, in words for a title."""
+        """Return the changes in words, for a title."""
         averaged = [f"{name}: {count}" for name, count in self.counts().items() if count]
         reranked = "re-ranked with junk" if self.rerank_junk else "re-ranked"
-        without = ["cameras' means removed"] * self.camera_normalise
+        without = ["camera means removed"] * self.camera_normalise
         return without + [reranked] * self.rerank + averaged
 
     def given(self) -> list[str]:
-        """Return the options that change something."""
+        """Return the options that are in use."""
         switched = {"rerank": self.rerank} | self.as_dict()
         return [_option(name) for name, value in switched.items() if value]
 
@@ -83,7 +83,7 @@ class Refining:
         chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if chosen and not self.rerank:
             raise UserError(
-                "--k1, --k2, --lambda and --rerank-junk say how to re-rank: use them with --rerank."
+                "--k1, --k2, --lambda and --rerank-junk are options of re-ranking: use them with --rerank."
             )
         return Reranking(**chosen) if self.rerank else None
 

@@ -37,25 +37,25 @@ def score(
 ) -> None:
     """Score query features against gallery features: mAP, rank-k and mINP.
 
-    Each side is a NumPy .npz archive with the arrays features [N, D] and persons [N] (-1 is junk, 0 a
-    distractor), and, if known, cameras [N]; or a folder with features.npy, persons.npy, cameras.npy, such
-    as 'resight embed' writes, whose features stay on disk. Gallery crops of the query's person under its
-    own camera are ignored; without cameras every image of the person but the query itself counts. Where
-    both sides are one file, each query is the gallery crop of its row; an array items [N] in each file
-    identifies the crops that they share. Features that say which model they are of (folders of 'resight
-    embed', or a string called fingerprint in an archive) are compared with features of that model only.
+    Query and gallery are NumPy .npz archives with the arrays features [N, D] and persons [N] (-1 is junk, 0 a
+    distractor) and, if known, cameras [N]; or folders with features.npy, persons.npy and cameras.npy, such as
+    'resight embed' writes, which are read without loading all features into memory. Gallery crops of the
+    query's person by its own camera are ignored. Without cameras, every other image of the person counts. If
+    both files are the same, each query is the gallery crop of its row; otherwise an array items [N] in both
+    identifies shared crops. If files name the model of their features (folders of 'resight embed', or a
+    string fingerprint in an archive), all must name the same one.
 
     Args:
         query: .npz archive or folder of the queries.
-        gallery: the same of the gallery.
+        gallery: .npz archive or folder of the gallery.
         metric: cosine similarity or Euclidean distance.
-        distractors: .npy file of features, or folder of features.npy: score as these are added to the gallery
-            in random order.
-        step: distractors to add at a time.
-        seed: of their order.
-        ap: average precision: mean of the precision at each match, or by trapezoids as Market-1501's script.
-        ranks: which rank-k to print, with commas between.
-        cross_camera: with --no-cross-camera, crops under the query's own camera count too.
+        distractors: .npy file of features, or folder with features.npy: add them to the gallery step by step,
+            in random order, and score each step.
+        step: number of distractors to add in each step.
+        seed: of the distractors' order.
+        ap: average precision: mean of the precision at each match, or trapezoidal as in Market-1501's script.
+        ranks: values k of rank-k to print, separated by commas.
+        cross_camera: with --no-cross-camera, matches by the query's own camera count too.
     """
     import torch
 
@@ -70,8 +70,8 @@ def score(
     refined = refine.options()
     if distractors is not None and refine.given():
         raise UserError(
-            "Distractors are counted and forgotten, so a gallery that they are added to cannot be re-ranked, "
-            "augmented, expand queries or lose its cameras' means. Use --distractors without these."
+            "Distractors are only counted, not kept, so re-ranking, averaging with neighbours and removing "
+            "camera means are impossible. Use --distractors without these options."
         )
     protocol, queries, crops = _read(query, gallery, cross_camera)
     protocol = count.apply(protocol)
@@ -103,7 +103,7 @@ def score(
 
 
 def _read(query: Path, gallery: Path, cross_camera: bool) -> "tuple[Protocol, Embedded, Embedded]":
-    """Return the protocol that fits what is known of the crops, and the two sides."""
+    """Return the protocol for the labels that are known, the queries and the gallery."""
     from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
 
     arrays = read_arrays(query), read_arrays(gallery)
@@ -118,22 +118,22 @@ def _read(query: Path, gallery: Path, cross_camera: bool) -> "tuple[Protocol, Em
         )
     protocol = Protocol() if cross_camera and all(with_cameras) else EVERY_OTHER_IMAGE
     if not protocol.cross_camera:
-        why = "No cameras are given" if cross_camera else "Cameras are left aside"
-        say(f"Note: {why}: every image of the query's person counts, but the query itself.")
+        why = "There are no cameras" if cross_camera else "Cameras are ignored"
+        say(f"Note: {why}, so every other image of the query's person counts.")
         if not all("items" in side for side in arrays):
-            say("Note: query and gallery are taken to share no crop (no array 'items' says otherwise).")
+            say("Note: without arrays 'items', query and gallery are assumed to share no crop.")
     return protocol, embed(arrays[0]), embed(arrays[1])
 
 
 def _sizes(distractors: int, step: int) -> list[int]:
-    """Return 0, each step, and all of them."""
+    """Return the numbers of distractors to score with: 0, each step, and all of them."""
     if step < 1:
-        raise UserError(f"At least one distractor must be added at a time; got --step {step}.")
+        raise UserError(f"--step must be at least 1; got {step}.")
     return [*range(0, distractors, step), distractors]
 
 
 def _as_dict(scores: "Scores", curve: "list[tuple[int, Scores]]") -> dict[str, Any]:
-    """Return the scores without distractors, and of each step mAP, rank-k and mINP."""
+    """Return the scores without distractors, and mAP, rank-k and mINP of each step."""
     result = scores.as_dict()
     if curve:
         keys = ["mAP", *(f"rank{k}" for k in scores.ranks), "mINP"]
@@ -147,5 +147,5 @@ def _parse_ranks(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UserError(
-            f"Ranks are whole numbers with commas between, such as 1,5,10; got '{text}'."
+            f"--ranks are whole numbers separated by commas, such as 1,5,10; got '{text}'."
         ) from None

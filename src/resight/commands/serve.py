@@ -1,4 +1,4 @@
-"""``resight serve``: a gallery's JSON API, and a page to search it for persons."""
+"""``resight serve``: a page to search a gallery for persons, and its JSON API."""
 
 import ipaddress
 import os
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from resight.gallery.gallery import Gallery
     from resight.service.tokens import Tokens
 
-A_MINUTE = 600
-"""Requests in a minute of one token; a page of results has about 60 thumbnails, which count a tenth each."""
+REQUESTS_PER_MINUTE = 600
+"""Default limit for a token. A page of results has about 60 thumbnails, which count a tenth each."""
 
 
 def serve(
@@ -49,58 +49,60 @@ def serve(
 ) -> None:
     """Serve a gallery: a page to search it for persons, and a JSON API.
 
-    On this machine alone (loopback) no token is needed. On other addresses every request needs one: make
-    tokens first.
+    On loopback addresses no token is needed. On other addresses every request needs a token: create tokens
+    first.
 
     Args:
         gallery: folder of the gallery, or http://host:6333/NAME.
         model: folder of a run, or a weights.safetensors file; by default the one that made the gallery.
-        detector: ONNX file of a YOLOX network, to find the persons in uploaded pictures.
-        host: address to listen on; 0.0.0.0 for all of this machine's.
-        port: to listen on; 0 for a free one.
-        require_token: require tokens on loopback too, as behind a proxy.
-        token_file: file of the tokens' hashes; by default in the gallery's folder.
-        audit_log: log of searches, marks and deletions; by default in the gallery's folder.
-        new_token: make a token for reading or for writing, print it, and exit.
+        detector: ONNX file of a YOLOX network that detects the persons in uploaded pictures.
+        host: address to listen on; 0.0.0.0 for all addresses of this machine.
+        port: port to listen on; 0 for a free one.
+        require_token: require tokens on loopback too, for example behind a proxy.
+        token_file: file with the hashes of the tokens; by default in the gallery's folder.
+        audit_log: file for the log of searches, marks and deletions; by default in the gallery's folder.
+        new_token: create a token for reading or for writing, print it, and exit.
         token_name: name of the new token, for the audit log.
-        revoke_token: revoke the token of this name, also for a running service, and exit.
-        list_tokens: print the tokens' names, and exit.
-        requests_per_minute: of one caller; by default 600 with tokens, without a limit otherwise.
-        max_upload_mb: size of one request.
-        max_megapixels: of one picture.
-        timezone: of times that are given without one, and of times that are shown, such as Europe/Berlin; by
+        revoke_token: revoke the token with this name, also in a running service, and exit.
+        list_tokens: print the names of the tokens, and exit.
+        requests_per_minute: limit for each client; by default 600 with tokens, otherwise none.
+        max_upload_mb: largest size of a request.
+        max_megapixels: largest size of a picture.
+        timezone: time zone of displayed times and of entered times without one, such as Europe/Berlin; by
             default this machine's.
-        tls_certificate: PEM file, for HTTPS.
-        tls_key: PEM file of its key.
+        tls_certificate: PEM file of the certificate, for HTTPS.
+        tls_key: PEM file of its private key.
         json: print tokens as one JSON value.
     """
-    # Requests are handled in parallel already, and between two of them OpenBLAS' threads would spin beside
-    # the network. OpenBLAS reads this when NumPy is imported, below.
+    # Requests already run in parallel, and idle threads of OpenBLAS would take CPU time from the network.
+    # OpenBLAS reads this when NumPy is imported, below.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from resight.service.tokens import Tokens
 
-    tokens = Tokens(token_file or _kept(gallery) / "tokens.json")
+    tokens = Tokens(token_file or _service_folder(gallery) / "tokens.json")
     if new_token is not None or revoke_token is not None or list_tokens:
         _change_tokens(tokens, new_token, token_name, revoke_token, json)
         return
     if token_name is not None:
-        raise UserError("--token-name names a new token: give --new-token read or --new-token write, too.")
+        raise UserError(
+            "--token-name is the name of a new token: give --new-token read or --new-token write, too."
+        )
     start = time.monotonic()
     outside = not _is_loopback(host)
     guarded = outside or require_token
     if guarded and not tokens.all():
         raise UserError(
-            f"On {host} every request needs a token, and there are none. Make one: resight serve {gallery} "
+            f"On {host} every request needs a token, and there are none. Create one: resight serve {gallery} "
             "--new-token read --token-name anna"
             if outside
-            else f"There are no tokens. Make one: resight serve {gallery} --new-token read"
+            else f"There are no tokens. Create one: resight serve {gallery} --new-token read"
         )
     if (tls_certificate is None) != (tls_key is None):
         raise UserError("HTTPS needs both --tls-certificate and --tls-key.")
     if tls_certificate is not None:
         _check_tls(tls_certificate, tls_key)
     if requests_per_minute is not None and requests_per_minute < 1:
-        raise UserError(f"--requests-per-minute must be 1 or more; got {requests_per_minute}.")
+        raise UserError(f"--requests-per-minute must be at least 1; got {requests_per_minute}.")
     if not (max_upload_mb > 0 and max_megapixels > 0):
         raise UserError("--max-upload-mb and --max-megapixels must be more than 0.")
     zone = find_zone(timezone)
@@ -122,9 +124,11 @@ def serve(
     limits = Limits(
         upload_bytes=round(max_upload_mb * 2**20),
         pixels=round(max_megapixels * 1e6),
-        a_minute=requests_per_minute if requests_per_minute is not None or not guarded else A_MINUTE,
+        requests_per_minute=REQUESTS_PER_MINUTE
+        if guarded and requests_per_minute is None
+        else requests_per_minute,
     )
-    audit = Audit(audit_log or _kept(gallery) / "audit.jsonl")
+    audit = Audit(audit_log or _service_folder(gallery) / "audit.jsonl")
     if audit.broken is not None:
         say(f"Warning: the audit log {audit.path} was changed before line {audit.broken}.")
     metrics = Metrics()
@@ -134,7 +138,7 @@ def serve(
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
 
-    # One core is left for the other threads: if one of the network's threads has no core, all wait for it.
+    # Leave one core to other threads: if one thread of the network has to wait for a core, all wait for it.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() - 1)))
     with Gallery.open(gallery, device=device) as opened:
         loaded = opened.load_own_model() if model is None else load_model(model, device=device)
@@ -158,7 +162,7 @@ def serve(
             http=Connection,
             proxy_headers=guarded,
             timeout_graceful_shutdown=10,
-            timeout_keep_alive=75,  # longer than the minute for which proxies keep connections
+            timeout_keep_alive=75,  # longer than the usual minute of proxies
             ssl_certfile=tls_certificate,
             ssl_keyfile=tls_key,
         )
@@ -175,15 +179,15 @@ def _check_tls(certificate: Path, key: Path | None) -> None:
     except OSError as error:  # SSLError, too
         raise UserError(
             f"HTTPS cannot use the certificate {certificate} with the key {key}: {error.strerror}. "
-            "A certificate and its own private key are expected, both in PEM format."
+            "Give a certificate and its private key, both in PEM format."
         ) from error
 
 
 def _print_start(gallery: "Gallery", address: str, seconds: float, log: Path, *, plain: bool) -> None:
     if plain:
         say(
-            "Warning: without --tls-certificate and --tls-key, tokens and pictures cross the network "
-            "unencrypted. Give both, or put a proxy with TLS in front."
+            "Warning: without --tls-certificate and --tls-key, tokens and pictures are sent unencrypted. "
+            "Give both, or use a proxy with TLS."
         )
     if gallery.metadata.calibration is None:
         say(
@@ -199,19 +203,19 @@ def _change_tokens(
 ) -> None:
     if revoked is not None:
         tokens.revoke(revoked)
-        say(f"The token '{revoked}' is revoked.")
+        say(f"Revoked the token '{revoked}'.")
     made: str | None = None
     if role is not None:
         name = name or _free_name(role, {token.name for token in tokens.all()})
         made = tokens.add(name, role)
-        say(f"The new token '{name}' ({role}). It is shown only now; its hash is in {tokens.path}.")
+        say(f"The new token '{name}' ({role}). It is shown only once; its hash is in {tokens.path}.")
     known = [{"name": token.name, "role": token.role, "created": token.created} for token in tokens.all()]
     if json:
         print_json({"token": made, "name": name, "role": role} if made else {"tokens": known})
     elif made:
         print(made)
     elif revoked is None:
-        print_table(["Name", "Role", "Made"], [[one["name"], one["role"], one["created"]] for one in known])
+        print_table(["Name", "Role", "Created"], [list(one.values()) for one in known])
 
 
 def _free_name(role: str, taken: set[str]) -> str:
@@ -219,18 +223,18 @@ def _free_name(role: str, taken: set[str]) -> str:
     return next(name for name in numbered if name not in taken)
 
 
-def _kept(gallery: str) -> Path:
-    """Return the folder for tokens and the audit log.
+def _service_folder(gallery: str) -> Path:
+    """Return the folder of the tokens and the audit log.
 
     Raises:
-        UserError: there is no gallery in that folder.
+        UserError: there is no such gallery.
     """
     from resight.gallery.stores.opening import companion_folder, is_address
 
     folder = companion_folder(gallery)
     if not is_address(gallery) and not (folder / "gallery.json").is_file():
         raise UserError(
-            f"There is no gallery in {folder} (no gallery.json). Make one: resight gallery add CROPS "
+            f"There is no gallery in {folder} (no gallery.json). Create one: resight gallery add CROPS "
             f"--gallery {folder} --model RUN"
         )
     return folder / "service"
@@ -241,12 +245,11 @@ def _bind(host: str, port: int) -> socket.socket:
         raise UserError(f"--port must be 0 to 65535; got {port}.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(
-            family, kind, protocol
-        )  # with TCP's number, asyncio turns Nagle's delays off
+        # asyncio disables Nagle's algorithm only if the protocol's number is given
+        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen()  # requests wait while the model loads; a second service fails at once
+        listener.listen()  # queues requests while the model loads; lets a second service fail at once
     except OSError as error:
         raise UserError(
             f"The service cannot listen on {host}:{port}: {error.strerror}. Choose another --port or --host."

@@ -1,4 +1,4 @@
-"""``resight summarize``: mean and spread of several runs' scores."""
+"""``resight summarize``: mean and spread of the scores of several runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from resight.training.summary import Summary
 
 SHOWN = 2
-"""Scores of each run in the table: the first ones."""
+"""Number of scores of each run in the table."""
 
 
 def summarize(*runs: Path, json: Json = False) -> None:
     """Print mean, standard deviation and 95 % interval over runs of several splits or seeds.
 
-    The runs must have one recipe and one data set and differ only in seed or split; any other difference is
-    named and refused. The scores are those that 'resight train' wrote to each run's folder.
+    The runs must have the same recipe and data set, and differ only in seed or split; any other difference is
+    an error. The scores are those that 'resight train' wrote to each run's folder.
 
     Args:
-        runs: folders of two runs or more.
+        runs: folders of at least two runs.
     """
     from resight.training.summary import summarise
 

@@ -22,18 +22,18 @@ def synthesize(
 ) -> None:
     """Draw synthetic pedestrians seen by several cameras, in Market-1501's layout.
 
-    If it was interrupted, the same command goes on where it was.
+    If the command is interrupted, run it again to resume.
 
     Args:
-        out: an empty or a new folder, or one in which the same set was begun.
-        persons: persons to draw, for training and testing together.
+        out: a new or empty folder, or one with an unfinished set of the same settings.
+        persons: number of persons, for training and testing together.
         cameras: number of cameras; every person passes each of them.
-        crops: crops of each person in each camera.
-        test_persons: how many of the persons become query and gallery; by default a third. The number of
-            training persons must be a multiple of five, because people come in families of five look-alikes.
-        height: of a crop in pixels; the width is half of it.
+        crops: number of crops of each person by each camera.
+        test_persons: number of persons for query and gallery; by default a third. The number of training
+            persons must be a multiple of five, because people come in groups of five look-alikes.
+        height: of a crop, in pixels; the width is half the height.
         seed: another seed draws other people and other cameras.
-        processes: processes that draw; by default one for each core. The files do not depend on it.
+        processes: number of processes; by default one per core. The files do not depend on it.
     """
     from dataclasses import asdict
 

@@ -35,16 +35,16 @@ def train(
     skip_unreadable: SkipUnreadable = False,
     json: Json = False,
 ) -> None:
-    """Train a recipe on a data set; then score it on the test part and write a report.
+    """Train a recipe on a data set, score it on the test part, and write a report.
 
     Args:
         recipe: name of a recipe (see 'resight recipe list'), a YAML file, or with --resume a run's folder.
-        data: folder in Market-1501 layout, with one sub-folder a person, or as a published set comes
-            (CIFAR-100's too). Given several times, the run trains on all and is tested on the first.
+        data: folder of a published data set, in Market-1501 layout, or with one sub-folder per person. If
+            repeated, the run is trained on all sets and tested on the first.
         out: folder of the run; runs/RECIPE by default.
-        overrides: key.path=value, such as stages.0.optimizer.lr=0.01; may be given several times.
-        epochs: instead of the recipe's; several stages share them as in the recipe.
-        resume: go on with a run that was stopped or killed.
+        overrides: key.path=value, such as stages.0.optimizer.lr=0.01; may be repeated.
+        epochs: instead of the recipe's; divided among its stages in the same proportion.
+        resume: continue a run that was interrupted or killed.
         seed: instead of the recipe's.
     """
     from resight.data.benchmark import Benchmark
@@ -63,12 +63,12 @@ def train(
     benchmark: Benchmark | Classification | None = None
     if (Path(recipe) / INFO).exists():
         if not resume:
-            raise UserError(f"{recipe} is a run's folder. Add --resume to go on with it.")
+            raise UserError(f"{recipe} is a run's folder. Add --resume to continue the run.")
         source, out = Path(recipe) / RECIPE, out or Path(recipe)
         if not data:
             benchmark = reopen(read_info(Path(recipe))["data"]["opened"])
     elif resume and Path(recipe).is_dir():
-        raise UserError(f"The folder {recipe} holds no run (no {INFO}). Name the folder of a run.")
+        raise UserError(f"{recipe} is not a run's folder (it has no {INFO}). Name the folder of a run.")
     loaded = load_recipe(source, overrides)
     if epochs is not None:
         loaded = loaded.with_epochs(epochs)
@@ -116,7 +116,7 @@ def train(
 
 
 def _test_classes(run: "Run", model: "LoadedModel", data: "Classification", json: bool) -> None:
-    """Score a run on pictures and classes; there is no report, as there is nothing to rank."""
+    """Score a run on a classification data set, without a report, because there is nothing to rank."""
     from resight.training.classifying import classify
     from resight.training.run import SCORES
     from resight.training.testing import save_scores

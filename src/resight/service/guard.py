@@ -80,8 +80,8 @@ class Guard:
         metrics: Metrics,
     ) -> None:
         self.app, self.limits, self.tokens, self.hosts, self.metrics = app, limits, tokens, hosts, metrics
-        self._rate = None if limits.a_minute is None else RateLimit(limits.a_minute)
-        self.wrong = RateLimit(limits.wrong_tokens_a_minute)
+        self._rate = None if limits.requests_per_minute is None else RateLimit(limits.requests_per_minute)
+        self.wrong = RateLimit(limits.failed_logins_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request (ASGI)."""
@@ -156,8 +156,8 @@ class Guard:
             if wait := self._rate.take(key, cost):
                 raise Refusal(
                     429,
-                    f"More than {self.limits.a_minute} requests in a minute. Try again in {wait:.0f} "
-                    "seconds.",
+                    f"More than {self.limits.requests_per_minute} requests in a minute. Try again in "
+                    f"{wait:.0f} seconds.",
                     {"retry-after": f"{wait:.0f}"},
                 )
         return caller

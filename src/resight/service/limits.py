@@ -31,8 +31,8 @@ class Limits:
         offset: matches to skip.
         case_crops: ids of crops in it.
         words: characters of a text that is stored.
-        a_minute: requests of one caller in a minute; None for no limit.
-        wrong_tokens_a_minute: of one address.
+        requests_per_minute: requests of one caller in a minute; None for no limit.
+        failed_logins_per_minute: of one address.
     """
 
     upload_bytes: int = 32 * 2**20
@@ -43,19 +43,19 @@ class Limits:
     offset: int = 10_000
     case_crops: int = 1_000
     words: int = 200
-    a_minute: int | None = None
-    wrong_tokens_a_minute: int = 10
+    requests_per_minute: int | None = None
+    failed_logins_per_minute: int = 10
 
 
 class RateLimit:
     """A token bucket for each caller, which holds what fills it in a minute.
 
     Args:
-        a_minute: requests in a minute.
+        requests_per_minute: requests in a minute.
     """
 
-    def __init__(self, a_minute: int) -> None:
-        self._most = float(a_minute)
+    def __init__(self, requests_per_minute: int) -> None:
+        self._most = float(requests_per_minute)
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = Lock()
 

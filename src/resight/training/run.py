@@ -53,11 +53,11 @@ class Run:
         """Read a run's folder.
 
         Raises:
-            UserError: the folder holds no run.
+            UserError: the folder is not a run's.
         """
         folder = Path(folder)
         if not (folder / INFO).is_file():
-            there = f"holds no run (no {INFO})" if folder.is_dir() else "does not exist"
+            there = f"is not a run's folder (it has no {INFO})" if folder.is_dir() else "does not exist"
             raise UserError(f"The folder {folder} {there}. Name the folder that 'resight train' wrote.")
         recipe = load_recipe(folder / RECIPE, fitting=False)  # that its parts fit was checked before training
         return cls(folder, recipe, read_info(folder))

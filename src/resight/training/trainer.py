@@ -141,7 +141,7 @@ def train(
 def _check_folder(folder: Path, resume: bool) -> None:
     begun = any((folder / name).exists() for name in (RECIPE, INFO))
     if resume and not begun:
-        there = "holds no run" if folder.is_dir() else "does not exist"
+        there = "has no run in it" if folder.is_dir() else "does not exist"
         raise UserError(f"There is nothing to resume: the folder {folder} {there}. Begin without --resume.")
     if not resume and begun:
         raise UserError(
