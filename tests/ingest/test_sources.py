@@ -115,7 +115,7 @@ def test_a_video_that_was_cut_off_ends_with_a_note(tmp_path: Path, name: str) ->
     frames = read(source)
     assert 40 < len(frames) < 160
     assert all(later.time > earlier.time for earlier, later in pairwise(frames))
-    assert any("it was cut" in note for note in source.notes)
+    assert any("it is truncated" in note for note in source.notes)
 
 
 def test_damaged_pieces_are_left_out_and_counted(tmp_path: Path, video: Path) -> None:
@@ -130,7 +130,7 @@ def test_damaged_pieces_are_left_out_and_counted(tmp_path: Path, video: Path) ->
 def test_an_mp4_without_its_end_is_explained(tmp_path: Path, video: Path) -> None:
     path = tmp_path / "cut.mp4"
     path.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
-    with pytest.raises(UserError, match="may have been cut off: the index of an MP4"):
+    with pytest.raises(UserError, match="may be truncated: an MP4 file has its index at the end"):
         open_source(str(path))
 
 

@@ -147,7 +147,7 @@ def test_a_camera_that_stays_away_is_given_up(camera: str, monkeypatch: pytest.M
     begin = time.monotonic()
     list(frames)
     assert time.monotonic() - begin < 12
-    assert "sent no frame for 2 s and was given up. What was found before is in" in source.notes[0]
+    assert "sent no frame for 2 s; giving up. The crops found before are in" in source.notes[0]
 
 
 def test_an_address_with_a_length_is_a_video(tmp_path: Path) -> None:

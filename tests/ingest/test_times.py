@@ -36,5 +36,5 @@ def test_user_before_name_before_metadata_before_the_files_change() -> None:
     assert "a guess" in str(guess)
     assert start_of(plain, None, "1904-01-01T00:00:00Z", changed) == guess  # a clock that was never set
     assert start_of(plain, None, "soon", changed) == guess
-    with pytest.raises(UserError, match=r"It is not known when lobby\.mp4 was recorded: give --start"):
+    with pytest.raises(UserError, match=r"The start time of lobby\.mp4 is not known: give --start"):
         start_of(plain, None, None, None)

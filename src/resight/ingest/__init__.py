@@ -1,1 +1,1 @@
-"""From videos, folders of frames and cameras to the best crops of everyone who passes."""
+"""Extracting the best crops of all persons in videos, folders of frames and camera streams."""

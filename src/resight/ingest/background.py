@@ -1,4 +1,4 @@
-"""Waiting for servers in a thread: FFmpeg cannot be interrupted while it waits, its caller can."""
+"""Waiting for servers in a thread, because FFmpeg cannot be interrupted while it waits."""
 
 import queue
 import threading
@@ -11,21 +11,21 @@ from resight.ingest.frames import Frame
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Frames that are decoded ahead."""
+"""Number of frames to decode ahead."""
 
 BEAT = 0.5
 """Seconds of waiting after which ``read_ahead`` yields None."""
 
 
 def wait_for(call: Callable[[], Result], limit: float) -> Result:
-    """Run a call in a thread, and return or raise what it does.
+    """Call a function in a thread, and return its result or raise its exception.
 
     Args:
         call: may wait for a server.
-        limit: seconds. A call that takes longer is abandoned.
+        limit: in seconds. A call that takes longer is abandoned.
 
     Raises:
-        TimeoutError: it took longer.
+        TimeoutError: the call took longer than ``limit``.
     """
     answer: Future[Result] = Future()
 
@@ -35,12 +35,13 @@ def wait_for(call: Callable[[], Result], limit: float) -> Result:
         except Exception as error:  # raised in the caller's thread
             answer.set_exception(error)
 
-    threading.Thread(target=run, name="waiting", daemon=True).start()  # no executor, which exits wait for
+    # no executor: at exit, the interpreter would wait for its threads
+    threading.Thread(target=run, name="waiting", daemon=True).start()
     return answer.result(limit)
 
 
 def read_ahead(frames: Generator[Frame]) -> Iterator[Frame | None]:
-    """Yield a generator's frames, and None each time that there was none for a while."""
+    """Yield a generator's frames, and None after each ``BEAT`` seconds without one."""
     ready: queue.Queue[Frame | Exception | None] = queue.Queue(AHEAD)
     left = threading.Event()
 

@@ -1,6 +1,6 @@
 """Boxes of persons in a frame, and their overlap.
 
-A box is (left, top, right, bottom) in pixels of its frame, and ``right - left`` is its width.
+A box is (left, top, right, bottom) in pixels of the frame; its width is ``right - left``.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Boxes:
         edges: [N, 4] left, top, right, bottom.
         scores: [N], 0 to 1: the detector's confidence that the box shows a person.
         tracks: [N] numbers of the boxes' tracks; None if not known.
-        appearance: [N, D] unit vectors, alike where the boxes look alike; None if not computed.
+        appearance: [N, D] unit vectors, similar for similar boxes; None if not computed.
     """
 
     edges: Floats
@@ -37,13 +37,13 @@ def no_boxes() -> Boxes:
 
 
 def areas(edges: Floats) -> Floats:
-    """Return the areas [N] of boxes [N, 4]; 0 for a box whose right or bottom edge comes first."""
+    """Return the areas [N] of boxes [N, 4]; 0 for inverted boxes."""
     sides = np.clip(edges[:, 2:] - edges[:, :2], 0, None)
     return np.asarray(sides[:, 0] * sides[:, 1])
 
 
 def intersections(one: Floats, other: Floats) -> Floats:
-    """Return the areas [N, M] that boxes [N, 4] and boxes [M, 4] share."""
+    """Return the intersection areas [N, M] of boxes [N, 4] and boxes [M, 4]."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     sides = np.clip(high - low, 0, None)
@@ -58,15 +58,15 @@ def overlaps(one: Floats, other: Floats) -> Floats:
 
 
 def visible_shares(edges: Floats, sure: NDArray[np.bool_]) -> Floats:
-    """Return the share [N] of each box that is not covered by a sure box with a lower bottom edge: a person
-    nearer to the camera."""
+    """Return the visible share [N] of each box: a sure box with a lower bottom edge, of a person nearer to
+    the camera, occludes it."""
     covered = intersections(edges, edges) * (edges[None, :, 3] > edges[:, None, 3]) * sure[None]
     size = areas(edges)
     return np.asarray(1 - covered.max(axis=1, initial=0) / np.maximum(size, 1e-9))
 
 
 def suppress(edges: Floats, scores: Floats, overlap: float) -> NDArray[np.int64]:
-    """Return the boxes that greedy non-maximum suppression keeps, highest score first."""
+    """Return the indices of the boxes that greedy non-maximum suppression keeps, highest score first."""
     order = np.argsort(-scores, kind="stable")
     kept = []
     while len(order):

@@ -1,4 +1,4 @@
-"""The colours of clothes: enough to tell apart two persons who cross, not to identify a person."""
+"""Colours of clothes: enough to distinguish two persons whose tracks cross, not to identify a person."""
 
 import numpy as np
 
@@ -6,23 +6,23 @@ from resight.imaging import Pixels
 from resight.ingest.boxes import Floats
 
 PARTS = ((0.15, 0.5), (0.5, 0.85))
-"""Upper body and legs: first and last row in a box, in shares of its height from the top."""
+"""Upper body and legs: first and last row, as shares of the box's height from the top."""
 
 MIDDLE = (0.25, 0.75)
-"""First and last column that show little background, in shares of a box's width."""
+"""First and last column with little background, as shares of the box's width."""
 
 ROWS, COLUMNS = 16, 8
-"""Pixels that are sampled in each part."""
+"""Pixels sampled in each part."""
 
 BINS = 4
-"""Histogram bins for each of red, green and blue. Values between two bins count for both, so that a change of
-light changes little."""
+"""Histogram bins for each of red, green and blue. Values between two bins count for both, so changes of light
+have little effect."""
 
 
 def colours(pixels: Pixels, edges: Floats) -> Floats:
-    """Return the colours in boxes: square roots of the colour histograms of each part.
+    """Return the colours in boxes: square roots of each part's colour histogram.
 
-    The dot product of two is their Bhattacharyya coefficient, 0 to 1.
+    The dot product of two vectors is their Bhattacharyya coefficient, 0 to 1.
 
     Args:
         pixels: of the frame, uint8 [H, W, 3].

@@ -1,7 +1,7 @@
 """A person detector: a YOLOX network in an ONNX file, run by ONNX Runtime.
 
-Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021" (arXiv 2107.08430); files as its
-``tools/export_onnx.py`` writes them, with or without ``--decode_in_inference``.
+Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021" (arXiv 2107.08430). Files must be written by its
+``tools/export_onnx.py``, with or without ``--decode_in_inference``.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ PADDING = 114
 """Grey value of the padding around the picture (YOLOX, ``preproc``)."""
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64))
-"""Pixels between cells, level by level; the second row is that of the P6 networks."""
+"""Pixels between cells for each level; the second tuple is for P6 networks."""
 
-USUAL_SIZE = 640
-"""Input height and width where the file does not fix them."""
+DEFAULT_SIZE = 640
+"""Input height and width if the file does not fix them."""
 
 
 class Detector:
@@ -30,9 +30,9 @@ class Detector:
     Args:
         graph: the network.
         name: for messages.
-        threshold: least score of a box.
-        overlap: boxes whose intersection over union with a box of a higher score is larger are left out.
-        category: number of the class of persons (0 in COCO).
+        threshold: lowest score of a box.
+        overlap: intersection over union above which non-maximum suppression drops the box of lower score.
+        category: number of the class "person" (0 in COCO).
 
     Raises:
         UserError: the inputs or outputs are not those of a YOLOX network.
@@ -103,7 +103,7 @@ class Detector:
     def _read_size(self) -> tuple[int, int]:
         inputs = self._graph.inputs
         batch, *rest = inputs[0].shape
-        size = tuple(USUAL_SIZE if side is None else side for side in rest[1:])
+        size = tuple(DEFAULT_SIZE if side is None else side for side in rest[1:])
         fits = len(inputs) == 1 and len(size) == 2 and inputs[0].dtype == "float32"
         if not fits or rest[0] != 3 or batch not in (None, 1):
             raise UserError(
@@ -124,7 +124,7 @@ class Detector:
         return rows
 
     def _grid(self, strides: Sequence[int]) -> Floats:
-        """Return the cells [A, 3] = x, y (in cells), stride, row by row, level by level."""
+        """Return the cells [A, 3] (x and y in cells, stride), row by row for each level."""
         levels = []
         for stride in strides:
             y, x = np.mgrid[: self.size[0] // stride, : self.size[1] // stride].reshape(2, -1)
@@ -155,19 +155,19 @@ def letterbox(image: Pixels, size: tuple[int, int]) -> tuple[Pixels, float]:
 
 
 def _edges(rows: Floats, cells: Floats, decoded: bool) -> Floats:
-    """Return the boxes [N, 4], in pixels of the network's input, of output rows [N, 4] (x, y, width, height).
+    """Convert output rows [N, 4] (x, y, width, height) to boxes [N, 4] in pixels of the network's input.
 
-    Unless ``decoded``, x and y are offsets in cells from the row's cell, width and height are logarithms.
+    Unless ``decoded``, x and y are offsets in cells from the row's cell, and width and height are logarithms.
     """
     centres, sides = rows[:, :2], rows[:, 2:4]
     if not decoded:
         stride = cells[:, 2:]
         centres = (centres + cells[:, :2]) * stride
-        sides = np.exp(np.minimum(sides, 20)) * stride  # larger than any picture, and no overflow
+        sides = np.exp(np.minimum(sides, 20)) * stride  # prevents overflow; larger than any picture
     return np.concatenate([centres - sides / 2, centres + sides / 2], 1)
 
 
 def _is_decoded(rows: Floats, cells: Floats) -> bool:
-    """Return whether the rows are boxes in pixels: whether that reading puts them nearer to their cells."""
+    """Return whether the rows are in pixels: whether this reading puts them nearer to their cells."""
     as_pixels = np.abs(rows[:, :2] / cells[:, 2:] - cells[:, :2])
     return bool(np.median(as_pixels) < np.median(np.abs(rows[:, :2])))

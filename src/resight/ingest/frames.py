@@ -1,4 +1,4 @@
-"""Sources of frames: one interface to recorded videos, folders of frames and cameras."""
+"""Sources of frames: a common interface to recorded videos, folders of frames and cameras."""
 
 import zlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from resight.ingest.times import Start, start_of
 from resight.timestamps import time_in_name
 
 DEFAULT_RATE = 25.0
-"""Frames a second of a folder of frames."""
+"""Default frame rate of a folder of frames, per second."""
 
 Position = dict[str, Any]
 """A frame's position in its source, as data for JSON."""
@@ -20,13 +20,13 @@ Position = dict[str, Any]
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame.
+    """A frame of a video.
 
     Attributes:
         index: its number in the source, from 0.
         time: when it was taken, in seconds since 1970.
         pixels: uint8 [H, W, 3].
-        stamp: presentation time in the units of its video stream, if it has one.
+        stamp: presentation timestamp in the units of its video stream, or None.
     """
 
     index: int
@@ -35,12 +35,12 @@ class Frame:
     stamp: int | None = None
 
     def position(self) -> Position:
-        """Return what finds the frame again and verifies that it is the same."""
+        """Return the position and a checksum, to find the frame again and verify it."""
         return {"index": self.index, "stamp": self.stamp, "sum": zlib.adler32(self.pixels.tobytes())}
 
 
-class BrokeOff(UserError):
-    """A source cannot be read any further for now; the frames before were complete."""
+class SourceLost(UserError):
+    """The connection to a source was lost; all frames before were read."""
 
 
 class FrameSource(Protocol):
@@ -49,10 +49,10 @@ class FrameSource(Protocol):
     Attributes:
         name: of the crops' source in the gallery.
         total: number of frames, if known.
-        start: when the first frame was taken.
-        live: frames come as they are taken, and only once.
-        identity: data that differ if the source has other frames than before.
-        notes: problems so far that did not end it.
+        start: time of the first frame.
+        live: whether frames arrive in real time and only once.
+        identity: data that change if the source's frames change.
+        notes: messages about problems so far.
     """
 
     name: str
@@ -63,11 +63,11 @@ class FrameSource(Protocol):
     notes: list[str]
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
-        """Yield each ``every``-th frame, from after a position if one is given; None while waiting for one.
+        """Yield every ``every``-th frame, starting after a position if given; yield None while waiting.
 
         Raises:
             UserError: there is no frame.
-            BrokeOff: the source cannot be read any further for now.
+            SourceLost: the connection to the source was lost.
         """
 
 
@@ -76,9 +76,9 @@ class FrameFolder:
 
     Args:
         folder: of the images.
-        start: seconds since 1970 of the first frame; by default each has the time in its name, else the
-            folder's name gives the start.
-        rate: frames a second, if the names have no times.
+        start: seconds since 1970 of the first frame; by default, times come from the file names, or the
+            start from the folder's name.
+        rate: frames per second, if the names have no times.
 
     Raises:
         UserError: the folder has no images.

@@ -1,4 +1,4 @@
-"""Frames -> boxes -> tracks -> best crops -> gallery, resumable after a kill."""
+"""Ingestion: frames -> boxes -> tracks -> best crops -> gallery; can be resumed after a kill."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from resight.errors import UserError
 from resight.gallery.crops import NewCrop
 from resight.ingest.boxes import Boxes
 from resight.ingest.colours import colours
-from resight.ingest.frames import BrokeOff, Frame, FrameSource, Position
+from resight.ingest.frames import Frame, FrameSource, Position, SourceLost
 from resight.ingest.journal import Entry, IngestCounts, Journal
 from resight.ingest.selection import Candidate, Selection
 from resight.ingest.tracking import Tracker
@@ -19,21 +19,21 @@ from resight.registry import Settings
 from resight.timestamps import from_seconds
 
 COMMIT_SECONDS = 20.0
-"""About the seconds of work that a kill may cost."""
+"""Approximate seconds of work that are lost in a kill."""
 
-FULL = 64
-"""Crops from which on they are added at once."""
+MAX_PENDING = 64
+"""Number of pending crops at which they are added to the gallery."""
 
 
 class Choices(Settings):
-    """A user's choices for an ingestion.
+    """A user's settings for an ingestion.
 
     Attributes:
-        every: use only frames whose number this divides.
-        min_height: pixels; smaller persons are tracked, but not cut out.
-        crops_per_track: at most.
-        min_sightings: boxes of a track, at least.
-        tags: of every crop.
+        every: use only frames whose number is a multiple of this.
+        min_height: in pixels; smaller persons are tracked, but not cropped.
+        crops_per_track: most crops of a track.
+        min_sightings: fewest boxes of a track.
+        tags: tags of every crop.
     """
 
     every: int = 1
@@ -49,8 +49,8 @@ class Outcome:
 
     Attributes:
         counts: of the whole source, including earlier attempts.
-        already: nothing was left to do.
-        frames_per_second: of this attempt.
+        already: whether there was nothing left to do.
+        frames_per_second: speed of this attempt.
     """
 
     counts: IngestCounts
@@ -59,17 +59,17 @@ class Outcome:
 
 
 class Ingestion:
-    """Puts the persons of one source into a gallery.
+    """Adds the persons in one source to a gallery.
 
     Args:
         source: of frames.
-        camera: its name.
-        find: returns the boxes of a frame's persons.
-        tracker: joins boxes to tracks.
-        add: adds crops to the gallery and returns when they are stored; known crops are left as they are.
-        journal: keeps the progress.
+        camera: name of the camera.
+        find: returns the boxes of the persons in a frame.
+        tracker: connects boxes to tracks.
+        add: adds crops to the gallery and returns when they are stored; existing crops must not change.
+        journal: stores the progress.
         choices: of the user.
-        made_by: what else the result depends on: the detector or the file of boxes.
+        made_by: digest of the detector or of the file of boxes.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Ingestion:
         self._find, self._tracker, self._add, self._journal = find, tracker, add, journal
         self._selection = Selection(choices.crops_per_track, choices.min_height, choices.min_sightings)
         start = {} if source.live else {"start": source.start.seconds}
-        # The journal outlives forgotten crops, and tags may name persons.
+        # The journal remains after crops are forgotten, and tags may name persons.
         tags = {"tags": blake2b("\0".join(choices.tags).encode(), digest_size=8).hexdigest()}
         self._settings = choices.model_dump(mode="json") | tags | made_by | source.identity | start
         self._counts = IngestCounts()
@@ -100,11 +100,11 @@ class Ingestion:
         self._stopped = False
 
     def run(self) -> Outcome:
-        """Ingest the whole source, or the rest that an earlier attempt left.
+        """Ingest the source, or what an earlier attempt left of it.
 
         Raises:
-            UserError: it was begun with other choices, or the source, journal or gallery fails.
-            BrokeOff: the source was lost; what was found before is in the gallery.
+            UserError: the earlier attempt had other choices, or the source, journal or gallery fails.
+            SourceLost: the connection to the source was lost; earlier crops are in the gallery.
             KeyboardInterrupt: it was stopped before the end.
         """
         entry = self._journal.read()
@@ -116,7 +116,7 @@ class Ingestion:
         self._spent = self._counts.seconds
         try:
             self._read_on()
-        except BrokeOff:
+        except SourceLost:
             self._commit()
             raise
         if self._stopped and not self.source.live:  # a camera is read until it is stopped
@@ -130,7 +130,7 @@ class Ingestion:
         return Outcome(self._counts, False, (self._counts.frames - self._began_at) / spent)
 
     def stop(self) -> None:
-        """End after the current frame: a camera's ingestion is complete then, others can be resumed."""
+        """End after the current frame: this completes the ingestion of a camera; others can be resumed."""
         self._stopped = True
 
     def _restore(self, entry: Entry) -> None:
@@ -148,7 +148,7 @@ class Ingestion:
             self._tracker.restore(entry.tracker)
         self._selection.restore(entry.passages, entry.pictures)
         if entry.outbox:
-            self._add(entry.outbox)  # it was killed before the journal could say that they were added
+            self._add(entry.outbox)  # a kill may have come before they were added
 
     def _read_on(self) -> None:
         committed = time.monotonic()
@@ -165,7 +165,7 @@ class Ingestion:
                     0 if frame is None else frame.index + 1 - bar.done,
                     f"{self._counts.tracks} tracks, {self._counts.crops} crops, {rate:.1f} frames/s",
                 )
-                if len(self._outbox) >= FULL or time.monotonic() - committed > COMMIT_SECONDS:
+                if len(self._outbox) >= MAX_PENDING or time.monotonic() - committed > COMMIT_SECONDS:
                     self._commit()
                     committed = time.monotonic()
 
@@ -202,7 +202,7 @@ class Ingestion:
         )
 
     def _commit(self, done: bool = False) -> None:
-        """Write the progress and the crops to add, then add them: a kill between the two adds them again."""
+        """Write the progress with the pending crops, then add these. After a kill, they are added later."""
         if self._last is not None:
             self._position = self._last.position()
         self._counts.seconds = self._spent + time.monotonic() - self._begin

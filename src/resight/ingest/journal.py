@@ -1,4 +1,4 @@
-"""The progress of an ingestion: one file, replaced as a whole, to resume from after a kill."""
+"""The progress of an ingestion, in a file that is replaced atomically, to resume after a kill."""
 
 import json
 import zipfile
@@ -20,15 +20,15 @@ FORMAT = 2
 
 @dataclass
 class IngestCounts:
-    """Results of an ingestion so far.
+    """Counts of an ingestion so far.
 
     Attributes:
-        frames: used.
-        boxes: found in them.
-        tracks: kept.
-        crops: of these tracks.
-        first, last: times of these frames, in seconds since 1970.
-        seconds: spent.
+        frames: frames used.
+        boxes: boxes found in them.
+        tracks: tracks with crops.
+        crops: crops of these tracks.
+        first, last: times of the first and last frame, in seconds since 1970.
+        seconds: time spent.
     """
 
     frames: int = 0
@@ -45,12 +45,12 @@ class Entry:
     """The state of an ingestion.
 
     Attributes:
-        settings: must be the same to resume.
-        done: the source was read to the end, and all crops were added.
-        position: of the last frame that was used.
-        tracker: its state.
-        passages, pictures: the state of ``Selection``.
-        outbox: crops to be added before all else; some may be in the gallery already.
+        settings: must be equal to resume.
+        done: whether the source was read to the end and all crops were added.
+        position: of the last frame used.
+        tracker: state of the tracker.
+        passages, pictures: state of ``Selection``.
+        outbox: crops to add first when resuming; some may already be in the gallery.
         counts: so far.
     """
 
@@ -65,21 +65,21 @@ class Entry:
 
 
 class Journal:
-    """The file of one source and camera.
+    """The progress file of one source and camera.
 
     Args:
-        folder: of a gallery's journals.
-        source, camera: their names.
+        folder: for a gallery's journals.
+        source, camera: names.
     """
 
     def __init__(self, folder: Path, source: str, camera: str) -> None:
         self.path = folder / f"{short_digest(chr(0).join((source, camera)).encode())}.npz"
 
     def read(self) -> Entry | None:
-        """Return the last entry, or None if there is none; files left by a kill are removed.
+        """Return the last entry, or None if there is none; remove files left by a kill.
 
         Raises:
-            UserError: the file is damaged, or of another version.
+            UserError: the file is damaged, or of another version of Resight.
         """
         for unfinished in self.path.parent.glob(f".{self.path.name}.*"):
             unfinished.unlink()
@@ -93,7 +93,7 @@ class Journal:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{self.path}, the progress of this ingestion, cannot be read: {error}. Give --again to "
+                f"The progress of this ingestion, {self.path}, cannot be read: {error}. Give --again to "
                 "start over."
             ) from error
         outbox = head.pop("outbox")
@@ -104,7 +104,7 @@ class Journal:
         )
 
     def write(self, entry: Entry) -> None:
-        """Replace the entry; when it returns, it is on the disk."""
+        """Replace the entry; on return it is on the disk."""
         pictures: Sequence[Any] = [*entry.pictures, *(crop.picture for crop in entry.outbox)]
         known = vars(entry) | {
             "counts": vars(entry.counts),
@@ -113,7 +113,7 @@ class Journal:
         del known["pictures"]
         head = json.dumps({"format": FORMAT, "number": len(pictures), **known}).encode()
         arrays = {f"picture{number}": each for number, each in enumerate(pictures)}
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # pictures of persons
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it contains pictures of persons
         with whole_file(self.path) as temporary:
             np.savez(temporary, head=np.frombuffer(head, np.uint8), **arrays)
 

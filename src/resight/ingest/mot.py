@@ -1,8 +1,8 @@
-"""Boxes in a MOTChallenge text file, detections or ground truth, in place of a detector.
+"""Boxes from a MOTChallenge text file (detections or ground truth), used instead of a detector.
 
-A line is ``frame, track, left, top, width, height[, score[, class[, visibility]]]``, and further columns are
-ignored; frames and pixels count from 1. Detections have track -1. In ground truth (nine columns) the score of
-boxes to ignore is 0, and class 1 is a pedestrian.
+A line is ``frame, track, left, top, width, height[, score[, class[, visibility]]]``;
+further columns are ignored. Frames and pixels count from 1. Detections have track -1. In ground truth (nine
+columns), boxes to ignore have score 0, and pedestrians have class 1.
 Source: Milan et al., "MOT16" (arXiv 1603.00831), section 4.
 """
 
@@ -27,10 +27,10 @@ class BoxFile:
     """The boxes of a whole video.
 
     Attributes:
-        frames: number of a frame, from 0 -> its boxes.
-        tracked: the boxes have track numbers.
+        frames: frame number, from 0 -> its boxes.
+        tracked: whether the boxes have track numbers.
         last: track -> its last frame, from 0.
-        note: a decision of the reader that the user should know of, or "".
+        note: message for the user, or "".
     """
 
     frames: dict[int, Boxes]
@@ -39,7 +39,7 @@ class BoxFile:
     note: str
 
     def find(self, index: int) -> Boxes:
-        """Return the boxes of a frame by its number, from 0."""
+        """Return the boxes of a frame, given its number from 0."""
         return self.frames.get(index, no_boxes())
 
 
@@ -47,7 +47,8 @@ def read_boxes(path: Path) -> BoxFile:
     """Read a MOTChallenge file.
 
     Raises:
-        UserError: it cannot be read, a line is wrong (the message has its number), or it has no box.
+        UserError: the file cannot be read, a line is invalid (the message gives its number), or there is no
+            box.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -61,7 +62,7 @@ def read_boxes(path: Path) -> BoxFile:
     if len({len(row) for row in rows}) == 1 and len(rows[0]) == GROUND_TRUTH_COLUMNS:
         rows = [row for row in rows if row[6] != 0 and row[7] == PEDESTRIAN]
         if not rows:
-            raise UserError(f"{path} has no pedestrians: no line has a 1 in its columns 7 and 8.")
+            raise UserError(f"{path} has no pedestrians: no line has a nonzero column 7 and a 1 in column 8.")
         rows = [[*row[:6], 1.0] for row in rows]
     tracked = all(row[1] >= 0 for row in rows)
     if not tracked and any(row[1] >= 0 for row in rows):
@@ -106,7 +107,7 @@ def _numbers(path: Path, at: int, line: str) -> list[float]:
     if row[0] < 1 or row[0] != int(row[0]) or row[1] != int(row[1]):
         raise UserError(
             f"{path}, line {at}: frame {words[0]}, track {words[1]}; whole numbers are expected, "
-            "frames from 1 on."
+            "and frames count from 1."
         )
     if row[4] <= 0 or row[5] <= 0:
         raise UserError(f"{path}, line {at}: a box {words[4]} wide and {words[5]} high is empty.")

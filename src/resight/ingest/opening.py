@@ -1,4 +1,4 @@
-"""Open a source of frames by its path or address."""
+"""Opening a source of frames by its path or address."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ def open_source(
 ) -> FrameSource:
     """Open a video file, a folder of frames, or an address.
 
-    An address with a duration (a file on a web server, a recording of an NVR) is a video; one without is a
-    camera.
+    An address with a duration (a file on a web server, a recorder's recording) is a video; one without is a
+    live camera.
 
     Args:
         place: path or address.
         start: seconds since 1970 of the first frame of a recording.
-        rate: frames a second of a folder of frames.
+        rate: frames per second of a folder of frames.
         limit, timeout, patience: of a camera, see ``Stream``.
 
     Raises:
@@ -39,7 +39,7 @@ def open_source(
             return Video(place, name, info, start, timeout)
         if start is not None:
             raise UserError(
-                f"{name} is live: its frames get the time of this machine's clock. Leave --start out."
+                f"{name} is live: its frames get the time from this machine's clock. Leave --start out."
             )
         return Stream(place, name, limit=limit, timeout=timeout, patience=patience)
     path = Path(place).expanduser()
@@ -51,8 +51,7 @@ def open_source(
         )
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise UserError(
-            f"{place} is a picture. Add pictures by 'resight gallery add'; here a folder of frames is "
-            "expected."
+            f"{place} is a picture. Give a folder of frames, or add pictures with 'resight gallery add'."
         )
     if path.stat().st_size == 0:
         raise UserError(f"{place} is empty (0 bytes).")

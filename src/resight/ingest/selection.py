@@ -1,4 +1,4 @@
-"""The few best crops of a track: sharp, large, upright, whole, not covered, spread in time."""
+"""Selecting the best crops of a track: sharp, large, upright, complete, not occluded, spread over time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,28 +13,28 @@ from resight.ingest.frames import Frame
 from resight.ingest.tracking import SURE
 
 SLOTS = 16
-"""Slots of time of a track; the best crop of each is kept."""
+"""Most time slots of a track; the best crop of each is kept."""
 
 FIRST_SLOT = 0.25
-"""Seconds of a slot at first; they double when a track outgrows its slots."""
+"""Initial length of a slot in seconds; it doubles when a track needs more than ``SLOTS``."""
 
 UPRIGHT = 0.41
-"""Width over height of a standing person's box."""
+"""Aspect ratio (width / height) of a standing person's box."""
 
 SHARP = 60.0
-"""Mean squared gradient at which sharpness counts one half."""
+"""Mean squared gradient at which the sharpness factor is one half."""
 
 TALL = 128.0
-"""Height in pixels at which size counts one half."""
+"""Height in pixels at which the size factor is one half."""
 
 BORDER = 2.0
-"""Pixels from the frame's border within which a box counts as cut off."""
+"""A box within this many pixels of the frame's border counts as cut off."""
 
 CUT = 0.2
-"""Factor on the quality of a crop that is cut off."""
+"""Quality factor of crops that are cut off."""
 
 GOOD_ENOUGH = 0.6
-"""Crops of less than this share of the track's best quality are left out, also if none is near in time."""
+"""Crops below this share of the track's best quality are left out, even if none is near them in time."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Candidate:
     """A crop that may be kept for its track.
 
     Attributes:
-        index, time: of its frame.
-        box: its place in the frame.
-        score: the detector's.
+        index, time: of the frame.
+        box: in the frame.
+        score: of the detector.
         quality: 0 to 1.
         pixels: uint8 [h, w, 3].
     """
@@ -59,13 +59,13 @@ class Candidate:
 
 @dataclass
 class Passage:
-    """A track so far.
+    """An unfinished track.
 
     Attributes:
-        first, last: seconds since 1970.
-        sightings: boxes, including small ones.
-        slot: seconds of a slot.
-        best: number of the slot -> its best crop.
+        first, last: times, in seconds since 1970.
+        sightings: number of boxes, including small ones.
+        slot: length of a slot in seconds.
+        best: number of a slot -> its best crop.
     """
 
     first: float
@@ -75,7 +75,7 @@ class Passage:
     best: dict[int, Candidate] = field(default_factory=dict)
 
     def offer(self, candidate: Candidate) -> None:
-        """Keep the candidate if it is the best of its slot; double the slots if there are too many."""
+        """Keep the candidate if it is the best of its slot; double the slot length if there are too many."""
         self._keep(int((candidate.time - self.first) / self.slot), candidate)
         while len(self.best) > SLOTS:
             self.slot *= 2
@@ -88,7 +88,7 @@ class Passage:
             self.best[slot] = candidate
 
     def choose(self, number: int) -> list[Candidate]:
-        """Return at most that many crops by time: the best of each equal part of the track, none twice."""
+        """Return up to ``number`` different crops, by time: the best of each equal part of the track."""
         if not self.best:
             return []
         candidates = sorted(self.best.values(), key=lambda each: each.time)
@@ -105,12 +105,12 @@ class Passage:
 
 
 class Selection:
-    """Collects the best crops of open tracks.
+    """Collects the best crops of unfinished tracks.
 
     Args:
-        crops: of a track, at most.
-        min_height: pixels; smaller boxes are not cut out.
-        min_sightings: tracks with fewer boxes are taken for errors of the detector.
+        crops: most crops of a track.
+        min_height: in pixels; smaller boxes are not cropped.
+        min_sightings: tracks with fewer boxes count as detection errors.
     """
 
     def __init__(self, crops: int, min_height: float, min_sightings: int) -> None:
@@ -118,7 +118,7 @@ class Selection:
         self._open: dict[int, Passage] = {}
 
     def see(self, frame: Frame, boxes: Boxes, seen: Sequence[tuple[int, int]]) -> None:
-        """Add a frame's boxes: pairs of track and row."""
+        """Add a frame's boxes, given as pairs of a track and a row of ``boxes``."""
         clear = visible_shares(boxes.edges, boxes.scores >= SURE)
         for track, row in seen:
             passage = self._open.setdefault(track, Passage(frame.time, frame.time))
@@ -133,16 +133,16 @@ class Selection:
             passage.offer(Candidate(frame.index, frame.time, box, score, quality, pixels))
 
     def finish(self, track: int) -> list[Candidate]:
-        """Close a track and return its crops; none if it is too short or its boxes are too small."""
+        """Finish a track and return its crops: none if it is too short or all its boxes are too small."""
         passage = self._open.pop(track)
         return passage.choose(self._crops) if passage.sightings >= self._min_sightings else []
 
     def open_tracks(self) -> list[int]:
-        """Return the tracks that have not ended."""
+        """Return the unfinished tracks."""
         return sorted(self._open)
 
     def state(self) -> tuple[list[dict[str, Any]], list[Pixels]]:
-        """Return its state: data for JSON, and the pictures in the order in which the data need them."""
+        """Return the state: data for JSON, and the pictures in the order of the data."""
         pictures: list[Pixels] = []
         passages = []
         for track, passage in self._open.items():
@@ -155,7 +155,7 @@ class Selection:
         return passages, pictures
 
     def restore(self, passages: Sequence[Mapping[str, Any]], pictures: Sequence[Pixels]) -> None:
-        """Restore what ``state`` returned."""
+        """Restore a state returned by ``state``."""
         left = iter(pictures)
         self._open = {}
         for each in passages:
@@ -168,7 +168,7 @@ class Selection:
 
 
 def rate(pixels: Pixels, edges: Floats, frame: tuple[int, ...]) -> float:
-    """Return the quality of a crop, 0 to 1, by size, sharpness, shape, and whether the frame cuts it off."""
+    """Return a crop's quality, 0 to 1, from size, sharpness, shape and whether it is cut off."""
     left, top, right, bottom = edges
     height, width = bottom - top, right - left
     large = height / (height + TALL)
@@ -180,6 +180,6 @@ def rate(pixels: Pixels, edges: Floats, frame: tuple[int, ...]) -> float:
 
 
 def sharpness(pixels: Pixels) -> float:
-    """Return the mean squared gradient of a crop in grey, at the same size for all crops."""
+    """Return the mean squared gradient of a crop, in grey and resized to a fixed size."""
     grey = np.asarray(Image.fromarray(pixels).convert("L").resize((64, 128)), np.float32)
     return float(np.mean(np.diff(grey, axis=0) ** 2) + np.mean(np.diff(grey, axis=1) ** 2))

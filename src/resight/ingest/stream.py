@@ -1,4 +1,4 @@
-"""Cameras: live streams, which may be lost and come back, and do not wait for their reader."""
+"""Cameras: live streams, which may be interrupted and resumed, and do not wait for their reader."""
 
 import threading
 import time
@@ -15,23 +15,22 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 PATIENCE = 300.0
-"""Seconds without a frame after which a stream is given up."""
+"""Seconds without a frame after which to give up on a stream."""
 
 LONGEST_PAUSE = 30.0
-"""Seconds between two attempts to connect, at most; the first pause is one second, then it doubles."""
+"""Longest pause between two attempts to connect, in seconds; the first is one second, then they double."""
 
 JOIN = 1.0
-"""Seconds to wait for the thread to end. One that waits for a silent camera is abandoned."""
+"""Seconds to wait for the thread to end. If it is blocked by a silent camera, it is abandoned."""
 
 
 class Stream:
-    """A camera's stream. A thread keeps the newest frame only; frames that are not fetched in time are
-    dropped.
+    """A camera's stream. A thread reads it and keeps only the newest frame; older unused frames are dropped.
 
     Args:
         address: such as ``rtsp://user:password@camera:554/stream``.
         name: the same without the password.
-        limit: seconds after which to end; None: never.
+        limit: seconds after which to end; None for no limit.
         timeout: seconds to wait for a server.
         patience: seconds without a frame after which to give up.
     """
@@ -65,10 +64,10 @@ class Stream:
             raise UserError(f"Videos need PyAV, which is not installed: {INSTALL}") from None
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
-        """See ``FrameSource``. Numbers continue from ``after``; dropped frames count, and leave gaps.
+        """See ``FrameSource``. Numbers continue after ``after``; dropped frames leave gaps in them.
 
         Raises:
-            UserError: the first connection fails, or brings no frame.
+            UserError: the first connection fails, or delivers no frame.
         """
         self._received = 0 if after is None else after["index"] + 1
         reader = threading.Thread(target=self._read, args=(every,), name="stream", daemon=True)
@@ -87,10 +86,10 @@ class Stream:
                 elif failure is not None and not self._connected:
                     raise UserError(unreachable(self.name, failure)) from failure
                 elif time.monotonic() - last > self._patience:
-                    gone = f"{self.name} sent no frame for {self._patience:.0f} s and was given up."
+                    gone = f"{self.name} sent no frame for {self._patience:.0f} s; giving up."
                     if not self._connected:
                         raise UserError(f"{gone} Check that the camera sends video.")
-                    self.notes.append(f"{gone} What was found before is in the gallery.")
+                    self.notes.append(f"{gone} The crops found before are in the gallery.")
                     return
                 else:
                     yield None
@@ -105,7 +104,7 @@ class Stream:
             try:
                 self._read_connection(every)
                 lost: Exception = EOFError("the stream ended")
-            except Exception as error:  # handed to the thread that waits for frames
+            except Exception as error:  # raised in the thread that waits for frames
                 lost = error
             with self._changed:
                 self._failure = lost
@@ -114,7 +113,7 @@ class Stream:
                 return
             pause = 1.0 if self._received > before else min(2 * pause, LONGEST_PAUSE)
             if self._received > before:
-                say(f"{self.name} was lost: {reason(lost)}. Connecting again.")
+                say(f"Lost the connection to {self.name}: {reason(lost)}. Reconnecting.")
             self._stop.wait(pause)
 
     def _read_connection(self, every: int) -> None:

@@ -1,4 +1,4 @@
-"""When a recording begins: by the user, its name, its container or the file system."""
+"""The start time of a recording: from the user, its name, its metadata or the file system."""
 
 from dataclasses import dataclass
 from datetime import UTC
@@ -9,12 +9,12 @@ from resight.timestamps import from_seconds, parse_time, show_time, time_in_name
 
 @dataclass(frozen=True)
 class Start:
-    """When a recording begins.
+    """The start time of a recording.
 
     Attributes:
         seconds: since 1970.
-        origin: where this was read, for a message.
-        sure: False where it is a guess.
+        origin: where the time comes from, for messages.
+        sure: False for a guess.
     """
 
     seconds: float
@@ -22,18 +22,18 @@ class Start:
     sure: bool = True
 
     def __str__(self) -> str:
-        return f"begins at {show_time(from_seconds(self.seconds))} (from {self.origin})"
+        return f"starts at {show_time(from_seconds(self.seconds))} (from {self.origin})"
 
 
 def start_of(name: str, start: float | None, metadata: str | None, changed: float | None) -> Start:
-    """Return when a recording begins.
+    """Return the start time of a recording.
 
     Args:
         name: of its file.
-        start: what the user gave, in seconds since 1970; it counts before all else.
-        metadata: the container's ``creation_time``. The file's name counts before it: cutting or converting a
-            recording often sets it to the time of that.
-        changed: seconds since 1970 by the file system, or None.
+        start: time given by the user, in seconds since 1970; it takes precedence.
+        metadata: the container's ``creation_time``. The file's name takes precedence, because cutting or
+            converting a recording often changes this time.
+        changed: start time by the file system, in seconds since 1970, or None.
 
     Raises:
         UserError: none of these gives a time.
@@ -49,7 +49,5 @@ def start_of(name: str, start: float | None, metadata: str | None, changed: floa
     if created > 0:  # a clock that was never set shows 1904 or 1970
         return Start(created, "its metadata")
     if changed is None:
-        raise UserError(f"It is not known when {name} was recorded: give --start 2024-05-31T14:30:00.")
-    return Start(
-        max(0.0, changed), "the time at which the file was changed, a guess: give --start", sure=False
-    )
+        raise UserError(f"The start time of {name} is not known: give --start 2024-05-31T14:30:00.")
+    return Start(max(0.0, changed), "the file's modification time, a guess: give --start", sure=False)

@@ -1,11 +1,11 @@
-"""Tracking: boxes are matched to tracks by constant velocity, overlap in two rounds, and colours.
+"""Tracking: boxes are matched to tracks in two rounds, by motion, overlap and colours.
 
-Source: Zhang et al., "ByteTrack" (arXiv 2110.06864), Algorithm 1: boxes of high scores are matched with all
-tracks, then those of low scores with the remaining tracks. So a person who is half hidden keeps the track,
-and no track starts from a doubtful box. Here matching is greedy, best overlap first, and motion is a smoothed
-velocity in pixels a second in place of a Kalman filter, so that frames may be left out. A box does not
-continue a track of other colours (as in DeepSORT, Wojke et al., arXiv 1703.07402, section 2.3): two persons
-who cross keep their tracks if their clothes differ.
+Source: Zhang et al., "ByteTrack" (arXiv 2110.06864), Algorithm 1: boxes with high scores are matched to all
+tracks, then boxes with low scores to the remaining tracks. So a half-occluded person keeps the track, and no
+track starts from a doubtful box. Here matching is greedy, best overlap first, and a smoothed velocity in
+pixels per second replaces the Kalman filter, so frames may be skipped. A box does not continue a track of
+other colours (as in DeepSORT, Wojke et al., arXiv 1703.07402, section 2.3): two persons whose paths cross
+keep their tracks if their clothes differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,47 +17,47 @@ import numpy as np
 from resight.ingest.boxes import Boxes, Floats, overlaps, visible_shares
 
 SURE = 0.5
-"""Least score of a box of the first round."""
+"""Lowest score of a box in the first round."""
 
 NEW = 0.6
-"""Least score of a box that starts a track."""
+"""Lowest score of a box that starts a track."""
 
 UNSURE = 0.1
-"""Least score of a box of the second round."""
+"""Lowest score of a box in the second round."""
 
 NEAR = 0.2
-"""Least overlap of a box with the expected box of its track, in the first round."""
+"""Smallest overlap of a box with the predicted box of its track, in the first round."""
 
 NEAR_UNSURE = 0.5
-"""Least overlap in the second round."""
+"""Smallest overlap in the second round."""
 
 PATIENCE = 1.0
-"""Seconds after its last box at which a track ends."""
+"""Seconds without a box after which a track ends."""
 
 SMOOTHING = 0.5
 """Weight of the newest velocity."""
 
 ALIKE = 0.85
-"""Least similarity of the colours of a box and its track. Of one person in two frames it is nearly always
-above 0.95, of two persons in three of four cases below 0.87 (vtest.avi)."""
+"""Lowest colour similarity of a box and its track. For one person in two frames, it is nearly always above
+0.95; for two persons, it is below 0.87 in three of four cases (vtest.avi)."""
 
 MATCHED = 1e-9
-"""Least product of overlap and squared similarity of a match."""
+"""Smallest product of overlap and squared similarity for a match."""
 
 LASTING = 0.9
-"""Weight of a track's appearance so far, against the newest box."""
+"""Weight of a track's previous appearance when it is averaged with a new box."""
 
 CLEAR = 0.7
-"""Share of a box that must be visible for its appearance to count."""
+"""Smallest visible share of a box whose appearance is used."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """The tracks of a frame.
+    """The result of tracking one frame.
 
     Attributes:
         seen: pairs of a track and the row of its box.
-        ended: tracks that have ended.
+        ended: tracks that ended.
     """
 
     seen: list[tuple[int, int]]
@@ -65,16 +65,16 @@ class Step:
 
 
 class Tracker(Protocol):
-    """Tracks persons from frame to frame; its state is plain data, to resume from."""
+    """Tracks persons from frame to frame; its state is plain data, so that it can be resumed."""
 
     def update(self, index: int, time: float, boxes: Boxes) -> Step:
-        """Match the boxes of the next frame, given its number in the video and its time in seconds."""
+        """Match the boxes of the next frame to tracks, given the frame's number and time in seconds."""
 
     def state(self) -> dict[str, Any]:
-        """Return its state as data for JSON."""
+        """Return the state as data for JSON."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what ``state`` returned."""
+        """Restore a state returned by ``state``."""
 
 
 @dataclass
@@ -109,7 +109,7 @@ class _Track:
 
 
 class OverlapTracker:
-    """Tracks persons by their places; their colours only rule out matches."""
+    """Tracks persons by position; colours can only exclude matches."""
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
@@ -199,7 +199,7 @@ class GivenTracks:
 
 
 def similarities(tracks: Sequence[_Track], boxes: Boxes, rows: Sequence[int]) -> Floats:
-    """Return the similarity [T, R] of the colours of tracks and boxes, 0 to 1; 1 where they are not known."""
+    """Return the colour similarity [T, R] of tracks and boxes, 0 to 1; 1 if not known."""
     similarity = np.ones((len(tracks), len(rows)))
     if boxes.appearance is not None:
         for place, track in enumerate(tracks):
@@ -209,7 +209,7 @@ def similarities(tracks: Sequence[_Track], boxes: Boxes, rows: Sequence[int]) ->
 
 
 def match(overlap: Floats, least: float) -> list[tuple[int, int]]:
-    """Return pairs (row, column) of a matrix, largest entry first, each row and column at most once."""
+    """Match rows and columns of a matrix greedily, largest entry first; return pairs (row, column)."""
     pairs = []
     rows, columns = np.nonzero(overlap >= least)
     taken_rows: set[int] = set()

@@ -1,4 +1,4 @@
-"""Recorded videos, decoded by PyAV: files, and files at a web address."""
+"""Recorded videos, local or on a web server, decoded by PyAV."""
 
 import errno
 import socket
@@ -15,7 +15,7 @@ import numpy as np
 from resight.errors import UserError
 from resight.imaging import Pixels
 from resight.ingest.background import read_ahead, wait_for
-from resight.ingest.frames import DEFAULT_RATE, BrokeOff, Frame, Position
+from resight.ingest.frames import DEFAULT_RATE, Frame, Position, SourceLost
 from resight.ingest.times import start_of
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'resight[video]'"
 TIMEOUT = 10.0
-"""Seconds to wait for a server: to connect, to describe the stream, to send each piece."""
+"""Seconds to wait for a server: for the connection, for the stream's header, and for each piece of data."""
 
-_OVER_TCP = {"rtsp_transport": "tcp"}  # over UDP, lost packets smear the picture
+_OVER_TCP = {"rtsp_transport": "tcp"}  # with UDP, lost packets corrupt pictures
 _RESUMED = {"reconnect": "1", "reconnect_streamed": "1", "reconnect_delay_max": "30"}
 OPTIONS = {"rtsp": _OVER_TCP, "rtsps": _OVER_TCP, "http": _RESUMED, "https": _RESUMED}
 """FFmpeg's options for addresses, by scheme."""
@@ -38,10 +38,10 @@ class VideoInfo:
     """A video's header.
 
     Attributes:
-        duration: seconds; None for a live stream.
-        frames: declared number; 0 if there is none.
-        rate: frames a second.
-        created: ``creation_time`` in the metadata.
+        duration: in seconds; None for a live stream.
+        frames: declared number of frames, or 0.
+        rate: frames per second.
+        created: ``creation_time`` of the metadata.
     """
 
     duration: float | None
@@ -54,12 +54,12 @@ def probe(place: str, name: str, timeout: float) -> VideoInfo:
     """Open a video, or an address, and return its header.
 
     Raises:
-        UserError: PyAV is not installed, the video cannot be read, or a server does not answer.
+        UserError: PyAV is not installed, the video cannot be read, or the server does not answer.
     """
     if not is_address(place):
         return _info(place, name, timeout)
     try:
-        return wait_for(lambda: _info(place, name, timeout), 2 * timeout + 1)  # to connect and to describe
+        return wait_for(lambda: _info(place, name, timeout), 2 * timeout + 1)  # connection and header
     except TimeoutError as error:
         raise UserError(unreachable(name, error)) from error
 
@@ -82,11 +82,11 @@ class Video:
         place: path or web address.
         name: in the gallery.
         info: its header.
-        start: seconds since 1970 of its first frame; by default from its name, metadata or the file system.
+        start: seconds since 1970 of the first frame; by default from its name, metadata or the file system.
         timeout: seconds to wait for a server.
 
     Raises:
-        UserError: it is not known when it was recorded.
+        UserError: its start time is not known.
     """
 
     live = False
@@ -103,11 +103,11 @@ class Video:
         if not self._remote:
             known = Path(place).stat()
             self.identity = {"bytes": known.st_size, "changed": known.st_mtime_ns}
-            changed = known.st_mtime - (info.duration or 0.0)  # it was last written when it ended
+            changed = known.st_mtime - (info.duration or 0.0)  # it was last written at its end
         self.start = start_of(file, start, info.created, changed)
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
-        """See ``FrameSource``; a file that is cut off ends there, with a note."""
+        """See ``FrameSource``; a truncated file ends early, with a note."""
         given = after is not None
         decoded = self._decoded(every, after)
         for frame in read_ahead(decoded) if self._remote else decoded:
@@ -147,11 +147,11 @@ class Video:
                 return
             except (av.error.FFmpegError, OSError) as error:
                 if self._remote:
-                    raise BrokeOff(
-                        f"{self.name} was lost: {reason(error)}. What was found so far is kept. Run the "
-                        "command again to resume."
+                    raise SourceLost(
+                        f"Lost the connection to {self.name}: {reason(error)}. What was found so far is "
+                        "kept. Run the command again to resume."
                     ) from error
-                self.notes.append(f"The rest cannot be read: {reason(error)}.")
+                self.notes.append(f"The rest of the video cannot be read: {reason(error)}.")
                 return
             try:
                 yield from packet.decode()
@@ -159,10 +159,10 @@ class Video:
                 yield None
 
     def _seek(self, container: "InputContainer", stream: "VideoStream", after: Position | None) -> int:
-        """Seek to a position by the container's index, and return the number of the frame after it.
+        """Seek to a position with the container's index, and return the number of the next frame.
 
-        Containers may seek to another place. So the frame found there must be the one of that position, to
-        the pixel; else the result is 0, and the caller starts at the first frame.
+        Seeking may be inexact, so the frame found must equal the one at that position in every pixel.
+        Otherwise the result is 0, and the caller starts at the first frame.
         """
         import av
 
@@ -178,7 +178,7 @@ class Video:
                     if found.position() == after:
                         return int(after["index"]) + 1
         except (av.error.FFmpegError, OSError):
-            pass  # not every container can seek; reading it from the start always works
+            pass  # some containers cannot seek; reading from the start always works
         return 0
 
     def _add_notes(self, damaged: int, frames: int, seconds: float) -> None:
@@ -186,9 +186,9 @@ class Video:
             self.notes.append(f"{damaged} damaged packets could not be decoded and were left out.")
         declared, duration = self._info.frames, self._info.duration
         if frames < 0.95 * declared - 5:
-            self.notes.append(f"It ends after {frames} of {declared} frames: it was cut off.")
+            self.notes.append(f"The video ends after {frames} of {declared} frames: it is truncated.")
         elif duration is not None and seconds < 0.95 * duration - 2:
-            self.notes.append(f"It ends after {seconds:.0f} of {duration:.0f} s: it was cut off.")
+            self.notes.append(f"The video ends after {seconds:.0f} of {duration:.0f} s: it is truncated.")
 
 
 @contextmanager
@@ -203,16 +203,16 @@ def _opened(place: str, name: str, timeout: float) -> Iterator[tuple["InputConta
         container = av.open(place, options=OPTIONS.get(urlsplit(place).scheme, {}), timeout=timeout)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if remote:
-            late = time.monotonic() - begin > 0.9 * timeout  # FFmpeg gives various reasons then
+            late = time.monotonic() - begin > 0.9 * timeout  # FFmpeg then gives various reasons
             raise UserError(unreachable(name, TimeoutError() if late else error)) from error
         raise UserError(
-            f"{name} cannot be read as a video: {reason(error)}. It may have been cut off: the index of an "
-            "MP4 file is at its end."
+            f"{name} cannot be read as a video: {reason(error)}. It may be truncated: an MP4 file has "
+            "its index at the end."
         ) from error
     with container:
         video = container.streams.video
         if remote and time.monotonic() - begin > 0.9 * timeout and not (video and video[0].width):
-            raise UserError(unreachable(name, TimeoutError()))  # announced, but never sent
+            raise UserError(unreachable(name, TimeoutError()))  # declared, but never sent
         if not video:
             raise UserError(f"{name} has no video stream, only sound or subtitles.")
         stream = video[0]
@@ -221,25 +221,25 @@ def _opened(place: str, name: str, timeout: float) -> Iterator[tuple["InputConta
 
 
 def to_pixels(picture: "VideoFrame") -> Pixels:
-    """Return a frame upright: uint8 [H, W, 3]."""
+    """Return a frame's pixels uint8 [H, W, 3], rotated upright."""
     pixels = picture.to_ndarray(format="rgb24")
     turns = round(picture.rotation / 90) % 4  # counter-clockwise, as NumPy counts
     return np.ascontiguousarray(np.rot90(pixels, turns))
 
 
 def is_address(place: str) -> bool:
-    """Return whether a place is an address such as ``rtsp://camera/stream``, not a path."""
+    """Return whether a place is an address such as ``rtsp://camera/stream`` instead of a path."""
     return "://" in place
 
 
 def without_password(address: str) -> str:
-    """Return an address without user and password, for messages and galleries."""
+    """Return an address without user name and password, for messages and galleries."""
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def reason(error: Exception) -> str:
-    """Return why FFmpeg failed, without the address, which may contain a password."""
+    """Return FFmpeg's reason for an error, without the address, which may contain a password."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     late = isinstance(error, TimeoutError) or "exit requested" in text.lower()
     return "no answer in time" if late else text.rstrip(".")
@@ -248,7 +248,7 @@ def reason(error: Exception) -> str:
 def unreachable(name: str, error: Exception) -> str:
     """Return the message for an address that cannot be opened."""
     why, host = reason(error), urlsplit(name).hostname
-    if getattr(error, "errno", None) == errno.EIO and not _is_known(host):  # FFmpeg gives no other reason
+    if getattr(error, "errno", None) == errno.EIO and not _is_known(host):  # FFmpeg gives no better reason
         why = f"the name {host} cannot be resolved"
     return (
         f"{name} cannot be opened: {why}. Check the address, port, user and password, and that the camera or "
