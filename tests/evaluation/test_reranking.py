@@ -20,7 +20,7 @@ from resight.evaluation.ranking import nearest
 from resight.evaluation.reranking import Reranking, rerank
 from resight.evaluation.scores import evaluate
 
-SIZES = [(512, 2**24, 2**21), (1, 1, 1), (7, 300, 40)]  # of blocks, of tables, of pairs
+SIZES = [(512, 2**24, 2**21, 4096), (1, 1, 1, 1), (7, 300, 40, 9)]  # blocks, tables, pairs, columns
 
 
 def distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -70,6 +70,7 @@ def test_distances_equal_the_plain_ones(seed, queries, gallery, numbers, sizes, 
         patch.object(reranking, "BLOCK_ROWS", sizes[0]),
         patch.object(reranking, "TABLE_ENTRIES", sizes[1]),
         patch.object(reranking, "PAIRS", sizes[2]),
+        patch.object(reranking, "COLUMNS", sizes[3]),
     ):
         from_distances = rerank(*given_distances, Reranking(*numbers))
         from_features = reranked(*sides, Reranking(*numbers))

@@ -26,15 +26,14 @@ class Distances(Protocol):
     device: torch.device
     work: float
 
-    def near(self, rows: slice, out: Tensor) -> tuple[Tensor, Tensor]:
-        """Return, for a range of B rows, numbers in the order of the distances, and the largest distance.
+    def onward(self, rows: slice, out: Tensor) -> Tensor:
+        """Write squared distances of a range of B rows to themselves and all later items; return them.
+
+        An item is its own nearest: its distance to itself is -inf, or just below the given one.
 
         Args:
-            rows: the range.
-            out: [B, N], for the numbers. An item comes before all others at its distance.
-
-        Returns:
-            ``out``, and the largest squared distance of each row [B].
+            rows: which rows.
+            out: [B, N - rows.start].
         """
 
     def to_gallery(self, rows: Tensor, out: Tensor) -> Tensor:
@@ -68,11 +67,13 @@ class FeatureDistances:
             [torch.linalg.vecdot(part, part) for part in self._features.split(1024)]
         )  # anew: of the features as they are compared
 
-    def near(self, rows: slice, out: Tensor) -> tuple[Tensor, Tensor]:
-        torch.addmm(self._squares, self._features[rows], self._features.T, alpha=-2, out=out)
-        farthest = (out.amax(1) + self._squares[rows]).clamp_(min=0)
-        out[:, rows].fill_diagonal_(-torch.inf)
-        return out, farthest
+    def onward(self, rows: slice, out: Tensor) -> Tensor:
+        columns = slice(rows.start, None)
+        torch.addmm(
+            self._squares[columns], self._features[rows], self._features[columns].T, alpha=-2, out=out
+        )
+        out.add_(self._squares[rows, None]).clamp_(min=0).fill_diagonal_(-torch.inf)
+        return out
 
     def to_gallery(self, rows: Tensor, out: Tensor) -> Tensor:
         gallery = slice(self.queries, None)
@@ -122,12 +123,12 @@ class GivenDistances:
         self._queries = query_query, query_gallery
         self._gallery = query_gallery.T, gallery_gallery
 
-    def near(self, rows: slice, out: Tensor) -> tuple[Tensor, Tensor]:
-        self._squared(torch.arange(rows.start, rows.stop, device=self.device), out)
-        farthest = out.amax(1)
-        own = out[:, rows].diagonal()
+    def onward(self, rows: slice, out: Tensor) -> Tensor:
+        places = torch.arange(rows.start, rows.stop, device=self.device)
+        out.copy_(self._squared(places, out.new_empty(len(places), self.items))[:, rows.start :])
+        own = out.diagonal()
         own.copy_(own.nextafter(own.new_tensor(-torch.inf)))
-        return out, farthest
+        return out
 
     def to_gallery(self, rows: Tensor, out: Tensor) -> Tensor:
         return out.copy_(self._queries[1][rows]).square_()

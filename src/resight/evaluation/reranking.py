@@ -11,8 +11,9 @@ of their row. The k1 + 1 nearest items are used, as the item itself is the first
 already. The authors' sort does not define the order of ties; here the item itself comes first, then the
 others in order.
 
-In memory are each item's nearest items and its farthest distance, from one blockwise pass; the distances to
-its expanded neighbours, as sparse dot products; and the encodings, some dozens of numbers per item.
+In memory are each item's nearest items and its farthest distance, from one blockwise pass over half of the
+symmetric distances; the distances to its expanded neighbours, as sparse dot products; and the encodings, some
+dozens of numbers per item.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from resight.evaluation.distances import Distances, GivenDistances
 from resight.evaluation.neighbours import nearest_columns, split_by_size, track_long
 
 BLOCK_ROWS = 512  # rows of distances in memory at a time
+COLUMNS = 4096  # columns of a block that are searched at a time
 TABLE_ENTRIES = 2**24  # entries of the tables that find repeated columns
 PAIRS = 2**21  # weights compared at a time
 
@@ -171,15 +173,51 @@ def rerank(
 
 
 def _neighbours(distances: Distances, k: int) -> tuple[Tensor, Tensor]:
-    """Return each item's k nearest items, int64 [N, k], and its largest squared distance [N]."""
-    neighbours = torch.empty(distances.items, k, dtype=torch.int64, device=distances.device)
-    farthest = torch.empty(distances.items, dtype=distances.dtype, device=distances.device)
-    buffer = farthest.new_empty(min(BLOCK_ROWS, distances.items), distances.items)
-    blocks = _stretches(distances.items, BLOCK_ROWS)
-    for rows in track_long(blocks, "Finding neighbours", len(blocks), distances.work):
-        block, farthest[rows] = distances.near(rows, buffer[: rows.stop - rows.start])
-        neighbours[rows] = nearest_columns(block, k)
-    return neighbours, torch.where(farthest > 0, farthest, 1)  # 0 only if all items are equal
+    """Return each item's k nearest items, int64 [N, k], and its largest squared distance [N].
+
+    Distances are symmetric, so half of them suffice. Each strip of rows holds the distances from its items to
+    all later ones; its columns are the distances from those later items to the strip's.
+    """
+    items = distances.items
+    values = torch.full((items, k), torch.inf, dtype=distances.dtype, device=distances.device)
+    columns = torch.zeros(items, k, dtype=torch.int64, device=distances.device)
+    farthest = values.new_zeros(items)
+    buffer = values.new_empty(min(BLOCK_ROWS, items) * items)
+    strips = _stretches(items, BLOCK_ROWS)
+    for rows in track_long(strips, "Finding neighbours", len(strips), distances.work / 2):
+        size = rows.stop - rows.start
+        strip = distances.onward(rows, buffer[: size * (items - rows.start)].view(size, -1))
+        torch.maximum(farthest[rows], strip.amax(1), out=farthest[rows])
+        for start in range(rows.start, items, COLUMNS):
+            block = strip[:, start - rows.start :][:, :COLUMNS]
+            _take_nearer(values[rows], columns[rows], block, start)
+        for start in range(rows.stop, items, COLUMNS):
+            block, later = strip[:, start - rows.start :][:, :COLUMNS], slice(start, start + COLUMNS)
+            torch.maximum(farthest[later], block.amax(0), out=farthest[later])
+            _take_nearer(values[later], columns[later], block.T, rows.start)
+    return columns, torch.where(farthest > 0, farthest, 1)  # 0 only if all items are equal
+
+
+def _take_nearer(values: Tensor, columns: Tensor, block: Tensor, start: int) -> None:
+    """Update, in place, the k smallest values [B, k] and their columns with a block [B, M] of later columns.
+
+    The block's columns count from ``start``. Of equal values the earlier ones are kept.
+    """
+    if values[:, -1].isinf().any():
+        found, places = block, torch.arange(block.shape[1], device=block.device).expand(block.shape)
+    else:
+        near = (block < values[:, -1:]).contiguous()  # a transposed mask is read five times as slowly
+        row, column = near.nonzero(as_tuple=True)
+        counts = row.bincount(minlength=len(block))
+        nth = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+        found = values.new_full((len(block), int(counts.max())), torch.inf)
+        found[row, nth] = block[row, column]
+        places = torch.zeros_like(found, dtype=torch.int64)
+        places[row, nth] = column
+    every = torch.cat([values, found], 1)
+    kept = nearest_columns(every, values.shape[1])
+    torch.gather(every, 1, kept, out=values)
+    columns.copy_(torch.cat([columns, places + start], 1).gather(1, kept))
 
 
 def _encode(distances: Distances, neighbours: Tensor, farthest: Tensor, k1: int) -> Sparse:
