@@ -36,7 +36,7 @@ class Fake:
     def __init__(self, name: str = "fake", kill_at: int = 0) -> None:
         self.name, self.weights, self.width = name, None, 48
         self.fingerprint, self.on_cpu = (name * 32)[:32], True
-        self.calls, self.kill_at = 0, kill_at
+        self.calls, self.kill_at, self.precision = 0, kill_at, "float32"
 
     def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
         """Shrink them."""

@@ -192,7 +192,9 @@ def test_without_a_model_stored_crops_can_be_searched_for(place: Path, filled: G
     with Gallery.open(place) as opened:
         assert opened.search(crops=[known["0"]]).matches
         for act in (lambda: opened.search([noise(1)]), lambda: opened.add([NewCrop(noise(1))])):
-            with pytest.raises(UserError, match="fake with the fingerprint fakefakefake"):
+            with pytest.raises(
+                UserError, match=r"fake \(48 numbers a crop\) with the fingerprint fakefakefake"
+            ):
                 act()
         opened.use(Fake())
         assert opened.search([noise(1)]).matches

@@ -19,7 +19,9 @@ from resight.gallery.stores import folder
 
 def test_a_gallery_of_another_model_says_which_one_it_needs(filled: Gallery, place: Path) -> None:
     filled.close()
-    with pytest.raises(UserError, match=r"needs fake with the fingerprint fakefakefake; got other"):
+    with pytest.raises(
+        UserError, match=r"needs fake \(48 numbers a crop\) with the fingerprint fakefakefake; got other"
+    ):
         Gallery.open(place, Fake("other"))
 
 

@@ -36,6 +36,7 @@ class Colours:
     """Describes a picture by the colours of eight stripes."""
 
     fingerprint, name, width, weights, on_cpu = "c" * 32, "colours", 24, None, True
+    precision = "float32"
 
     def __init__(self) -> None:
         self.batches: list[int] = []

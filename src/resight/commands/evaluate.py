@@ -240,7 +240,7 @@ def _classify(path: Path, model: "LoadedModel", data: "Classification", json: bo
             f"{path} was trained on {run.info['data']['name']}, whose classes are not those of {data.root}. "
             "Name a run that was trained on these classes."
         )
-    scores = classify(model.network, data, device=model.device)
+    scores = classify(model.need_network("to name classes"), data, device=model.device)
     if json:
         print_json(scores.as_dict() | {"run": str(path), "data": str(data.root)})
     else:

@@ -32,9 +32,6 @@ app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a
 app.command("resight.commands.summarize:summarize", name="summarize", help="Mean and spread of runs' scores.")
 app.command("resight.commands.embed:embed", name="embed", help="Embed crops into a folder of features.")
 app.command("resight.commands.score:score", name="score", help="Score features from any toolkit.")
-app.command(
-    "resight.commands.models:models", name="models", help="List the networks: parameters, FLOPs, sizes."
-)
 app.command("resight.commands.synthesize:synthesize", name="synthesize", help="Draw synthetic pedestrians.")
 app.command(
     "resight.commands.demo:demo",
@@ -75,6 +72,16 @@ gallery.command(
     "resight.commands.gallery_upkeep:compact", name="compact", help="Build the search graph, free disk space."
 )
 app.command(gallery)
+
+model = App(name="model", help="Import models of others; list and show models.", help_format="markdown")
+model.command(
+    "resight.commands.model:import_file", name="import", help="Make a model folder of a file of others."
+)
+model.command("resight.commands.model:info", name="info", help="Show how a model is fed, and its vectors.")
+model.command(
+    "resight.commands.model:list_networks", name="list", help="List the networks: parameters, FLOPs, sizes."
+)
+app.command(model)
 
 recipe = App(name="recipe", help="Inspect recipes.", help_format="markdown")
 recipe.command("resight.commands.recipe:show", name="show", help="Print a recipe in full.")

@@ -54,7 +54,7 @@ def serve(
 
     Args:
         gallery: folder of the gallery, or http://host:6333/NAME.
-        model: folder of a run, or a weights.safetensors file; by default the one that made the gallery.
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the gallery's own.
         detector: ONNX file of a YOLOX network that detects the persons in uploaded pictures.
         host: address to listen on; 0.0.0.0 for all addresses of this machine.
         port: port to listen on; 0 for a free one.
@@ -135,14 +135,18 @@ def serve(
     reader = UploadReader(limits, None if detector is None else load_detector(detector))
 
     from resight.gallery.gallery import Gallery
-    from resight.inference.embedder import Embedder
+    from resight.gallery.maintenance import as_embedder
     from resight.inference.loading import load_model
+    from resight.models.network import Network
 
     # Leave one core to other threads: if one thread of the network has to wait for a core, all wait for it.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() - 1)))
     with Gallery.open(gallery, device=device) as opened:
         loaded = opened.load_own_model() if model is None else load_model(model, device=device)
-        batcher = Batcher(Embedder(loaded), lambda count, jobs: metrics.batches.observe(count))
+        batcher = Batcher(
+            as_embedder(loaded, opened.metadata.model.precision),
+            lambda count, jobs: metrics.batches.observe(count),
+        )
         opened.use(batcher)
         service = Service(
             opened,
@@ -151,7 +155,7 @@ def serve(
             metrics=metrics,
             limits=limits,
             zone=zone,
-            network=loaded.network,
+            network=loaded.network if isinstance(loaded.network, Network) else None,
         )
         app = create_app(service, tokens=tokens if guarded else None, hosts=(*LOOPBACK, host))
         config = uvicorn.Config(

@@ -121,7 +121,7 @@ def _test_classes(run: "Run", model: "LoadedModel", data: "Classification", json
     from resight.training.run import SCORES
     from resight.training.testing import save_scores
 
-    scores = classify(model.network, data, device=model.device)
+    scores = classify(model.need_network("to name classes"), data, device=model.device)
     save_scores(scores, run.folder / SCORES)
     if json:
         print_json(_result(run, None, scores.as_dict()))

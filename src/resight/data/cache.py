@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from resight.data.crop import Crop
 from resight.errors import UserError
 from resight.files import cache_folder, whole_file, write_json
-from resight.imaging import Pixels, decode, resize
+from resight.imaging import STRETCHED, Pixels, Resizing, decode, resize
 from resight.progress import Bar, say
 from resight.threads import available_cores
 
@@ -67,6 +67,7 @@ class PixelCache:
         crops: Sequence[Crop],
         size: tuple[int, int],
         *,
+        how: Resizing = STRETCHED,
         folder: Path | None = None,
         skip_unreadable: bool = False,
     ) -> "PixelCache":
@@ -75,6 +76,7 @@ class PixelCache:
         Args:
             crops: at least one.
             size: height and width to resize to.
+            how: way of resizing.
             folder: of decoded pixels; ``cache_folder()`` by default. It may be emptied at any time.
             skip_unreadable: leave unreadable images out instead of raising.
 
@@ -84,7 +86,7 @@ class PixelCache:
         """
         if not crops:
             raise UserError("There are no crops to read: this part of the data set is empty.")
-        store = _Store(folder or cache_folder(), [crop.path for crop in crops], size)
+        store = _Store(folder or cache_folder(), [crop.path for crop in crops], size, how)
         path, unreadable, shapes = store.find() or store.build()
         skipped = tuple((crops[index].path, reason) for index, reason in unreadable.items())
         if skipped and (not skip_unreadable or len(skipped) == len(crops)):
@@ -111,8 +113,9 @@ class _Decoded(NamedTuple):
 class _Store:
     """The files of one list of images at one size: ``KEY.pixels``, ``KEY.json`` and ``stat-KEY.json``."""
 
-    def __init__(self, folder: Path, paths: list[Path], size: tuple[int, int]) -> None:
-        self.folder, self.paths, self.size = folder, paths, size
+    def __init__(self, folder: Path, paths: list[Path], size: tuple[int, int], how: Resizing) -> None:
+        self.folder, self.paths, self.size, self.how = folder, paths, size, how
+        self.decided = (FORMAT, *size, *(() if how == STRETCHED else how))
         self.crop_bytes = size[0] * size[1] * 3
         self.started_ns = time.time_ns()
         self.alias: Path | None = None
@@ -132,7 +135,7 @@ class _Store:
             if found is not None:
                 return found
             digests = self._digests()
-            key = _digest(FORMAT, *self.size, *digests)
+            key = _digest(*self.decided, *digests)
             found = self._complete(key) or self._decode(key, digests)
             if self.alias is not None:
                 write_json(self.alias, {"key": key})
@@ -152,7 +155,7 @@ class _Store:
 
         Programs cannot set the change time, so every change of contents is noticed.
         """
-        parts: list[object] = [FORMAT, *self.size]
+        parts: list[object] = [*self.decided]
         for path in self.paths:
             try:
                 stat = path.stat()
@@ -217,7 +220,7 @@ class _Store:
             )
         try:
             image = decode(data)
-            return resize(image, self.size), (image.shape[0], image.shape[1])
+            return resize(image, self.size, self.how), (image.shape[0], image.shape[1])
         except UserError as error:
             return str(error)
 

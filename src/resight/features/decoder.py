@@ -14,7 +14,7 @@ from resight.data.cache import workers
 from resight.errors import UserError
 from resight.features.folder import Plan
 from resight.image_files import read_file
-from resight.imaging import Pixels, decode_file, resize_all
+from resight.imaging import STRETCHED, Pixels, Resizing, decode_file, resize_all
 from resight.threads import computing_threads
 
 AHEAD = 2048
@@ -71,6 +71,7 @@ class Decoder:
         device: that embeds them.
         plan: of the folder.
         skip_unreadable: leave unreadable images out.
+        how: way of resizing.
     """
 
     def __init__(
@@ -80,9 +81,10 @@ class Decoder:
         device: torch.device,
         plan: Plan,
         skip_unreadable: bool,
+        how: Resizing = STRETCHED,
     ) -> None:
         self.paths, self.size, self.plan, self.skip_unreadable = paths, size, plan, skip_unreadable
-        self.device = device
+        self.device, self.how = device, how
 
     def batches(self, chunks: Iterator[int]) -> Iterator[DecodedBatch]:
         """Yield the batches of each chunk in order; chunks are asked for when reading comes to them.
@@ -181,7 +183,7 @@ class Decoder:
                     rows.append(row)
                     yield picture
 
-        for row, picture in zip(rows, resize_all(decoded(), self.size), strict=True):
+        for row, picture in zip(rows, resize_all(decoded(), self.size, self.how), strict=True):
             pixels[row] = picture
         return unreadable
 

@@ -20,7 +20,7 @@ from resight.features.decoder import Decoder
 from resight.features.folder import Plan, Storage, read_info
 from resight.features.folder_in_progress import FolderInProgress
 from resight.features.processes import Processes, together
-from resight.inference.embedder import Embedder
+from resight.inference.embedder import Embedder, refuse_unusable
 from resight.progress import Bar, say
 
 CHUNK = 256
@@ -82,7 +82,9 @@ def embed_crops(
             if processes.rank == 0:
                 say(f"{folder} is whole already: there is nothing left to embed.")
         else:
-            decoder = Decoder(crops.paths, embedder.picture_size, embedder.device, plan, skip_unreadable)
+            decoder = Decoder(
+                crops.paths, embedder.picture_size, embedder.device, plan, skip_unreadable, embedder.resizing
+            )
             _embed_chunks(embedder, decoder, progress, todo, processes)
             processes.wait()
             if processes.rank == 0:
@@ -128,7 +130,10 @@ def _embed_chunks(
         for batch in decoder.batches(claimed()):
             pixels, left_out = batch.read()
             if len(pixels):
-                found.append(embedder.compute(pixels))
+                vectors = embedder.compute(pixels)
+                names = [decoder.paths[crop] for crop in batch.crops if crop not in left_out]
+                refuse_unusable(vectors.cpu().numpy(), pixels.numpy(), names)
+                found.append(vectors)
             unreadable |= left_out
             if batch.last:
                 if writing is not None:

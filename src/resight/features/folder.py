@@ -74,8 +74,8 @@ class Plan(Settings):
             for name, (own, theirs) in pairs.items()
             if own != theirs
         ]
-        same_use = (self.views, self.branches) == (other.views, other.branches)
-        if self.model != other.model or (same_use and self.fingerprint != other.fingerprint):
+        use = [(plan.views, plan.branches, plan.precision) for plan in (self, other)]
+        if self.model != other.model or (use[0] == use[1] and self.fingerprint != other.fingerprint):
             named = [f"{plan.model} {plan.fingerprint[:8]}" for plan in (self, other)]
             found.insert(0, f"model ({named[0]}, not {named[1]})")
         if self.data != other.data:

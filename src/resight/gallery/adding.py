@@ -63,6 +63,7 @@ class PreparedCrop:
     """A crop that is ready to be embedded."""
 
     id: str
+    name: str
     payload: dict[str, Any]
     pixels: Pixels
     jpeg: bytes
@@ -181,7 +182,7 @@ def _prepare(
     embedder: SupportsEmbedding, some: Sequence[tuple[NewCrop, Contents]]
 ) -> list[PreparedCrop | str]:
     """Decode and preprocess pictures; return the reason for those that cannot be read."""
-    found: list[tuple[str, dict[str, Any], bytes] | str] = []
+    found: list[tuple[str, str, dict[str, Any], bytes] | str] = []
     when = now()
 
     def decoded() -> Iterator[Pixels]:
@@ -192,19 +193,23 @@ def _prepare(
                 found.append(str(error))
             else:
                 payload = to_payload(crop, pixels.shape[:2], when)
-                found.append((contents.id, payload, contents.jpeg(pixels)))
+                found.append((contents.id, _name(crop), payload, contents.jpeg(pixels)))
                 yield pixels
 
     ready = iter(embedder.preprocess(decoded()))
-    return [
-        one if isinstance(one, str) else PreparedCrop(one[0], one[1], next(ready), one[2]) for one in found
-    ]
+    return [one if isinstance(one, str) else PreparedCrop(*one[:3], next(ready), one[3]) for one in found]
 
 
 def _embed(embedder: SupportsEmbedding, ready: Sequence[PreparedCrop]) -> list[Record]:
-    parts = [ready[first : first + BATCH] for first in range(0, len(ready), BATCH)]
-    vectors = (vector for part in parts for vector in unit(embedder([one.pixels for one in part])))
-    return [Record(one.id, one.payload, vector, one.jpeg) for one, vector in zip(ready, vectors, strict=True)]
+    records = []
+    for first in range(0, len(ready), BATCH):
+        part = ready[first : first + BATCH]
+        pictures = [one.pixels for one in part]
+        vectors = unit(embedder(pictures), pictures, [one.name for one in part])
+        records += [
+            Record(one.id, one.payload, vector, one.jpeg) for one, vector in zip(part, vectors, strict=True)
+        ]
+    return records
 
 
 def _name(crop: NewCrop) -> str:

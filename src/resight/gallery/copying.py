@@ -62,5 +62,6 @@ def _embedded(records: Iterable[Record], embedder: SupportsEmbedding) -> list[Re
     some = [(record, record.picture) for record in records if record.picture]
     if not some:
         return []
-    vectors = unit(embedder(embedder.preprocess(decode(picture) for _, picture in some)))
+    pictures = embedder.preprocess(decode(picture) for _, picture in some)
+    vectors = unit(embedder(pictures), pictures, [f"the crop {record.id}" for record, _ in some])
     return [replace(record, vector=vector) for (record, _), vector in zip(some, vectors, strict=True)]

@@ -78,9 +78,10 @@ class Gallery(MaintainedCatalogue):
         check_days(forget_after_days)
         backend = open_backend(place, create) if isinstance(place, Path | str) else place
         try:
-            embedder = None if model is None else as_embedder(model)
+            embedder: SupportsEmbedding | None = None
             written = backend.read()
             if written is None:
+                embedder = None if model is None else as_embedder(model)
                 if embedder is None or not create:
                     raise UserError(f"There is no gallery at {backend.place}. Create one with a model.")
                 metadata = Metadata(
@@ -95,7 +96,8 @@ class Gallery(MaintainedCatalogue):
                 backend.write(metadata.model_dump_json(indent=2))
             else:
                 metadata = parse_metadata(written, backend.place)
-                if embedder is not None:
+                if model is not None:
+                    embedder = as_embedder(model, metadata.model.precision)
                     check_model(backend.place, metadata.model, embedder)
                 filled = None if metadata.reembedding is None else metadata.reembedding.store
                 for left in backend.stores() - {metadata.store, filled}:  # of a re-embedding that was killed
@@ -117,7 +119,7 @@ class Gallery(MaintainedCatalogue):
         Raises:
             UserError: the gallery was made with another model.
         """
-        embedder = as_embedder(model)
+        embedder = as_embedder(model, self.metadata.model.precision)
         check_model(self.place, self.metadata.model, embedder)
         self._embedder = embedder
 
@@ -134,9 +136,9 @@ class Gallery(MaintainedCatalogue):
             gone = "" if weights is None else ", which no longer exists"
             raise UserError(
                 f"To embed pictures, the gallery needs its model: {self.metadata.model.describe()}{gone}. "
-                "Give it with --model RUN."
+                "Give it with --model MODEL."
             )
-        return load_model(weights, device=self._device)
+        return load_model(weights, device=self._device, precision=self.metadata.model.precision)
 
     def add(self, crops: Iterable[NewCrop], stored: Callable[[Added], None] = lambda batch: None) -> Added:
         """Add crops; those whose picture is already in the gallery are not changed.
@@ -168,7 +170,9 @@ class Gallery(MaintainedCatalogue):
             UserError: there is no model, or a picture cannot be read.
         """
         embedder = self._need_model()
-        return unit(embedder(embedder.preprocess(read_pixels(picture) for picture in pictures)))
+        ready = embedder.preprocess(read_pixels(picture) for picture in pictures)
+        names = [one if isinstance(one, Path) else f"picture {n}" for n, one in enumerate(pictures, 1)]
+        return unit(embedder(ready), ready, names)
 
     def search(
         self,

@@ -14,6 +14,7 @@ from resight.gallery.metadata import Reembedding
 from resight.inference.embedder import Embedder, SupportsEmbedding, identity_of
 
 if TYPE_CHECKING:
+    from resight.device import Precision
     from resight.evaluation.embedded import Embedded
     from resight.inference.loading import LoadedModel
 
@@ -157,8 +158,15 @@ class MaintainedCatalogue(Catalogue):
         return f"{self.metadata.store.rpartition('-')[0]}-{max(numbers) + 1}"
 
 
-def as_embedder(model: "LoadedModel | SupportsEmbedding") -> SupportsEmbedding:
-    """Return an embedder for a loaded model; an embedder is returned unchanged."""
+def as_embedder(
+    model: "LoadedModel | SupportsEmbedding", precision: "Precision | None" = None
+) -> SupportsEmbedding:
+    """Return an embedder for a loaded model; an embedder is returned unchanged.
+
+    Args:
+        model: what ``load_model`` returned, or an embedder.
+        precision: of a model without a precision of its own.
+    """
     if hasattr(model, "preprocess"):
         return cast("SupportsEmbedding", model)
-    return Embedder(model)
+    return Embedder(model, precision=precision if model.precision == "auto" else None)

@@ -1,15 +1,16 @@
 """Embedding pictures as vectors."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resight.errors import UserError
-from resight.imaging import Pixels, resize_all
+from resight.imaging import STRETCHED, Pixels, resize_all
 from resight.registry import Settings
 
 if TYPE_CHECKING:
@@ -31,18 +32,21 @@ class ModelIdentity(Settings):
         fingerprint: see ``models.fingerprint``.
         name: shown to users.
         width: length of a vector.
-        weights: run or file that it was loaded from, where known.
+        weights: run, folder or file that it was loaded from, where known.
     """
 
     fingerprint: str
     name: str
     width: int
     weights: str | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def describe(self) -> str:
         """Return a description for messages."""
         where = "" if self.weights is None else f", loaded from {self.weights}"
-        return f"{self.name} with the fingerprint {self.fingerprint[:12]}{where}"
+        low = "" if self.precision == "float32" else f" in {self.precision}"
+        model = f"{self.name}{low} ({self.width} numbers a crop)"
+        return f"{model} with the fingerprint {self.fingerprint[:12]}{where}"
 
 
 class SupportsEmbedding(Protocol):
@@ -52,7 +56,7 @@ class SupportsEmbedding(Protocol):
         fingerprint: equal for models that embed every picture alike.
         name: of the model, shown to users.
         width: length of a vector.
-        weights: run or file that the model was loaded from, if known.
+        weights: run, folder or file that the model was loaded from, if known.
         on_cpu: whether it computes on the CPU cores that also decode pictures.
     """
 
@@ -64,6 +68,8 @@ class SupportsEmbedding(Protocol):
     def width(self) -> int: ...
     @property
     def weights(self) -> str | None: ...
+    @property
+    def precision(self) -> "Precision": ...
     @property
     def on_cpu(self) -> bool: ...
 
@@ -91,7 +97,7 @@ class Embedder:
         fingerprint: equal for models that embed every picture alike.
         name: of the model, shown to users.
         width: length of a vector.
-        weights: run or file that the model was loaded from, if known.
+        weights: run, folder or file that the model was loaded from, if known.
         on_cpu: whether it computes on the CPU cores that also decode pictures.
 
     Raises:
@@ -109,24 +115,40 @@ class Embedder:
         batch_size: int = 64,
     ) -> None:
         from resight.device import resolve_device, resolve_precision
+        from resight.inference.graphs import GraphEmbedder, GraphModel
         from resight.inference.loading import LoadedModel
         from resight.models.embedding import PixelEmbedder
 
         if batch_size < 1:
             raise UserError(f"The batch size must be at least 1; got {batch_size}.")
         self.model = model if isinstance(model, LoadedModel) else LoadedModel(model, model.name)
-        self.branches, self.views = branches, views or self.model.network.views
+        network = self.model.network
+        self.branches, self.views = branches, views or network.views
         self.device = resolve_device(device or self.model.device)
-        self.precision = resolve_precision(precision or self.model.precision, self.device)
-        self.batch_size = batch_size
-        self.compute = PixelEmbedder(
-            self.model.network,
-            device=self.device,
-            precision=self.precision,
-            branches=branches,
-            views=views,
-            batch_size=batch_size,
-        )
+        self.batch_size, self.resizing = batch_size, self.model.resizing
+        precision = precision or self.model.precision
+        self.compute: GraphEmbedder | PixelEmbedder
+        if isinstance(network, GraphModel):
+            if branches is not None:
+                raise UserError(
+                    f"{self.model.name} is a graph in a file, whose output is one vector: it has no "
+                    "branches to choose from. Leave the branches out."
+                )
+            self.device = resolve_device("cpu")
+            self.precision: Precision = "float32" if precision == "auto" else precision
+            self.compute = GraphEmbedder(
+                network, precision=self.precision, views=views, batch_size=batch_size
+            )
+        else:
+            self.precision = resolve_precision(precision, self.device)
+            self.compute = PixelEmbedder(
+                network,
+                device=self.device,
+                precision=self.precision,
+                branches=branches,
+                views=views,
+                batch_size=batch_size,
+            )
         self.picture_size = self.compute.picture_size
         self.name = self.model.name
         self.weights = None if self.model.source is None else str(self.model.source)
@@ -135,10 +157,21 @@ class Embedder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Fingerprint of the model with these branches and views."""
+        """Fingerprint of the model with these branches, views, resizing and precision."""
+        from resight.inference.graphs import GraphModel
         from resight.models.fingerprint import fingerprint
 
-        return fingerprint(self.model.network, self.branches, self.views)
+        network = self.model.network
+        if isinstance(network, GraphModel):
+            found = network.fingerprint(self.views)
+        else:
+            found = fingerprint(network, self.branches, self.views)
+        others = [self.resizing] * (self.resizing != STRETCHED) + [self.precision] * (
+            self.precision != "float32"
+        )
+        if not others:
+            return found
+        return hashlib.blake2b(f"{found} {others}".encode(), digest_size=16).hexdigest()
 
     @cached_property
     def width(self) -> int:
@@ -151,11 +184,30 @@ class Embedder:
 
     def preprocess(self, pictures: Iterable[Pixels]) -> list[Pixels]:
         """Resize pictures [h, w, 3] to ``picture_size``; the iterable is read one picture at a time."""
-        return resize_all(pictures, self.picture_size)
+        return resize_all(pictures, self.picture_size, self.resizing)
 
-    def embed(self, pixels: "Crops") -> "Tensor":
-        """Return the descriptors float32 [N, D], on the CPU, of crops uint8 [N, *picture_size, 3] (RGB)."""
-        return self.compute.embed(pixels)
+    def embed(self, pixels: "Crops", names: Sequence[object] = ()) -> "Tensor":
+        """Return the descriptors float32 [N, D], on the CPU, of crops uint8 [N, *picture_size, 3] (RGB).
+
+        Args:
+            pixels: of the crops.
+            names: of the crops, for messages.
+
+        Raises:
+            UserError: a descriptor is unusable; see ``refuse_unusable``.
+        """
+        from resight.models.embedding import in_batches
+
+        done = 0
+
+        def checked(batch: "Tensor") -> "Tensor":
+            nonlocal done
+            found = self.compute(batch)
+            refuse_unusable(found.cpu().numpy(), batch.numpy(), names[done : done + len(batch)])
+            done += len(batch)
+            return found
+
+        return in_batches(checked, pixels, self.batch_size, "Embedding")
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
         """Embed preprocessed pictures: float32 [N, D]."""
@@ -163,25 +215,53 @@ class Embedder:
             return self.compute.embed(pictures, title=None).numpy()
 
 
-def unit(vectors: Vectors) -> Vectors:
-    """Return vectors [N, D] scaled to length 1.
+def refuse_unusable(
+    vectors: Vectors, pictures: Sequence[Pixels] | Pixels = (), names: Sequence[object] = ()
+) -> None:
+    """Refuse vectors that cannot be compared.
+
+    Args:
+        vectors: [N, D].
+        pictures: whose vectors they are; without them, all vectors may be equal.
+        names: of the pictures, for messages.
 
     Raises:
-        UserError: a vector is zero, or contains NaN or infinity.
+        UserError: a vector is zero, or contains NaN or infinity; or all are equal, but the pictures are not.
     """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.isfinite(lengths).all() or not lengths.all():
+
+    def name(row: int) -> object:
+        return names[row] if len(names) else f"picture {row + 1} of {len(vectors)}"
+
+    advice = "Check how it was trained, and how crops are prepared for it: resight model info MODEL"
+    lengths = np.linalg.norm(vectors, axis=1)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(bad):
+        kind = "zeros" if lengths[bad[0]] == 0 else "NaN or infinity"
+        raise UserError(f"The model embeds {name(int(bad[0]))} as {kind}, so it cannot be used. {advice}")
+    if len(vectors) < 2 or np.abs(vectors - vectors[0]).max() > 1e-6 * np.abs(vectors[0]).max():
+        return
+    other = next((row for row, one in enumerate(pictures) if not np.array_equal(one, pictures[0])), None)
+    if other is not None:
         raise UserError(
-            "The model embeds a picture as zeros, NaN or infinity, so it cannot be used for searching. Check "
-            "how it was trained."
+            f"The model embeds {name(0)} and {name(other)} as the same vector, like all {len(vectors)} "
+            f"pictures of this batch, so it cannot be used. {advice}"
         )
-    return np.asarray(vectors / lengths, np.float32)
+
+
+def unit(vectors: Vectors, pictures: Sequence[Pixels] | Pixels = (), names: Sequence[object] = ()) -> Vectors:
+    """Return vectors [N, D] scaled to length 1; see ``refuse_unusable``."""
+    refuse_unusable(vectors, pictures, names)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def identity_of(embedder: SupportsEmbedding) -> ModelIdentity:
     """Return the description of a model that a gallery stores."""
     return ModelIdentity(
-        fingerprint=embedder.fingerprint, name=embedder.name, width=embedder.width, weights=embedder.weights
+        fingerprint=embedder.fingerprint,
+        name=embedder.name,
+        width=embedder.width,
+        weights=embedder.weights,
+        precision="bfloat16" if embedder.precision == "bfloat16" else "float32",
     )
 
 

@@ -1,63 +1,96 @@
-"""Loading a trained model from a run or a weights file."""
+"""Loading a model from a run, a model folder or a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from resight.device import Precision, resolve_device
+from resight.errors import UserError
+from resight.imaging import STRETCHED, Resizing
+from resight.inference.graphs import GraphModel
+from resight.inference.importing import GRAPH_SUFFIXES, open_file, read_weights
+from resight.inference.model_folder import SETTINGS, load_folder
 from resight.models.network import Network
-from resight.models.weights import load_weights
 from resight.training.run import Run
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A trained network, and how to embed crops with it.
+    """A model and how crops are embedded with it.
 
     Attributes:
-        network: in evaluation mode, on the CPU. It normalises pixels itself; its ``picture_size`` and
-            ``views`` define its input.
-        name: name of the run's recipe, or of the network; shown to users.
-        source: run or file that it was loaded from, as an absolute path; None for a network in memory.
-        device: name of the default device of an ``Embedder``.
-        precision: default precision of an ``Embedder``'s forward passes.
-        run: the run that trained it, if it was loaded from a run's folder.
+        network: in evaluation mode, on the CPU; or a graph in a file. It normalises pixels itself; its
+            ``input_size`` and ``views`` say which crops it takes.
+        name: shown to users: of the run's recipe, of the model folder, or of the network.
+        source: run, folder or file that it was loaded from, as an absolute path; None in memory.
+        device: name of the device that an ``Embedder`` computes on by default.
+        precision: of an ``Embedder``'s forward passes by default.
+        run: that it was trained by, where it was loaded from a run's folder.
+        resizing: how crops come to the size that it takes.
     """
 
-    network: Network
+    network: Network | GraphModel
     name: str
     source: Path | None = None
     device: str = "auto"
     precision: Precision = "auto"
     run: Run | None = None
+    resizing: Resizing = STRETCHED
+
+    def need_network(self, purpose: str) -> Network:
+        """Return the network.
+
+        Args:
+            purpose: of it, for the message: ``to name classes``.
+
+        Raises:
+            UserError: the model is a graph in a file.
+        """
+        if isinstance(self.network, Network):
+            return self.network
+        raise UserError(
+            f"{self.name} is a graph in a file, which gives vectors and no more; {purpose}, one of "
+            "Resight's own networks is needed."
+        )
 
 
 def load_model(
     source: Path | str | Run, *, device: str = "auto", precision: Precision | None = None
 ) -> LoadedModel:
-    """Load a trained model.
+    """Load a model.
 
     Args:
-        source: folder of a run, a ``weights.safetensors`` file, or a run.
+        source: a run or its folder, a weights file, a model folder, or an ONNX or OpenVINO file that is known
+            or says how crops are fed to it.
         device: name of the device to embed on, or ``auto``.
-        precision: of the forward passes; by default the one in the run's recipe, or ``auto``.
+        precision: of the forward passes; by default that of the run's recipe, or ``auto``.
 
     Raises:
-        UserError: there is no such run or file; the training is not complete; the file is damaged; the
-            machine has no such device.
+        UserError: there is no such run, folder or file; the training is not complete; the file is damaged, or
+            does not say how crops are fed to it; the machine has no such device.
     """
     resolve_device(device)
-    cpu = resolve_device("cpu")
-    if not isinstance(source, Run):
+    if isinstance(source, Run):
+        run = source
+    else:
         source = Path(source).expanduser()
-        if source.is_file():
-            network = load_weights(source, cpu)
-            return LoadedModel(network, network.name, source.absolute(), device, precision or "auto")
-        source = Run.open(source)
+        if source.is_file() or (source / SETTINGS).is_file():
+            if source.is_dir():
+                loaded = load_folder(source)
+            elif source.suffix.lower() in GRAPH_SUFFIXES:
+                loaded = load_folder(open_file(source))
+            else:
+                network, name, _ = read_weights(source)
+                return LoadedModel(network, name, source.absolute(), device, precision or "auto")
+            return LoadedModel(
+                loaded.network,
+                loaded.name,
+                source.absolute(),
+                device,
+                precision or "auto",
+                resizing=loaded.resizing,
+            )
+        run = Run.open(source)
+    network = run.load_network(resolve_device("cpu"))
     return LoadedModel(
-        source.load_network(cpu),
-        source.recipe.name,
-        source.folder.absolute(),
-        device,
-        precision or source.recipe.precision,
-        source,
+        network, run.recipe.name, run.folder.absolute(), device, precision or run.recipe.precision, run
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resight.device import Precision, autocast
-from resight.imaging import Pixels
+from resight.imaging import STRETCHED, Pixels, Resizing
 from resight.memory import keep_freed_memory
 from resight.models.folding import folded
 from resight.models.network import Network, Views
@@ -23,13 +23,21 @@ class BatchEmbedder(Protocol):
 
     Attributes:
         picture_size: height and width of the crops that it takes.
+        resizing: how pictures come to that size.
     """
 
     @property
     def picture_size(self) -> tuple[int, int]: ...
+    @property
+    def resizing(self) -> Resizing: ...
 
-    def embed(self, pixels: Crops) -> Tensor:
-        """Return the test-time descriptors float32 [N, D], on the CPU, of crops uint8 [N, H, W, 3] (RGB)."""
+    def embed(self, pixels: Crops, names: Sequence[object] = ()) -> Tensor:
+        """Return the test-time descriptors float32 [N, D], on the CPU, of crops uint8 [N, H, W, 3] (RGB).
+
+        Args:
+            pixels: of the crops.
+            names: of the crops, for messages.
+        """
 
 
 class PixelEmbedder:
@@ -45,6 +53,8 @@ class PixelEmbedder:
         views: of a crop, whose descriptors are averaged; by default the model's.
         batch_size: crops embedded at once by ``embed`` and ``classify``.
     """
+
+    resizing = STRETCHED
 
     def __init__(
         self,
@@ -76,17 +86,18 @@ class PixelEmbedder:
         with autocast(self.device, self.precision):
             return self.network.embed(self._images(pixels), self.branches)
 
-    def embed(self, pixels: Crops, title: str | None = "Embedding") -> Tensor:
+    def embed(self, pixels: Crops, names: Sequence[object] = (), title: str | None = "Embedding") -> Tensor:
         """Return the test-time descriptors float32 [N, D], on the CPU, of crops uint8 [N, H, W, 3] (RGB).
 
         Args:
             pixels: crops of ``picture_size``; a memory map will do.
+            names: are not needed: while a network trains, its descriptors may be anything.
             title: of the progress bar; None shows none.
 
         Raises:
             UserError: the model has no branch of that name.
         """
-        return self._in_batches(self, pixels, title)
+        return in_batches(self, pixels, self.batch_size, title)
 
     def classify(self, pixels: Crops) -> Tensor:
         """Return the probability of each class, float64 [N, persons], on the CPU, of such crops.
@@ -94,7 +105,7 @@ class PixelEmbedder:
         Raises:
             UserError: the model has no classifier.
         """
-        return self._in_batches(self._classify, pixels, "Classifying")
+        return in_batches(self._classify, pixels, self.batch_size, "Classifying")
 
     @torch.inference_mode()
     def _classify(self, pixels: Tensor) -> Tensor:
@@ -105,17 +116,26 @@ class PixelEmbedder:
         images = pixels.permute(0, 3, 1, 2).to(self.device, non_blocking=True)  # in channels_last order
         return self.network.normalise(images)
 
-    def _in_batches(self, work: Callable[[Tensor], Tensor], pixels: Crops, title: str | None) -> Tensor:
-        results: Tensor | None = None
-        with nullcontext() if title is None else Bar(title, len(pixels)) as bar:
-            for start in range(0, len(pixels), self.batch_size):
-                # a copy in memory: the map may be read-only
-                found = work(torch.from_numpy(np.array(pixels[start : start + self.batch_size])))
-                if results is None:
-                    results = torch.empty(len(pixels), found.shape[1], dtype=found.dtype)
-                results[start : start + len(found)] = found
-                if bar is not None:
-                    bar.advance(len(found))
-        if results is None:
-            raise ValueError("there are no crops to embed")
-        return results
+
+def in_batches(
+    work: Callable[[Tensor], Tensor], pixels: Crops, batch_size: int, title: str | None = None
+) -> Tensor:
+    """Return what ``work`` makes of pixels [N, H, W, 3], a batch at a time: [N, D], on the CPU.
+
+    Args:
+        work: from uint8 [B, H, W, 3] to [B, D].
+        title: of the progress bar; None shows none.
+    """
+    results: Tensor | None = None
+    with nullcontext() if title is None else Bar(title, len(pixels)) as bar:
+        for start in range(0, len(pixels), batch_size):
+            # a copy in memory: the map may be read-only
+            found = work(torch.from_numpy(np.array(pixels[start : start + batch_size])))
+            if results is None:
+                results = torch.empty(len(pixels), found.shape[1], dtype=found.dtype)
+            results[start : start + len(found)] = found
+            if bar is not None:
+                bar.advance(len(found))
+    if results is None:
+        raise ValueError("there are no crops to embed")
+    return results

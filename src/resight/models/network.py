@@ -39,7 +39,7 @@ class Network(nn.Module):
 
     Attributes:
         variants: name -> settings of the configurations that have a name of their own, such as a paper's;
-            listed by ``resight models``.
+            listed by ``resight model list``.
         name, num_persons, settings: the arguments of ``build_model``; a weights file keeps it.
     """
 
@@ -69,8 +69,7 @@ class Network(nn.Module):
     @property
     def picture_size(self) -> tuple[int, int]:
         """Height and width at which crops are decoded and ``embed`` takes them; at least the input size."""
-        height, width = self.input_size
-        return (height * 9 // 8, width * 9 // 8) if self.views == "ten-crop" else self.input_size
+        return picture_size(self.input_size, self.views)
 
     def begin_epoch(self, epoch: int) -> None:
         """Prepare for a training epoch, counted over the whole run from 0: a function of the number alone.
@@ -144,15 +143,26 @@ class Network(nn.Module):
 
     def _seen(self, images: Tensor) -> list[Tensor]:
         """Return the views of images [B, 3, *picture_size], each [B, 3, *input_size]."""
-        if self.views == "one":
-            return [images]
-        if self.views == "mirror":
-            return [images, images.flip(3)]
-        height, width = self.input_size
-        down, right = images.shape[2] - height, images.shape[3] - width
-        places = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
-        cut = [images[:, :, top : top + height, left : left + width] for top, left in places]
-        return [*cut, *(view.flip(3) for view in cut)]
+        return cut_views(images, self.input_size, self.views)
+
+
+def picture_size(input_size: tuple[int, int], views: Views) -> tuple[int, int]:
+    """Return height and width of the pictures that views of ``input_size`` are cut from."""
+    height, width = input_size
+    return (height * 9 // 8, width * 9 // 8) if views == "ten-crop" else input_size
+
+
+def cut_views(images: Tensor, input_size: tuple[int, int], views: Views) -> list[Tensor]:
+    """Return the views [B, C, *input_size] of images [B, C, *picture_size]."""
+    if views == "one":
+        return [images]
+    if views == "mirror":
+        return [images, images.flip(3)]
+    height, width = input_size
+    down, right = images.shape[2] - height, images.shape[3] - width
+    places = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
+    cut = [images[:, :, top : top + height, left : left + width] for top, left in places]
+    return [*cut, *(view.flip(3) for view in cut)]
 
 
 def build_model(name: str, num_persons: int, **settings: Any) -> Network:

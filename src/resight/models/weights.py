@@ -88,6 +88,17 @@ def load_weights(path: Path, device: torch.device) -> Network:
     return model.to(device).eval()
 
 
+def is_own(path: Path) -> bool:
+    """Return whether a file's name or its metadata make it a weights file of Resight, whole or not."""
+    if path.suffix.lower() != ".safetensors":
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "resight_format" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return True  # load_weights says what is wrong with it
+
+
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:

@@ -91,9 +91,10 @@ def write_report(
     Raises:
         UserError: the model was not loaded from a run's folder.
     """
-    run, network = model.run, model.network
+    run = model.run
     if run is None:
         raise UserError("A report is about a run: load the run's folder instead of a weights file.")
+    network = model.need_network("to report on a run")
     path = path or run.folder / "report.html"
     shown = scores.draws[0] if isinstance(scores, RepeatedScores) else scores
     baselines: list[Baseline] = []

@@ -61,8 +61,10 @@ def embed_benchmark(
             f"{len(benchmark.gallery)} gallery crops. Hold persons out with --holdout N."
         )
     distinct = list(dict.fromkeys((*benchmark.query, *benchmark.gallery, *benchmark.query_pool)))
-    cache = PixelCache.open(distinct, embedder.picture_size, skip_unreadable=skip_unreadable)
-    features = embedder.embed(cache.pixels)
+    cache = PixelCache.open(
+        distinct, embedder.picture_size, how=embedder.resizing, skip_unreadable=skip_unreadable
+    )
+    features = embedder.embed(cache.pixels, [crop.path for crop in cache.crops])
     row = {crop: index for index, crop in enumerate(cache.crops)}
     query_crops = tuple(crop for crop in benchmark.query if crop in row)
     gallery_crops = tuple(crop for crop in benchmark.gallery if crop in row)

@@ -1,4 +1,4 @@
-"""``resight models``."""
+"""``resight model list``."""
 
 import json
 
@@ -10,7 +10,7 @@ KEYS = ["name", "parameters", "multiply_adds", "flops", "input", "embedding"]
 
 
 def test_json_is_one_list_of_objects(capsys: pytest.CaptureFixture[str]) -> None:
-    app(["models", "--json"], result_action="return_value")
+    app(["model", "list", "--json"], result_action="return_value")
     captured = capsys.readouterr()
     rows = json.loads(captured.out)
     assert captured.err == ""
@@ -26,7 +26,7 @@ def test_json_is_one_list_of_objects(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_table_names_every_network(capsys: pytest.CaptureFixture[str]) -> None:
-    app(["models"], result_action="return_value")
+    app(["model", "list"], result_action="return_value")
     shown = capsys.readouterr().out
     for word in ("han-small", "han-residual", "2,022,466", "3.71e8", "160x64"):
         assert word in shown

@@ -1,0 +1,186 @@
+"""``resight model``: list the networks, import models of others, and say what a model is."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from resight.commands.options import Json
+from resight.commands.output import print_json, print_table
+from resight.errors import UserError
+from resight.progress import say
+
+Three = Annotated[str | None, Parameter(negative="")]
+
+
+def list_networks(*, json: Json = False) -> None:
+    """List the networks: parameters, multiply-adds, FLOPs (twice that), input and embedding size.
+
+    Identity classifiers are not counted: they serve training only.
+
+    Args:
+        json: print a JSON list of objects.
+    """
+    rows = _figures()
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("network", "parameters", "multiply-adds", "FLOPs", "input", "embedding"),
+        [
+            (
+                row["name"],
+                f"{row['parameters']:,}",
+                f"{row['multiply_adds']:.3g}".replace("e+0", "e"),
+                f"{row['flops']:.3g}".replace("e+0", "e"),
+                "x".join(map(str, row["input"])),
+                row["embedding"],
+            )
+            for row in rows
+        ],
+    )
+
+
+def import_file(
+    file: Path,
+    *,
+    out: Path,
+    architecture: str | None = None,
+    name: str | None = None,
+    output: str | None = None,
+    input_size: str | None = None,
+    colours: Literal["rgb", "bgr"] | None = None,
+    value_range: Literal["1", "255"] | None = None,
+    mean: Three = None,
+    deviation: Three = None,
+    interpolation: Literal["bilinear", "bicubic", "bilinear-aliased"] | None = None,
+    padding: int | None = None,
+    views: Literal["one", "mirror", "ten-crop"] | None = None,
+    descriptor: Literal["raw", "unit"] | None = None,
+    json: Json = False,
+) -> None:
+    """Make a model folder of a file: ONNX, OpenVINO IR, or weights of a known architecture.
+
+    Files that are known by the names of their inputs and outputs say how crops are fed to them. For others,
+    options say it; without any, RGB with ImageNet's mean and deviation is assumed.
+
+    Args:
+        file: ONNX file, .xml file beside its .bin file, or weights (.pth, .pt, .safetensors).
+        out: folder to write.
+        architecture: of the weights; by default told by the names and shapes of their tensors.
+        name: of the model, shown to users; by default the file's.
+        output: name of the output that is the embedding, of a graph with several.
+        input_size: height and width, as 256x128.
+        colours: order of the channels.
+        value_range: of the channels before mean and deviation: 0 to 1, or 0 to 255.
+        mean: of the channels in that range, as 0.485,0.456,0.406.
+        deviation: of the channels in that range, as 0.229,0.224,0.225; one number serves for all three.
+        interpolation: antialiased as Pillow's, or bilinear-aliased, as OpenCV's INTER_LINEAR.
+        padding: keep the proportions of crops, centred on this grey, 0 to 255; by default they are stretched.
+        views: of a crop, whose vectors are averaged.
+        descriptor: the vectors as they come out (raw), or scaled to length 1 (unit).
+    """
+    from resight.inference.importing import import_model
+
+    given = {
+        "input_size": None if input_size is None else _size(input_size),
+        "colours": colours,
+        "value_range": None if value_range is None else int(value_range),
+        "mean": None if mean is None else _three("--mean", mean),
+        "deviation": None if deviation is None else _three("--deviation", deviation),
+        "interpolation": interpolation,
+        "padding": padding,
+        "views": views,
+        "descriptor": descriptor,
+    }
+    imported = import_model(
+        file,
+        out,
+        architecture=architecture,
+        name=name,
+        output=output,
+        given={key: value for key, value in given.items() if value is not None},
+    )
+    for note in imported.notes:
+        say(f"Note: {note}")
+    info(out, json=json)
+
+
+def info(model: Path, *, json: Json = False) -> None:
+    """Show what a model is: its network, how crops are fed to it, and its fingerprint.
+
+    Args:
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file.
+    """
+    from resight.inference.embedder import Embedder
+    from resight.inference.graphs import GraphModel
+    from resight.inference.loading import load_model
+    from resight.inference.model_folder import preprocessing_of
+
+    loaded = load_model(model)
+    network, embedder = loaded.network, Embedder(loaded)
+    fed = preprocessing_of(network, loaded.resizing)
+    facts: dict[str, Any] = {
+        "name": loaded.name,
+        "source": str(loaded.source),
+        "width": embedder.width,
+        "fingerprint": embedder.fingerprint,
+        "precision": embedder.precision,
+        "preprocessing": fed.model_dump(mode="json"),
+    }
+    if isinstance(network, GraphModel):
+        graph = network.settings
+        facts |= {"network": network.path.suffix.lower()[1:], "graph": graph.model_dump(mode="json")}
+        batch = "any number of crops" if graph.batch is None else f"{graph.batch} crops"
+        what = f"{graph.file}, output {graph.output}, {batch} at once" + "".join(
+            f"; {repair}" for repair in graph.repairs
+        )
+    else:
+        parameters = sum(one.numel() for one in network.parameters())
+        facts |= {"network": network.name, "parameters": parameters, "settings": network.settings}
+        what = f"{network.name}, {parameters:,} parameters"
+    if json:
+        print_json(facts)
+        return
+    print(f"{loaded.name}, from {facts['source']}")
+    print(f"Network: {what}.")
+    print(f"Crops: {fed.describe()}.")
+    print(f"Vectors: {embedder.width} numbers, {embedder.precision}, fingerprint {embedder.fingerprint}.")
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        height, width = map(int, text.lower().split("x"))
+    except ValueError:
+        raise UserError(f"--input-size is height x width, as 256x128; got '{text}'.") from None
+    return height, width
+
+
+def _three(option: str, text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(map(float, text.split(",")))
+    except ValueError:
+        values = ()
+    if len(values) not in (1, 3):
+        raise UserError(f"{option} is a number for each channel, as 0.485,0.456,0.406; got '{text}'.")
+    return values * 3 if len(values) == 1 else values
+
+
+def _figures() -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    import torch
+
+    from resight.models.complexity import measure
+    from resight.models.network import MODELS, Network, build_model
+
+    rows = []
+    for model in MODELS.names():
+        component = MODELS.get(model)
+        assert isinstance(component, type)
+        assert issubclass(component, Network)
+        for name, settings in (component.variants or {model: {}}).items():
+            with torch.device("meta"):
+                network = build_model(model, 1, **settings)
+            rows.append({"name": name, **asdict(measure(network))})
+    return rows

@@ -1,0 +1,159 @@
+"""Networks in ONNX files and OpenVINO IR as embedders."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from resight.device import Precision
+from resight.errors import UserError
+from resight.inference.preprocessing import Layout, Preprocessing
+from resight.inference.runtimes.graph import Array, open_graph
+from resight.inference.runtimes.reasons import GraphRuntime
+from resight.models.embedding import Crops, in_batches
+from resight.models.network import Descriptor, Views, cut_views, picture_size
+from resight.registry import Settings
+
+FORMAT = "1"
+"""Part of every fingerprint: raised when the same graph comes to give other vectors."""
+
+
+class GraphSettings(Settings):
+    """Which file of a model folder is its network, and how it is run.
+
+    Attributes:
+        file: name of the ONNX or ``.xml`` file.
+        layout: of its input.
+        output: name of the output that is the embedding.
+        batch: crops that it takes at once; None: any number.
+        repairs: made to the file at import.
+    """
+
+    file: str
+    layout: Layout = "nchw"
+    output: str
+    batch: int | None = None
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class GraphModel:
+    """A network in a file, and what is done to crops before it.
+
+    Attributes:
+        path: of the file.
+        name: shown to users.
+        settings, preprocessing: how it is run and fed.
+        descriptor: of a view; ``preprocessing``'s unless it was changed.
+    """
+
+    path: Path
+    name: str
+    settings: GraphSettings
+    preprocessing: Preprocessing
+    descriptor: Descriptor
+
+    @property
+    def views(self) -> Views:
+        """Of a crop, whose vectors are averaged."""
+        return self.preprocessing.views
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width that it takes."""
+        return self.preprocessing.input_size
+
+    def fingerprint(self, views: Views | None = None) -> str:
+        """Return 32 hexadecimal digits that stand for all that decides its vectors: files and settings."""
+        decided = self.preprocessing.model_dump() | {
+            "views": views or self.views,
+            "descriptor": self.descriptor,
+            "format": FORMAT,
+            "layout": self.settings.layout,
+            "output": self.settings.output,
+        }
+        digest = hashlib.blake2b(json.dumps(decided, sort_keys=True).encode(), digest_size=16)
+        for path in graph_files(self.path):
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "blake2b").digest())
+        return digest.hexdigest()
+
+
+def graph_files(path: Path) -> list[Path]:
+    """Return the files of a graph: the path's, and the ``.bin`` file of an ``.xml`` file."""
+    return [path, path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [path]
+
+
+class GraphEmbedder:
+    """A graph ready to embed crops, like ``models.embedding.PixelEmbedder``.
+
+    A graph that takes a fixed number of crops gets so many: the last ones again where some are missing, whose
+    vectors are dropped.
+
+    Args:
+        model: the graph.
+        runtime: that runs it; by default the one that reads the file.
+        precision: to multiply in.
+        views: of a crop, whose vectors are averaged; by default the model's.
+        batch_size: crops embedded at once by ``embed``.
+
+    Raises:
+        UserError: the runtime is not installed, or cannot run the file.
+    """
+
+    def __init__(
+        self,
+        model: GraphModel,
+        *,
+        runtime: GraphRuntime | None = None,
+        precision: Precision = "float32",
+        views: Views | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        self.model, self.views, self.batch_size = model, views or model.views, batch_size
+        self.graph = open_graph(
+            model.path,
+            runtime,
+            threads=torch.get_num_threads(),
+            precision="bfloat16" if precision == "bfloat16" else "float32",
+            free_batch=model.settings.batch is None,
+        )
+        known = [port.name for port in self.graph.outputs]
+        if model.settings.output not in known:
+            raise UserError(f"{model.path} has no output '{model.settings.output}'; its outputs: {known}.")
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the crops that it takes, in pixels."""
+        return picture_size(self.model.input_size, self.views)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Return the descriptors float32 [B, D] of one batch of crops uint8 [B, H, W, 3]."""
+        images = pixels.cpu().permute(0, 3, 1, 2)
+        views = cut_views(images, self.model.input_size, self.views)
+        found = [self._describe(view) for view in views]
+        return found[0] if len(found) == 1 else torch.stack(found).mean(0)
+
+    def embed(self, pixels: Crops, names: Sequence[object] = (), title: str | None = "Embedding") -> Tensor:
+        """Return the descriptors float32 [N, D] of crops uint8 [N, H, W, 3] (RGB)."""
+        return in_batches(self, pixels, self.batch_size, title)
+
+    def _describe(self, view: Tensor) -> Tensor:
+        settings = self.model.settings
+        ready = self.model.preprocessing.normalise(view, settings.layout).numpy()
+        fixed = settings.batch or len(ready)
+        parts = [self._run(ready[first : first + fixed], fixed) for first in range(0, len(ready), fixed)]
+        vectors = torch.from_numpy(np.concatenate(parts))
+        return functional.normalize(vectors, dim=1) if self.model.descriptor == "unit" else vectors
+
+    def _run(self, images: Array, fixed: int) -> Array:
+        missing = fixed - len(images)
+        whole = np.concatenate([images, *([images[-1:]] * missing)]) if missing else images
+        found = self.graph.run(whole)[self.model.settings.output]
+        return found.reshape(len(whole), -1)[: len(images)].astype(np.float32)
