@@ -118,10 +118,10 @@ def test_order_of_the_batch_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("term", "layers", "reason"),
     [
-        (SelfAttention(), 1, r"gets 1 \(layer1\). Maps that the model has: layer1"),
-        (SelfAttention(), 0, r"gets 0 \(the model has none\)"),
-        (SelfAttention(maps=("layer2",)), 3, r"gets 1 \(layer2\)"),
-        (SelfAttention(maps=("layer2", "layer2")), 3, "gets 1"),
+        (SelfAttention(), 1, r"got 1 \(layer1\). Maps of the model: layer1"),
+        (SelfAttention(), 0, r"got 0 \(the model has none\)"),
+        (SelfAttention(maps=("layer2",)), 3, r"got 1 \(layer2\)"),
+        (SelfAttention(maps=("layer2", "layer2")), 3, "got 1"),
         (SelfAttention(maps=("layer2", "layr3")), 3, "no feature map 'layr3'. Did you mean 'layer3'"),
     ],
 )

@@ -123,8 +123,8 @@ def test_order_of_the_batch_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("term", "attention", "reason"),
     [
-        (TotalVariation(), {}, "needs an attention module that says a mask"),
-        (TotalVariation(), {"soft1": draw(2, 4, 2)}, "needs an attention module that says a mask"),
+        (TotalVariation(), {}, "needs an attention module with a mask"),
+        (TotalVariation(), {"soft1": draw(2, 4, 2)}, "needs an attention module with a mask"),
         (TotalVariation(masks=("layr1",)), {"layer1": draw(2, 3, 4, 2)}, "Did you mean 'layer1'"),
         (
             TotalVariation(masks=("soft",)),

@@ -141,7 +141,7 @@ class Opener:
         ("w.safetensors", b"<html>Sign in</html>", "not a whole file of tensors"),
         ("w.pth", [torch.zeros(2)], "something other than tensors by name"),
         ("w.pth", {"epoch": 3}, "something other than tensors by name"),
-        ("w.pth", {"weights": Opener()}, "holds io.open beside its tensors"),
+        ("w.pth", {"weights": Opener()}, "also holds io.open, which"),
         ("w.pth", None, "There is no file"),
     ],
 )

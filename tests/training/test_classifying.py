@@ -78,7 +78,7 @@ def test_a_resumed_run_ends_in_the_same_weights(run: Run, data: Classification, 
 
 
 def test_the_test_is_of_the_models_own_classes(data: Classification) -> None:
-    with pytest.raises(UserError, match=r"tells 7 classes or persons apart; .* has 4 classes"):
+    with pytest.raises(UserError, match=r"has 7 classes or persons; .* has 4 classes"):
         classify(build_model("tiny", 7), data)
 
 

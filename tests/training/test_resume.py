@@ -173,7 +173,7 @@ def test_a_damaged_checkpoint_is_named(tiny_data: Path, tmp_path: Path) -> None:
     folder = run(tiny_data, tmp_path / "run").folder
     whole = (folder / "checkpoint.pt").read_bytes()
     (folder / "checkpoint.pt").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"checkpoint\.pt is not a checkpoint that can be read"):
+    with pytest.raises(UserError, match=r"checkpoint\.pt is not a readable checkpoint"):
         run(tiny_data, folder, resume=True)
 
 

@@ -128,7 +128,7 @@ def test_names_and_descriptions_do_not_matter(make: Make) -> None:
 
 def test_runs_that_cannot_be_summarised(make: Make, tmp_path: Path) -> None:
     whole, other = make("a"), make("b", seed=1)
-    with pytest.raises(UserError, match=r"two runs or more, .*; got 1"):
+    with pytest.raises(UserError, match=r"at least two runs, .*; got 1"):
         summarise([whole])
     with pytest.raises(UserError, match="nowhere does not exist"):
         summarise([whole, tmp_path / "nowhere"])

@@ -279,7 +279,7 @@ def test_what_does_not_fit_is_found_before_anything_is_written(tiny_data: Path, 
         pairs = {"name": "random", "batch_size": 2}
         # of 42 crops, six a person: a second one is of the first one's person 5 times in 41
         with pytest.raises(
-            UserError, match=r"stages\.0\.sampler: 'ranking' can only .* (86|87|88|89|90)% hold"
+            UserError, match=r"stages\.0\.sampler: 'ranking' can only .* (86|87|88|89|90)% have"
         ):
             run(tiny_data, tmp_path / "run", plain_recipe(sampler=pairs, objective=terms))
     with pytest.raises(UserError, match="seed: Input should be greater than or equal to 0; got -1"):

@@ -82,7 +82,7 @@ def make_test(
     """Choose queries among the crops of test persons.
 
     The first crop of each person in each camera is a query, the others are the gallery, and the cross-camera
-    rule applies. If that rule would leave no match at all (cameras not known, or nobody seen by two of them),
+    rule applies. If that rule would leave no match (cameras not known, or nobody seen by two of them),
     every crop is query and gallery, and every other image of the person counts.
 
     Args:

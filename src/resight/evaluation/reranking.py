@@ -40,8 +40,8 @@ class Reranking:
         k1: number of nearest items that may be k-reciprocal neighbours.
         k2: number of nearest items, with the item itself, over which encodings are averaged; 1: no averaging.
         original: lambda, the share of the original distance in the new one.
-        junk: leave gallery crops labelled junk out after re-ranking, as the authors' script for Market-1501
-            does, instead of before.
+        junk: leave gallery crops labelled junk out only after re-ranking, as the authors' script for
+            Market-1501 does.
 
     Raises:
         UserError: a number is out of range.

@@ -1,4 +1,4 @@
-"""Which crops to embed: of a data set, of a folder, of a list of paths; with labels or without."""
+"""Listing the crops to embed: of a data set, a folder, or a list of paths; with or without labels."""
 
 import hashlib
 import os
@@ -25,13 +25,13 @@ class CropList:
     """Crops to embed, in order.
 
     Attributes:
-        source: folder or list that they were read from.
+        source: their folder or list.
         part: of the data set.
         paths: absolute path of each of the N crops.
-        persons: int64 [N]; None where nobody says who they show.
-        cameras: int64 [N]; None where they are not known.
-        names: person -> label in the set's own words, where it is not the number itself.
-        notes: sentences that a user should know about how they were read.
+        persons: int64 [N]; None if they are not known.
+        cameras: int64 [N]; None if they are not known.
+        names: person -> its label in the data set, where that is not the number itself.
+        notes: sentences about how they were read.
     """
 
     source: Path
@@ -43,7 +43,7 @@ class CropList:
     notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        """Return 32 hexadecimal digits that tell these paths and labels, in this order, from others."""
+        """Return a hash of these paths and labels in this order: 32 hexadecimal digits."""
         digest = hashlib.blake2b(digest_size=16)
         for path in self.paths:
             digest.update(os.fsencode(path) + b"\0")
@@ -66,16 +66,16 @@ def crops_to_embed(
     """List crops to embed.
 
     Args:
-        path: a data set in any layout that a reader knows; a folder with one sub-folder a person; a folder of
-            images; or a text file of image paths, one a line, relative to the file's own folder.
-        part: of a data set; ``all`` is its training part, queries and gallery, each crop once and
-            nothing left out. A plain folder has other parts only by holding persons out, as in training.
-        unlabelled: take every image under the folder, whatever its layout, and no labels. A folder whose
-            images are in no sub-folder, and that no reader knows, is always taken so.
+        path: a data set in any layout that a reader knows; a folder with one sub-folder per person; a folder
+            of images; or a text file of image paths, one per line, relative to the file's own folder.
+        part: of a data set; ``all`` is its training part, queries and gallery, each crop once. A plain folder
+            has other parts only if persons are held out, as in training.
+        unlabelled: take every image under the folder, whatever its layout, and no labels. A folder of images
+            without sub-folders that no reader knows is always unlabelled.
         reader, listing, pattern, split, holdout: as in ``open_benchmark``.
 
     Raises:
-        UserError: there is no such file or folder, or no image in it, or the options do not fit it; as
+        UserError: there is no such file or folder, or no image in it, or the options do not fit it; or as
             ``open_benchmark``.
     """
     path = path.expanduser()
@@ -96,7 +96,7 @@ def crops_to_embed(
     if not given and _is_plain(path):
         note = (
             f"The images in {path} are in no sub-folders, so their persons are not known: they get no person "
-            "labels. --pattern or --reader reads labels, if the names hold them."
+            "labels. --pattern or --reader reads labels from file names."
         )
         return _pictures(path, (note,))
     return _labelled(path, part, options)
@@ -132,7 +132,7 @@ def _labelled(path: Path, part: Part, options: Mapping[str, Any]) -> CropList:
 
 
 def _is_plain(folder: Path) -> bool:
-    """Return whether a folder holds images, no sub-folders, and nothing that a reader knows."""
+    """Return whether a folder has images, no sub-folders, and no layout that a reader knows."""
     if not folder.is_dir() or any(child.is_dir() for child in folder.glob("[!.]*")):
         return False
     known = (READERS.build(name) for name in READERS.names() if name != FALLBACK)
@@ -150,17 +150,19 @@ def _pictures(folder: Path, notes: tuple[str, ...]) -> CropList:
 
 def _listed(file: Path) -> CropList:
     if file.suffix.lower() in IMAGE_SUFFIXES:
-        raise UserError(f"{file} is an image. Name a folder of images, or a text file of paths, one a line.")
+        raise UserError(
+            f"{file} is an image. Name a folder of images, or a text file of paths, one per line."
+        )
     try:
         text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise UserError(f"The list {file} cannot be read: {error.strerror}.") from error
     if "\0" in text:
-        raise UserError(f"{file} is no text file. A list holds the paths of images, one a line.")
+        raise UserError(f"{file} is no text file. A list has the paths of images, one per line.")
     folder = file.absolute().parent
     paths = [folder / line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not paths:
-        raise UserError(f"The list {file} is empty. Write the paths of images into it, one a line.")
+        raise UserError(f"The list {file} is empty. Write the paths of images into it, one per line.")
     again = len(paths) - len(set(paths))
     note = f"{again:,} paths in {file} are there more than once, and are embedded as often."
     return CropList(file, "all", tuple(paths), notes=(note,) * bool(again))

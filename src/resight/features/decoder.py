@@ -1,4 +1,4 @@
-"""Reading crops ahead of the network, at its size, in threads."""
+"""Reading crops at the network's size, ahead of it, in threads."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ from resight.imaging import STRETCHED, Pixels, Resizing, decode_file, resize_all
 from resight.threads import computing_threads
 
 AHEAD = 2048
-"""Decoded crops that wait for a GPU, unless two batches are more: 200 MB at 256 x 128."""
+"""Crops decoded ahead of a GPU (at least two batches): 200 MB at 256 x 128."""
 
 TURN = 1024
-"""Crops that are decoded before a CPU embeds them, unless a batch is more: 100 MB at 256 x 128. Of 256 at a
-time 4 % fewer were embedded a second, on two cores."""
+"""Crops decoded before a CPU embeds them (at least a batch): 100 MB at 256 x 128. With 256, embedding was 4 %
+slower on two cores."""
 
 READ_AHEAD_BYTES = 4 * 2**20
-"""Bytes that are read ahead of one thread's share of a batch: more than crops take, a photograph or two."""
+"""Bytes read ahead for one thread's share of a batch: more than crops need, a photograph or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class DecodedBatch:
     """Crops that are being decoded.
 
     Attributes:
-        chunk: that they are of.
-        last: whether they are the last of it.
+        chunk: of the crops.
+        last: whether they are its last.
         crops: their numbers.
         pixels: uint8 [B, H, W, 3], which threads write into.
-        pieces: what each thread will say of its share: crop -> why it could not be read.
+        pieces: result of each thread for its share: crop -> why it could not be read.
     """
 
     chunk: int
@@ -47,7 +47,7 @@ class DecodedBatch:
     pieces: Sequence[Future[dict[int, str]]]
 
     def read(self) -> tuple[Tensor, dict[int, str]]:
-        """Wait for the threads; return pixels of the crops that could be read, and why others could not."""
+        """Wait for the threads; return pixels of the readable crops, and why others could not be read."""
         unreadable = {crop: reason for piece in self.pieces for crop, reason in piece.result().items()}
         if not unreadable:
             return self.pixels, unreadable
@@ -55,15 +55,15 @@ class DecodedBatch:
 
 
 Reading = tuple[int, range, list[tuple[range, Future[list[bytes | None]]]]]
-"""A chunk, crops of it, and these in pieces of which each is being read."""
+"""A chunk, some of its crops, and their pieces that are being read."""
 
 
 class Decoder:
     """Reads crops at the network's size in threads, ahead of the network.
 
-    Beside a GPU, threads decode while it computes. On a CPU both need the same cores, and each layer ends
-    with the last of its threads: one that makes room for a decoder holds up all. There they take turns,
-    and while the network has its turn, files are read, no more.
+    With a GPU, threads decode while it computes. On a CPU, both need the same cores, and each layer waits for
+    the last of its threads: one that shares its core with a decoder delays all. So they take turns, and while
+    the network computes, files are only read.
 
     Args:
         paths: of all crops.
@@ -87,10 +87,10 @@ class Decoder:
         self.device, self.how = device, how
 
     def batches(self, chunks: Iterator[int]) -> Iterator[DecodedBatch]:
-        """Yield the batches of each chunk in order; chunks are asked for when reading comes to them.
+        """Yield the batches of each chunk in order; the next chunk is requested when its reading begins.
 
         Raises:
-            UserError: later, by ``DecodedBatch.read``: a crop cannot be read, and is not to be left out.
+            UserError: later, by ``DecodedBatch.read``: a crop cannot be read, without ``skip_unreadable``.
         """
         pool = computing_threads(workers(), 1, "decoder")
         reading = (
@@ -128,10 +128,10 @@ class Decoder:
         return [(piece, pool.submit(self._contents, piece)) for piece in _pieces(crops, each)]
 
     def _contents(self, crops: range) -> list[bytes | None]:
-        """Read the first ``READ_AHEAD_BYTES`` bytes of files; None, or nothing at the end: read it later.
+        """Read the first ``READ_AHEAD_BYTES`` bytes of files; None or less than a file is read later.
 
-        In the same loop as decoding, two threads hand the interpreter to each other at each step of reading a
-        file, and decode no faster than one.
+        In the same loop as decoding, two threads would pass the interpreter's lock back and forth while
+        reading, and decode no faster than one.
         """
         found: list[bytes | None] = []
         held = 0
@@ -176,7 +176,7 @@ class Decoder:
                     if not self.skip_unreadable:
                         raise UserError(
                             f"{error} Repair it, or leave it out with --skip-unreadable, and run the command "
-                            "again: what is finished stays."
+                            "again: finished work is kept."
                         ) from error
                     unreadable[crop] = str(error)
                 else:

@@ -24,7 +24,7 @@ from resight.inference.embedder import Embedder, refuse_unusable
 from resight.progress import Bar, say
 
 CHUNK = 256
-"""Crops that a kill loses at most, of each process; rounded to whole batches."""
+"""Crops that are lost at most if a process is killed; rounded to whole batches."""
 
 
 def embed_crops(
@@ -35,24 +35,24 @@ def embed_crops(
     dtype: Storage = "float32",
     skip_unreadable: bool = False,
 ) -> dict[str, Any]:
-    """Embed crops into a folder, or go on where an earlier process was killed.
+    """Embed crops into a folder, or continue where an earlier process was killed.
 
-    Under torchrun all processes call this alike, with one folder that all of them see; each takes the next
-    chunk that nobody has, and process 0 puts the whole together. Rows do not depend on who embedded them.
+    Under torchrun, all processes call this with the same arguments and a shared folder; each takes the next
+    free chunk, and process 0 joins them. Rows do not depend on the process that embedded them.
 
     Args:
-        embedder: the model, and how it embeds.
+        embedder: the model with its options.
         crops: to embed.
         folder: new or empty, or begun with the same model, crops and settings.
         dtype: to store features in.
         skip_unreadable: leave unreadable images out.
 
     Returns:
-        What ``info.json`` of the folder says (see ``features.folder``).
+        The content of the folder's ``info.json`` (see ``features.folder``).
 
     Raises:
-        UserError: an image is unreadable, the model has no such branch, the folder is another's or of other
-            settings, the disk is full. What is finished stays.
+        UserError: an image is unreadable, the model has no such branch, the folder has other contents or
+            settings, the disk is full. Finished work is kept.
     """
     batch = embedder.batch_size
     plan = Plan(
@@ -80,7 +80,7 @@ def embed_crops(
             )
         if todo is None:
             if processes.rank == 0:
-                say(f"{folder} is whole already: there is nothing left to embed.")
+                say(f"{folder} is complete already: there is nothing left to embed.")
         else:
             decoder = Decoder(
                 crops.paths, embedder.picture_size, embedder.device, plan, skip_unreadable, embedder.resizing
@@ -96,7 +96,7 @@ def embed_crops(
                 items = np.array([_item(path) for path in crops.paths], dtype=np.int64)
                 columns = {"persons": crops.persons, "cameras": crops.cameras, "items": items}
                 progress.finish(columns, crops.paths, crops.names, facts)
-        processes.describe(None)  # nobody returns before process 0 has finished
+        processes.describe(None)  # no process returns before process 0 has finished
     info = read_info(folder)
     assert info is not None
     return info
@@ -148,5 +148,5 @@ def _embed_chunks(
 
 
 def _item(path: Path) -> int:
-    """Return a number that tells a crop from others, in this folder and in others: of its path."""
+    """Return a number that identifies a crop across folders, made from its path."""
     return int.from_bytes(hashlib.blake2b(os.fsencode(path), digest_size=8).digest(), "little") >> 1

@@ -1,7 +1,7 @@
-"""A folder of embeddings: what it holds, and what it says of itself.
+"""A folder of embeddings: its files and its metadata.
 
-Whole, it holds ``features.npy`` [N, D], ``items.npy`` and, where known, ``persons.npy`` and ``cameras.npy``
-[N], ``paths.jsonl`` (a JSON string a row), ``names.json`` (person -> label, where that is no number) and
+A complete one has ``features.npy`` [N, D], ``items.npy`` and, if known, ``persons.npy`` and ``cameras.npy``
+[N], ``paths.jsonl`` (a JSON string per row), ``names.json`` (person -> label, where that is no number) and
 ``info.json``, which is written last. Until then, everything is in its sub-folder ``unfinished``; see
 ``features.folder_in_progress``.
 """
@@ -25,19 +25,19 @@ Storage = Literal["float32", "float16"]
 
 
 class Plan(Settings):
-    """What decides the numbers of a folder and which rows it has: a folder is of one plan.
+    """Everything that decides the rows and numbers of a folder, which has one plan.
 
     Attributes:
         model, fingerprint: name and fingerprint of the network.
         views, branches: of a crop, and of the network; part of the fingerprint, named here for messages.
-        dtype: that features are stored in.
+        dtype: of the stored features.
         precision: of the forward passes.
         batch: crops embedded at once.
-        chunk: crops a chunk, a multiple of the batch.
-        width: numbers a crop, D.
-        crops: how many there are, the unreadable among them.
+        chunk: crops per chunk, a multiple of the batch.
+        width: D, numbers per crop.
+        crops: number of crops, with unreadable ones.
         data: digest of their paths and labels.
-        source, part: where they were read from.
+        source, part: of the crops.
     """
 
     model: str
@@ -64,7 +64,7 @@ class Plan(Settings):
         return range(chunk * self.chunk, min((chunk + 1) * self.chunk, self.crops))
 
     def differences(self, other: "Plan") -> list[str]:
-        """Name what differs in another plan, as ``dtype (float32, not float16)``."""
+        """Name the differences from another plan, as ``dtype (float32, not float16)``."""
         pairs = {
             name: (getattr(self, name), getattr(other, name))
             for name in ("views", "branches", "dtype", "precision", "batch", "chunk")
@@ -87,11 +87,11 @@ class Plan(Settings):
 
 
 def read_info(folder: Path, *, whole: bool = True) -> dict[str, Any] | None:
-    """Return what ``info.json`` says; None where the folder was not written by ``resight embed``.
+    """Return the content of ``info.json``; None if the folder was not written by ``resight embed``.
 
     Args:
-        folder: of embeddings, whoever wrote them.
-        whole: refuse a folder that is under way.
+        folder: of embeddings, from any program.
+        whole: refuse an unfinished folder.
 
     Raises:
         UserError: it is not finished, or of a newer version.
@@ -112,7 +112,7 @@ def read_info(folder: Path, *, whole: bool = True) -> dict[str, Any] | None:
 
 
 def plan_of(content: Mapping[str, Any], folder: Path) -> Plan:
-    """Read the plan in what ``plan.json`` or ``info.json`` says.
+    """Read the plan from the content of ``plan.json`` or ``info.json``.
 
     Raises:
         UserError: it is of another version of Resight, or damaged.

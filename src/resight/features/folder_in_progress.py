@@ -1,9 +1,9 @@
-"""Writing a folder of embeddings in chunks that outlive the process.
+"""Writing a folder of embeddings in chunks that survive the process.
 
-The folder's sub-folder ``unfinished`` holds the plan, a lock that the kernel drops with the process, and of
-each finished chunk its features and, written after them, its mark. At the end the chunks are moved one after
-the other into one file (a chunk that is gone has arrived there), and all files to their places, the one that
-marks the folder whole last.
+The folder's sub-folder ``unfinished`` has the plan, a lock that the kernel releases when the process ends,
+and the features of each finished chunk with its mark, written after them. At the end the chunks are moved one
+by one into one file (a missing chunk is already there), and all files to their places; ``info.json``, which
+marks the folder complete, comes last.
 """
 
 import fcntl
@@ -34,11 +34,11 @@ from resight.files import whole_file, write_json
 from resight.registry import Settings
 
 MOVED = 64 * 2**20
-"""Bytes of chunks that lie on the disk twice at most, while they are put together."""
+"""Bytes of chunks that are on the disk twice at most, while they are joined."""
 
 
 class Mark(Settings):
-    """A finished chunk: how many rows it has, and why others of its crops have none (crop -> sentence)."""
+    """A finished chunk: its number of rows, and why other crops have none (crop -> sentence)."""
 
     rows: int
     unreadable: Mapping[int, str] = {}
@@ -48,7 +48,7 @@ class FolderInProgress:
     """Writes a folder of embeddings. Process 0 begins it, all write chunks, process 0 finishes it.
 
     Args:
-        folder: to write, or to go on with.
+        folder: to write or to continue.
         plan: of it.
     """
 
@@ -57,14 +57,14 @@ class FolderInProgress:
         self._lock: TextIO | None = None
 
     def begin(self, *, skip_unreadable: bool) -> list[int] | None:
-        """Make the folder, or find out where it was left; return the chunks to do, None where it is whole.
+        """Make the folder, or continue it; return the chunks to do, None if it is complete.
 
-        The folder is this process's own until it ends. Chunks with unreadable crops are done again unless
-        these are to be left out: they may have been repaired.
+        The folder is locked by this process until it ends. Chunks with unreadable crops are done again, as
+        they may have been repaired, unless these are to be left out.
 
         Raises:
-            UserError: another process writes there; it holds other things, or embeddings of another model,
-                data or type, which are named; or the disk has no room.
+            UserError: another process writes there; it has other contents, or embeddings of another model,
+                data or type, which are named; or the disk has too little space.
         """
         whole = read_info(self.folder, whole=False) is not None
         if not whole and not self.work.is_dir() and not _is_free(self.folder):
@@ -73,10 +73,10 @@ class FolderInProgress:
             )
         if not whole or self.work.is_dir():
             self._take_lock()
-        info = read_info(self.folder, whole=False)  # nobody else writes any more
+        info = read_info(self.folder, whole=False)  # no other process writes any more
         if info is not None:
             self._refuse_another(plan_of(info, self.folder), "holds other embeddings")
-            shutil.rmtree(self.work, ignore_errors=True)  # where a process was killed while it cleared up
+            shutil.rmtree(self.work, ignore_errors=True)  # if a process was killed while cleaning up
             return None
         planned = self.work / PLAN
         if planned.exists():
@@ -86,10 +86,10 @@ class FolderInProgress:
             )
         else:
             write_json(planned, self.plan.model_dump(mode="json"))
-        # names, and not a look at each: a file system on the network may remember that a file was not there
+        # by names, not by checking each file: network file systems may cache that a file was missing
         names = set(os.listdir(self.work))
         for name in names:
-            if name.startswith("."):  # half-written by a process that was killed
+            if name.startswith("."):  # left by a killed process
                 (self.work / name).unlink(missing_ok=True)
         if FEATURES in names or (self.folder / FEATURES).exists():
             return []  # all chunks were done
@@ -99,13 +99,13 @@ class FolderInProgress:
             if not {_mark_file(chunk), _data_file(chunk)} <= names
             or (not skip_unreadable and self._mark(chunk).unreadable)
         ]
-        for chunk in todo:  # a mark must not outlive the features that it is of
+        for chunk in todo:  # a mark must not outlive its features
             (self.work / _mark_file(chunk)).unlink(missing_ok=True)
         self._refuse_small_disk(todo)
         return todo
 
     def close(self) -> None:
-        """Let others write there."""
+        """Release the folder."""
         if self._lock is not None:
             self._lock.close()
 
@@ -114,7 +114,7 @@ class FolderInProgress:
 
         Args:
             chunk: its number.
-            features: of the crops that could be read, in the type of the plan.
+            features: of the readable crops, in the type of the plan.
             unreadable: crop -> why it has no features.
 
         Raises:
@@ -131,15 +131,15 @@ class FolderInProgress:
         names: Mapping[int, str],
         facts: Mapping[str, Any],
     ) -> None:
-        """Put the chunks together, add what is known of the rows, and mark the folder whole.
+        """Join the chunks, add the labels of the rows, and mark the folder complete.
 
         Args:
             columns: name -> labels of all crops, or None.
             paths, names: of all crops, and of the persons.
-            facts: more for ``info.json``.
+            facts: for ``info.json``.
 
         Raises:
-            UserError: no crop could be read, or the disk is full; what is done is left for another try.
+            UserError: no crop could be read, or the disk is full; finished work is kept.
         """
         marks = [self._mark(chunk) for chunk in range(self.plan.chunks)]
         unreadable = {crop: reason for mark in marks for crop, reason in mark.unreadable.items()}
@@ -180,7 +180,7 @@ class FolderInProgress:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _join(self, marks: Sequence[Mark]) -> None:
-        """Move the chunks into one file, each to its own place; a chunk that is gone is there already."""
+        """Move the chunks into one file, each to its place; a missing chunk is there already."""
         joined = self.work / FEATURES
         rows = sum(mark.rows for mark in marks)
         shape = (rows, self.plan.width)
@@ -206,7 +206,7 @@ class FolderInProgress:
                             moved.pop().unlink()
         except OSError as error:
             raise UserError(
-                f"Cannot write {joined}: {error.strerror or error}. All chunks are done and stay: free some "
+                f"Cannot write {joined}: {error.strerror or error}. All chunks are done and kept: free some "
                 "space and run the command again."
             ) from error
 
@@ -262,7 +262,7 @@ def _mark_file(chunk: int) -> str:
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> None:
-    # not np.save, which says of a full disk only how many numbers it wrote
+    # not np.save, which on a full disk only reports how many numbers it wrote
     array = np.ascontiguousarray(array)
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))

@@ -1,4 +1,4 @@
-"""Processes that embed together: torchrun starts them, on one machine or on several."""
+"""Processes that embed together, started by torchrun on one machine or several."""
 
 import os
 from collections import Counter
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 
 class Processes:
-    """This process among those that work together.
+    """This process in a group that works together.
 
     Args:
         rank: its number, from 0.
-        count: of all.
-        store: what they count in; None for a process alone.
+        count: of processes.
+        store: for shared counters; None for a single process.
     """
 
     def __init__(self, rank: int, count: int, store: "Store | None" = None) -> None:
@@ -51,7 +51,7 @@ class Processes:
         return values[0]
 
     def wait(self) -> None:
-        """Wait until all have come here.
+        """Wait until all processes are here.
 
         Raises:
             UserError: another process has stopped.
@@ -63,12 +63,12 @@ class Processes:
 
 @contextmanager
 def together() -> Iterator[Processes]:
-    """Join the processes that torchrun started with this one; without torchrun, work alone."""
+    """Join the processes started by torchrun; without torchrun, this is the only one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes(0, 1)
         return
     store, rank, count = next(rendezvous("env://"))
-    # they send each other no tensors, so gloo serves on GPUs too
+    # they exchange no tensors, so gloo is enough on GPUs, too
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=count)
     try:
         yield Processes(rank, count, store)
@@ -81,4 +81,4 @@ def _sentences() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise UserError("Another process has stopped, and said why; this one stops too.") from error
+        raise UserError("Another process has stopped, and printed the reason; this one stops too.") from error

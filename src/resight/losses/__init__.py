@@ -1,1 +1,1 @@
-"""One loss term a file, and the objective that adds them up."""
+"""One loss term per file, and the objective that adds them up."""

@@ -1,4 +1,4 @@
-"""Centre loss: each person's embeddings towards their own centre."""
+"""Centre loss: pulls each person's embeddings towards their centre."""
 
 from typing import Annotated
 
@@ -18,13 +18,13 @@ class Centre(EmbeddingTerm):
 
         1/2 ||x_i - c_{y_i}||^2
 
-    averaged over the batch (the paper sums; so does its cross-entropy, which we average as well, so its
-    weight of 0.003 stays what it was) and summed over branches. In training each forward pass then moves the
-    centres by the paper's own rule (Eq. 4), no optimiser's::
+    averaged over the batch and summed over branches. (The paper sums over the batch, also for cross-entropy.
+    Both are averages here, so its weight of 0.003 stays valid.) In training, each forward pass then moves the
+    centres by the paper's own rule (Eq. 4), without an optimiser::
 
         c_j -= alpha * sum_{i: y_i = j} (c_j - x_i) / (1 + number of crops of person j)
 
-    They begin at zero, and are part of the state that checkpoints keep.
+    They begin at zero, and are part of the state in checkpoints.
 
     Args:
         alpha: rate of the centres.
@@ -43,7 +43,7 @@ class Centre(EmbeddingTerm):
         self.alpha = alpha
 
     def prepare(self, example: Representation, num_persons: int) -> None:
-        """Make the centres [persons, d] of each branch; refuse branches that the model lacks."""
+        """Make the centres [persons, d] of each branch; refuse branches that the model does not have."""
         super().prepare(example, num_persons)
         for name, embedding in self.embeddings(example).items():
             self.register_buffer(f"centres_{name}", torch.zeros(num_persons, embedding.shape[1]))

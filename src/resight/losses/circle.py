@@ -1,4 +1,4 @@
-"""Circle loss: every similarity of an anchor, weighted by how far it is from where it should be."""
+"""Circle loss: an anchor's similarities, weighted by their distance from the optimum."""
 
 from typing import Annotated
 
@@ -19,8 +19,8 @@ class Circle(EmbeddingTerm):
         log(1 + sum_n exp(gamma a_n (s_n - m)) sum_p exp(-gamma a_p (s_p - (1 - m))))
         a_n = [s_n + m]_+        a_p = [1 + m - s_p]_+
 
-    The weights a are constants to the gradient (Section 3.3). Averaged over the anchors that have a positive
-    and a negative, summed over branches; zero where no anchor has both.
+    The weights a are constants for the gradient (Section 3.3). Averaged over the anchors with a positive and
+    a negative, summed over branches; zero if no anchor has both.
 
     Args:
         margin: m; of similarity.
@@ -48,6 +48,6 @@ class Circle(EmbeddingTerm):
         valid = positives.any(1, keepdim=True) & negatives.any(1, keepdim=True)
         attract = -self.gamma * (1 + self.margin - fixed).relu() * (similarity - (1 - self.margin))
         repel = self.gamma * (fixed + self.margin).relu() * (similarity - self.margin)
-        # an anchor that does not count must be finite all the same
+        # anchors that do not count must be finite, too
         exponent = logsumexp_over(repel, negatives | ~valid) + logsumexp_over(attract, positives | ~valid)
         return mean_over(functional.softplus(exponent), valid)

@@ -17,11 +17,11 @@ from resight.models.representation import Representation
 class CrossEntropy(Term):
     """Sum over branches of the batch's mean cross-entropy between a branch's logits and the persons.
 
-    HAN (Section 3.1) trains its global and its local branch so, with equal weights.
+    HAN (Section 3.1) trains its global and its local branch in this way, with equal weights.
 
     Args:
         label_smoothing: share of the target spread evenly over all persons (Szegedy et al. 2016, Section 7).
-        branches: names of the branches to train; every branch that has logits by default.
+        branches: names of the branches to train; every branch with logits by default.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class CrossEntropy(Term):
         self.branches = branches
 
     def prepare(self, example: Representation, num_persons: int) -> None:
-        """Refuse a model whose branches lack the logits [B, persons] that are needed."""
+        """Refuse a model if its branches lack the needed logits [B, persons]."""
         classified = {
             name: branch.logits for name, branch in example.branches.items() if branch.logits is not None
         }
@@ -45,7 +45,8 @@ class CrossEntropy(Term):
         for name in self.branches or classified:
             if name not in classified:
                 raise UserError(
-                    f"The model's branch '{name}' has no logits. Those that have: {', '.join(classified)}."
+                    f"The model's branch '{name}' has no logits. Branches with logits: "
+                    f"{', '.join(classified)}."
                 )
             if classified[name].shape[1] != num_persons:
                 raise UserError(

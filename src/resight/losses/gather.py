@@ -1,4 +1,4 @@
-"""Training on several processes: every process computes its loss on the crops of all."""
+"""Training on several processes: each computes its loss on the crops of all."""
 
 from dataclasses import replace
 
@@ -10,19 +10,20 @@ from resight.models.representation import Branch, Representation
 
 
 def gather(representation: Representation, persons: Tensor) -> tuple[Representation, Tensor]:
-    """Join the branches and persons of all processes, in the order of their ranks; alone, change nothing.
+    """Join the branches and persons of all processes, in the order of their ranks (no change for one).
 
-    Gradients flow to this process's own crops, multiplied by the number of processes: DistributedDataParallel
-    averages over processes, and what it then holds is the gradient of one process with the joined batch.
-    Attention, regions and feature maps stay this process's own: terms on them are means over crops, which the
-    same averaging joins.
+    Gradients go to this process's own crops, multiplied by the number of processes, because
+    DistributedDataParallel averages over processes: the result is the gradient of one process with the joined
+    batch. Attention, regions and feature maps stay this process's own: terms on them are means over crops,
+    which that averaging joins.
 
     Args:
         representation: the model's output for this process's B crops.
         persons: int64 [B].
 
     Raises:
-        UserError: the processes have batches of unequal size, in each of them (means could not be joined).
+        UserError: the processes have batches of unequal size; raised in each of them (means could not be
+            joined).
     """
     if ranks() == 1:
         return representation, persons
@@ -40,7 +41,7 @@ def gather(representation: Representation, persons: Tensor) -> tuple[Representat
 
 
 def mean_over_ranks(losses: Tensor) -> Tensor:
-    """Return losses [N] averaged over all processes; their gradient is that of this process's own."""
+    """Return losses [N] averaged over all processes, with the gradient of this process's losses."""
     if ranks() == 1:
         return losses
     own = losses.detach()

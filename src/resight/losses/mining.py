@@ -1,11 +1,11 @@
-"""Distances within a batch, the nearest and furthest crops among them, and means over those that count."""
+"""Distances within a batch, nearest and furthest crops, and means over valid values."""
 
 import torch
 from torch import Tensor
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Return the values in float32, or in float64 where they are."""
+    """Return the values in float32, or unchanged in float64."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
@@ -17,14 +17,14 @@ def squared_distances(embedding: Tensor) -> Tensor:
 
 
 def distances(embedding: Tensor) -> Tensor:
-    """Return Euclidean distances [B, B]; where one is zero its gradient is zero, not infinite."""
+    """Return Euclidean distances [B, B]; the gradient of a zero distance is zero, not infinite."""
     squared = squared_distances(embedding)
     apart = squared > 0
     return torch.where(apart, squared, 1.0).sqrt() * apart
 
 
 def pairs(persons: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which crops are positives of each anchor (itself is not), and which are negatives: bool [B, B].
+    """Return the positives of each anchor (without itself) and its negatives: bool [B, B].
 
     Args:
         persons: int64 [B].
@@ -36,17 +36,17 @@ def pairs(persons: Tensor) -> tuple[Tensor, Tensor]:
 def nearest(
     distance: Tensor, allowed: Tensor, count: int = 1, *, furthest: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Find the nearest crops of each row among those allowed: all mining is this.
+    """Find the nearest crops of each row among those allowed; all mining uses this.
 
     Args:
-        distance: [A, B]; its gradient is not followed.
+        distance: [A, B]; used without its gradient.
         allowed: bool [A, B].
-        count: how many, or all B where there are fewer.
+        count: number of crops; at most B are returned.
         furthest: the furthest ones instead.
 
     Returns:
-        index: int64 [A, count], positions in the batch, the nearest first.
-        found: bool [A, count], whether there is such a crop; where not, its position means nothing.
+        index: int64 [A, count], positions in the batch, nearest first.
+        found: bool [A, count], whether there is such a crop; if not, its position is undefined.
     """
     barred = -torch.inf if furthest else torch.inf
     ranked = distance.detach().masked_fill(~allowed, barred)
@@ -55,10 +55,10 @@ def nearest(
 
 
 def mean_over(values: Tensor, valid: Tensor) -> Tensor:
-    """Return the scalar mean of the valid values (bool of the same shape), zero where there is none."""
+    """Return the scalar mean of the valid values (bool of the same shape); zero if there are none."""
     return values.masked_fill(~valid, 0).sum() / valid.sum().clamp(min=1)
 
 
 def logsumexp_over(values: Tensor, chosen: Tensor) -> Tensor:
-    """Return log(sum(exp)) [A, 1] of the chosen values [A, B] of each row, which must not be none."""
+    """Return log(sum(exp)) [A, 1] of the chosen values [A, B] of each row, at least one."""
     return values.masked_fill(~chosen, -torch.inf).logsumexp(1, keepdim=True)

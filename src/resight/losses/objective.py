@@ -1,4 +1,4 @@
-"""What a stage of training minimises: a weighted sum of named terms."""
+"""The objective of a stage of training: a weighted sum of named terms."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,19 @@ from resight.models.representation import Representation
 
 
 class Objective(nn.Module):
-    """Weighted sum of terms, each of which is also returned by name.
+    """Weighted sum of terms; each term is also returned by name.
 
-    Where several processes train together (``torch.distributed``), terms on embeddings and logits see the
+    If several processes train together (``torch.distributed``), terms on embeddings and logits see the
     joined batch of all processes, every process returns the same values, and after DistributedDataParallel's
     averaging the gradients are those of one process with the joined batch.
 
     Args:
         terms: (name, weight, term) of each; names are unique.
-        example: what the model produces for a small batch (shapes only, on the ``meta`` device).
+        example: the model's output for a small batch (shapes only, on the ``meta`` device).
         persons: number of training persons.
 
     Raises:
-        UserError: the model cannot feed some of the terms; each is named with its reason.
+        UserError: the model does not produce the inputs of some terms; each is named with its reason.
     """
 
     def __init__(

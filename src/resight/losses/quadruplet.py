@@ -18,15 +18,15 @@ class Quadruplet(EmbeddingTerm):
 
         [d(i, j) - d(i, k) + m1]_+  +  [d(i, j) - d(k, h) + m2]_+
 
-    j is its furthest positive, k its nearest negative, and h the crop nearest to k whose person is neither
-    i's nor k's. Each term is averaged over the anchors that have it: those with a positive and a negative,
-    and for the second term a third person, without which (a batch of two persons) the first one is left
-    alone. Summed over branches; zero where no anchor has a positive and a negative.
+    j is its furthest positive, k its nearest negative, and h the crop nearest to k of a third person. Each
+    term is averaged over the anchors that have it: those with a positive and a negative, and for the second
+    term a third person (a batch of two persons has only the first term). Summed over branches; zero if no
+    anchor has a positive and a negative.
 
     Args:
         margin: m1.
         second_margin: m2.
-        normalise: L2-normalise the embeddings first; the paper does not say that it does.
+        normalise: L2-normalise the embeddings first; not in the paper.
         branches: names of the branches to train; every branch by default.
     """
 

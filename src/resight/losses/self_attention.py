@@ -1,4 +1,4 @@
-"""Self-attention constraint: the layers of a network look at the same places."""
+"""Self-attention constraint: the layers of a network attend to the same places."""
 
 import torch
 from torch import Tensor
@@ -18,12 +18,11 @@ class SelfAttention(Term):
 
         sum over the other layers l of ||map_last - map_l||_2^2
 
-    averaged over the batch. Maps of unequal size, which the paper has not, are averaged down (adaptive
-    average pooling) to the smallest before they are normalised. A layer that is zero everywhere has a map of
-    zeros.
+    averaged over the batch. Maps of unequal size (not in the paper) are averaged down (adaptive average
+    pooling) to the smallest before they are normalised. A layer that is zero everywhere has a map of zeros.
 
     Args:
-        maps: names of the layers, the one that the others are compared to last; all layers by default.
+        maps: names of the layers; the others are compared with the last one. All layers by default.
     """
 
     def __init__(self, *, maps: Names | None = None) -> None:
@@ -36,9 +35,9 @@ class SelfAttention(Term):
         chosen = list(example.features) if self.maps is None else list(self.maps)
         if len(set(chosen)) < 2:
             raise UserError(
-                f"It compares the maps of two layers or more, and gets {len(set(chosen))} "
+                f"It compares the maps of two or more layers; got {len(set(chosen))} "
                 f"({', '.join(chosen) or 'the model has none'}). "
-                f"Maps that the model has: {', '.join(example.features) or 'none'}."
+                f"Maps of the model: {', '.join(example.features) or 'none'}."
             )
 
     def forward(self, representation: Representation, persons: Tensor) -> Tensor:

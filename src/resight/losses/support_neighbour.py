@@ -1,4 +1,4 @@
-"""Support neighbour loss: an anchor's nearest crops, those of its person against the others."""
+"""Support neighbour loss: among an anchor's nearest crops, its person against others."""
 
 from typing import Annotated, Literal
 
@@ -21,15 +21,16 @@ class SupportNeighbour(EmbeddingTerm):
         squeeze_i    = max_{p in P_i} D(i, p) - min_{p in P_i} D(i, p)
         loss         = mean_i separation_i + lambda mean_i squeeze_i
 
-    Where the paper is silent: an anchor with no positive among its K neighbours takes its nearest positive as
-    P_i, beside the K; an anchor with no positive in the batch is left out; the paper's sums are means over
-    the anchors that count. Summed over branches; zero where no anchor counts.
+    Where the paper is silent: for an anchor with no positive among its K neighbours, P_i is its nearest
+    positive, in addition to the K; an anchor with no positive in the batch is left out; the paper's sums are
+    means over the anchors that count. Summed over branches; zero if no anchor counts.
 
     Args:
-        neighbours: K; all other crops where the batch has fewer. Not given: "drops consistently" as K grows.
+        neighbours: K; all other crops if the batch has fewer. Not stated; mAP "drops consistently" as K
+            grows.
         sigma: scale of the separation.
         squeeze_weight: lambda.
-        distance: ``squared`` Euclidean, as in the appendix, or plain ``euclidean``, as Section 3.2 words it.
+        distance: ``squared`` Euclidean, as in the appendix, or plain ``euclidean``, as in Section 3.2.
         normalise: L2-normalise the embeddings first: sigma is meant for distances of at most 4.
         branches: names of the branches to train; every branch by default.
     """
@@ -59,7 +60,7 @@ class SupportNeighbour(EmbeddingTerm):
         found = near & positives
         found = torch.where(found.any(1, keepdim=True), found, nearest_positive)
         valid = found.any(1, keepdim=True)
-        found = found | ~valid  # an anchor that does not count must be finite all the same
+        found = found | ~valid  # anchors that do not count must be finite, too
         similarity = -self.sigma * distance
         separation = logsumexp_over(similarity, found | near) - logsumexp_over(similarity, found)
         largest = distance.masked_fill(~found, -torch.inf).amax(1, keepdim=True)
@@ -68,5 +69,5 @@ class SupportNeighbour(EmbeddingTerm):
 
 
 def _members(index: Tensor, found: Tensor, like: Tensor) -> Tensor:
-    """Return bool [A, B], shaped like the third, of positions [A, count] where they are found."""
+    """Return bool [A, B], in the shape of the third: true at the found positions [A, count]."""
     return torch.zeros_like(like).scatter(1, index, found)

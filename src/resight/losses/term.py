@@ -1,4 +1,4 @@
-"""The contract of a loss term, the registry of terms, and the base of terms on embeddings."""
+"""Base classes of loss terms and of terms on embeddings, and the registry of terms."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, ClassVar
@@ -23,24 +23,24 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 class Term(nn.Module):
     """One term of an objective.
 
-    Subclasses are registered as ``@TERMS.register("name")``; what a recipe may set are the keyword-only
-    parameters of the constructor, with the paper's values as defaults.
+    Subclasses are registered by ``@TERMS.register("name")``; a recipe may set the keyword-only parameters of
+    the constructor, with the paper's values as defaults.
 
     Attributes:
-        needs_positives: whether it learns only from crops whose person has another crop in the batch.
+        needs_positives: whether it learns only from crops with another crop of the same person in the batch.
     """
 
     needs_positives: ClassVar[bool] = False
 
     def prepare(self, example: Representation, num_persons: int) -> None:
-        """Check that the model feeds this term, and make what it learns whose shape depends on it.
+        """Check that the model produces this term's inputs, and make parameters that depend on its shapes.
 
         Args:
-            example: what the model produces for a small batch (on the ``meta`` device: shapes, no values).
+            example: the model's output for a small batch (on the ``meta`` device: shapes, no values).
             num_persons: of training.
 
         Raises:
-            UserError: the model does not produce what the term reads; the sentence names both.
+            UserError: the model does not produce the term's inputs; the message names both.
         """
 
     def forward(self, representation: Representation, persons: Tensor) -> Tensor:
@@ -54,10 +54,10 @@ class Term(nn.Module):
 
 
 class EmbeddingTerm(Term):
-    """Base of terms on embeddings: the sum over the chosen branches of what ``loss`` says of each.
+    """Base of terms on embeddings: the sum of ``loss`` over the chosen branches.
 
     Args:
-        normalise: L2-normalise the embeddings first, as the descriptor at test time is.
+        normalise: L2-normalise the embeddings first, like the descriptor at test time.
         branches: names of the branches to train; every branch by default.
     """
 
@@ -66,14 +66,14 @@ class EmbeddingTerm(Term):
         self.normalise, self.branches = normalise, branches
 
     def prepare(self, example: Representation, num_persons: int) -> None:
-        """Refuse a model that lacks the branches."""
+        """Refuse a model without the branches."""
         if not example.branches:
             raise UserError("It needs a branch, and the model has none.")
         refuse_unknown("branch", self.branches, example.branches)
 
     def forward(self, representation: Representation, persons: Tensor) -> Tensor:
         """Return the scalar sum over the chosen branches."""
-        with full_precision(persons.device):  # bfloat16 keeps too little of the difference of near embeddings
+        with full_precision(persons.device):  # bfloat16 is too coarse for differences of near embeddings
             found = self.embeddings(representation).values()
             return torch.stack([self.loss(embedding, persons) for embedding in found]).sum()
 
@@ -82,7 +82,7 @@ class EmbeddingTerm(Term):
         raise TypeError(f"{type(self).__name__} does not define loss()")
 
     def embeddings(self, representation: Representation) -> dict[str, Tensor]:
-        """Return the chosen branches' embeddings [B, d], in float32 or better, normalised where asked."""
+        """Return the chosen branches' embeddings [B, d], in float32 or better, normalised if so set."""
         found = {
             name: at_least_float32(branch.embedding)
             for name, branch in representation.branches.items()
@@ -94,7 +94,7 @@ class EmbeddingTerm(Term):
 
 
 def refuse_unknown(kind: str, names: Iterable[str] | None, known: Iterable[str]) -> None:
-    """Raise a UserError for the first name that the model does not know; None asks for nothing."""
+    """Raise a UserError for the first name that the model does not have; None is allowed."""
     for name in names or ():
         if name not in known:
             raise UserError(f"The model has no {kind} '{name}'.{did_you_mean(name, known)}")

@@ -1,4 +1,4 @@
-"""Total variation: attention without specks."""
+"""Total variation: removes specks from attention."""
 
 from typing import Literal
 
@@ -13,18 +13,19 @@ from resight.models.representation import Representation
 
 @TERMS.register("total-variation")
 class TotalVariation(Term):
-    """Total variation of what attention leaves (Sharp, Section III-B, Eqs. 6 and 8).
+    """Total variation of the attended features (Sharp, Section III-B, Eqs. 6 and 8).
 
-    For the attention-aware features A [C, H, W] of Eq. 1, the mask times the features that it is laid over::
+    For the attention-aware features A [C, H, W] of Eq. 1, mask times features::
 
         sum_c ||D_1 A_c||_2^2 + ||A_c D_2||_2^2
 
     the squared differences of vertical and of horizontal neighbours, divided by the number C H W of elements
-    (a sum would drown the triplet loss), averaged over the batch and summed over masks. Its weight mu is 0.1.
+    (a sum would be far larger than the triplet loss), averaged over the batch and summed over masks. Its
+    weight mu is 0.1.
 
     Args:
-        of: ``features``, A as the paper has it; or ``mask``, the mask alone, so that features cannot become
-            smooth by becoming small.
+        of: ``features``, A as in the paper; or ``mask``, the mask alone, so that it cannot fall because
+            features become small.
         masks: names of the masks [B, C, H, W]; all that the model has by default.
     """
 
@@ -36,7 +37,7 @@ class TotalVariation(Term):
         """Refuse a model without masks, or without those that the recipe names."""
         known = _masks(example)
         if not known:
-            raise UserError("It needs an attention module that says a mask of every element; there is none.")
+            raise UserError("It needs an attention module with a mask of every element; there is none.")
         refuse_unknown("attention mask", self.masks, known)
 
     def forward(self, representation: Representation, persons: Tensor) -> Tensor:

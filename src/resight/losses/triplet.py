@@ -19,13 +19,13 @@ class Triplet(EmbeddingTerm):
         [m + D(a, p) - D(a, n)]_+        or, softly,        ln(1 + exp(D(a, p) - D(a, n)))
 
     *Batch hard* (Eq. 5) takes each anchor's furthest positive and nearest negative, *batch all* (Eq. 6) every
-    triplet. Averaged over the triplets, summed over branches. An anchor without positive or without negative
-    is in no triplet; zero where there is none (a batch of one person, or of one crop a person).
+    triplet. Averaged over the triplets, summed over branches. An anchor without a positive or a negative is
+    in no triplet; without any triplet (a batch of one person, or of one crop per person), the loss is zero.
 
     Args:
         margin: m, or ``soft``.
-        mining: ``hard``; ``all``; or ``active``: all, averaged over those alone whose loss is not zero.
-        normalise: L2-normalise the embeddings first, as the descriptor at test time is.
+        mining: ``hard``; ``all``; or ``active``: all, averaged over those with a loss above zero.
+        normalise: L2-normalise the embeddings first, like the descriptor at test time.
         branches: names of the branches to train; every branch by default.
     """
 

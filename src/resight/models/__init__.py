@@ -1,1 +1,1 @@
-"""Networks, and what they say about a batch of crops."""
+"""Networks, and their output for a batch of crops."""

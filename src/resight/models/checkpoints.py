@@ -1,9 +1,9 @@
-"""Files of tensors that other programs wrote, read without running anything that they name.
+"""Reading other programs' files of tensors without running any code that they name.
 
-PyTorch's files are pickles, and a pickle is a program: the ordinary reader calls whatever it names. PyTorch's
-reader of weights calls what makes tensors, and refuses the rest. Old files hold more beside the tensors: the
-rank-1 score as a NumPy scalar, the optimiser, the arguments of the command. For such types an inert object
-stands in, which keeps nothing.
+PyTorch's files are pickles, and a pickle is a program: the ordinary reader calls any function that it names.
+PyTorch's reader of weights calls only those that make tensors. Old files also have other objects: the rank-1
+score as a NumPy scalar, the optimiser, the arguments of the command. Such types are replaced by an inert
+object, which keeps nothing.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from torch.optim import lr_scheduler
 
 from resight.errors import UserError
 
-WANTED = "Expected a state dict that torch.save wrote, or a .safetensors file."
+WANTED = "Expected a state dict written by torch.save, or a .safetensors file."
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
-"""Keys under which programs put the tensors that they save beside other things."""
+"""Keys of the tensors in files that also have other objects."""
 
 
 class _Ignored:
-    """Stands for an object that is not needed: takes any arguments and any state, and keeps none."""
+    """Replaces an object that is not needed: accepts any arguments and any state, and keeps none."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -41,7 +41,7 @@ class _Ignored:
 
 
 def _mapping(*_: object) -> OrderedDict[Any, Any]:
-    """Stand for a type of dictionary; the file fills it."""
+    """Replace a type of dictionary; the file fills it."""
     return OrderedDict()
 
 
@@ -67,7 +67,7 @@ DICTIONARIES = [
 
 
 def _names_in(module: Any) -> Iterable[str]:
-    """Return where the classes of a module are defined, such as ``torch.optim.adam.Adam``."""
+    """Return the full names of a module's classes, such as ``torch.optim.adam.Adam``."""
     for item in vars(module).values():
         if isinstance(item, type) and item.__module__.startswith("torch.optim"):
             yield f"{item.__module__}.{item.__qualname__}"
@@ -78,18 +78,18 @@ HARMLESS: list[Any] = [
     *((_mapping, name) for name in DICTIONARIES[:1]),
     *((OrderedDict, name) for name in DICTIONARIES[1:]),
 ]
-"""What stands for each type that a file may name beside tensors."""
+"""Type that a file may name in addition to tensors -> what replaces it."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Read a file of tensors by name, ``.safetensors`` or PyTorch's own, on the CPU.
 
-    The tensors may lie under ``state_dict`` or another of ``WRAPPERS``, beside anything harmless; a leading
-    ``module.`` (of a parallel model) is taken off their names.
+    The tensors may be under ``state_dict`` or another of ``WRAPPERS``, next to harmless objects; a leading
+    ``module.`` (of a parallel model) is removed from their names.
 
     Raises:
-        UserError: there is no such file; it is damaged, or no file of tensors; or it names a type that is
-            not known to be harmless, which then was not called.
+        UserError: there is no such file; it is damaged, or has no tensors; or it names a type that is not
+            known to be harmless (which is not called).
     """
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
@@ -109,8 +109,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 def _unpickled(path: Path) -> Any:
     with torch.serialization.safe_globals(HARMLESS), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of protocols that are said not to be supported
-        # latin1: what Python 2 wrote as bytes, such as the value of a NumPy scalar, is no UTF-8
+        warnings.simplefilter("ignore")  # about unsupported protocols
+        # latin1: bytes written by Python 2, such as the value of a NumPy scalar, are not UTF-8
         return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
 
 
@@ -119,7 +119,7 @@ def _refusal(path: Path, reason: str) -> str:
     if named is None or named[1] == "GLOBAL":
         return f"{path} is not a file of tensors. {WANTED}"
     return (
-        f"{path} holds {named[1]} beside its tensors, which is not among the types known to be harmless: "
+        f"{path} also holds {named[1]}, which is not among the types known to be harmless: "
         f"loading it might run code of the file, so nothing was loaded. {WANTED} Whoever trusts the file can "
         "write its tensors alone: torch.save(model.state_dict(), FILE)."
     )
@@ -131,7 +131,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _tensors_in(content: object) -> dict[str, Tensor] | None:
-    """Return the tensors by name of what a file holds, or None."""
+    """Return the tensors by name in a file's contents, or None."""
     if not isinstance(content, Mapping):
         return None
     for key in WRAPPERS:

@@ -1,4 +1,4 @@
-"""What a network costs, and the shapes of what it says: on the ``meta`` device, where nothing is computed."""
+"""The cost of a network, and the shapes of its output, on the ``meta`` device, without computing."""
 
 import copy
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from resight.models.representation import Representation
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """What it costs to describe one crop (one view of it, where a network averages several).
+    """The cost of embedding one crop (one view of it, if a network averages several).
 
     Attributes:
-        parameters: weights of the network; a module that is used in several places counts once.
+        parameters: weights of the network; a module used in several places counts once.
         multiply_adds: multiplications, each with its addition, in convolutions and matrix products.
-        flops: the two counted apart, ``2 * multiply_adds``.
+        flops: both counted separately, ``2 * multiply_adds``.
         input: height and width of the crop in pixels.
         embedding: size D of the descriptor.
     """
@@ -33,7 +33,7 @@ class Complexity:
 
 
 def measure(model: Network) -> Complexity:
-    """Measure a network at its input size, without its identity classifiers (they serve training only)."""
+    """Measure a network at its input size, without its identity classifiers (only for training)."""
     network = _on_meta(model).eval()
     for module in network.modules():
         if isinstance(module, Classifier):
@@ -51,7 +51,7 @@ def measure(model: Network) -> Complexity:
 
 
 def example(model: Network, batch: int = 2) -> Representation:
-    """Return what the model produces in training for a batch of that size, as shapes without values."""
+    """Return the model's output in training for a batch of this size: shapes without values."""
     with torch.no_grad():
         found: Representation = _on_meta(model).train()(
             torch.empty(batch, 3, *model.input_size, device="meta")

@@ -22,31 +22,31 @@ def _named_or_none(value: object) -> object:
 
 
 DropPart = Annotated[Mapping[str, Any] | None, BeforeValidator(_named_or_none)]
-"""What is dropped, in a recipe: a name, or ``{name: dropblock+, share: 0.2}``; None for nothing."""
+"""A drop in a recipe: a name, or ``{name: dropblock+, share: 0.2}``; None for none."""
 
 
 @DROPS.register("dropblock+")
 class DropBlock(nn.Module):
-    """Zero blocks of the map; where they lie is drawn for each image.
+    """Zero blocks of the map, at random places in each image.
 
-    DropBlock (Ghiasi et al., NeurIPS 2018, Algorithm 1) with a height and a width instead of one side
-    (SONA, Section 2.1 and Section 3.2: 5 and 8, gamma 0.1). That gamma cannot be the rate at which blocks are
-    placed, which would drop four fifths of the map: it is read as the share to drop, DropBlock's
-    1 - keep_prob, from which the rate follows as there::
+    DropBlock (Ghiasi et al., NeurIPS 2018, Algorithm 1) with a height and a width instead of one side (SONA,
+    Section 2.1 and Section 3.2: 5 and 8, gamma 0.1). As the rate at which blocks are placed, that gamma would
+    drop four fifths of the map. So it is taken as the share to drop, DropBlock's 1 - keep_prob, which gives
+    the rate::
 
         rate = share / (h w)  *  H W / ((H - h + 1) (W - w + 1))
 
-    0.00485 on a 48x16 map. Blocks overlap, so that a little less is dropped: 9.4 % there. Blocks lie inside
-    the map; on a map smaller than a block the block has the map's size. At test time nothing changes.
+    0.00485 on a 48x16 map. Blocks overlap, so a little less is dropped: 9.4 % there. Blocks are inside the
+    map; on a smaller map, the block has the map's size. At test time nothing is dropped.
 
-    The defaults are DropBlock+: SONA "applies the mask" to the features, so it is one mask an image, and what
-    is kept is not rescaled (before a maximum, rescaling makes training values larger than test values).
+    The defaults are DropBlock+: SONA "applies the mask" to the features, so there is one mask per image, and
+    kept values are not rescaled (before a maximum, rescaling makes training values larger than test values).
 
     Args:
         height, width: h and w, in positions of the map.
-        share: of the map that would be dropped if no blocks met.
+        share: of the map that would be dropped without overlaps.
         shared: draw one mask for all channels of an image; else one for each channel.
-        rescale: divide what is kept by the kept share of the batch, as in Algorithm 1.
+        rescale: divide kept values by the kept share of the batch, as in Algorithm 1.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class DropBlock(nn.Module):
         return features * kept.to(features.dtype)
 
     def mask(self, features: Tensor) -> Tensor:
-        """Draw what is kept of features [B, C, H, W]: float32, 0 where a block lies, else 1.
+        """Draw the mask of features [B, C, H, W]: float32, 0 in a block, else 1.
 
-        [B, 1, H, W] where channels share a mask, else [B, C, H, W].
+        [B, 1, H, W] if channels share a mask, else [B, C, H, W].
         """
         batch, channels, rows, columns = features.shape
         height, width = min(self.height, rows), min(self.width, columns)
@@ -84,7 +84,7 @@ class DropBlock(nn.Module):
         return 1 - functional.max_pool2d(functional.pad(placed, around), (height, width), stride=1)
 
     def rate(self, rows: int, columns: int) -> float:
-        """Return the rate at which blocks are placed, at each place that they fit, on a map of that size."""
+        """Return the rate at which blocks are placed, at each place where they fit, on a map of this size."""
         height, width = min(self.height, rows), min(self.width, columns)
         places = (rows - height + 1) * (columns - width + 1)
         return self.share / (height * width) * (rows * columns) / places
@@ -92,7 +92,7 @@ class DropBlock(nn.Module):
 
 @DROPS.register("dropblock")
 def dropblock(*, side: Side = 5, share: Share = 0.1, shared: bool = False, rescale: bool = True) -> DropBlock:
-    """DropBlock as its authors' code has it: square blocks, a mask for each channel, rescaled."""
+    """DropBlock as in its authors' code: square blocks, a mask for each channel, rescaled."""
     return DropBlock(height=side, width=side, share=share, shared=shared, rescale=rescale)
 
 
@@ -100,10 +100,10 @@ def dropblock(*, side: Side = 5, share: Share = 0.1, shared: bool = False, resca
 class BatchFeatureErasing(nn.Module):
     """Zero one rectangle, the same for all images and channels of a batch (Dai et al., BFE, 2018).
 
-    Its place is drawn anew for each batch. What is kept is not rescaled. At test time nothing changes.
+    Its place is drawn anew for each batch. Kept values are not rescaled. At test time nothing is dropped.
 
     Args:
-        height, width: of the rectangle as parts of the map's, rounded to whole positions.
+        height, width: of the rectangle, as shares of the map's, rounded to whole positions.
     """
 
     def __init__(self, *, height: Part = 0.3, width: Part = 1.0) -> None:
@@ -115,14 +115,14 @@ class BatchFeatureErasing(nn.Module):
         return features * self.mask(features).to(features.dtype) if self.training else features
 
     def mask(self, features: Tensor) -> Tensor:
-        """Draw what is kept of features [B, C, H, W]: float32 [1, 1, H, W], 0 in the rectangle, else 1."""
+        """Draw the mask of features [B, C, H, W]: float32 [1, 1, H, W], 0 in the rectangle, else 1."""
         rows = _stretch(features.shape[2], self.height, features.device)
         columns = _stretch(features.shape[3], self.width, features.device)
         return 1 - (rows[:, None] & columns).float()[None, None]
 
 
 def _stretch(size: int, part: float, device: torch.device) -> Tensor:
-    """Draw a stretch of a line of positions: bool [size], true in the stretch."""
+    """Draw a range of positions: bool [size], true in the range."""
     length = round(part * size)
     start = torch.randint(size - length + 1, (), device=device)
     line = torch.arange(size, device=device)

@@ -19,11 +19,11 @@ Crops = Pixels | Sequence[Pixels]
 
 
 class BatchEmbedder(Protocol):
-    """Embeds any number of crops: a ``PixelEmbedder``, or ``inference.Embedder``, which adds other runtimes.
+    """Embeds any number of crops: a ``PixelEmbedder`` or an ``inference.Embedder``.
 
     Attributes:
-        picture_size: height and width of the crops that it takes.
-        resizing: how pictures come to that size.
+        picture_size: height and width of its input crops.
+        resizing: how pictures are resized to it.
     """
 
     @property
@@ -41,16 +41,16 @@ class BatchEmbedder(Protocol):
 
 
 class PixelEmbedder:
-    """A network ready to embed crops: folded, on the device, its memory kept.
+    """A network ready to embed crops: folded, on the device, with reused memory.
 
-    The model itself keeps its mode and its device: a folded copy does the work.
+    The model itself keeps its mode and its device: a folded copy is used.
 
     Args:
         model: the trained network.
         device: where to compute.
         precision: of the forward passes.
         branches: names of the branches that make the descriptor; all by default.
-        views: of a crop, whose descriptors are averaged; by default the model's.
+        views: of a crop to average over; by default the model's.
         batch_size: crops embedded at once by ``embed`` and ``classify``.
     """
 
@@ -73,7 +73,7 @@ class PixelEmbedder:
 
     @property
     def picture_size(self) -> tuple[int, int]:
-        """Height and width of the crops that it takes, in pixels."""
+        """Height and width of its input crops, in pixels."""
         return self.network.picture_size
 
     @torch.inference_mode()
@@ -90,8 +90,8 @@ class PixelEmbedder:
         """Return the test-time descriptors float32 [N, D], on the CPU, of crops uint8 [N, H, W, 3] (RGB).
 
         Args:
-            pixels: crops of ``picture_size``; a memory map will do.
-            names: are not needed: while a network trains, its descriptors may be anything.
+            pixels: crops of ``picture_size``; may be a memory map.
+            names: not used: descriptors may be anything while a network trains.
             title: of the progress bar; None shows none.
 
         Raises:
@@ -100,7 +100,7 @@ class PixelEmbedder:
         return in_batches(self, pixels, self.batch_size, title)
 
     def classify(self, pixels: Crops) -> Tensor:
-        """Return the probability of each class, float64 [N, persons], on the CPU, of such crops.
+        """Return the probability of each class, float64 [N, persons], on the CPU, for such crops.
 
         Raises:
             UserError: the model has no classifier.

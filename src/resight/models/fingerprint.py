@@ -1,4 +1,4 @@
-"""A short name of everything that decides a network's descriptors, so that those of two are never mixed."""
+"""A hash of everything that decides a network's descriptors, so that those of two are never mixed."""
 
 import hashlib
 import json
@@ -11,23 +11,22 @@ from resight.models.network import MODELS, Network, Views
 from resight.models.trunk import ATTENTIONS, TRUNKS
 
 FORMAT = "2"
-"""Part of every fingerprint: raised when the same weights come to give other descriptors, because decoding,
+"""Part of every fingerprint: increased when the same weights give other descriptors, because decoding,
 resizing or a layer changed."""
 
 
 def fingerprint(network: Network, branches: Sequence[str] | None = None, views: Views | None = None) -> str:
-    """Return 32 hexadecimal digits: equal where two networks describe every crop alike, to rounding.
+    """Return 32 hexadecimal digits, equal for networks with equal descriptors of every crop, up to rounding.
 
-    Of the model's name, its settings, its input size, views, branches and descriptor, and each of its
-    tensors (among them the statistics that pixels are normalised by). Settings at their defaults do not
-    count, so that a model keeps its fingerprint when a later version of Resight has more to set. The
-    device, the precision of the forward pass and the type that descriptors are stored in are not part of
-    it: they change the numbers by rounding alone.
+    It covers the model's name, settings, input size, views, branches and descriptor, and its tensors (with
+    the statistics for normalising pixels). Settings at their defaults do not count, so that a model keeps its
+    fingerprint when a later version of Resight has more settings. The device, the precision of the forward
+    pass and the stored type of descriptors are not part of it: they change the numbers only by rounding.
 
     Args:
-        network: what ``build_model`` made or ``load_weights`` read, in any mode, on any device.
+        network: from ``build_model`` or ``load_weights``, in any mode, on any device.
         branches: names of the branches that make the descriptor; all by default.
-        views: of a crop, whose descriptors are averaged; by default the network's.
+        views: of a crop to average over; by default the network's.
     """
     decided = {"views": views or network.views, "descriptor": network.descriptor}
     content = {
@@ -45,7 +44,7 @@ def fingerprint(network: Network, branches: Sequence[str] | None = None, views: 
 
 
 def _set(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that are not at their defaults, those of named parts likewise."""
+    """Return the settings that are not at their defaults, also of named parts."""
     return {key: _part(value) for key, value in settings.items() if value != defaults.get(key, ...)}
 
 

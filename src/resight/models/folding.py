@@ -1,4 +1,4 @@
-"""A network prepared for inference: batch normalisation folded into the layer before it."""
+"""Preparing a network for inference: batch normalisation is folded into the layer before it."""
 
 import copy
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def folded(model: M) -> M:
-    """Return a copy in evaluation mode whose outputs are the same to rounding, computed in fewer passes.
+    """Return a copy in evaluation mode with the same outputs up to rounding, computed in fewer passes.
 
-    A convolution or linear layer and the batch normalisation that alone reads it become one. Which those are
-    is plain in an ``nn.Sequential``; any other module says it: ``normalised_by``, name -> name of the two.
+    A convolution or linear layer and the batch normalisation that alone reads its output become one layer. In
+    an ``nn.Sequential`` they are found by order; other modules name them in ``normalised_by``: name -> name.
     """
     network = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(network.modules()):
@@ -25,7 +25,7 @@ def folded(model: M) -> M:
 
 
 def _followed(module: nn.Module) -> Iterable[tuple[str, str]]:
-    """Return names of sub-modules, each with that of the only one which reads its output."""
+    """Return names of sub-modules, each with that of the only one that reads its output."""
     if isinstance(module, nn.Sequential):
         return pairwise(module._modules)
     return getattr(module, "normalised_by", {}).items()

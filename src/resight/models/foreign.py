@@ -1,6 +1,6 @@
-"""Weights that other toolkits trained: which architecture they are of, and loading them into our networks.
+"""Weights of other toolkits: recognising their architecture, and loading them into our networks.
 
-The names of tensors are those of torchreid and torchvision, which our trunks have too (``models.trunks``).
+The names of tensors are those of torchreid and torchvision, which our trunks also use (``models.trunks``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,19 +19,19 @@ from resight.models.trunk import TrunkNetwork
 from resight.models.weights import differences, few
 
 TORCHREID = ("classifier.",)
-"""How the names of torchreid's classifiers begin."""
+"""Prefixes of the tensors of torchreid's classifiers."""
 
 EITHER = (*TORCHREID, "fc.weight", "fc.bias")
-"""The same of ResNets, torchvision's among them."""
+"""The same for ResNets, also torchvision's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A network whose weights others publish.
+    """A network with weights published by others.
 
     Attributes:
         settings: of our network ``pooled``.
-        classifiers: how the names of tensors begin that score the training classes: not needed to embed.
+        classifiers: prefixes of the tensors of classifiers, which embedding does not need.
     """
 
     settings: Mapping[str, Any]
@@ -51,7 +51,7 @@ def _mobilenet(name: str, **trunk: Any) -> Architecture:
 
 
 FINER = (1, 2, 2, 1)
-"""Strides of a ResNet whose last layer keeps the grid of the one before."""
+"""Strides of a ResNet without a stride in its last layer."""
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     **{f"osnet-x{width}": _osnet(width) for width in (1.0, 0.75, 0.5, 0.25)},
@@ -66,7 +66,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "mobilenet-v3-large": _mobilenet("mobilenet-v3", size="large"),
     "mobilenet-v3-small": _mobilenet("mobilenet-v3", size="small"),
 }
-"""By name. ``resnet-50-stride-1`` has the tensors of ``resnet-50``, and another stride in layer4."""
+"""By name. ``resnet-50-stride-1`` has the same tensors as ``resnet-50``, but another stride in layer4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class ForeignWeights:
     Attributes:
         network: in evaluation mode, on the CPU; takes RGB, normalises with ImageNet's statistics.
         architecture: its name in ``ARCHITECTURES``.
-        used: how many of the file's tensors the network has.
-        dropped: names of those that make a classifier.
-        unused: names of the others that the network has no place for.
+        used: number of the file's tensors that were loaded.
+        dropped: names of a classifier's tensors.
+        unused: names of other tensors that the network does not have.
     """
 
     network: Network
@@ -92,12 +92,12 @@ def read_foreign(path: Path, architecture: str | None = None) -> ForeignWeights:
     """Read weights of another toolkit into a network.
 
     Args:
-        path: of a file that ``read_checkpoint`` reads.
-        architecture: name in ``ARCHITECTURES``; by default what names and shapes of the tensors say.
+        path: of a file for ``read_checkpoint``.
+        architecture: name in ``ARCHITECTURES``; by default recognised by names and shapes of the tensors.
 
     Raises:
-        UserError: the file cannot be read; its tensors are of another architecture, of none that is known, or
-            of one of several; there is no architecture of that name.
+        UserError: the file cannot be read; its tensors fit another architecture, no known one, or several;
+            there is no architecture of that name.
     """
     if architecture is not None and architecture not in ARCHITECTURES:
         raise UserError(
@@ -120,7 +120,7 @@ def read_foreign(path: Path, architecture: str | None = None) -> ForeignWeights:
 
 
 def match_architecture(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of the architectures whose tensors these are, classifiers aside; at times several."""
+    """Return the names of the architectures (sometimes several) with these tensors, without classifiers."""
     return [name for name in ARCHITECTURES if _fit(tensors, name).exact]
 
 
@@ -130,10 +130,10 @@ class _Fit:
 
     Attributes:
         architecture: its name.
-        chosen: the tensors that it may have, by their published names.
-        dropped, unused: names in the file of classifiers, and of what the network has no place for.
-        wrong: a line for each way in which names or shapes differ; "" if none does.
-        alike: how many tensors have the same name and shape in both, and how many the same name.
+        chosen: tensors for it, by their published names.
+        dropped, unused: names in the file of classifiers, and of tensors that the network does not have.
+        wrong: a line for each kind of difference in names or shapes; "" if none.
+        alike: number of tensors with the same name and shape in both, and with the same name.
     """
 
     architecture: str
@@ -145,12 +145,12 @@ class _Fit:
 
     @property
     def exact(self) -> bool:
-        """Whether nothing is missing, and nothing but a classifier left over."""
+        """Whether nothing is missing, and only a classifier is left over."""
         return not self.wrong and not self.unused
 
     @property
     def differing(self) -> str:
-        """What differs, a line for each kind."""
+        """The differences, a line for each kind."""
         return self.wrong or f"\n  {len(self.unused)} not of the model: {few(self.unused)}"
 
 
@@ -169,7 +169,7 @@ def _fit(tensors: Mapping[str, Tensor], architecture: str) -> _Fit:
     needed = {
         name: tensor
         for name, tensor in expected.items()
-        if name in chosen or not name.endswith(".num_batches_tracked")  # old files have none; none is used
+        if name in chosen or not name.endswith(".num_batches_tracked")  # unused, and not in old files
     }
     named = chosen.keys() & needed.keys()
     alike = sum(chosen[name].shape == needed[name].shape for name in named), len(named)
@@ -177,13 +177,13 @@ def _fit(tensors: Mapping[str, Tensor], architecture: str) -> _Fit:
 
 
 def expected_tensors(architecture: str) -> dict[str, Tensor]:
-    """Return the tensors of an architecture by their published names, without values (on ``meta``)."""
+    """Return an architecture's tensors by their published names, without values (on ``meta``)."""
     return _expected(architecture)[1]
 
 
 @cache
 def _expected(architecture: str) -> tuple[Callable[[Sequence[str]], list[str]], dict[str, Tensor]]:
-    """Return what gives a file's tensors their published names, and ``expected_tensors``."""
+    """Return the function that gives a file's tensors their published names, and ``expected_tensors``."""
     with torch.device("meta"):
         network = _build(architecture)
     expected = {
@@ -201,7 +201,7 @@ def _build(architecture: str) -> TrunkNetwork:
 
 
 def _published(name: str) -> str:
-    """Return the published name of one of our network's tensors; "" where it has none."""
+    """Return the published name of a tensor of our network; "" if it has none."""
     if name.startswith("head.feature."):
         return name.replace("head.feature.", "fc.")
     return name.removeprefix("trunk.") if name.startswith("trunk.") else ""
@@ -210,8 +210,8 @@ def _published(name: str) -> str:
 def _load(network: Network, tensors: Mapping[str, Tensor]) -> None:
     """Load tensors by their published names.
 
-    The published fully-connected layer has a bias before its batch normalisation. Ours has none: there it
-    moves the mean that is taken off.
+    The published fully-connected layer has a bias before its batch normalisation. Ours has none: the bias is
+    subtracted from the running mean.
     """
     found = dict(tensors)
     if (bias := found.pop("fc.0.bias", None)) is not None:
@@ -223,28 +223,28 @@ def _load(network: Network, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _misfit(path: Path, fits: Mapping[str, _Fit], fit: _Fit) -> str:
-    """Say how a file differs from an architecture, and which one fits it best."""
+    """Describe how a file differs from an architecture, and name the one that fits best."""
     best = _nearest(fits)
     if best.exact:
         advice = f"They are those of {best.architecture}: give --architecture {best.architecture}, or none."
     elif best is fit:
-        advice = "No other architecture that Resight knows is nearer."
+        advice = "No other architecture that Resight knows fits better."
     else:
-        advice = f"The nearest is {best.architecture}, from which they differ too:{best.differing}"
+        advice = f"{best.architecture} fits best, but differs too:{best.differing}"
     return f"The tensors in {path} are not those of {fit.architecture}:{fit.differing}\n{advice}"
 
 
 def _cannot_tell(path: Path, fits: Mapping[str, _Fit], fitting: Sequence[str]) -> str:
-    """Say why the architecture of a file is not known."""
+    """Describe why the architecture of a file is not known."""
     if fitting:
         return (
-            f"The tensors in {path} may be those of {' or '.join(fitting)}: what these differ in, such as a "
-            f"stride, no tensor shows. Look up how they were trained, and give --architecture."
+            f"The tensors in {path} may be those of {' or '.join(fitting)}, which have the same tensors but "
+            f"differ, such as in a stride. Look up how they were trained, and give --architecture."
         )
     best = _nearest(fits)
     if not best.alike[1]:
         return (
-            f"The tensors in {path} are of no architecture that Resight knows: none has a name of one. Known "
+            f"The tensors in {path} are of no architecture that Resight knows: no name is familiar. Known "
             f"are {', '.join(fits)}. Export the network to ONNX with its own program, and import that."
         )
     return (
@@ -255,5 +255,5 @@ def _cannot_tell(path: Path, fits: Mapping[str, _Fit], fitting: Sequence[str]) -
 
 
 def _nearest(fits: Mapping[str, _Fit]) -> _Fit:
-    """Return the fit with the most tensors of the same name and shape, the fewest left over where alike."""
+    """Return the fit with the most tensors of equal name and shape; among equals, the fewest left over."""
     return max(fits.values(), key=lambda fit: (fit.exact, fit.alike, -len(fit.chosen), -len(fit.unused)))

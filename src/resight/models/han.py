@@ -31,32 +31,31 @@ STRIDES: dict[Size, tuple[int, ...]] = {"small": (2, 1, 1), "medium": (1, 2, 1),
 class HAN(Network):
     """Global branch and four local streams, joined by three levels of harmonious attention (Fig. 1).
 
-    What the paper leaves open, and what was chosen: every convolution is followed by batch normalisation
-    and ReLU, also in the attention modules. At level l the regions are cut out of the *input* of global
-    block l, at the places that the attention after that block predicts, so that level 1 reads the stem's
-    output and levels 2 and 3 add what they cut from the attended output of the block before (Eq. 8). A
-    region covers 30 % of the height and 87.5 % of the width, which gives the published 24x28, 12x14 and 6x7.
+    Where the paper is silent: every convolution is followed by batch normalisation and ReLU, also in the
+    attention modules. At level l the regions are cut out of the *input* of global block l, at the places that
+    the attention after that block predicts: level 1 reads the stem's output, and levels 2 and 3 add regions
+    of the attended output of the block before (Eq. 8). A region covers 30 % of the height and 87.5 % of the
+    width, which gives the published 24x28, 12x14 and 6x7.
 
     Representation: branches ``global`` and ``local``; maps ``soft1`` to ``soft3``, the mean over channels of
-    the attention (Fig. 7), where there is spatial attention; regions and features ``level1`` to ``level3``.
+    the attention (Fig. 7), if there is spatial attention; regions and features ``level1`` to ``level3``.
 
     Args:
         num_persons: number of identity classes.
-        size: where the global blocks carry their stride (Table 1); depthwise units only.
-        unit: what the blocks are built of (Table 12). A global block is three depthwise units, or two of the
+        size: position of the stride in the global blocks (Table 1); depthwise units only.
+        unit: of the blocks (Table 12). A global block is three depthwise units, or two of the
             others with strides 1 and 2; a local block is one unit of stride 2.
         input_size: height and width of the crops in pixels.
         widths: channels of the blocks of levels 1 to 3.
         feature_size: size of the whole descriptor, half of it from each branch (Fig. 6); without the local
-            branch the global one has all of it.
+            branch, all of it from the global one.
         spatial, channel: soft attention over positions and over channels (SSA and SCA in Table 9).
-        regions: learned places of the regions (HRA in Table 9); else they stay where they tile the body.
-        region_rate: how far the regions follow what places them; 1 in the paper, less for Adam (see
-            ``HardAttention``).
+        regions: learn the places of the regions (HRA in Table 9); else they stay where they tile the body.
+        region_rate: factor of the regions' movement; 1 in the paper, less for Adam (see ``HardAttention``).
         interaction: levels 2 and 3 add regions of the global branch to the local one (CAIL in Table 10).
-        local: have a local branch at all.
+        local: have a local branch.
         classifier: have identity classifiers; a recipe without cross-entropy needs none.
-        attention: more modules after the soft attention of ``level1`` to ``level3``.
+        attention: further modules after the soft attention of ``level1`` to ``level3``.
         views, descriptor: see ``Network``.
     """
 
@@ -118,7 +117,7 @@ class HAN(Network):
             self.local_head = Head(REGIONS * widths[2], branch_size, classes)
 
     def forward(self, images: Tensor) -> Representation:
-        """Describe normalised images float [B, 3, H, W]."""
+        """Process normalised images float [B, 3, H, W]."""
         found = Representation({})
         features = self.stem(images)
         streams: Tensor | None = None
@@ -177,7 +176,7 @@ def geometry(input_size: tuple[int, int]) -> tuple[list[tuple[int, int]], list[t
     regions = [first_region]
     for _ in range(2):
         maps.append(_halved(maps[-1]))
-        regions.append(_halved(regions[-1]))  # so that what is cut fits what the local block leaves
+        regions.append(_halved(regions[-1]))  # so that regions fit the output of the local block
     return maps, regions
 
 

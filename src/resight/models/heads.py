@@ -10,13 +10,13 @@ HIDDEN = 1024
 """Width of the TriNet head's first layer."""
 
 HeadKind = Literal["pooled", "linear", "fc-norm", "fc", "trinet"]
-"""What makes the embedding: the pooled features themselves; a fully-connected layer; one with batch
+"""How the embedding is made: the pooled features themselves; a fully-connected layer; one with batch
 normalisation; one with batch normalisation and ReLU; or TriNet's two, the first of 1,024 with batch
 normalisation and ReLU."""
 
 
 class Classifier(nn.Linear):
-    """Identity classifier: a network needs it to train, not to embed; no figure of its cost counts it."""
+    """Identity classifier: for training, not for embedding; not included in the cost of a network."""
 
 
 class Head(nn.Module):
@@ -24,7 +24,7 @@ class Head(nn.Module):
 
     Args:
         inputs: channels of the pooled features.
-        outputs: size of the embedding; that of the inputs where they are the embedding (``pooled``).
+        outputs: size of the embedding; with ``pooled``, that of the inputs.
         num_persons: number of identity classes; None for a head without classifier.
         kind: of the layers.
     """

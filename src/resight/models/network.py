@@ -1,4 +1,4 @@
-"""The contract of a model, and the registry of models."""
+"""Base class of models, and their registry."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -17,30 +17,29 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Views = Literal["one", "mirror", "ten-crop"]
-"""What is averaged into a descriptor: the crop; it and its mirror image; or ten pieces of it."""
+"""Views to average: the crop; the crop and its mirror image; or ten pieces of it."""
 
 Descriptor = Literal["raw", "unit"]
-"""How branches make a descriptor: their embeddings as they were trained, or each scaled to unit length."""
+"""How branches make a descriptor: embeddings as trained, or each scaled to unit length."""
 
 
 class Network(nn.Module):
     """Base of every model: ``forward`` for training, ``embed`` for search.
 
-    Subclasses are registered as ``@MODELS.register("name")``; their constructor takes ``num_persons`` (the
-    number of identity classes) first and everything that a recipe may set as keyword-only parameters.
+    Subclasses are registered by ``@MODELS.register("name")``; their constructor takes ``num_persons`` (the
+    number of identity classes), then the settings of a recipe as keyword-only parameters.
 
     Args:
         input_size: height and width that the network was made for, in pixels.
-        views: of a crop, whose descriptors are averaged at test time. The ten pieces are the four corners and
+        views: of a crop to average over at test time. The ten pieces are the four corners and
             the centre, each ``input_size``, of a picture 9/8 as high and as wide, and their mirror images.
-        descriptor: of a view: ``raw``, the branches' embeddings as they are; or ``unit``, each L2-normalised.
-            A network that was trained on Euclidean distances of raw embeddings is tested with these.
+        descriptor: of a view: ``raw``, the branches' embeddings as trained; or ``unit``, each L2-normalised.
+            Networks trained on Euclidean distances of raw embeddings are tested with these.
         mean, std: statistics of the RGB channels in [0, 1] that ``normalise`` uses.
 
     Attributes:
-        variants: name -> settings of the configurations that have a name of their own, such as a paper's;
-            listed by ``resight model list``.
-        name, num_persons, settings: the arguments of ``build_model``; a weights file keeps it.
+        variants: name -> settings of named configurations, such as a paper's (``resight model list``).
+        name, num_persons, settings: the arguments of ``build_model``; weights files store them.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -68,11 +67,11 @@ class Network(nn.Module):
 
     @property
     def picture_size(self) -> tuple[int, int]:
-        """Height and width at which crops are decoded and ``embed`` takes them; at least the input size."""
+        """Height and width of decoded crops, for ``embed``; at least the input size."""
         return picture_size(self.input_size, self.views)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Prepare for a training epoch, counted over the whole run from 0: a function of the number alone.
+        """Prepare for a training epoch, counted over the whole run from 0; depends on the number alone.
 
         Calls ``begin_epoch`` of every module that has one.
         """
@@ -82,16 +81,16 @@ class Network(nn.Module):
                 begin(epoch)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Turn pixels uint8 [B, 3, H, W] (RGB) into the floats that ``forward`` and ``embed`` take."""
-        # in place: without new memory between, ten times faster than the formula as it is written
+        """Convert pixels uint8 [B, 3, H, W] (RGB) to the input of ``forward`` and ``embed``."""
+        # in place: without new memory, ten times as fast as the plain formula
         return pixels.to(self.mean.dtype).mul_(1 / (255 * self.std)).sub_(self.mean / self.std)
 
     def forward(self, images: Tensor) -> Representation:
-        """Describe normalised images float [B, 3, H, W]."""
+        """Process normalised images float [B, 3, H, W]."""
         raise TypeError(f"{type(self).__name__} does not define forward()")
 
     def embed(self, images: Tensor, branches: Sequence[str] | None = None) -> Tensor:
-        """Return the test-time descriptor [B, D]: the mean over the views of what ``describe`` says of each.
+        """Return the test-time descriptor [B, D]: the mean of ``describe`` over the views.
 
         Args:
             images: normalised images float [B, 3, *picture_size].
@@ -125,7 +124,7 @@ class Network(nn.Module):
         return torch.cat(chosen, dim=1)
 
     def classify(self, images: Tensor) -> Tensor:
-        """Return how likely each class is, float64 [B, persons]: the mean over views and over branches.
+        """Return class probabilities, float64 [B, persons]: the mean over views and branches.
 
         Args:
             images: normalised images float [B, 3, *picture_size].
@@ -137,7 +136,7 @@ class Network(nn.Module):
         said = [branch.logits.double().softmax(1) for branch in branches if branch.logits is not None]
         if not said:
             raise UserError(
-                "The model has no classifier, so it cannot name classes. Train with classifier: true."
+                "The model has no classifier, so it cannot predict classes. Train with classifier: true."
             )
         return torch.stack(said).mean(0)
 
@@ -166,7 +165,7 @@ def cut_views(images: Tensor, input_size: tuple[int, int], views: Views) -> list
 
 
 def build_model(name: str, num_persons: int, **settings: Any) -> Network:
-    """Build a registered model with ``num_persons`` identity classes from settings, which are checked."""
+    """Build a registered model with ``num_persons`` identity classes; settings are checked."""
     model = MODELS.build(name, num_persons, **settings)
     model.name, model.num_persons, model.settings = name, num_persons, MODELS.defaults(name, settings)
     return model

@@ -18,7 +18,7 @@ Extent = Annotated[int, Field(ge=32)]
 RESNET_50: Mapping[str, Any] = {"name": "resnet", "depth": 50}
 
 SIZES: Mapping[HeadKind, int] = {"linear": 512, "fc-norm": 512, "fc": 512, "trinet": 128}
-"""Sizes of embeddings where a recipe names none: OSNet's and TriNet's."""
+"""Default sizes of embeddings: OSNet's and TriNet's."""
 
 SHARP_BLOCKS: Mapping[str, Any] = {
     "layer1": {"name": "sharp"},
@@ -32,24 +32,24 @@ SHARP_BLOCKS: Mapping[str, Any] = {
 class Pooled(TrunkNetwork):
     """A trunk with attention after its layers, global average pooling and one head.
 
-    Representation: branch ``global``; features of every layer; what the attention modules say.
+    Representation: branch ``global``; features of every layer; maps and masks of the attention.
 
     Args:
         num_persons: number of identity classes.
-        trunk: what computes the features.
+        trunk: computes the features.
         attention: modules after the trunk's layers.
         head: ``pooled``, the pooled features are the embedding (SN, Sec. 3.3); ``fc``, a fully-connected
             layer with batch normalisation and ReLU (OSNet); ``fc-norm``, without ReLU; ``trinet``, 1,024
             with batch normalisation and ReLU, then ``feature_size`` (TriNet; Sharp attention, Sec. IV-B);
-            ``linear``, one layer alone.
-        feature_size: of the embedding (HAN, Fig. 6); by default 512, and 128 with ``trinet``. Not with
-            ``pooled``, where it is the trunk's.
+            ``linear``, one layer.
+        feature_size: of the embedding (HAN, Fig. 6); 512 by default, 128 with ``trinet``. Not with
+            ``pooled``, which has the trunk's.
         classifier: have an identity classifier; a recipe without cross-entropy needs none.
         input_size: height and width of the crops in pixels.
         views, descriptor: of a crop at test time, see ``Network``.
 
     Raises:
-        UserError: the head has no size to set, or there is no layer that attention is wanted after.
+        UserError: the head has no size to set, or a layer of ``attention`` does not exist.
     """
 
     variants: ClassVar = {
@@ -85,7 +85,7 @@ class Pooled(TrunkNetwork):
         self.head = Head(self.out_channels, size, num_persons if classifier else None, head)
 
     def forward(self, images: Tensor) -> Representation:
-        """Describe normalised images float [B, 3, H, W]."""
+        """Process normalised images float [B, 3, H, W]."""
         features, found = self.forward_features(images)
         found.branches["global"] = self.head(pooled(features))
         return found

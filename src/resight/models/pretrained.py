@@ -1,4 +1,4 @@
-"""Trunks that begin with published weights: downloading a file, checking it, loading it."""
+"""Published weights for trunks: downloading a file, checking it, loading it."""
 
 import hashlib
 import http.client
@@ -31,7 +31,7 @@ PUBLISHED = {
 HOST = "https://download.pytorch.org/models"
 
 TIMEOUT = 30
-"""Seconds without a byte after which a server counts as dead."""
+"""Seconds without a byte after which a download is given up."""
 
 CHUNK = 1 << 20
 
@@ -41,10 +41,10 @@ class Download:
     """Published weights on this machine.
 
     Attributes:
-        path: where they lie.
+        path: of the file.
         bytes: size of the file.
         sha256: of its content.
-        fetched: whether they were downloaded now; otherwise they were there.
+        fetched: whether they were downloaded now, or there before.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class TrunkWeights:
     Attributes:
         path: of the file.
         tensors: by their names in the trunk.
-        unused: names of the file's tensors that the trunk has no place for.
+        unused: names of the file's tensors that the trunk does not have.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class TrunkWeights:
     unused: list[str]
 
     def load(self, trunk: Trunk) -> None:
-        """Load them into the trunk, and say which of the file's tensors were not used."""
+        """Load them into the trunk, and print which of the file's tensors were not used."""
         trunk.load_state_dict(self.tensors, strict=False)
         rest = (
             f"{len(self.unused)} were not used: {', '.join(self.unused)}."
@@ -88,7 +88,7 @@ def trunk_of(model: Network, source: str) -> Trunk:
     if not isinstance(trunk, Trunk):
         raise UserError(
             f"pretrained: {source} cannot be loaded, because the model '{model.name}' has no trunk. "
-            "Leave pretrained out, or take a model with a trunk."
+            "Leave pretrained out, or use a model with a trunk."
         )
     return trunk
 
@@ -97,15 +97,14 @@ def read_trunk(trunk: Trunk, source: str | Path) -> TrunkWeights:
     """Read weights for a trunk.
 
     Args:
-        trunk: of any kind, on any device, ``meta`` too: only shapes are looked at.
+        trunk: of any kind, on any device, also ``meta``: only shapes are used.
         source: ``imagenet`` for the published weights of this trunk, which must have been downloaded; a file
             that ``read_checkpoint`` reads; or a folder with ``weights.safetensors``, such as a run or a model
-            folder. Of a whole network that has a ``trunk``, such as a run's weights, the trunk is taken.
+            folder. Of a whole network with a ``trunk``, such as a run's weights, the trunk is used.
 
     Raises:
         UserError: no weights are published for this trunk, or they have not been downloaded; the file is
-            missing, damaged, or no file of tensors; tensors of the trunk are missing in it or have another
-            shape.
+            missing, damaged, or has no tensors; tensors of the trunk are missing in it or have another shape.
     """
     path = _published(trunk) if source == "imagenet" else _weights_file(Path(source).expanduser())
     layers = dict(trunk.named_children())
@@ -119,7 +118,7 @@ def read_trunk(trunk: Trunk, source: str | Path) -> TrunkWeights:
     expected = {
         name: tensor
         for name, tensor in trunk.state_dict().items()
-        if name in chosen or not name.endswith(".num_batches_tracked")  # old files have none; none is used
+        if name in chosen or not name.endswith(".num_batches_tracked")  # unused, and not in old files
     }
     if wrong := differences(chosen, expected):
         raise UserError(
@@ -130,16 +129,16 @@ def read_trunk(trunk: Trunk, source: str | Path) -> TrunkWeights:
 
 
 def download(name: str, *, host: str = HOST, folder: Path | None = None) -> Download:
-    """Fetch published weights unless they are there, and check their hash; a broken file never stays.
+    """Download published weights unless they are there, and check their hash; a broken file is not kept.
 
     Args:
         name: such as ``resnet50``.
-        host: URL of the folder that holds the files.
-        folder: where to put them; by default ``weights`` in the cache folder.
+        host: URL of the folder of files.
+        folder: for the file; by default ``weights`` in the cache folder.
 
     Raises:
-        UserError: no weights have that name; the server cannot be reached, breaks off, or sends something
-            else; or the disk is full.
+        UserError: no weights have that name; the server cannot be reached, stops, or sends something else; or
+            the disk is full.
     """
     if name not in PUBLISHED:
         raise UserError(f"There are no published weights '{name}'.{did_you_mean(name, PUBLISHED)}")
@@ -151,7 +150,7 @@ def download(name: str, *, host: str = HOST, folder: Path | None = None) -> Down
         if not sha256.startswith(_expected_hash(path)):
             raise UserError(
                 f"What {host}/{path.name} sent is not that file: its SHA-256 begins with {sha256[:8]} "
-                f"instead of {_expected_hash(path)}. It was thrown away. Try again; if it happens again, "
+                f"instead of {_expected_hash(path)}. It was not kept. Try again; if it happens again, "
                 f"something between here and the server changes files: copy {path.name} from another "
                 f"machine to {path.parent}."
             )
@@ -159,7 +158,7 @@ def download(name: str, *, host: str = HOST, folder: Path | None = None) -> Down
 
 
 def _fetch(url: str, target: Path) -> str:
-    """Write what is at the URL to the target; return its SHA-256."""
+    """Download a URL to the target; return its SHA-256."""
     advice = f"Try again later, or copy the file from another machine to {target.parent}."
     digest = hashlib.sha256()
     try:
@@ -190,7 +189,7 @@ def _receive(response: http.client.HTTPResponse, url: str, advice: str) -> bytes
 
 
 def _published(trunk: Trunk) -> Path:
-    """Return the file of the trunk's ImageNet weights, whole."""
+    """Return the checked file of the trunk's ImageNet weights."""
     name = trunk.imagenet
     if name not in PUBLISHED:
         raise UserError(
@@ -225,7 +224,7 @@ def _sha256(path: Path) -> str:
 
 
 def _weights_file(path: Path) -> Path:
-    """Return the file of weights that a path means."""
+    """Return the file of weights at a path."""
     if not path.is_dir():
         return path
     if not (path / WEIGHTS).is_file():
@@ -237,7 +236,7 @@ def _weights_file(path: Path) -> Path:
 
 
 def _in_trunk(names: Iterable[str]) -> list[str]:
-    """Return the names without what comes before the trunk's own ("" outside of it)."""
+    """Return the names without the prefix of the trunk ("" outside of it)."""
     names = list(names)
     if not any(name.startswith("trunk.") for name in names):
         return names

@@ -1,4 +1,4 @@
-"""What a model says about a batch of crops: all that losses and reports know of the model."""
+"""The output of a model for a batch of crops: all that losses and reports use of the model."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ class Branch:
 
     Attributes:
         embedding: [B, d].
-        logits: [B, persons] of the branch's own classifier, or None where it has none.
+        logits: [B, persons] of the branch's classifier, or None if it has none.
     """
 
     embedding: Tensor
@@ -21,15 +21,15 @@ class Branch:
 
 @dataclass(slots=True)
 class Representation:
-    """What a forward pass produced.
+    """The output of a forward pass.
 
     Attributes:
         branches: name -> embedding and logits.
         attention: name -> map [B, H, W] or mask [B, C, H, W] of an attention module.
         regions: name -> boxes [B, T, 4] of hard attention as (left, top, right, bottom) in fractions of the
-            image; values outside [0, 1] lie outside the image.
-        masked: name of a mask -> the features [B, C, H, W] that it was laid over, as they were before.
-        features: name -> feature map [B, C, H, W] of each layer, in order: what maps are made of.
+            image; values outside [0, 1] are outside the image.
+        masked: name of a mask -> the features [B, C, H, W] before it.
+        features: layer -> its feature map [B, C, H, W], in order.
     """
 
     branches: dict[str, Branch]

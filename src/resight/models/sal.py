@@ -27,39 +27,38 @@ BEYOND = "layer5"
 
 @MODELS.register("sal")
 class SAL(TrunkNetwork):
-    """Dilated trunk and one stage more, whose last three layers are pooled together (Fig. 1).
+    """Dilated trunk and another stage; the last three layers are pooled together (Fig. 1).
 
-    The self-attention constraint is a term (``self-attention``), which reads ``features``; this is the
-    network. What the paper leaves open, and what was chosen: the last stage is there against gridding, so
-    its dilations fall back as in DRN, 2, 1, 1. The "last convolution's output" of a stage is the stage's
-    output, after its shortcut and ReLU. Without multi-level features the last layer alone is pooled:
-    rows 1 to 3 of Table 1 are ``dilated``, ``stage6`` and ``multi`` all off. The fully-connected layer is
-    followed by batch normalisation and ReLU: without them the paper's learning rate of 0.1 with momentum
-    ends in infinite losses within some steps. The test's descriptor is not said to be normalised, and the
-    ranking losses train on raw Euclidean distances: it is ``raw``.
+    The self-attention constraint is a term (``self-attention``) that reads ``features``. Where the paper is
+    silent: the last stage is meant against gridding, so its dilations decrease as in DRN, 2, 1, 1. The "last
+    convolution's output" of a stage is the stage's output, after its shortcut and ReLU. Without multi-level
+    features, only the last layer is pooled: rows 1 to 3 of Table 1 have ``dilated``, ``stage6`` and ``multi``
+    off. The fully-connected layer is followed by batch normalisation and ReLU: without them the paper's
+    learning rate of 0.1 with momentum ends in infinite losses within some steps. The paper does not normalise
+    the test's descriptor, and the ranking losses use raw Euclidean distances: it is ``raw``.
 
     Representation: branch ``global``; features of every layer, the last stage's as ``layer5``; maps
     ``stage4``, ``stage5`` and, with that stage, ``stage6``: the attention maps of Section 3.2 (Fig. 3), of
-    unit norm, to look at: no gradient flows through them.
+    unit norm, for display, without a gradient.
 
     Args:
         num_persons: number of identity classes.
-        trunk: what computes the features.
-        dilated: its layers 3 and 4 keep their resolution by dilations 2 and 4 (DIL): a trunk that has
-            strides and dilations.
+        trunk: computes the features.
+        dilated: layers 3 and 4 keep the resolution by dilations 2 and 4 (DIL); needs a trunk with strides and
+            dilations.
         stage6: have the last stage, three bottlenecks with half the trunk's channels, as ``layer5``.
-        last_dilations: of its bottlenecks; 4, 4, 4 would go on as stage 5 does.
+        last_dilations: of its bottlenecks; 4, 4, 4 would continue those of stage 5.
         multi: pool the trunk's last two layers and stage 6 together (Multi).
         head: ``fc``, a fully-connected layer with batch normalisation and ReLU; ``fc-norm``, without
-            ReLU; or ``linear``, the layer alone.
+            ReLU; or ``linear``, only the layer.
         feature_size: of the embedding (Sec. 3.1).
         classifier: have an identity classifier; rows 2 and 7 of Table 1 need none.
-        attention: more modules after any layer, ``layer5`` too.
+        attention: modules after any layer, also ``layer5``.
         input_size: height and width of the crops in pixels.
         views, descriptor: of a crop at test time, see ``Network``.
 
     Raises:
-        UserError: the trunk cannot be dilated, or there is no layer that attention is wanted after.
+        UserError: the trunk cannot be dilated, or a layer of ``attention`` does not exist.
     """
 
     variants: ClassVar = {
@@ -112,12 +111,12 @@ class SAL(TrunkNetwork):
         )
 
     def forward(self, images: Tensor) -> Representation:
-        """Describe normalised images float [B, 3, H, W]."""
+        """Process normalised images float [B, 3, H, W]."""
         features, found = self.forward_features(images)
         if self.stage6:
             features = self.attentions.attend(BEYOND, self.layer5(features), found)
             found.features[BEYOND] = features
-        # Pooling each and joining the means is pooling what is joined, and fits maps of different sizes too.
+        # The same as pooling the joined maps, but also for maps of different sizes.
         levels = [pooled(found.features[layer]) for layer in self.pooled_layers]
         found.branches["global"] = self.head(torch.cat(levels, dim=1))
         with torch.no_grad():

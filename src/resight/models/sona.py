@@ -25,7 +25,7 @@ DILATED_RESNET_50: Mapping[str, Any] = {
     "strides": (1, 2, 1, 1),
     "dilations": (1, 1, 2, 4),
 }
-"""384x128 pixels come out as 48x16x2048 (Section 2.1)."""
+"""384x128 pixels give 48x16x2048 (Section 2.1)."""
 
 LAYER2: Mapping[str, Any] = {"layer2": "second-order"}
 LAYER3: Mapping[str, Any] = {"layer3": "second-order"}
@@ -38,24 +38,25 @@ class SONA(TrunkNetwork):
 
     Global: average over positions, 1x1 convolution to 512, batch normalisation and ReLU. Local: a ResNet
     bottleneck, dropped blocks, maximum over positions, 1x1 convolution to 1,024, batch normalisation and
-    ReLU. A 1x1 convolution of what is pooled is a fully-connected layer, and is one here.
+    ReLU. A 1x1 convolution of pooled features is a fully-connected layer, and is one here.
 
-    What the paper leaves open, and what was chosen: at test time the branches' embeddings are concatenated
-    and averaged over the crop and its mirror image as they are (``raw``); the bottleneck has the form of the
-    trunk's own, a quarter of the width inside and the identity as shortcut, and starts from random weights;
-    attention after the last layer of both branches is a module for each.
+    Where the paper is silent: at test time the branches' embeddings are concatenated unscaled (``raw``) and
+    averaged over the crop and its mirror image; the bottleneck has the same form as in the trunk, a quarter
+    of the width inside and the identity as shortcut, and starts from random weights; for attention after the
+    last layer, each branch has its own module.
 
-    Representation: branches ``global`` and ``local``, features of every layer, what the attention says.
+    Representation: branches ``global`` and ``local``, features of every layer, maps and masks of the
+    attention.
 
     Args:
         num_persons: number of identity classes.
-        trunk: what computes the features; the branches take its number of channels.
+        trunk: computes the features; the branches use its number of channels.
         attention: modules after the trunk's layers: SONA^2 after ``layer2``, SONA^3 after ``layer3``.
-        branch_attention: modules after the trunk's last layer on one branch alone, ``global`` or ``local``
+        branch_attention: modules after the trunk's last layer on one branch only, ``global`` or ``local``
             (Section 3.4).
-        drop: what the local branch drops in training: ``dropblock+``, ``dropblock``, ``bfe``, or None (BL in
+        drop: of the local branch in training: ``dropblock+``, ``dropblock``, ``bfe``, or None (BL in
             Table 5).
-        local: have a local branch at all.
+        local: have a local branch.
         classifier: have identity classifiers; a recipe without cross-entropy needs none.
         global_size, local_size: of the embeddings.
         input_size: height and width of the crops in pixels.
@@ -106,7 +107,7 @@ class SONA(TrunkNetwork):
             self.local_head = Head(width, local_size, classes)
 
     def forward(self, images: Tensor) -> Representation:
-        """Describe normalised images float [B, 3, H, W]."""
+        """Process normalised images float [B, 3, H, W]."""
         features, found = self.forward_features(images)
         attended = self.branch_attentions.attend("global", features, found)
         found.branches["global"] = self.global_head(pooled(attended))

@@ -1,4 +1,4 @@
-"""The contract of a trunk, the contract of an attention module, and what puts one into the other."""
+"""Base classes of trunks and of attention modules, and of the networks that combine them."""
 
 import keyword
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,16 @@ ATTENTIONS: Registry["Attention"] = Registry("attention", "resight.models.attent
 
 
 class Trunk(nn.Module):
-    """A stem and layers: what a network computes before it pools.
+    """A stem and layers: the part of a network before pooling.
 
-    Subclasses are registered as ``@TRUNKS.register("name")``, all their settings keyword-only. A layer is a
-    sub-module of that name, or several that ``parts`` lists. Parameters have the names of published weights.
+    Subclasses are registered by ``@TRUNKS.register("name")``; their settings are keyword-only. A layer is a
+    sub-module of that name, or several, listed in ``parts``. Parameters have the names of published weights.
 
     Attributes:
-        channels: layer -> channels of its output, in the order in which the layers follow each other.
-        strides: layer -> pixels of the image that one step on its map covers.
-        parts: layer -> paths of the sub-modules that it consists of, in order.
-        imagenet: name of its published ImageNet weights (``models.pretrained``); "" where there are none.
+        channels: layer -> channels of its output, in the order of the layers.
+        strides: layer -> pixels of the image per step of its map.
+        parts: layer -> paths of its sub-modules, in order.
+        imagenet: name of its published ImageNet weights (``models.pretrained``); "" if there are none.
     """
 
     channels: dict[str, int]
@@ -35,7 +35,7 @@ class Trunk(nn.Module):
     imagenet: str = ""
 
     def stem(self, images: Tensor) -> Tensor:
-        """Turn normalised images [B, 3, H, W] into what the first layer takes."""
+        """Return the input of the first layer for normalised images [B, 3, H, W]."""
         raise TypeError(f"{type(self).__name__} does not define stem()")
 
     def layer(self, name: str, features: Tensor) -> Tensor:
@@ -51,10 +51,10 @@ class Trunk(nn.Module):
 
 
 class Attention(nn.Module):
-    """A module that changes the feature map of a layer, and fits every layer of every network.
+    """A module that changes a layer's feature map; works after every layer of every network.
 
-    Subclasses are registered as ``@ATTENTIONS.register("name")``; their constructor takes the layer's
-    ``channels`` first and everything that a recipe may set as keyword-only parameters.
+    Subclasses are registered by ``@ATTENTIONS.register("name")``; their constructor takes the layer's
+    ``channels``, then the settings of a recipe as keyword-only parameters.
     """
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -65,7 +65,7 @@ class Attention(nn.Module):
 
         Returns:
             The attended features [B, C, H, W], and what was attended to: a map [B, H, W], a mask
-            [B, C, H, W], or None where there is no such thing to show.
+            [B, C, H, W], or None.
         """
         raise TypeError(f"{type(self).__name__} does not define forward()")
 
@@ -80,15 +80,15 @@ TrunkPart = Annotated[Mapping[str, Any], BeforeValidator(TRUNKS.complete)]
 AttentionPart = Annotated[Mapping[str, Any], BeforeValidator(ATTENTIONS.complete)]
 
 AttentionParts = Mapping[str, Annotated[tuple[AttentionPart, ...], BeforeValidator(_one_or_several)]] | None
-"""Attention in a recipe: layer -> the module after it, or several, one after the other; None for none."""
+"""Attention in a recipe: layer -> the module after it, or several in order; None for none."""
 
 
 class Attentions(nn.Module):
-    """The attention modules of a network, by the layers that they follow.
+    """The attention modules of a network, by layer.
 
     Args:
         channels: layer -> channels of its output.
-        parts: layer -> the modules after it, as a recipe names them.
+        parts: layer -> the modules after it, as in a recipe.
         setting, place: what messages call the parts and a layer.
 
     Raises:
@@ -112,10 +112,10 @@ class Attentions(nn.Module):
             self.add_module(_attribute(layer), nn.ModuleList(built))
 
     def attend(self, layer: str, features: Tensor, found: Representation) -> Tensor:
-        """Apply the modules after a layer; note in ``found`` what they attended to.
+        """Apply the modules after a layer; record in ``found`` what they attended to.
 
-        The first module's map or mask is noted under the layer's name, a second one's as ``layer3.2``; with a
-        mask, the features that it was laid over.
+        The first module's map or mask is recorded under the layer's name, a second one's as ``layer3.2``;
+        masks are recorded with the features before them.
         """
         modules = self._modules.get(_attribute(layer))
         if isinstance(modules, nn.ModuleList):
@@ -131,17 +131,16 @@ class Attentions(nn.Module):
 
 
 class TrunkNetwork(Network):
-    """Base of networks with a trunk: it runs the layers and the attention between them.
+    """Base of networks with a trunk: runs the layers and the attention between them.
 
     Representation: ``features`` of every layer after its attention; what the modules attended to.
 
     Args:
-        trunk, attention: as recipes name them.
+        trunk, attention: as in recipes.
         input_size, views, descriptor: see ``Network``.
 
     Raises:
-        UserError: the input is smaller than the trunk's stride, or there is no layer that attention is wanted
-            after.
+        UserError: the input is smaller than the trunk's stride, or a layer of ``attention`` does not exist.
     """
 
     def __init__(
@@ -157,8 +156,8 @@ class TrunkNetwork(Network):
         least = max(self.trunk.strides.values())
         if min(input_size) < least:
             raise UserError(
-                f"input_size: height and width must be at least {least} pixels, which one step of the "
-                f"trunk's coarsest map covers; got {input_size[0]} x {input_size[1]}. Take larger crops, or "
+                f"input_size: height and width must be at least {least} pixels, one step of the "
+                f"trunk's coarsest map; got {input_size[0]} x {input_size[1]}. Take larger crops, or "
                 "smaller strides."
             )
         self.attentions = Attentions(self.trunk.channels, attention)
@@ -169,7 +168,7 @@ class TrunkNetwork(Network):
         return next(reversed(self.trunk.channels.values()))
 
     def forward_features(self, images: Tensor) -> tuple[Tensor, Representation]:
-        """Return the last layer's features [B, C, H, W], and a representation that has no branches yet."""
+        """Return the last layer's features [B, C, H, W], and a representation without branches."""
         found = Representation({})
         features = self.trunk.stem(images)
         for layer in self.trunk.channels:
@@ -179,5 +178,5 @@ class TrunkNetwork(Network):
 
 
 def _attribute(layer: str) -> str:
-    """Return the name of a layer's modules: torch.export writes code in which ``global`` cannot stand."""
+    """Return the name of a layer's modules: ``global`` is a keyword in the code of torch.export."""
     return f"{layer}_" if keyword.iskeyword(layer) else layer

@@ -49,9 +49,9 @@ def instance_norm(channels: int) -> nn.InstanceNorm2d:
 
 
 class DepthwiseUnit(nn.Sequential):
-    """1x1 convolution, then a 3x3 depthwise convolution that carries the stride (HAN, Fig. 4c).
+    """1x1 convolution, then a 3x3 depthwise convolution with the stride (HAN, Fig. 4c).
 
-    The order and the kinds are the ones that reproduce the FLOPs of HAN's Table 1.
+    This order and these kinds reproduce the FLOPs of HAN's Table 1.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:

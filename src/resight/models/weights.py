@@ -1,7 +1,7 @@
-"""Weights as files that need nothing else: the file alone rebuilds the model and embeds a picture correctly.
+"""Self-contained weights files: the file alone rebuilds the model and embeds a picture correctly.
 
-A safetensors file holds the tensors of the network, its normalisation statistics among them. Its metadata
-name the model, its settings and the number of persons, and repeat input size and statistics for others.
+A safetensors file has the tensors of the network, with its normalisation statistics. Its metadata have the
+model, its settings and the number of persons, and repeat input size and statistics for other programs.
 """
 
 import json
@@ -24,11 +24,11 @@ WEIGHTS = "weights.safetensors"
 
 FORMAT = "1"
 NAMED = 3
-"""Tensors that a message names of each kind."""
+"""Tensors of each kind to name in a message."""
 
 
 def save_weights(model: Network, path: Path) -> None:
-    """Write the weights of a model that ``build_model`` made; an older file is replaced only by a whole one.
+    """Write the weights of a model from ``build_model``; an older file is replaced only by a complete one.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
@@ -54,13 +54,13 @@ def load_weights(path: Path, device: torch.device) -> Network:
 
     Raises:
         UserError: there is no such file; it is damaged, or not Resight's; its model, settings or tensors are
-            not those of this version: the sentence says which.
+            not those of this version; the message names them.
     """
     path = Path(path)
     metadata, tensors = _read(path)
     if "resight_format" not in metadata:
         raise UserError(
-            f"{path} does not say which model its weights belong to, so it was not written by Resight. "
+            f"{path} does not name the model of its weights, so it was not written by Resight. "
             "Expected a weights.safetensors file of a run."
         )
     if metadata["resight_format"] != FORMAT:
@@ -110,12 +110,12 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path} is not a whole safetensors file ({error}): it is of another kind, or was cut off. "
-            "Copy it again from where it came, or train the run again."
+            "Copy the original again, or train the run again."
         ) from None
 
 
 def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """Return a line for each way in which a file's tensors differ from a model's; "" if none does."""
+    """Return a line for each kind of difference between a file's tensors and a model's; "" if none."""
     kinds = {
         "missing": [name for name in expected if name not in found],
         "not of the model": [name for name in found if name not in expected],

@@ -1,4 +1,4 @@
-"""Names for numpy arrays by what they hold; shapes stand in the docstrings."""
+"""Names for NumPy arrays by content; shapes are in the docstrings."""
 
 from typing import Any
 

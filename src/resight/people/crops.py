@@ -1,4 +1,4 @@
-"""From persons and cameras to crops: who walks where, what stands in the way, which box a detector draws."""
+"""Making crops from persons and cameras: walks, obstacles and a detector's boxes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,15 +22,15 @@ from resight.people.solids import Kind, Solid, paint_colour, solid
 from resight.seeds import derive_seed
 
 STRANGERS = 64
-"""Passers-by who walk beside the labelled persons and are never labelled."""
+"""Passers-by next to the labelled persons, who are never labelled."""
 
 VISIBLE = 0.6
-"""Least share of a person that others and things leave visible."""
+"""Minimum visible share of a person."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A crop: the picture at its stored size, the box that was cut, the share of the person that is seen."""
+    """A crop: the picture at its stored size, its box, the visible share of the person."""
 
     image: Image.Image
     box: Box
@@ -39,7 +39,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Place:
-    """A camera with what never changes in front of it."""
+    """A camera with its unchanging scene."""
 
     camera: Camera
     sensor: Sensor
@@ -48,7 +48,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Walk:
-    """How a figure passes: start, direction and gait."""
+    """A figure's walk: start, direction and gait."""
 
     start: tuple[float, float]
     heading: float
@@ -58,7 +58,7 @@ class Walk:
     def at(
         self, seconds: float, camera: Camera, jitter: float = 0.0
     ) -> tuple[tuple[float, float], float, Gait]:
-        """Return place, direction and gait after some seconds; the edges of the view hold the figure back."""
+        """Return position, direction and gait after some seconds; the figure stays inside the view."""
         gone = 1.2 * seconds * self.walking
         y = float(np.clip(self.start[1] - gone * np.cos(self.heading), camera.near, camera.far))
         side = camera.half_width(y)
@@ -68,7 +68,7 @@ class Walk:
 
 @dataclass(frozen=True)
 class Tracklet:
-    """One passage of a person in front of a camera: what its crops share."""
+    """One passage of a person in front of a camera, common to its crops."""
 
     walk: Walk
     companion: tuple[int, Walk] | None
@@ -78,7 +78,7 @@ class Tracklet:
 
 
 class World:
-    """Everything that a seed means: persons, cameras, and every crop of them.
+    """The world of a seed: persons, cameras, and all their crops.
 
     Args:
         seed: names the world. rows: height of a stored crop; its width is half of that, rounded up.
@@ -104,23 +104,23 @@ class World:
         return np.random.default_rng(derive_seed(self.seed, *what))
 
     def tracklet(self, person: int, camera: int, tracklet: int) -> Tracklet:
-        """Return the passage of that number of a person in front of a camera."""
+        """Return the n-th passage of a person in front of a camera."""
         random = self._stream("tracklet", person, camera, tracklet)
         return _sample_tracklet(random, self.place(camera).camera)
 
     def crop(self, person: int, camera: int, tracklet: int, crop: int) -> Drawn:
-        """Draw one crop: a function of the seed and these four numbers alone."""
+        """Draw one crop, as a function of the seed and these four numbers alone."""
         random = self._stream("crop", person, camera, tracklet, crop)
         return self._draw(person, camera, self.tracklet(person, camera, tracklet), crop, random, detect)
 
     def junk(self, person: int, camera: int, number: int) -> Drawn:
-        """Draw a box that misses most of a person: to be ignored, as neither right nor wrong."""
+        """Draw a box that misses most of a person: junk, neither right nor wrong."""
         random = self._stream("junk", person, camera, number)
         tracklet = _sample_tracklet(random, self.place(camera).camera)
         return self._draw(person, camera, tracklet, 0, random, miss)
 
     def distractor(self, camera: int, number: int) -> Drawn:
-        """Draw a detector's false alarm: a piece of the place, or a part of a passer-by."""
+        """Draw a detector's false alarm: a piece of the scene, or a part of a passer-by."""
         random = self._stream("distractor", camera, number)
         place = self.place(camera)
         if random.random() < 0.35:
@@ -167,7 +167,7 @@ class World:
     def _others(
         self, tracklet: Tracklet, camera: Camera, seconds: float, window: tuple[int, int, int, int]
     ) -> list[Posed | Solid]:
-        """Return the companion and the obstacle, where they reach into the window."""
+        """Return the companion and the obstacle, if they are in the window."""
         others: list[Posed | Solid] = []
         if tracklet.companion is not None:
             stranger, walk = tracklet.companion
@@ -226,7 +226,7 @@ def _sample_tracklet(random: np.random.Generator, camera: Camera) -> Tracklet:
 
 
 def _beside(random: np.random.Generator, camera: Camera, walk: Walk) -> Walk:
-    """Return the walk of a companion at someone's side, or of one who passes."""
+    """Return the walk of a companion, or of a passer-by."""
     x, y = walk.start
     if random.random() < 0.5:
         heading, side = walk.heading, random.choice([-1, 1]) * random.uniform(0.55, 0.75)

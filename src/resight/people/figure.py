@@ -1,4 +1,4 @@
-"""A dressed figure as one mesh: skin, garments cut from helper meshes, hair, and rigid things carried."""
+"""A dressed figure as one mesh: skin, garments cut from helper meshes, hair, and rigid carried objects."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -12,7 +12,7 @@ Triple = tuple[float, float, float]
 
 
 class BodyPart(IntEnum):
-    """What a triangle belongs to, and so how it is painted."""
+    """The part of each triangle, which decides how it is painted."""
 
     SKIN = 0
     TOP = 1
@@ -33,8 +33,8 @@ class Figure:
 
     Attributes:
         vertices, normals: [v, 3].
-        chart: [v, 6] = x, y, z on the mean body, limb, arm, leg; for rigid things their own coordinates, from
-            -1 to 1, and zeros.
+        chart: [v, 6] = x, y, z on the mean body, limb, arm, leg; for rigid objects their own coordinates,
+            from -1 to 1, and zeros.
         cut: [v] the surface ends where it falls below 0. bones, weights: [v, 4].
         faces: [f, 3]; part: [f]; two_sided: [f].
         joints: [b, 3].

@@ -1,9 +1,8 @@
-"""From a person's description to a dressed figure.
+"""Building a dressed figure from a person's description.
 
-Every garment is a shell: part of a layer of the base mesh, pushed outwards, folded a little, and ended
-where its ``cut`` (a signed distance in metres, positive inside the garment) falls below zero, so that hems,
-sleeves and necklines are clean lines through coarse triangles. The same cuts, taken on the skin, tell which
-skin is covered.
+Every garment is a shell: part of a layer of the base mesh, moved outwards, slightly folded, and ended where
+its ``cut`` (a signed distance in metres, positive inside the garment) falls below zero, so that hems, sleeves
+and necklines are clean lines through coarse triangles. The same cuts on the skin show which skin is covered.
 """
 
 import numpy as np
@@ -15,7 +14,7 @@ from resight.people.identity import Person
 from resight.people.pose import about_x, turn_to
 
 TRUNK, ARM, LEG = 0.58, 0.55, 0.85
-"""Metres that the chart's torso, arm and leg units stand for."""
+"""Metres per unit of the chart's torso, arm and leg coordinates."""
 
 FAR = 1.0
 COVERED = 0.02
@@ -52,7 +51,7 @@ class _Tailor:
         *,
         open_below: bool = False,
     ) -> None:
-        """Add the part of a layer where ``cut`` is positive, lifted by ``offset``, in folds that deep."""
+        """Add the part of a layer where ``cut`` is positive, raised by ``offset``, with folds."""
         faces = self.body.faces[self.body.layer == layer]
         faces = faces[(cut[faces] > 0).any(1)]
         if not len(faces):
@@ -71,7 +70,7 @@ class _Tailor:
         )
 
     def _folds(self) -> Floats:
-        """Return smooth waves over the body, about -1 to 1: rings round the limbs, slants on the trunk."""
+        """Return smooth waves over the body, about -1 to 1: rings around the limbs, slanted on the trunk."""
         c, random = self.body.chart, self.random
         limb = np.maximum(c.arm, c.leg)[:, None]
         field = np.zeros(len(c.limb))
@@ -86,7 +85,7 @@ class _Tailor:
         return field / 2.2 * np.where(limb[:, 0] > 0.5, joint, 0.8)
 
     def clothes(self) -> None:
-        """Add top, bottom, shoes and socks, and the skin that they leave bare."""
+        """Add top, bottom, shoes and socks, and the uncovered skin."""
         person, c = self.person, self.body.chart
         top, bottom = person.top, person.bottom
         arm, leg = c.arm > 0.5, c.leg > 0.5
@@ -213,7 +212,7 @@ class _Tailor:
             )
 
     def carried(self) -> None:
-        """Add bag, hood that hangs down, and scarf."""
+        """Add bag, hanging hood and scarf."""
         person, c, joints = self.person, self.body.chart, self.joints
         chest, pelvis, neck = joints[BONE["chest"]], joints[BONE["pelvis"]], joints[BONE["neck"]]
         trunk = (np.abs(c.position[:, 0]) < 0.12) & (c.torso > 0.4) & (c.torso < 0.9) & (c.arm < 0.2)

@@ -1,9 +1,9 @@
-"""A whole set of synthetic pedestrians, in Market-1501's layout, drawn by several processes and resumable.
+"""Drawing a set of synthetic pedestrians in Market-1501's layout, with several processes, resumable.
 
-``OUT/bounding_box_train``, ``OUT/query`` and ``OUT/bounding_box_test`` hold ``PPPP_cCsS_FFFFFF_BB.jpg``:
-person, camera, passage, frame, box. A person's first crop in each camera is a query, the others are
-gallery; the gallery also has junk (``-1``: boxes that miss most of a person) and distractors (``0000``:
-false alarms), as Market-1501's has.
+``OUT/bounding_box_train``, ``OUT/query`` and ``OUT/bounding_box_test`` have ``PPPP_cCsS_FFFFFF_BB.jpg``:
+person, camera, passage, frame, box. A person's first crop in each camera is a query, the others are gallery;
+the gallery also has junk (``-1``: boxes that miss most of a person) and distractors (``0000``: false alarms),
+like Market-1501's.
 """
 
 import io
@@ -35,7 +35,7 @@ QUALITY = 90
 
 @dataclass(frozen=True)
 class Synthesized:
-    """A finished set: where it lies, what is in it, and how much of it this call drew."""
+    """A finished set: its folder, its contents, and the number of files drawn in this call."""
 
     folder: Path
     train_persons: int
@@ -61,16 +61,16 @@ def synthesize(
     processes: int | None = None,
     height: int = 256,
 ) -> Synthesized:
-    """Draw a set, or what is missing of it where the same set was begun there.
+    """Draw a set, or its missing files if the same set was begun there.
 
     Args:
         out: a folder that is empty, does not exist, or holds the same set unfinished.
-        persons: all of them. test_persons: the last of them, who become query and gallery; by default a
-            third. Families of five look alike, so the number of training persons is a multiple of five.
-        cameras: every person passes each of them. crops: of each person in each camera, two to a passage.
-        seed: names the world: another seed has other persons and other cameras.
-        processes: by default one for each core that may be used; the files are the same for any number.
-        height: rows of a stored crop, half as many columns; the world is drawn at a resolution that fits.
+        persons: in all. test_persons: the last of them, for query and gallery; by default a third. Families
+            of five look alike, so the number of training persons is a multiple of five.
+        cameras: every person passes each. crops: of each person in each camera, two per passage.
+        seed: another seed has other persons and other cameras.
+        processes: by default one per available core; the files are the same for any number.
+        height: rows of a stored crop, with half as many columns; the world is drawn at a suitable resolution.
 
     Raises:
         UserError: a number is out of range, the folder holds something else, or it cannot be written.
@@ -108,13 +108,13 @@ def synthesize(
 
 
 def present(folder: Path, tasks: list[Task]) -> Iterator[Task]:
-    """Yield the tasks whose files are there; a file is whole or not there at all."""
+    """Yield the tasks with existing files, which are always complete."""
     there = {split: set(os.listdir(folder / split)) for split in (TRAIN, QUERY, GALLERY)}
     return (task for task in tasks if task.name in there[task.folder])
 
 
 def draw(folder: Path, settings: PlanSettings, part: int, parts: int, advance: Callable[[], None]) -> None:
-    """Draw the missing files of one of several parts of a set; the parts share no person and no file."""
+    """Draw the missing files of one of several parts of a set; parts have no person and no file in common."""
     tasks = [task for task in plan(settings) if task.group % parts == part]
     there = set(present(folder, tasks))
     world = World(settings.seed, settings.height)
@@ -124,7 +124,7 @@ def draw(folder: Path, settings: PlanSettings, part: int, parts: int, advance: C
 
 
 def picture(world: World, task: Task) -> Image.Image:
-    """Return the crop that belongs in a task's file."""
+    """Return the crop for a task's file."""
     method = {"crop": world.crop, "junk": world.junk, "distractor": world.distractor}[task.kind]
     drawn: Drawn = method(*task.numbers)  # type: ignore[operator]
     return drawn.image
@@ -133,7 +133,7 @@ def picture(world: World, task: Task) -> Image.Image:
 def _write(folder: Path, task: Task, image: Image.Image) -> None:
     temporary = folder / UNFINISHED / f"{os.getpid()}.part"
     try:
-        # Pillow writes a file past Python and does not notice a full disk: encode first, then write
+        # Pillow does not notice a full disk when it writes files itself: encode first, then write
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=QUALITY)
         temporary.write_bytes(stream.getvalue())
@@ -141,12 +141,12 @@ def _write(folder: Path, task: Task, image: Image.Image) -> None:
     except OSError as error:
         raise UserError(
             f"Cannot write {folder / task.folder / task.name}: {error.strerror or error}. What was drawn is "
-            "kept; make room and run the same command again to finish the set."
+            "kept; free some space and run the same command again to finish the set."
         ) from error
 
 
 def _draw_in_processes(folder: Path, number: int, bar: Bar) -> None:
-    """Draw in fresh interpreters: no fork under the caller's threads, no need of a main guard there.
+    """Draw in new interpreters, without forking the caller's threads and without a main guard there.
 
     Each byte that a worker writes is one crop.
     """
@@ -180,7 +180,7 @@ def _draw_in_processes(folder: Path, number: int, bar: Bar) -> None:
 
 
 def _open(folder: Path, settings: PlanSettings) -> None:
-    """Make the folder ready, or refuse one that holds anything but this set."""
+    """Prepare the folder, or refuse one with anything but this set."""
     record = folder / SETTINGS
     if folder.is_file():
         raise UserError(f"{folder} is a file. Name an empty or a new folder.")
@@ -212,7 +212,7 @@ def _open(folder: Path, settings: PlanSettings) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, int]:
-    """Return the settings that a folder's set was begun with.
+    """Return the settings of the set in a folder.
 
     Raises:
         UserError: the record cannot be read.

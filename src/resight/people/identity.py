@@ -1,8 +1,8 @@
-"""Who a person is: body, hair, clothes, colours and bags, all a function of (seed, person).
+"""Persons: body, hair, clothes, colours and bags, as a function of (seed, person).
 
-Five consecutive persons (1 to 5, 6 to 10, ...) are a family: most of its members wear about the same
-colours, many the same garments, so that colour alone does not tell them apart. Sets are split between
-families, never within one.
+Five consecutive persons (1 to 5, 6 to 10, ...) are a family: most of its members wear similar colours, many
+the same garments, so that colour alone does not distinguish them. Sets are split between families, never
+within one.
 """
 
 from dataclasses import dataclass, replace
@@ -73,7 +73,7 @@ class Bottom:
 
 @dataclass(frozen=True)
 class Bag:
-    """What is carried, on the left (1) or the right (-1)."""
+    """A bag, on the left (1) or the right (-1)."""
 
     kind: BagKind
     colour: Colour
@@ -85,7 +85,7 @@ class Bag:
 
 @dataclass(frozen=True)
 class Person:
-    """Everything about a person that every camera sees."""
+    """Everything about a person that is the same for every camera."""
 
     male: bool
     shape: Floats
@@ -110,7 +110,7 @@ class Person:
 
 
 def sample_person(seed: int, person: int, body: Body) -> Person:
-    """Return a person of the world of that seed; numbers below 1 are strangers, who are never labelled."""
+    """Return a person of a seed's world; numbers below 1 are passers-by, who are never labelled."""
     random = np.random.default_rng(derive_seed(seed, "identity", person))
     male = bool(random.random() < 0.5)
     first, second = random.choice(np.flatnonzero(body.male == male), 2)
@@ -255,7 +255,7 @@ def _bottom(random: np.random.Generator, male: bool) -> Bottom:
 
 
 def _as_family(person: Person, seed: int, number: int, random: np.random.Generator) -> Person:
-    """Give most members the family's colours, each a shade apart, and half of these the family's garments."""
+    """Give most members the family's colours in other shades, and half of these also its garments."""
     shared = np.random.default_rng(derive_seed(seed, "family", (number - 1) // FAMILY))
     upper, second, lower = any_dye(shared, TOPS), any_dye(shared, TOPS), any_dye(shared, BOTTOMS)
     top, bottom = _top(shared, person.male), _bottom(shared, person.male)

@@ -1,4 +1,4 @@
-"""What colour a point of a figure is: skin, hair and cloth, painted in the chart's coordinates."""
+"""Colours of a figure's points: skin, hair and cloth, painted in the chart's coordinates."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from resight.people.identity import Person
 
 
 def paint(person: Person, part: Integers, chart: Floats) -> tuple[Floats, Floats]:
-    """Return albedo [n, 3], linear, and gloss [n] of points with that part [n] and chart [n, 6]."""
+    """Return albedo [n, 3], linear, and gloss [n] of points with part [n] and chart [n, 6]."""
     albedo = np.empty((len(part), 3), np.float32)
     gloss = np.zeros(len(part), np.float32)
     plain = {
@@ -201,7 +201,7 @@ def _bag(person: Person, x: Floats, z: Floats) -> Floats:
 
 
 def _blots(x: Floats, y: Floats, z: Floats, rate: float, key: int) -> Floats:
-    """Return a smooth random field, about -1 to 1: a few waves in directions that the key gives."""
+    """Return a smooth random field, about -1 to 1: a few waves in directions determined by the key."""
     random = np.random.default_rng(key)
     waves, phases = random.normal(size=(5, 3)) * rate, random.uniform(0, 2 * np.pi, 5)
     field: Floats = np.zeros(len(x))

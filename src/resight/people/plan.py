@@ -1,4 +1,4 @@
-"""What a set consists of: its settings, checked, and every file that follows from them."""
+"""The plan of a set: its checked settings, and the files that follow from them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from resight.errors import UserError
 from resight.people.identity import FAMILY
 
 DRAWING = 1
-"""Raised whenever the same settings draw other pictures, so that no set is continued with other ones."""
+"""Increased when the same settings give other pictures, so that no set is continued with such."""
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 PASSAGE = 2
 """Crops of one passage in front of a camera; further crops come from further passages."""
 
 EXTRA = 0.15
-"""Junk boxes, and distractors, for each gallery crop of a person."""
+"""Junk boxes, and distractors, per gallery crop of a person."""
 
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """What a set is a function of; the argument order of ``synthesize``."""
+    """The settings that determine a set, in the order of the arguments of ``synthesize``."""
 
     persons: int
     cameras: int
@@ -32,9 +32,9 @@ class PlanSettings:
 
 @dataclass(frozen=True)
 class Task:
-    """One file: its folder and name, which kind of crop, and the numbers that it is a function of.
+    """One file: its folder and name, the kind of crop, and the numbers that determine it.
 
-    Tasks of one ``group`` share a person and are drawn by one process.
+    Tasks of one ``group`` have the same person and are drawn by one process.
     """
 
     folder: str
@@ -47,10 +47,10 @@ class Task:
 def check(
     persons: int, cameras: int, crops: int, test_persons: int | None, seed: int, height: int
 ) -> PlanSettings:
-    """Return the settings of a set, the number of test persons filled in.
+    """Return the settings of a set, with the number of test persons filled in.
 
     Raises:
-        UserError: a number is out of its range, or the split would cut through a family.
+        UserError: a number is out of range, or the split would divide a family.
     """
     for name, value, low, high in (
         ("persons", persons, 2, 9999),

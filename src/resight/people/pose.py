@@ -1,4 +1,4 @@
-"""Standing and walking: bones are aimed, not animated; a few numbers make a gait, four words the arms."""
+"""Standing and walking: bones are aimed, not animated; a gait is a few numbers, and a word per arm."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,16 +11,16 @@ from resight.people.body import BONE, Body
 Arm = Literal["swing", "raised", "pocket", "bent"]
 
 STRIDE = (0.2, 0.4)
-"""Swing of the thigh in radians at a walk; more than 0.45 looks absurd."""
+"""Swing of the thigh in radians when walking; more than 0.45 looks unnatural."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gait:
-    """One instant of how a person moves.
+    """One instant of a person's movement.
 
     Attributes:
         phase: of the step, radians. stride: swing of the thigh, radians. lean: of the trunk, forwards.
-        arms: what the left and the right arm do. spread: how far the arms hang from the body, radians.
+        arms: pose of the left and the right arm. spread: of the arms from the body, radians.
         turn, nod: of the head. splay: of the feet, outwards.
     """
 
@@ -35,7 +35,7 @@ class Gait:
 
 
 def sample_gait(random: np.random.Generator, walking: bool) -> Gait:
-    """Draw a gait; one who does not walk stands with the feet nearly together."""
+    """Draw a gait; a standing person has the feet nearly together."""
     arms: list[Arm] = ["swing", "raised", "pocket", "bent"]
     chosen = random.choice(4, 2, p=[0.7, 0.12, 0.09, 0.09])
     return Gait(
@@ -51,7 +51,7 @@ def sample_gait(random: np.random.Generator, walking: bool) -> Gait:
 
 
 def skeleton(body: Body, joints: Floats, gait: Gait) -> tuple[Floats, Floats]:
-    """Return the global rotation [b, 3, 3] and the place [b, 3] of every bone; the figure looks along -y."""
+    """Return the global rotation [b, 3, 3] and position [b, 3] of every bone; the figure looks along -y."""
     rotations = np.broadcast_to(np.eye(3), (len(joints), 3, 3)).copy()
     twist = 0.27 * gait.stride * np.cos(gait.phase)
     rotations[BONE["pelvis"]] = about_z(-twist) @ about_y(0.04 * np.sin(gait.phase) * (gait.stride > 0.1))
@@ -112,12 +112,12 @@ def _aim_arm(
 
 
 def _direction(forward: float, out: float, sign: int) -> Floats:
-    """Return the unit vector that hangs down, swung forwards (-y) and outwards by these angles."""
+    """Return the downward unit vector, rotated forwards (-y) and outwards by these angles."""
     return np.array([sign * np.sin(out), -np.sin(forward) * np.cos(out), -np.cos(forward) * np.cos(out)])
 
 
 def transforms(joints: Floats, rotations: Floats, places: Floats) -> Floats:
-    """Return the [b, 3, 4] that carry the rest pose to the pose."""
+    """Return the matrices [b, 3, 4] from the rest pose to the pose."""
     shift = places - np.einsum("bij,bj->bi", rotations, joints)
     return np.concatenate([rotations, shift[:, :, None]], 2)
 
@@ -125,7 +125,7 @@ def transforms(joints: Floats, rotations: Floats, places: Floats) -> Floats:
 def skin(
     vertices: Floats, normals: Floats, bones: Integers, weights: Floats, moves: Floats
 ) -> tuple[Floats, Floats]:
-    """Carry vertices and normals [v, 3] by linear blend skinning; the normals keep nearly unit length."""
+    """Move vertices and normals [v, 3] by linear blend skinning; normals keep nearly unit length."""
     flat = moves.reshape(len(moves), 12).astype(np.float32)
     blend = np.zeros((len(vertices), 12), np.float32)
     for k in range(bones.shape[1]):
@@ -148,18 +148,18 @@ def turn_to(old: Floats, new: Floats) -> Floats:
 
 
 def about_x(angle: float) -> Floats:
-    """Return the rotation by that angle about x; a positive one leans an upright figure forwards."""
+    """Return the rotation by this angle about x; a positive one leans an upright figure forwards."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
 
 
 def about_y(angle: float) -> Floats:
-    """Return the rotation by that angle about y."""
+    """Return the rotation by this angle about y."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
 def about_z(angle: float) -> Floats:
-    """Return the rotation by that angle about z, anticlockwise seen from above."""
+    """Return the rotation by this angle about z, anticlockwise seen from above."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])

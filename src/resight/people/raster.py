@@ -1,4 +1,4 @@
-"""A z-buffer rasteriser in numpy: triangles to rows, rows to fragments, of which the nearest win."""
+"""A z-buffer rasteriser in NumPy: triangles to rows, rows to fragments; the nearest are kept."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from resight.people.arrays import Flags, Floats, Integers
 
 @dataclass(frozen=True, slots=True)
 class Fragments:
-    """What each covered sample shows.
+    """The visible surface at each covered sample.
 
     Attributes:
         sample: [n] index ``row * width + column``, ascending, each once.
-        face: [n] index of the triangle that is seen there.
+        face: [n] index of the visible triangle.
         weights: [n, 3] barycentric weights of the triangle's corners.
         nearness: [n] the interpolated nearness.
-        seen_alone: [g] how many samples each group would cover if there were no other group.
+        seen_alone: [g] samples that each group would cover without the others.
     """
 
     sample: Integers
@@ -40,12 +40,13 @@ def rasterise(
 
     Args:
         points: [v, 2] x to the right and y downwards, in samples.
-        nearness: [v] a quantity linear over the picture and larger where nearer (the inverse of the depth).
-        faces: [f, 3] corners, anticlockwise on the picture where the front is seen.
+        nearness: [v] a quantity linear over the picture and larger for nearer points (the inverse of the
+            depth).
+        faces: [f, 3] corners, anticlockwise in the picture when seen from the front.
         size: rows and columns.
-        two_sided: [f] triangles whose back is drawn too; without it, none.
+        two_sided: [f] triangles with a visible back; none by default.
         cut: [v] a triangle ends where the interpolated value is negative (a clean hem).
-        groups: [f] number of the thing that a triangle belongs to; counted in ``seen_alone``.
+        groups: [f] number of the object of each triangle; counted in ``seen_alone``.
     """
     height, width = size
     across, down = np.ascontiguousarray(points.T, np.float64)
@@ -58,7 +59,7 @@ def rasterise(
     ax, bx, cx, ay, by, cy, area = (values[kept] for values in (ax, bx, cx, ay, by, cy, area))
     origin = facing[kept]
 
-    # weight_k(x, y) = slope_k * x + lift_k * y + base_k, a row of each for a corner
+    # weight_k(x, y) = slope_k * x + lift_k * y + base_k, one row per corner
     inverse = 1 / area
     slope = np.stack([by - cy, cy - ay, ay - by]) * inverse
     lift = np.stack([cx - bx, ax - cx, bx - ax]) * inverse
@@ -70,7 +71,7 @@ def rasterise(
     at_row = lift[:, triangle] * (row + 0.5) + base[:, triangle]
     with np.errstate(divide="ignore", invalid="ignore"):
         crossing = -at_row / slopes
-    # each edge bounds the row on one side; a horizontal one lets it in whole or keeps it out
+    # each edge bounds the row on one side; a horizontal one includes or excludes it whole
     lower = np.where(slopes > 0, crossing, np.where((slopes == 0) & (at_row < 0), np.inf, -np.inf))
     upper = np.where(slopes < 0, crossing, np.inf)
     begin = np.maximum(np.maximum(lower[0], lower[1]), lower[2])
@@ -126,7 +127,7 @@ def _facing(
 
 
 def _expand(start: Integers, count: Integers) -> tuple[Integers, Integers]:
-    """Return, for runs of ``count`` numbers from ``start`` laid end to end, the run of each and its value."""
+    """Return the run and the value of each entry of joined runs of ``count`` numbers from ``start``."""
     run = np.repeat(np.arange(len(count)), count)
     offset = np.cumsum(count) - count
     return run, np.arange(len(run)) + (start - offset)[run]

@@ -1,4 +1,4 @@
-"""From posed surfaces to a picture: one rasterisation, paint and light at each sample, samples to pixels."""
+"""Rendering posed surfaces: one rasterisation, paint and light at each sample, samples to pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from resight.people.pose import Gait, about_z, skeleton, skin, transforms
 from resight.people.raster import rasterise
 
 TEXEL = 0.014
-"""Metres of a shadow map's texel."""
+"""Size of a shadow map's texel in metres."""
 
 
 class Actor(Protocol):
-    """Something in front of a camera: a mesh in the world that can say what colour its surface is.
+    """Something in front of a camera: a mesh in the world, with the colour of its surface.
 
     Attributes:
         vertices, normals: [v, 3]. faces: [f, 3]. two_sided: [f]. cut: [v], see ``rasterise``.
@@ -64,12 +64,12 @@ class Posed:
 
 @dataclass(frozen=True)
 class Picture:
-    """A window of what a camera sees of the actors.
+    """A window of a camera's view of the actors.
 
     Attributes:
         colour: [h, w, 3] linear light, already times the cover. cover: [h, w], 0 to 1.
-        shadow: [h, w] share of the sun that the actors keep from the ground.
-        visible: [a] share of each actor's samples in the window that no other actor hides.
+        shadow: [h, w] share of the sun's light that the actors block on the ground.
+        visible: [a] share of each actor's samples in the window that are not hidden by other actors.
     """
 
     colour: Floats
@@ -157,7 +157,7 @@ def render(
 
 
 def _average(samples: Floats, side: int) -> Floats:
-    """Return means over squares of that side, by slices: numpy is slow where it reduces short axes."""
+    """Return means over squares of this side, by slices: NumPy reduces short axes slowly."""
     lines: Floats = np.zeros((len(samples) // side, *samples.shape[1:]), np.float32)
     for k in range(side):
         lines += samples[k::side]
@@ -177,7 +177,7 @@ def _unproject(camera: Camera, across: Floats, up: Floats, depth: Floats) -> Flo
 
 
 class ShadowMap:
-    """What the sun sees: for each texel across its direction, how near to it the first surface lies."""
+    """Shadow map: for each texel across the sun's direction, the nearness of the first surface."""
 
     def __init__(self, vertices: Floats, faces: Integers, direction: Floats) -> None:
         right: Floats = np.cross(direction, (0, 0, 1))
@@ -193,7 +193,7 @@ class ShadowMap:
         self.height[found.sample] = found.nearness
 
     def blocked(self, points: Floats, slack: float) -> Floats:
-        """Return 1 for points [n, 3] hidden by what is more than ``slack`` metres nearer the sun, else 0."""
+        """Return 1 for points [n, 3] behind a surface more than ``slack`` metres nearer the sun, else 0."""
         place = points @ self.axes.T
         column = ((place[:, 0] - self.origin[0]) / TEXEL).astype(np.int64)
         row = ((place[:, 1] - self.origin[1]) / TEXEL).astype(np.int64)
@@ -206,7 +206,7 @@ class ShadowMap:
 def _on_ground(
     cast: ShadowMap, actors: Sequence[Actor], camera: Camera, window: tuple[int, int, int, int]
 ) -> Floats:
-    """Return how dark the actors make the ground: by the sun's shadow, and a little under their feet."""
+    """Return the actors' darkening of the ground: the sun's shadow, and slightly under their feet."""
     rays = camera.rays(*window)
     distance = camera.height / np.maximum(-rays[..., 2], 1e-3)
     ground = rays * distance[..., None]

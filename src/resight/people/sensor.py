@@ -1,4 +1,4 @@
-"""What a camera makes of the light: exposure, colour, blur, tone, noise and its own JPEG."""
+"""A camera's image processing: exposure, colour, blur, tone, noise and its own JPEG."""
 
 import io
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ LUMA = (0.3, 0.59, 0.11)
 
 @dataclass(frozen=True)
 class Sensor:
-    """How one camera renders light.
+    """The image processing of one camera.
 
     Attributes:
-        mix: [3, 3] exposure, white balance and colour matrix in one. haze: added light.
+        mix: [3, 3] product of exposure, white balance and colour matrix. haze: added light.
         blur: standard deviation in pixels. noise: standard deviation, of 1.
         saturation, contrast, gamma: of the tone curve.
         quality: of the camera's own JPEG.
@@ -38,8 +38,8 @@ class Sensor:
         """Return the picture, uint8 [h, w, 3], of linear light [h, w, 3].
 
         Args:
-            drift: [3] factors of exposure and white balance at the moment.
-            random: stream of this crop's own noise.
+            drift: [3] current factors of exposure and white balance.
+            random: stream of this crop's noise.
         """
         red, green, blue = np.ascontiguousarray(light.transpose(2, 0, 1), np.float32)
         mix = (self.mix * drift[:, None]).astype(np.float32)
@@ -63,12 +63,12 @@ class Sensor:
         return np.ascontiguousarray(picture.transpose(1, 2, 0))
 
     def _tone(self, root: Floats) -> Floats:
-        """Apply the gamma to square roots in [0, 1]; nearly straight there, so a table will do."""
+        """Apply the gamma to square roots in [0, 1], where it is nearly linear, by a table."""
         table = (np.arange(2049, dtype=np.float32) / 2048) ** np.float32(2 / self.gamma)
         return table[(root * np.float32(2048) + np.float32(0.5)).astype(np.int32)]
 
     def compress(self, picture: npt.NDArray[np.uint8], random: np.random.Generator) -> Image.Image:
-        """Return the picture as it comes back from the camera's own JPEG."""
+        """Return the picture after the camera's own JPEG compression."""
         stream = io.BytesIO()
         Image.fromarray(picture).save(stream, "JPEG", quality=self.quality + int(random.integers(-8, 9)))
         result = Image.open(stream)
@@ -77,7 +77,7 @@ class Sensor:
 
 
 def sample_sensor(seed: int, number: int, camera: Camera) -> Sensor:
-    """Return the sensor of a camera; exposure follows the light of the place, the colour cast is moderate."""
+    """Return the sensor of a camera; exposure follows the scene's light, the colour cast is moderate."""
     random = np.random.default_rng(derive_seed(seed, "sensor", number))
     balance = np.exp(random.normal(0, 0.045, 3))
     matrix = np.eye(3) + random.normal(0, 0.02, (3, 3))
@@ -117,7 +117,7 @@ def gaussian(planes: Floats, sigma: float) -> Floats:
 
 
 def _smear(planes: Floats, length: int) -> Floats:
-    """Average that many neighbours along the rows (a person who moves while the shutter is open)."""
+    """Average this many neighbours along the rows (motion blur)."""
     width = planes.shape[2]
     padded = np.pad(planes, ((0, 0), (0, 0), (0, length - 1)), mode="edge")
     total = padded[:, :, :width].copy()

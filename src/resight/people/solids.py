@@ -1,4 +1,4 @@
-"""Things with flat faces: boxes, poles, railings, cars and bushes, behind people and in front of them."""
+"""Objects with flat faces (boxes, poles, railings, cars, bushes), behind and in front of people."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ Kind = Literal["pole", "bush", "box", "rail", "car"]
 
 
 class Solid:
-    """A mesh with one colour a face; see ``render.Actor``."""
+    """A mesh with one colour per face; see ``render.Actor``."""
 
     def __init__(self, vertices: Floats, faces: Integers, colours: Floats, base: tuple[float, float]) -> None:
         corners = vertices[faces]
@@ -32,13 +32,13 @@ class Solid:
 
 
 def paint_colour(random: np.random.Generator) -> Colour:
-    """Draw the colour of a thing in a street: mostly greyish."""
+    """Draw the colour of an object in a street: mostly greyish."""
     colour = random.integers(25, 215, 3).astype(float)
     return linear(0.8 * colour.mean() + (colour - colour.mean()) * random.uniform(0, 0.4))
 
 
 def solid(kind: Kind, x: float, y: float, size: float, colour: Colour, random: np.random.Generator) -> Solid:
-    """Return a thing of that kind that stands on the ground at (x, y)."""
+    """Return an object of this kind that stands on the ground at (x, y)."""
     if kind == "bush":
         return _bush(x, y, size, random)
     yaw = random.uniform(-0.4, 0.4)
@@ -72,7 +72,7 @@ def cuboids(
     y: float,
     yaw: float,
 ) -> Solid:
-    """Return upright boxes, each (middle of its foot, extents, colour), turned by ``yaw`` about (x, y)."""
+    """Return upright boxes, each (centre of its base, extents, colour), rotated by ``yaw`` about (x, y)."""
     corner = np.array([(i, j, k) for k in (0, 1) for j in (-0.5, 0.5) for i in (-0.5, 0.5)])
     quads = np.array([(0, 1, 5, 4), (1, 3, 7, 5), (3, 2, 6, 7), (2, 0, 4, 6), (4, 5, 7, 6)])
     faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])

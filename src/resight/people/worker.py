@@ -1,4 +1,4 @@
-"""A process that draws one part of a set for ``generate``: a byte on standard output for each crop."""
+"""A process that draws one part of a set for ``generate``, and writes a byte to standard output per crop."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from resight.people.plan import PlanSettings
 
 
 def main(folder: str, part: str, parts: str) -> None:
-    """Draw that part of the set in the folder; a user's mistake is a sentence on standard error."""
+    """Draw this part of the set in the folder; user errors are sentences on standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
     out = sys.stdout.buffer
 
@@ -25,7 +25,7 @@ def main(folder: str, part: str, parts: str) -> None:
         print(error, file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
-        os._exit(1)  # nobody reads any more
+        os._exit(1)  # the reader has ended
 
 
 if __name__ == "__main__":

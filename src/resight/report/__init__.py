@@ -1,1 +1,1 @@
-"""Figures, ranked lists and the page that shows a run."""
+"""Figures, ranked lists and the HTML report of a run."""

@@ -1,4 +1,4 @@
-"""Where a model looks: its hard regions and soft maps over some crops."""
+"""A model's attention: its hard regions and soft maps over some crops."""
 
 import re
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ class View:
     """One picture of a crop.
 
     Attributes:
-        name: of the map or of the regions, in the model's words.
+        name: of the map or of the regions in the model.
         picture: data URI.
-        boxes: regions as (left, top, width, height) in fractions, cut at the image's edges; none on a map.
+        boxes: regions as (left, top, width, height) in fractions, clipped to the image; none on a map.
         note: range of a map's values.
     """
 
@@ -66,7 +66,7 @@ def attention_views(model: Network, pixels: Pixels) -> list[list[View]]:
 
 
 def cut_boxes(boxes: Sequence[Sequence[float]]) -> tuple[Box, ...]:
-    """Turn (left, top, right, bottom) into (left, top, width, height), cut at the edges of the image."""
+    """Convert (left, top, right, bottom) to (left, top, width, height), clipped to the image."""
     cut = np.clip(np.asarray(boxes, dtype=np.float64), 0, 1)
     return tuple((left, top, right - left, bottom - top) for left, top, right, bottom in cut.tolist())
 

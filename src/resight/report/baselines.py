@@ -1,4 +1,4 @@
-"""Untrained baselines to print beside a score: a model must beat them before its score means anything."""
+"""Untrained baselines to compare with: a model's score is only meaningful if it is better."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -34,8 +34,8 @@ class Baseline:
 
     Attributes:
         name: shown in tables.
-        meaning: one sentence: what it does, and so what beating it shows.
-        scores: the fractions ``SCORES`` by name.
+        meaning: one sentence: what it does, and what a better score shows.
+        scores: the fractions of ``SCORES``, by name.
         cmc: rank-k rates from rank 1 on.
     """
 
@@ -55,7 +55,7 @@ def score_baselines(
     seed: int = 0,
     ap: AveragePrecision = "mean",
 ) -> list[Baseline]:
-    """Score chance, the stripe histogram and, where cameras are known, the histogram less each camera's mean.
+    """Score chance, the stripe histogram and, if cameras are known, the histogram minus each camera's mean.
 
     Args:
         query, gallery: labels of the crops; their features are not read.
@@ -67,15 +67,15 @@ def score_baselines(
     guesses = (chance(query, gallery, derive_seed(seed, "chance", draw)) for draw in range(CHANCE_DRAWS))
     coloured = replace(query, features=query_colours), replace(gallery, features=gallery_colours)
     pairs: list[tuple[str, str, Iterable[Pair]]] = [
-        ("Chance", "Random features: what guessing scores.", guesses),
+        ("Chance", "Random features: the score of guessing.", guesses),
         (
             "Stripe histogram",
-            "The colours of six horizontal stripes: what the look of clothes scores, light and all.",
+            "The colours of six horizontal stripes: the score of clothes and light alone.",
             [coloured],
         ),
     ]
     if query.cameras is not None and gallery.cameras is not None:
-        meaning = "The same, less the mean of each camera: what colours score once the light is evened out."
+        meaning = "The same, minus the mean of each camera: the score of colours without the cameras' light."
         pairs.append(("Histogram, camera mean removed", meaning, [without_camera_mean(*coloured)]))
     return [_average(name, meaning, draws, protocol, ap) for name, meaning, draws in pairs]
 
@@ -90,7 +90,7 @@ def chance(query: Embedded, gallery: Embedded, seed: int, size: int = 16) -> Pai
 
 
 def without_camera_mean(query: Embedded, gallery: Embedded) -> Pair:
-    """Return the crops less the mean feature of their camera, over query and gallery, L2-normalised.
+    """Return the crops minus the mean feature of their camera over query and gallery, L2-normalised.
 
     Both need camera labels.
     """
@@ -101,7 +101,7 @@ def without_camera_mean(query: Embedded, gallery: Embedded) -> Pair:
     for camera in cameras.unique():
         here = cameras == camera
         features[here] -= features[here].mean(0)
-    features[:, 0] += 1e-3  # a crop that is its camera's mean, as an only one is, still needs a direction
+    features[:, 0] += 1e-3  # a crop that equals its camera's mean still needs a direction
     features = torch.nn.functional.normalize(features, dim=1)
     return replace(query, features=features[: len(query)]), replace(gallery, features=features[len(query) :])
 
@@ -109,8 +109,9 @@ def without_camera_mean(query: Embedded, gallery: Embedded) -> Pair:
 def stripe_histogram(pixels: Pixels, batch_size: int = 256) -> Tensor:
     """Return the stripe colour histograms of crops: float32 [N, 6 * 640] of length 1.
 
-    Six horizontal stripes, in each a histogram of HSV (8 x 4 x 4 bins) and of CIE L*a*b* (8 x 8 x 8). Columns
-    near the middle count more (Gaussian, a quarter of the width); the square root evens out large areas.
+    Six horizontal stripes, each with a histogram of HSV (8 x 4 x 4 bins) and of CIE L*a*b* (8 x 8 x 8).
+    Columns near the middle count more (Gaussian, a quarter of the width); the square root reduces the weight
+    of large areas.
 
     Args:
         pixels: uint8 [N, H, W, 3], RGB.
@@ -136,14 +137,14 @@ def stripe_histogram(pixels: Pixels, batch_size: int = 256) -> Tensor:
 
 @cache
 def _bins() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the HSV and L*a*b* bins of all colours at six bits a channel: int32 [64^3] each."""
+    """Return the HSV and L*a*b* bins of all colours at six bits per channel: int32 [64^3] each."""
     levels = ((np.arange(64) + 0.5) / 64).astype(np.float32)
     colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
     hsv = np.stack(
         [_quantise(part, 0, 1, n) for part, n in zip(rgb_to_hsv(colours).T, HSV_BINS, strict=True)]
     )
     light, red, blue = _to_lab(colours)
-    lab = np.stack(  # most clothes lie within 32 of grey
+    lab = np.stack(  # most clothes are within 32 of grey
         [
             _quantise(light, 0, 100, LAB_BINS[0]),
             _quantise(red, -32, 32, LAB_BINS[1]),

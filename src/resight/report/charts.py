@@ -12,7 +12,7 @@ MOST_POINTS = 300
 """Longer lines are thinned: a chart is 400 pixels wide."""
 
 FEW_POINTS = 12
-"""Points of shorter lines are marked."""
+"""Shorter lines have marked points."""
 
 Point = tuple[float, float]
 
@@ -23,7 +23,7 @@ class Line:
 
     Attributes:
         name: in the legend.
-        value: behind the name, the one figure to read off the line.
+        value: after the name in the legend, the line's main figure.
         points: (x, y), in order of x.
         colour: class of the style sheet, such as ``c1``.
     """

@@ -13,7 +13,7 @@ def training_charts(metrics: Sequence[dict[str, Any]]) -> list[Markup]:
     """Return charts of the loss, the learning rate and the evaluations during training, over epochs.
 
     Args:
-        metrics: lines of ``metrics.jsonl``; the charts that they have nothing for are left out.
+        metrics: lines of ``metrics.jsonl``; charts without data are left out.
     """
     epochs = [line for line in metrics if line["kind"] == "epoch"]
     if not epochs:
@@ -48,7 +48,7 @@ def training_charts(metrics: Sequence[dict[str, Any]]) -> list[Markup]:
 
 
 def _losses(epochs: Sequence[dict[str, Any]]) -> list[Line]:
-    """Return the objective's value and, where it has several terms, each of them, before weighting."""
+    """Return the objective's value and, if it has several terms, each of them before weighting."""
     losses = [(line["epoch"], line["loss"]) for line in epochs]
     lines = [Line("objective, at the end", losses[-1][1], losses, "c1")]
     names = list(dict.fromkeys(name for line in epochs for name in line["terms"]))

@@ -1,4 +1,4 @@
-"""What was run: the facts of a run as groups of short lines."""
+"""The facts of a run, as groups of short lines."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ class Facts:
 
 
 def facts_of(run: Run, benchmark: Benchmark) -> list[Facts]:
-    """Return what was trained, on what, how and where, and what it was tested on."""
+    """Return the facts about model, training, machine, training data and test."""
     info, model = run.info, run.info["model"]
     trained, tested = info["data"], describe_data(benchmark)
     height, width = model["input"]
@@ -36,7 +36,7 @@ def facts_of(run: Run, benchmark: Benchmark) -> list[Facts]:
         ("Input", f"{height} × {width} pixels"),
         ("Embedding", f"{model['embedding']:,} numbers"),
         ("Parameters", f"{model['parameters'] / 1e6:.2f} million"),
-        ("Operations", f"{model['multiply_adds'] / 1e6:.0f} million multiply-adds a crop"),
+        ("Operations", f"{model['multiply_adds'] / 1e6:.0f} million multiply-adds per crop"),
     )
     data = [("Trained on", trained["name"]), ("", _count(trained["counts"]["train"]))]
     if trained["name"] != tested["name"]:
@@ -65,7 +65,7 @@ def _count(counts: dict[str, Any]) -> str:
 
 def _speed(run: Run) -> str:
     epochs = [line["crops_per_second"] for line in run.metrics() if line["kind"] == "epoch"]
-    return f"{sum(epochs) / len(epochs):,.0f} crops a second" if epochs else ""
+    return f"{sum(epochs) / len(epochs):,.0f} crops per second" if epochs else ""
 
 
 def _date(text: str) -> str:

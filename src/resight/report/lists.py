@@ -1,4 +1,4 @@
-"""Ranked lists: what a model puts first for its best, median and worst queries."""
+"""Ranked lists of a model's best, median and worst queries."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ KINDS: tuple[Kind, ...] = ("best", "median", "worst")
 
 @dataclass(frozen=True, slots=True)
 class RankedCrop:
-    """A gallery crop at its place in a ranked list.
+    """A gallery crop in a ranked list.
 
     Attributes:
         crop: the gallery crop.
-        score: its similarity to the query, or its distance, as the metric is.
+        score: its similarity to the query, or its distance, depending on the metric.
         right: it shows the query's person.
     """
 
@@ -34,10 +34,10 @@ class RankedCrop:
 
 @dataclass(frozen=True, slots=True)
 class RankedList:
-    """A query and the gallery crops nearest to it, those that the protocol ignores left out.
+    """A query and its nearest gallery crops, without those that the protocol ignores.
 
     Attributes:
-        kind: why it is shown.
+        kind: best, median or worst.
         query: the query crop.
         average_precision: of the whole list, in [0, 1].
         first_match: rank of the first right crop in the whole list, from 1.
@@ -56,7 +56,7 @@ def choose_queries(
 ) -> dict[Kind, list[int]]:
     """Return the rows of the best, median and worst queries by average precision, ``count`` of each at most.
 
-    No query is shown twice, nor a person twice in a group; ties keep the queries' order.
+    No query is shown twice, and no person twice in a group; ties keep the queries' order.
 
     Args:
         average_precision, valid, persons: [Q]; queries that are not valid are never chosen.
@@ -90,7 +90,7 @@ def ranked_lists(
     Args:
         embedded: crops and features of query and gallery.
         scores: of the same features.
-        protocol: the evaluation rule: what it ignores is left out.
+        protocol: the evaluation rule; crops that it ignores are left out.
         count: queries of each kind.
         hits: crops in each list.
     """

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing else."""
+"""The report of a run: one self-contained HTML file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ BOX_COLOURS = ("#e5322d", "#2f7bff", "#1fae54", "#9b51e0")
 """Red, blue, green and violet, from head to feet, as in HAN's Fig. 7."""
 
 LOOKS = 8
-"""Crops over which attention is shown."""
+"""Number of crops with attention maps."""
 
 TITLES = {"best": "Best queries", "median": "Median queries", "worst": "Worst queries"}
 COLUMNS = ("Rank-1", "mAP", "mINP", "Rank-5", "Rank-10")
@@ -61,8 +61,8 @@ class Report:
     Attributes:
         path: of the page.
         scores: of the model; None where the benchmark has no test part.
-        baselines: beside it.
-        lists: the ranked lists that it shows.
+        baselines: for comparison.
+        lists: its ranked lists.
     """
 
     path: Path
@@ -83,10 +83,10 @@ def write_report(
 
     Args:
         model: of a finished run.
-        benchmark: what it was tested on.
+        benchmark: of the test.
         path: of the page; ``report.html`` in the run's folder by default.
-        embedded: query and gallery as the model embeds them.
-        scores: of ``embedded``; without the two, the page has no scores.
+        embedded: query and gallery, embedded by the model.
+        scores: of ``embedded``; without both, the page has no scores.
 
     Raises:
         UserError: the model was not loaded from a run's folder.
@@ -125,7 +125,7 @@ def write_report(
         page["looks"] = _looks_part(network, embedded.query_crops, pixels, query_rows)
     curves = training_charts(run.metrics())
     of_draws = (
-        [f"What is shown is the first of {len(benchmark.draws)} draws; 'resight evaluate' gives their mean."]
+        [f"These are the first of {len(benchmark.draws)} draws; 'resight evaluate' gives their mean."]
         if benchmark.draws
         else []
     )
@@ -148,7 +148,7 @@ def write_report(
 
 
 def _scores_part(run: Run, scores: Scores, baselines: Sequence[Baseline]) -> dict[str, Any]:
-    """Return the table beside baselines, the tiles and the CMC curve."""
+    """Return the table with baselines, the tiles and the CMC curve."""
     own = scores.as_dict()
     rows = [
         {"name": run.recipe.name, "meaning": "this run", "own": True, "values": [own[key] for key in KEYS]}
@@ -229,7 +229,7 @@ def _shown(crop: Crop, benchmark: Benchmark) -> dict[str, str]:
 def _looks_part(
     model: Network, queries: Sequence[Crop], pixels: Pixels, query_rows: Sequence[int]
 ) -> list[list[View]]:
-    """Return the attention over one crop of each of some persons, spread evenly over the queries."""
+    """Return the attention maps of one crop each of some persons, spread evenly over the queries."""
     first = {crop.person: row for crop, row in reversed(list(zip(queries, query_rows, strict=True)))}
     rows = list(reversed(first.values()))
     count = min(LOOKS, len(rows))

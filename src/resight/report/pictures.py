@@ -1,4 +1,4 @@
-"""Pictures inside a page: JPEG as data URI, and heat laid over a crop."""
+"""Pictures inside a page: JPEG data URIs, and heat maps over a crop."""
 
 import base64
 from pathlib import Path
@@ -27,11 +27,11 @@ def data_uri(pixels: Pixels) -> str:
 
 
 def heat_overlay(pixels: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """Return the crop in grey with a map laid over it, blue where lowest and yellow where highest.
+    """Return the crop in grey under a map, from blue (lowest) to yellow (highest).
 
     Args:
         pixels: uint8 [H, W, 3].
-        heat: float [h, w] of any range; a flat map is drawn as its lowest value.
+        heat: float [h, w] of any range; a constant map is drawn in the lowest colour.
     """
     height, width = pixels.shape[:2]
     low, high = float(heat.min()), float(heat.max())

@@ -1,4 +1,4 @@
-"""A model whose weights are the moving average of another's."""
+"""Moving average of a model's weights."""
 
 import copy
 
@@ -9,11 +9,10 @@ from resight.models.network import Network
 
 
 class Average:
-    """Exponential moving average of a model's weights and of its normalisations' running statistics.
+    """Exponential moving average of a model's weights and running statistics.
 
-    Other buffers, such as the temperature of Sharp attention, are no estimates: the average has the model's.
-    Over the first steps the decay is smaller, (1 + step) / (10 + step), or a short run would remember its
-    random start.
+    Other buffers, such as the temperature of Sharp attention, are copied from the model. In the first steps
+    the decay is smaller, (1 + step) / (10 + step), so that a short run does not keep its random start.
 
     Attributes:
         model: the averaged model, in evaluation mode.
@@ -27,7 +26,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the model after the step of that number."""
+        """Update the average with the model after this step."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._to, self._from, 1 - decay)
         torch._foreach_copy_(self._to_copy, self._from_copy)

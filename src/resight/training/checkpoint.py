@@ -1,4 +1,4 @@
-"""The state of a run between two steps, on disk, whole or not at all."""
+"""Checkpoints: the state of a run between two steps, written whole or not at all."""
 
 import io
 import zipfile
@@ -11,17 +11,17 @@ from resight.errors import UserError
 from resight.files import whole_file
 
 FORMAT = 1
-"""Raised when a checkpoint of before cannot be continued from."""
+"""Increased when earlier checkpoints cannot be continued."""
 
 
 class State(TypedDict):
-    """What a checkpoint holds: tensors and plain data only, so that reading it runs no code.
+    """Content of a checkpoint: tensors and plain data only, so that reading it runs no code.
 
     Attributes:
         step: steps done, over all stages.
         recipe: the whole recipe, as plain data.
-        data: what identifies the training data.
-        model, average, objective, optimizer: states by name; average is None where the recipe has no ``ema``.
+        data: identity of the training data.
+        model, average, objective, optimizer: states by name; average is None if the recipe has no ``ema``.
         sums: of the epoch so far, for its line in the log.
         seconds: time spent in training steps so far.
     """
@@ -42,11 +42,9 @@ def save_checkpoint(state: State, path: Path) -> None:
     """Write the state atomically.
 
     Raises:
-        UserError: it cannot be written, as on a full disk; the checkpoint of before is left as it was.
+        UserError: it cannot be written, as on a full disk; the earlier checkpoint is unchanged.
     """
-    memory = (
-        io.BytesIO()
-    )  # torch.save to a full disk dies in its own writer; a plain write says what is wrong
+    memory = io.BytesIO()  # torch.save fails obscurely on a full disk; a plain write reports what is wrong
     torch.save(state, memory)
     with whole_file(path) as temporary:
         temporary.write_bytes(memory.getbuffer())
@@ -62,7 +60,7 @@ def load_checkpoint(path: Path) -> State:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
         found = state["format"]
     except (RuntimeError, EOFError, KeyError, zipfile.BadZipFile, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a checkpoint that can be read: {error}") from None
+        raise UserError(f"{path} is not a readable checkpoint: {error}") from None
     if found != FORMAT:
         raise UserError(
             f"{path} has the format {found}; this version of Resight continues runs of format {FORMAT}."

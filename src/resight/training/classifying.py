@@ -1,4 +1,4 @@
-"""Testing a model on a classification: name the class of each picture, count how often it is right."""
+"""Testing a model on a classification: predict the class of each picture, and count correct ones."""
 
 import torch
 
@@ -20,20 +20,20 @@ def classify(
 ) -> ClassificationScores:
     """Score the network's own classifiers on the test pictures.
 
-    In float32 whatever a recipe trains in: in bfloat16 several classes often score the same.
+    In float32, whatever precision a recipe trains in: in bfloat16 several classes often have the same score.
 
     Args:
-        model: a network with a classifier for each of the data set's classes; it stays as it is.
-        data: with a test part.
+        model: a network with a classifier for the data set's classes; it is not changed.
+        data: a classification with a test part.
         device: name, or ``auto``.
         batch_size: pictures at once.
 
     Raises:
-        UserError: the model has no classifier, or one of another number of classes.
+        UserError: the model has no classifier, or one for another number of classes.
     """
     if model.num_persons != len(data.classes):
         raise UserError(
-            f"The model tells {model.num_persons:,} classes or persons apart; {data.root} has "
+            f"The model has {model.num_persons:,} classes or persons; {data.root} has "
             f"{len(data.classes)} classes. Name a run that was trained on these classes."
         )
     pixels = resized(data.test.pixels, model.picture_size)

@@ -1,11 +1,11 @@
-"""Whether two recipes train the same: what differs, by its place."""
+"""Comparing two recipes: the differences that affect training, by place."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def what_counts(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of a recipe's plain data what has no influence on the weights."""
+    """Return a recipe's plain data without what does not affect the weights."""
     return {
         key: value
         for key, value in recipe.items()
@@ -14,7 +14,7 @@ def what_counts(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
-    """Return what differs between two trees of plain data: place -> value in each."""
+    """Return the differences between two trees of plain data: place -> value in each."""
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         old, new = dict(enumerate(old)), dict(enumerate(new))
     if isinstance(old, dict) and isinstance(new, dict):

@@ -1,4 +1,4 @@
-"""How a recipe names components: a mapping with a name and settings, checked by its constructor."""
+"""Components in a recipe: mappings with a name and settings, checked by the constructor."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
@@ -33,7 +33,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
-"""Key of a recipe -> where the components that it names are registered."""
+"""Key of a recipe -> the registry of its components."""
 
 
 class Component(Settings):
@@ -44,7 +44,7 @@ class Component(Settings):
 
 
 class WeightedTerm(Settings):
-    """A term of an objective: which one, the name it is logged under, its weight and its settings."""
+    """A term of an objective: which one, its name in the log, its weight and its settings."""
 
     term: str
     name: str
@@ -58,7 +58,7 @@ class WeightedTerm(Settings):
 
 
 class TermFrame(Settings):
-    """What every entry of an objective may set beside the term's own settings."""
+    """Settings of every entry of an objective, in addition to the term's own."""
 
     name: Annotated[str, Field(min_length=1)] | None = None
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
@@ -91,7 +91,7 @@ def _parse_term(value: object) -> WeightedTerm:
 
 
 def _split(value: object, key: str, registry: Registry[Any]) -> tuple[str, dict[str, Any]]:
-    """Part the component's name from its settings."""
+    """Separate the component's name from its settings."""
     if not isinstance(value, Mapping) or not isinstance(value.get(key), str):
         raise _mistake(f"Input should be a mapping such as {{{key}: {registry.names()[0]}, ...}}")
     if value[key] not in registry.names():
@@ -100,7 +100,7 @@ def _split(value: object, key: str, registry: Registry[Any]) -> tuple[str, dict[
 
 
 def _try(build: Callable[[], object]) -> None:
-    """Construct it once: settings that are each right may exclude each other."""
+    """Construct it once: settings that are each valid may exclude each other."""
     try:
         build()
     except (UserError, ValueError) as error:
@@ -136,5 +136,5 @@ Augmentation = Annotated[Component, PlainValidator(partial(_parse, "augment")), 
 Optimizer = Annotated[Component, PlainValidator(partial(_parse, "optimizer")), PlainSerializer(_flat)]
 Schedule = Annotated[Component, PlainValidator(partial(_parse, "schedule")), PlainSerializer(_flat)]
 Schedules = Annotated[tuple[Schedule, ...], WrapValidator(_one_or_several), PlainSerializer(_short)]
-"""One schedule, or a list of schedules whose factors multiply."""
+"""One schedule, or a list of schedules that are multiplied."""
 ObjectiveTerm = Annotated[WeightedTerm, PlainValidator(_parse_term), PlainSerializer(_flat_term)]

@@ -1,4 +1,4 @@
-"""Whether the parts of a recipe fit each other: found when it is read, before any data are."""
+"""Checking that the parts of a recipe fit each other, before any data are read."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ PERSONS = 2
 
 
 def bare_model(model: Component) -> Network:
-    """Build a network without values, on the ``meta`` device: what shapes and sizes are read from.
+    """Build a network without values, on the ``meta`` device, for its shapes and sizes.
 
     Raises:
         UserError: its settings do not fit each other.
@@ -30,7 +30,7 @@ def bare_model(model: Component) -> Network:
 
 @lru_cache(64)
 def _example_of(name: str, settings: str) -> tuple[Network, Representation, Reach]:
-    """Return a model, by its settings in JSON, what it produces, and the parameters that this depends on.
+    """Return a model from its settings in JSON, its output, and the parameters on which this depends.
 
     It takes a third of a second.
     """
@@ -39,7 +39,7 @@ def _example_of(name: str, settings: str) -> tuple[Network, Representation, Reac
 
 
 def incompatibilities(recipe: Recipe) -> list[tuple[str, str]]:
-    """Return (place in the recipe, sentence) for each part that does not fit the others."""
+    """Return (place in the recipe, sentence) for each part that does not fit."""
     try:
         model, shapes, reached = _example_of(recipe.model.name, json.dumps(recipe.model.settings))
     except UserError as error:
@@ -55,7 +55,7 @@ def incompatibilities(recipe: Recipe) -> list[tuple[str, str]]:
 def _untrained(
     recipe: Recipe, model: Network, shapes: Representation, reached: Reach
 ) -> Iterator[tuple[str, str]]:
-    """Yield a mistake where parameters get no gradient in any stage."""
+    """Yield a mistake if parameters get no gradient in any stage."""
     learning: set[str] = set()
     for stage in recipe.stages:
         terms = [term for _, weight, term in stage.terms() if weight]  # prepared above
@@ -66,9 +66,9 @@ def _untrained(
         shown = ", ".join(idle[:4]) + (f" and {len(idle) - 4} more" if len(idle) > 4 else "")
         yield (
             "model",
-            f"{len(idle)} of its {len(everything)} parameter tensors can never get a gradient, as no term "
-            f"of any stage depends on them: {shown}. Add a term that does, or leave that part of the model "
-            "out (an identity classifier by 'classifier: false').",
+            f"{len(idle)} of its {len(everything)} parameter tensors can never get a gradient, because no "
+            f"term of any stage depends on them: {shown}. Add a term that does, or leave that part of the "
+            "model out (an identity classifier by 'classifier: false').",
         )
 
 
@@ -83,7 +83,7 @@ def _incompatibilities_of(stage: Stage, model: Network, shapes: Representation) 
     if idle and stage.sampler.name == "pk" and stage.sampler.settings["crops"] == 1:
         yield (
             "sampler",
-            "With one crop of each person in a batch, no crop has another of its person beside it, and "
+            "With one crop of each person in a batch, no crop has another of its person, and "
             f"{' and '.join(idle)} would learn nothing. Set crops to 2 or more.",
         )
     size = _augmented_size(stage, model.picture_size)

@@ -1,4 +1,4 @@
-"""Which parameters a recipe's terms can train: found from the graph of a pass without values."""
+"""Which parameters a recipe's terms can train, found from the graph of a pass without values."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,18 +11,18 @@ from resight.models.network import Network
 from resight.models.representation import Branch, Representation
 
 Reach = Mapping[str, frozenset[str]]
-"""Name of a tensor that a model produces -> the parameters that its gradient reaches."""
+"""Name of an output tensor of a model -> the parameters that its gradient reaches."""
 
 PERSONS, CROPS, SIDE = 2, 2, 8
 
 
 def trace(model: Network) -> tuple[Representation, Reach]:
-    """Find what a model produces in training, and which parameters each tensor of that depends on.
+    """Return a model's output in training, and the parameters on which each of its tensors depends.
 
     Parameters that are frozen on purpose (``requires_grad`` false) are left out.
 
     Args:
-        model: on the ``meta`` device, as nothing is computed.
+        model: on the ``meta`` device, because nothing is computed.
 
     Returns:
         The representation of two crops, shapes without values; and the parameters.
@@ -39,11 +39,11 @@ def trace(model: Network) -> tuple[Representation, Reach]:
 def trained(reached: Reach, shapes: Representation, terms: Sequence[Term]) -> set[str]:
     """Return the parameters that get a gradient from these terms.
 
-    The terms look at a small representation of random values, so this takes milliseconds.
+    The terms are computed on a small representation of random values, which takes milliseconds.
 
     Args:
         reached: of the model.
-        shapes: what the model produces, on the ``meta`` device.
+        shapes: the model's output, on the ``meta`` device.
         terms: prepared for it.
     """
     values = _random(shapes)
@@ -66,7 +66,7 @@ def _tensors(found: Representation) -> Iterator[tuple[str, Tensor]]:
 
 
 def _random(shapes: Representation) -> Representation:
-    """Return leaves with a gradient: a crop's own numbers as they are, maps cut to a few positions."""
+    """Return leaves with a gradient: vectors in full size, maps cut to a few positions."""
 
     def leaf(tensor: Tensor, most: int | None = None) -> Tensor:
         sides = [side if most is None else min(side, most) for side in tensor.shape[1:]]
@@ -85,7 +85,7 @@ def _random(shapes: Representation) -> Representation:
 
 
 def _leaves(tensor: Tensor) -> set[int]:
-    """Return the ids of the leaves that a gradient of the tensor arrives at."""
+    """Return the ids of the leaves that a gradient of the tensor reaches."""
     if tensor.grad_fn is None:
         return {id(tensor)} if tensor.requires_grad else set()
     found, seen, waiting = set(), {tensor.grad_fn}, [tensor.grad_fn]

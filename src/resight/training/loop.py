@@ -1,4 +1,4 @@
-"""The loop of training steps: step, look at the loss, log, checkpoint, and the same again after a kill."""
+"""The loop of training steps, with checks of the loss, logging and checkpoints; resumable after a kill."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ from resight.training.run import how_to_resume
 from resight.training.stages import Phase, phase_at
 
 NAMED = 8
-"""Crops of a batch that an error message names; the log names all of them."""
+"""Crops of a batch to name in an error message; the log names all."""
 
 
 class Loop:
@@ -35,13 +35,12 @@ class Loop:
 
     Args:
         recipe: of the run.
-        phases: its stages, put together.
+        phases: its stages, built.
         model: on the device.
-        examples: the training data; they name batches in messages, and what identifies them is kept in
-            checkpoints.
+        examples: the training data; their names are for messages, their identity is stored in checkpoints.
         folder: of the run.
         device: where the model is.
-        log_steps: steps between two looks at the loss; looking waits for a GPU, so it is not done each step.
+        log_steps: steps between two checks of the loss; each check waits for a GPU.
         checkpoint_seconds: longest time between two checkpoints.
     """
 
@@ -74,19 +73,19 @@ class Loop:
 
     @property
     def best(self) -> Network:
-        """The model to evaluate and to save: the average, where the recipe has one."""
+        """The model to evaluate and save: the average, if the recipe has one."""
         return self.model if self.average is None else self.average.model
 
     @property
     def checkpoint(self) -> Path:
-        """The file of the last checkpoint."""
+        """The path of the last checkpoint."""
         return self.folder / "checkpoint.pt"
 
     def restore(self) -> None:
         """Go back to the last checkpoint.
 
         Raises:
-            UserError: it is damaged, or of another recipe or other data; the sentence says what differs.
+            UserError: it is damaged, or of another recipe or other data; the message names the differences.
         """
         state = load_checkpoint(self.checkpoint)
         self._refuse_changes(state)
@@ -104,8 +103,8 @@ class Loop:
         """Train to the end.
 
         Args:
-            evaluate: called every ``evaluate_every`` epochs but not at the end; what it returns is logged.
-                None where nothing can be evaluated.
+            evaluate: called every ``evaluate_every`` epochs, but not at the end; its result is logged. None
+                if nothing can be evaluated.
 
         Raises:
             UserError: the loss is not finite, or the disk is full.
@@ -115,7 +114,7 @@ class Loop:
 
         def stop() -> None:
             interrupted.set()
-            say("Finishing this step and writing a checkpoint; press Ctrl-C again to leave without.")
+            say("Finishing this step and writing a checkpoint; press Ctrl-C again to stop without.")
 
         crops, done = (
             sum(phase.crops_before(step) for phase in self.phases) for step in (self.steps, self.step)
@@ -177,7 +176,7 @@ class Loop:
         return torch.stack([loss.detach(), *terms.values()])
 
     def _look(self) -> None:
-        """Wait for the steps since the last look, check their losses and log their means."""
+        """Wait for the steps since the last check, check their losses and log their means."""
         values = torch.stack([value for _, value in self._window]).double().cpu()
         if not values.isfinite().all():
             self._stop(values)
@@ -220,7 +219,7 @@ class Loop:
         self._sums = {"steps": 0, "crops": 0, "seconds": 0.0, "values": None}
 
     def _stop(self, values: Tensor) -> None:
-        """Refuse to go on from a loss that is not finite."""
+        """Raise an error for a loss that is not finite."""
         bad = int((~values.isfinite().all(1)).nonzero()[0, 0])
         step = self.step - len(values) + bad
         names = ("loss", *self.phase.objective.names)
@@ -235,12 +234,12 @@ class Loop:
         raise UserError(
             f"The loss is not finite at step {step + 1}: {found}. "
             f"The batch's crops: {', '.join(paths[:NAMED])}{more}. {kept}"
-            "Look at these crops; if they are sound, lower the learning rate, set clip_gradient or use "
+            "Check these crops; if they are fine, lower the learning rate, set clip_gradient or use "
             "precision=float32."
         )
 
     def _evaluate_if_due(self, evaluate: Callable[[Network], dict[str, Any]]) -> None:
-        """Evaluate between two epochs, also where a run was killed just then."""
+        """Evaluate between two epochs, also if a run was killed at that point."""
         every, point = self.recipe.evaluate_every, self.phase.point(self.step)
         epochs = self.phase.first_epoch + point.epoch
         due = every and epochs and epochs % every == 0 and point.step % point.steps_per_epoch == 0
@@ -272,5 +271,5 @@ class Loop:
                 + "\n".join(
                     f"  {place}: {old!r} in the run, {new!r} now" for place, (old, new) in changed.items()
                 )
-                + "\nResume with what it was begun with, or begin a new run in another folder."
+                + "\nResume with the original recipe and data, or begin a new run in another folder."
             )

@@ -1,4 +1,4 @@
-"""The log of a run: ``metrics.jsonl`` always, TensorBoard where it is installed."""
+"""The log of a run: ``metrics.jsonl``, and TensorBoard if it is installed."""
 
 import importlib.util
 import json
@@ -10,7 +10,7 @@ from resight.files import whole_file
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the log's lines in order; a last line that was cut off by a kill is left out."""
+    """Return the log's lines in order, without a last line that was cut off by a kill."""
     lines = []
     for text in path.read_text(encoding="utf-8").splitlines():
         try:
@@ -21,11 +21,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class MetricsLog:
-    """Appends lines, each a JSON object with ``kind`` and ``step``.
+    """Appends lines: JSON objects with ``kind`` and ``step``.
 
     Args:
         folder: of the run.
-        step: steps done; what an earlier session logged after it is dropped, so that no step is there twice.
+        step: steps done; later lines of an earlier session are dropped, so that no step is logged twice.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -35,9 +35,7 @@ class MetricsLog:
             self.lines = [line for line in read_metrics(self.path) if line["step"] <= step]
         with whole_file(self.path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in self.lines), encoding="utf-8")
-        self._stream = self.path.open(
-            "ab", buffering=0
-        )  # nothing is left to be written when the disk is full
+        self._stream = self.path.open("ab", buffering=0)  # no unwritten data are left if the disk is full
         self._board: Any = None
         if importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
@@ -71,7 +69,7 @@ class MetricsLog:
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def has(self, kind: str, step: int) -> bool:
-        """Return whether there is a line of that kind for that step."""
+        """Return whether there is a line of this kind for this step."""
         return any(line["kind"] == kind and line["step"] == step for line in reversed(self.lines))
 
 

@@ -1,4 +1,4 @@
-"""Optimisers that a recipe can name: functions of the parameters and of their own settings."""
+"""Optimisers for recipes: functions of the parameters and settings."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from resight.registry import Registry
 
 OPTIMIZERS: Registry[Optimizer] = Registry("optimiser", "resight.training")
-"""Each is called with the parameters to train; the schedule multiplies its ``lr``."""
+"""Each is called with the parameters to train; the schedule multiplies ``lr``."""
 
 Rate = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0)]
@@ -48,8 +48,8 @@ def adam(
 
     Args:
         lr, betas: of Kingma and Ba (2015).
-        late_betas: instead of ``betas`` from epoch ``late_from`` of the stage on, which the trainer sets:
-            TriNet lowers the first to 0.5 when its rate begins to decay (Hermans et al. 2017, Sec. 4.2).
+        late_betas: in place of ``betas`` from epoch ``late_from`` of the stage on, set by the trainer: TriNet
+            lowers the first to 0.5 when its rate begins to decay (Hermans et al. 2017, Sec. 4.2).
         weight_decay, decay_biases_and_norms: as for ``sgd``.
     """
     groups = _groups(parameters, weight_decay, decay_biases_and_norms)
@@ -71,7 +71,7 @@ def adamw(
 
 
 def _groups(parameters: Iterable[Parameter], weight_decay: float, decay_all: bool) -> list[dict[str, object]]:
-    """Part the parameters that decay from those that do not: biases and norms have one dimension."""
+    """Separate the parameters that decay from biases and norms, which have one dimension."""
     chosen = [parameter for parameter in parameters if parameter.requires_grad]
     if decay_all:
         return [{"params": chosen, "weight_decay": weight_decay}]

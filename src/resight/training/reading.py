@@ -1,4 +1,4 @@
-"""Reading recipes: YAML to typed data, checked before anything runs, every mistake named by its path."""
+"""Reading recipes: YAML to typed data, checked before anything runs; mistakes are named by path."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from resight.training.fitting import incompatibilities
 from resight.training.recipe import Recipe, Stage
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-"""The recipes that come with Resight: one folder a paper."""
+"""The recipes that come with Resight: one folder per paper."""
 
 
 def recipe_files() -> dict[str, Path]:
@@ -22,15 +22,15 @@ def recipe_files() -> dict[str, Path]:
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), *, fitting: bool = True) -> Recipe:
-    """Read a recipe, apply overrides such as ``stages.0.epochs=2``, and check the whole.
+    """Read a recipe, apply overrides such as ``stages.0.epochs=2``, and check the result.
 
     Args:
         name_or_path: the name of a recipe that comes with Resight, or a YAML file.
         overrides: ``key.path=value`` each, the value in YAML.
-        fitting: check that its parts fit each other, too, which takes a third of a second.
+        fitting: also check that its parts fit each other, which takes a third of a second.
 
     Raises:
-        UserError: no such recipe, or mistakes in it: all of them, each with its path.
+        UserError: there is no such recipe, or it has mistakes: all are listed, each with its path.
     """
     path = _find(name_or_path)
     content = _read(path)
@@ -43,7 +43,7 @@ def parse_recipe(content: Mapping[str, Any], title: str, *, fitting: bool = True
     """Check plain data and return the recipe; ``title`` names it in errors.
 
     Raises:
-        UserError: all mistakes, each with its path.
+        UserError: there are mistakes: all are listed, each with its path.
     """
     try:
         recipe = Recipe.model_validate(content)
@@ -70,9 +70,9 @@ def _find(name_or_path: str | Path) -> Path:
 
 
 def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a YAML file; where it has a ``base``, its keys are laid over that recipe's.
+    """Read a YAML file; if it has a ``base``, its keys override that recipe's.
 
-    ``above`` are the files that build on this one.
+    ``above``: the files that build on this one.
     """
     if path in above:
         raise UserError(f"The recipe {path} builds on itself: {' -> '.join(map(str, (*above, path)))}.")
@@ -94,7 +94,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge mappings key by key; a list, or a component of another name, replaces what was there."""
+    """Merge mappings key by key; a list, or a component with another name, replaces the old value."""
     merged = dict(under)
     for key, value in over.items():
         old = merged.get(key)
@@ -139,7 +139,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _explain(error: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    """Say what is wrong at a place, what was got, and, for an unknown key, what was probably meant."""
+    """Describe what is wrong at a place and what was got; for an unknown key, suggest a known one."""
     location = error["loc"]
     if error["type"] == "extra_forbidden":
         return f"unknown key.{did_you_mean(str(location[-1]), _known_keys(location[:-1], content))}"
@@ -152,13 +152,13 @@ def _explain(error: Mapping[str, Any], content: Mapping[str, Any]) -> str:
 
 
 def _known_keys(location: tuple[int | str, ...], content: Any) -> set[str]:
-    """Return the keys that may stand at a place of the recipe."""
+    """Return the keys that are allowed at a place of the recipe."""
     if not location:
         return {*Recipe.model_fields, "base"}
     if location[0] == "stages" and len(location) == 2:
         return set(Stage.model_fields)
     for key in location:
-        alone = key == 0 and isinstance(content, Mapping)  # one component where a list may stand
+        alone = key == 0 and isinstance(content, Mapping)  # one component in place of a list
         content = content if alone else content[key]
     kind = next(key for key in reversed(location) if key in REGISTRIES)
     registry = REGISTRIES[str(kind)]
@@ -168,12 +168,12 @@ def _known_keys(location: tuple[int | str, ...], content: Any) -> set[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a key that stands twice is an error instead of the last one winning."""
+    """PyYAML's safe loader, but a duplicate key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             raise yaml.constructor.ConstructorError(
-                None, None, "a key stands twice in this mapping", node.start_mark
+                None, None, "this mapping has a duplicate key", node.start_mark
             )
         return mapping

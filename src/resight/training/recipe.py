@@ -1,4 +1,4 @@
-"""What defines a run, as typed data; ``training.reading`` makes it of YAML and checks it."""
+"""Recipes as typed data; ``training.reading`` reads them from YAML and checks them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -25,12 +25,12 @@ class Stage(Settings):
 
     Attributes:
         name: shown in messages and logs.
-        epochs: how many, each one pass of the sampler.
-        sampler: which crops make a batch.
+        epochs: number of passes of the sampler.
+        sampler: chooses the crops of each batch.
         augment: augmentations, in order.
-        objective: the terms whose weighted sum is minimised.
-        optimizer: made anew at the stage's start.
-        schedule: one schedule, or several whose factors multiply; constant where there is none.
+        objective: the terms; their weighted sum is minimised.
+        optimizer: created at the stage's start.
+        schedule: one, or several that are multiplied; constant if there is none.
         clip_gradient: largest L2 norm of the whole gradient, or None.
     """
 
@@ -55,19 +55,18 @@ class Stage(Settings):
 
 
 class Recipe(Settings):
-    """Everything that defines a run but the data.
+    """Everything that defines a run, except the data.
 
     Attributes:
         name: of the recipe; the file's name by default.
-        description, source: for people: what it is, and the paper and section that it comes from.
+        description, source: for readers: what it is, and its paper and section.
         model: network and settings.
-        pretrained: where the trunk's weights come from before the first stage: ``imagenet``, or the path of a
-            file; or None.
+        pretrained: source of the trunk's initial weights: ``imagenet``, or the path of a file; or None.
         stages: phases of training, in order; weights pass from one to the next.
-        precision: of forward and backward passes; ``auto`` takes bfloat16 where the device computes in it.
-        ema: decay of the moving average of the weights, which is then what is evaluated and saved; or None.
-        seed: of every random draw.
-        evaluate_every: epochs between evaluations during training; 0 for none before the end.
+        precision: of forward and backward passes; ``auto``: bfloat16 if the device computes in it.
+        ema: decay of the moving average of the weights, which is then evaluated and saved; or None.
+        seed: of all random draws.
+        evaluate_every: epochs between evaluations during training; 0: none before the end.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -93,7 +92,7 @@ class Recipe(Settings):
         return sum(stage.epochs for stage in self.stages)
 
     def with_epochs(self, epochs: int) -> "Recipe":
-        """Return a copy of this many epochs in all, which the stages share as they do here.
+        """Return a copy with this many epochs in all, shared among the stages in the same proportions.
 
         Raises:
             UserError: there are fewer epochs than stages.
@@ -133,7 +132,7 @@ def _check_names(names: Sequence[str], word: str) -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, but lists of plain values stand on one line."""
+    """PyYAML's safe dumper, but with lists of plain values on one line."""
 
     def represent_list(self, data: Iterable[Any]) -> yaml.SequenceNode:
         flow = not any(isinstance(item, dict | list) for item in data)

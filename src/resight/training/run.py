@@ -38,10 +38,10 @@ class Run:
     """A training and its folder.
 
     Attributes:
-        folder: holds ``recipe.yaml`` (whole), ``run.json``, ``metrics.jsonl``, ``checkpoint.pt``, at the end
-            ``weights.safetensors``; after an evaluation also ``scores.json`` and ``report.html``.
-        recipe: what was trained.
-        info: content of ``run.json``: when, with which versions, on which machine and data.
+        folder: with ``recipe.yaml`` (complete), ``run.json``, ``metrics.jsonl``, ``checkpoint.pt``, at the
+            end ``weights.safetensors``; after an evaluation also ``scores.json`` and ``report.html``.
+        recipe: of the training.
+        info: content of ``run.json``: time, versions, machine, data.
     """
 
     folder: Path
@@ -59,12 +59,12 @@ class Run:
         if not (folder / INFO).is_file():
             there = f"is not a run's folder (it has no {INFO})" if folder.is_dir() else "does not exist"
             raise UserError(f"The folder {folder} {there}. Name the folder that 'resight train' wrote.")
-        recipe = load_recipe(folder / RECIPE, fitting=False)  # that its parts fit was checked before training
+        recipe = load_recipe(folder / RECIPE, fitting=False)  # checked before training
         return cls(folder, recipe, read_info(folder))
 
     @property
     def complete(self) -> bool:
-        """Whether the training came to its end."""
+        """Whether the training is complete."""
         return self.info["finished"] is not None
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ class Run:
 
 
 def how_to_resume(folder: Path) -> str:
-    """Return the sentence that says how to go on with a run."""
+    """Return the sentence about how to continue a run."""
     return f"Go on with: {command_line('train', folder, '--resume')}"
 
 
@@ -104,7 +104,7 @@ def now() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes."""
+    """Return the versions of Python and of the libraries."""
     return {
         "resight": resight.__version__,
         "python": platform.python_version(),
@@ -125,7 +125,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def describe_data(data: Benchmark | Classification) -> dict[str, Any]:
-    """Return name, protocol, notes and the counts of each part; the names of classes, where it has them."""
+    """Return name, protocol, notes and counts of each part; class names for a classification."""
     described = {
         "name": data.name,
         "path": str(data.root.absolute()),

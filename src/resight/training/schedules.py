@@ -1,7 +1,7 @@
-"""Learning-rate schedules: pure functions of how far a stage has come, without any state.
+"""Learning-rate schedules: functions of the progress of a stage, without state.
 
-A schedule is built from its settings and called with a ``Point``; it returns the factor that multiplies the
-optimiser's ``lr``. Several schedules of one stage multiply, so warm-up composes with any other.
+A schedule is built from its settings and called with a ``Point``; it returns the factor of the optimiser's
+``lr``. Several schedules of one stage are multiplied, so warm-up combines with any other.
 """
 
 import math
@@ -20,7 +20,7 @@ class Point:
     """A point in a stage of training.
 
     Attributes:
-        step: steps of the stage that were done before this one, 0 or more.
+        step: steps of the stage before this one, 0 or more.
         steps_per_epoch: steps of one epoch.
         epochs: epochs of the stage.
     """
@@ -31,7 +31,7 @@ class Point:
 
     @property
     def epoch(self) -> int:
-        """Number of the current epoch, counted from 0: all its steps share it."""
+        """Number of the current epoch, counted from 0."""
         return self.step // self.steps_per_epoch
 
     @property
@@ -41,7 +41,7 @@ class Point:
 
     @property
     def share(self) -> float:
-        """Share of the stage that is done, 0 at its first step and below 1 at its last."""
+        """Share of the stage that is done, 0 at the first step and below 1 at the last."""
         return self.step / (self.steps_per_epoch * self.epochs)
 
 
@@ -71,7 +71,7 @@ def step(*, every: Annotated[int, Field(ge=1)], factor: Factor = 0.1) -> Schedul
 
 @SCHEDULES.register("multi-step")
 def multi_step(*, epochs: tuple[Annotated[int, Field(ge=1)], ...], factor: Factor = 0.1) -> Schedule:
-    """``factor ** n``, n the number of the listed epochs that are done."""
+    """``factor ** n``, where n is the number of listed epochs that have passed."""
     return lambda point: factor ** sum(point.epoch >= milestone for milestone in epochs)
 
 
@@ -82,9 +82,9 @@ def warm_up(
     start: Fraction = 0.01,
     every: Annotated[int, Field(ge=1)] | None = None,
 ) -> Schedule:
-    """A straight line, step by step, from ``start`` at the first step to 1 after ``epochs``; then 1.
+    """Linear, step by step, from ``start`` at the first step to 1 after ``epochs``; then 1.
 
-    With ``every``, stairs: the rate stays for so many epochs at what the line has reached at their start.
+    With ``every``, in steps of this many epochs: each has the value of the line at its start.
     """
 
     def factor(point: Point) -> float:
@@ -102,7 +102,7 @@ def cosine(*, end: Fraction = 0.0) -> Schedule:
 
 @SCHEDULES.register("one-cycle")
 def one_cycle(*, rise: Factor = 0.3, start: Fraction = 0.04, end: Fraction = 0.0) -> Schedule:
-    """Half a cosine up from ``start`` to 1 over the share ``rise`` of the stage, another one down to ``end``.
+    """Half a cosine from ``start`` to 1 over the share ``rise`` of the stage, then another down to ``end``.
 
     Step by step; after Smith and Topin 2018, without the cycling of momentum.
     """
@@ -127,9 +127,9 @@ def exponential(
     TriNet's schedule (Hermans et al. 2017, Eq. 9), which Sharp attention and the support neighbor loss use.
 
     Args:
-        after: epoch up to which the rate stays as it is.
-        until: epoch at which the factor would reach ``factor``; the stage's last by default.
-        factor: what the rate has fallen to at ``until``.
+        after: epoch up to which the rate is constant.
+        until: epoch at which the factor reaches ``factor``; the stage's last by default.
+        factor: of the rate at ``until``.
 
     Raises:
         UserError: ``until`` is not later than ``after``.

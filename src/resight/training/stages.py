@@ -1,4 +1,4 @@
-"""A recipe's stages, put together with a model and data, and where in them a step lies."""
+"""A recipe's stages, combined with a model and data, and the position of a step in them."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -23,7 +23,7 @@ from resight.training.recipe import Recipe, Stage
 from resight.training.schedules import SCHEDULES, Point, Schedule, factor_at
 
 DRAWN = 1000
-"""Batches that the share of those without a positive pair is estimated from."""
+"""Batches for estimating the share without a positive pair."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Phase:
         stage: its recipe.
         loader: its batches.
         objective: on the device.
-        schedules: their factors multiply.
-        first_step, first_epoch: of the run's steps and epochs, counted from 0, where it begins.
+        schedules: their factors are multiplied.
+        first_step, first_epoch: where it begins, in the run's steps and epochs, counted from 0.
     """
 
     stage: Stage
@@ -47,15 +47,15 @@ class Phase:
 
     @property
     def end_step(self) -> int:
-        """The run's step at which the stage is over."""
+        """The run's first step after the stage."""
         return self.first_step + len(self.loader) * self.stage.epochs
 
     def point(self, step: int) -> Point:
-        """Return where a step of the run lies in this stage."""
+        """Return the position of a step of the run in this stage."""
         return Point(step - self.first_step, len(self.loader), self.stage.epochs)
 
     def crops_before(self, step: int) -> int:
-        """Return how many crops of this stage come before a step of the run."""
+        """Return the number of crops of this stage before a step of the run."""
         sizes = self.loader.batch_sizes
         steps = min(max(step, self.first_step), self.end_step) - self.first_step
         epochs, rest = divmod(steps, len(sizes))
@@ -83,14 +83,14 @@ class Phase:
 
 
 def check_sampler(recipe: Recipe, labels: NDArray[np.int64]) -> None:
-    """Refuse data that a sampler cannot make batches of; for this no picture needs to be read.
+    """Refuse data from which a sampler cannot make batches, without reading any picture.
 
     Args:
         recipe: of the run.
         labels: int64 [N], person or class of each training picture.
 
     Raises:
-        UserError: they are too few, or batches at random feed terms that need two crops of a person.
+        UserError: there are too few, or a random sampler is used with terms that need two crops of a person.
     """
     for number, stage in enumerate(recipe.stages):
         sampler = SAMPLERS.build(stage.sampler.name, labels, recipe.seed, **stage.sampler.settings)
@@ -99,14 +99,15 @@ def check_sampler(recipe: Recipe, labels: NDArray[np.int64]) -> None:
             batches, crops = _without_positives(sampler, labels)
             raise UserError(
                 f"stages.{number}.sampler: {' and '.join(map(repr, needy))} can only learn from crops whose "
-                f"person has another crop in the batch. Of batches of {stage.sampler.settings['batch_size']} "
-                f"at random from these data, {batches:.0%} hold no such crop, and {crops:.0%} of all crops "
-                "have none beside them. Take P x K batches: {name: pk, persons: 8, crops: 4, epoch: crops}."
+                "person has another crop in the batch. Of random batches of "
+                f"{stage.sampler.settings['batch_size']} from these data, {batches:.0%} have no such crop, "
+                f"and {crops:.0%} of all crops have no such partner. Use P x K batches: "
+                "{name: pk, persons: 8, crops: 4, epoch: crops}."
             )
 
 
 def _without_positives(sampler: Sampler, labels: NDArray[np.int64]) -> tuple[float, float]:
-    """Estimate, from a thousand batches, the share of batches and of crops that no positive pair is in."""
+    """Estimate, from a thousand batches, the share of batches and of crops without a positive pair."""
     batches: list[NDArray[np.int64]] = []
     while len(batches) < DRAWN:
         batches += sampler.batches(len(batches))
@@ -121,7 +122,7 @@ def make_phases(
     examples: Examples,
     device: torch.device,
 ) -> list[Phase]:
-    """Put every stage together before anything is trained, so that what does not fit is found now.
+    """Build every stage before training, so that parts that do not fit are found now.
 
     Args:
         recipe: of the run.
@@ -130,7 +131,7 @@ def make_phases(
         device: where to train.
 
     Raises:
-        UserError: the model cannot feed a term, or the data are too few for a sampler.
+        UserError: the model does not produce a term's inputs, or there are too few data for a sampler.
     """
     shapes = example(model)
     classes = examples.classes
@@ -154,5 +155,5 @@ def make_phases(
 
 
 def phase_at(phases: Sequence[Phase], step: int) -> Phase:
-    """Return the phase that a step of the run belongs to."""
+    """Return the phase of a step of the run."""
     return next(phase for phase in phases if step < phase.end_step)

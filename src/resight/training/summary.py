@@ -1,4 +1,4 @@
-"""Several runs of one recipe, of other seeds or of other splits, as mean and spread of their scores."""
+"""Mean and spread of the scores of several runs of one recipe, with other seeds or splits."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ class ScoredRun:
 
     Attributes:
         run: the run.
-        scores: what ``scores.json`` holds.
+        scores: content of ``scores.json``.
         seed: of the run.
-        split: its number, the name of its listing, or None where neither was given.
+        split: its number, the name of its listing, or None if neither was given.
     """
 
     run: Run
@@ -30,7 +30,7 @@ class ScoredRun:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The scores that are shares, by name; of a run with draws, their means."""
+        """The scores that are fractions, by name; for a run with draws, their means."""
         return {name: value for name, value in self.scores.items() if isinstance(value, float)}
 
 
@@ -40,7 +40,7 @@ class Summary:
 
     Attributes:
         runs: in the order given.
-        spreads: of each figure over the runs; the interval is of runs like these.
+        spreads: of each score over the runs; the interval is for runs like these.
     """
 
     runs: tuple[ScoredRun, ...]
@@ -48,7 +48,7 @@ class Summary:
 
     @property
     def differ(self) -> list[str]:
-        """Which of ``seed`` and ``split`` are not the same in all runs."""
+        """Which of ``seed`` and ``split`` differ between runs."""
         found = ["seed"] if len({one.seed for one in self.runs}) > 1 else []
         return [*found, "split"] if len({one.split for one in self.runs}) > 1 else found
 
@@ -70,17 +70,17 @@ class Summary:
 
 
 def summarise(folders: Sequence[Path]) -> Summary:
-    """Put the stored scores of runs together.
+    """Summarise the stored scores of runs.
 
     Args:
-        folders: of two runs or more, which ``resight train`` scored on their own test parts.
+        folders: of two or more runs, scored by ``resight train`` on their own test parts.
 
     Raises:
         UserError: a run is missing, not complete or without scores; runs differ in more than seed and split
-            (each difference is named), or two do not differ at all.
+            (each difference is named), or two do not differ.
     """
     if len(folders) < 2:
-        raise UserError(f"Name two runs or more, to compute their mean and spread; got {len(folders)}.")
+        raise UserError(f"Name at least two runs, to compute their mean and spread; got {len(folders)}.")
     runs = tuple(_scored(Run.open(folder)) for folder in folders)
     first = runs[0]
     known = {_identity(first): first}
@@ -96,7 +96,7 @@ def summarise(folders: Sequence[Path]) -> Summary:
         if twin is not other:
             raise UserError(
                 f"{twin.run.folder} and {other.run.folder} have the same recipe, seed and training data: the "
-                "second says nothing new, and would make the interval too narrow. Name one of them."
+                "second adds nothing, and would make the interval too narrow. Name one of them."
             )
     spreads = {name: spread([one.figures[name] for one in runs]) for name in first.figures}
     return Summary(runs, spreads)
@@ -116,7 +116,7 @@ def _scored(run: Run) -> ScoredRun:
 
 
 def _split(opened: Mapping[str, Any]) -> str | None:
-    """Return the split of the run, however it was given."""
+    """Return the split of the run, from its options or its listing."""
     if opened.get("listing") is not None:
         return Path(opened["listing"]).name
     if opened.get("split") is not None:
@@ -126,10 +126,10 @@ def _split(opened: Mapping[str, Any]) -> str | None:
 
 
 def _setting(one: ScoredRun) -> dict[str, Any]:
-    """Return all that should be the same in runs that are put together, as plain data."""
+    """Return everything that must be equal in summarised runs, as plain data."""
     data = one.run.info["data"]
     opened = {name: value for name, value in data["opened"].items() if name not in ("split", "listing")}
-    opened["paths"] = [Path(path).name for path in opened["paths"]]  # a set may lie elsewhere
+    opened["paths"] = [Path(path).name for path in opened["paths"]]  # a set may have another path
     opened["readers"] = [_without_split(reader) for reader in opened["readers"]]
     same = ("protocol", "gallery_side", "cmc", "metric", "ap", "reranking")
     scored = {name: one.scores.get(name) for name in same}
@@ -142,5 +142,5 @@ def _without_split(reader: str) -> str:
 
 
 def _identity(one: ScoredRun) -> str:
-    """Return what makes a run the repetition of another: its seed and its training data."""
+    """Return what identifies a repetition: seed and training data."""
     return json.dumps([one.seed, one.run.info["data"].get("identity", one.split)], sort_keys=True)

@@ -29,7 +29,7 @@ class EmbeddedBenchmark:
     Attributes:
         query, gallery: features and labels.
         query_crops, gallery_crops: the crop of each row.
-        skipped: path and reason of each crop that was left out because it could not be read.
+        skipped: path and reason of each unreadable crop, which was left out.
     """
 
     query: Embedded
@@ -45,7 +45,7 @@ def embed_benchmark(
     *,
     skip_unreadable: bool = False,
 ) -> EmbeddedBenchmark:
-    """Embed query and gallery; a crop that is in both is embedded once, and pooled queries are pooled.
+    """Embed query and gallery, each crop once, and pool queries if the protocol does.
 
     Args:
         embedder: a ``models.embedding.PixelEmbedder`` or an ``inference.Embedder``.
@@ -99,14 +99,14 @@ def score_benchmark(
     ap: AveragePrecision = "mean",
     device: torch.device | str | None = None,
 ) -> Scores | RepeatedScores:
-    """Score by the benchmark's protocol: the whole query against the whole gallery, or each of its draws.
+    """Score by the benchmark's protocol: all queries against the whole gallery, or each draw.
 
     Args:
-        embedded: what ``embed_benchmark`` returned for it; crops that could not be read are not drawn.
+        embedded: from ``embed_benchmark``; unreadable crops are not drawn.
         benchmark: with a test part.
         metric, reranking, ap, device: as in ``evaluation.scores.evaluate``.
-        camera_normalise, augment_gallery, expand_queries: what is done to the features first, of each draw
-            by itself (``evaluation.expansion.refine_sides``).
+        camera_normalise, augment_gallery, expand_queries: steps on the features before ranking, for each draw
+            separately (``evaluation.expansion.refine_sides``).
     """
 
     def score(part: EmbeddedBenchmark) -> Scores:
@@ -129,7 +129,7 @@ def score_benchmark(
 
 
 def take_draw(embedded: EmbeddedBenchmark, draw: Draw) -> EmbeddedBenchmark:
-    """Return the part that a draw tests on, but for crops that could not be read."""
+    """Return the rows of a draw, without unreadable crops."""
 
     def rows(drawn: Sequence[Crop], crops: Sequence[Crop]) -> list[int]:
         row = {crop: index for index, crop in enumerate(crops)}

@@ -1,4 +1,4 @@
-"""Training a recipe on a benchmark: put the parts together, run the loop, write the weights."""
+"""Training a recipe on a benchmark: build the parts, run the loop, write the weights."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -55,22 +55,22 @@ def train(
 ) -> Run:
     """Train, and return the run; its folder then holds the weights.
 
-    The run is a function of (recipe, seed, training data): killed at any step and resumed, it ends in the
-    same weights, bit by bit on a CPU.
+    The run is a function of (recipe, seed, training data): killed at any step and resumed, it ends with the
+    same weights (bit for bit on a CPU).
 
     Args:
-        recipe: what to do.
-        benchmark: the data; the test part is used only where the recipe evaluates during training.
-        folder: of the run; new or empty, or with ``resume`` that of the run to go on with.
+        recipe: to train.
+        benchmark: the data; the test part is used only if the recipe evaluates during training.
+        folder: of the run; new or empty, or with ``resume`` that of the run to continue.
         device: name, or ``auto``.
         seed: instead of the recipe's.
-        resume: go on from the last checkpoint, or begin where there is none yet.
+        resume: continue from the last checkpoint, or begin if there is none yet.
         skip_unreadable: leave unreadable images out.
         log_steps: steps between two lines of the log; the loss is checked as often.
-        checkpoint_seconds: longest time between two checkpoints; there is one after each epoch in any case.
+        checkpoint_seconds: longest time between two checkpoints; there is also one after each epoch.
 
     Raises:
-        UserError: the folder is taken; model, data and objective do not fit together; recipe or data differ
+        UserError: the folder is in use; model, data and objective do not fit together; recipe or data differ
             from those of the run to resume; the loss is not finite; the disk is full.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
@@ -79,7 +79,7 @@ def train(
     if seed is not None:
         recipe = parse_recipe(dict(recipe) | {"seed": seed}, f"recipe {recipe.name}", fitting=False)
     _check_folder(folder, resume)
-    check_sampler(recipe, labels_of(benchmark))  # this, and what is pretrained, before pictures are decoded
+    check_sampler(recipe, labels_of(benchmark))  # this, and pretrained weights, before pictures are decoded
     bare = bare_model(recipe.model)
     pretrained = None
     if recipe.pretrained is not None and not resume:
@@ -155,7 +155,7 @@ def _check_folder(folder: Path, resume: bool) -> None:
 
 
 def _earlier_info(folder: Path) -> dict[str, Any]:
-    """Return what ``run.json`` says of earlier sessions, or what it says at the beginning."""
+    """Return the content of ``run.json`` from earlier sessions, or the initial one."""
     if (folder / INFO).exists():
         return read_info(folder)
     return {"format": 1, "started": now(), "finished": None, "resumed": []}

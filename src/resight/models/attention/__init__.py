@@ -1,1 +1,1 @@
-"""One attention module a file; each fits any trunk that gives it a feature map."""
+"""One attention module per file; each works with any feature map of any trunk."""

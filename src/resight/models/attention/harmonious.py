@@ -42,8 +42,8 @@ class ChannelAttention(nn.Module):
 class SoftAttention(nn.Module):
     """Factorised attention over positions and channels, blended by a 1x1 convolution (Fig. 2a, Eq. 3).
 
-    Every convolution is followed by batch normalisation and ReLU, so that the map, a sigmoid, lies in
-    [0.5, 1]. With only one of the factors there is nothing to blend: the map is the factor's sigmoid.
+    Every convolution is followed by batch normalisation and ReLU, so that the map, a sigmoid, is in [0.5, 1].
+    With one factor, there is nothing to blend: the map is the factor's sigmoid.
 
     Args:
         channels: C of the features.
@@ -80,7 +80,7 @@ class SoftAttention(nn.Module):
 class Harmonious(Attention):
     """HAN's soft attention after any layer (Sec. 3.2, Eq. 3): the features times a map in [0.5, 1].
 
-    Says, where there is spatial attention, the map's mean over channels (Fig. 7).
+    Returns the map's mean over channels, if there is spatial attention (Fig. 7).
 
     Args:
         channels: C of the layer, 16 or more.
@@ -105,15 +105,15 @@ class Harmonious(Attention):
 class HardAttention(nn.Module):
     """Centres of T regions of fixed size (Fig. 2d, Eq. 7): 2 T c weights.
 
-    At the start the weights are zero and the biases put the regions one below the other, from head to feet.
+    Initially the weights are zero, and the biases put the regions one below the other, from head to feet.
 
     Args:
         channels: c of the channel signature.
         regions: T.
-        share: the share of the image's height that a region covers.
-        rate: how far the regions follow the layer away from where they start: 1 in the paper. With Adam,
-            whose steps are as long for a small gradient as for a large one, regions at 1 soon lie at the
-            edges of the image and stay there.
+        share: of the image's height that a region covers.
+        rate: factor of the regions' movement away from their initial places: 1 in the paper. With Adam, which
+            takes equally long steps for small and large gradients, regions at 1 soon move to the edges of the
+            image and stay there.
     """
 
     start: Tensor
@@ -130,7 +130,7 @@ class HardAttention(nn.Module):
     def forward(self, signature: Tensor) -> Tensor:
         """Return the centres (x, y) [B, T, 2] in [-1, 1] for the mean over positions [B, c].
 
-        Always in float32: bfloat16 would place a region to a tenth of a pixel only.
+        Always in float32: bfloat16 would place regions only to a tenth of a pixel.
         """
         with full_precision(signature.device):
             moved = self.place(signature.to(self.place.weight.dtype)) - self.start
@@ -138,7 +138,7 @@ class HardAttention(nn.Module):
 
 
 class FixedRegions(nn.Module):
-    """The regions where hard attention begins, for a network that does not learn their places."""
+    """The initial regions of hard attention, for a network that does not learn their places."""
 
     centres: Tensor
 
@@ -156,7 +156,7 @@ def tiling(regions: int, share: float) -> Tensor:
 
     Args:
         regions: T.
-        share: the share of the image's height that a region covers.
+        share: of the image's height that a region covers.
     """
     reach = max(0.0, 1 - share)
     return torch.stack([torch.zeros(regions), torch.linspace(-reach, reach, regions)], dim=1)

@@ -5,12 +5,11 @@ from torch import Tensor
 
 
 def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut T regions out of each map by bilinear interpolation; outside the map is zero.
+    """Cut T regions out of each map by bilinear interpolation, with zeros outside the map.
 
-    The same as ``affine_grid`` and ``grid_sample`` (``align_corners=False``) with
-    theta = [[w/W, 0, x], [0, h/H, y]], but faster: at that scale neighbouring samples lie exactly one pixel
-    apart, so that a region is a window of whole pixels, one larger than the region, blended with itself
-    shifted by one row and by one column.
+    The same as ``affine_grid`` and ``grid_sample`` (``align_corners=False``) with theta = [[w/W, 0, x], [0,
+    h/H, y]], but faster: neighbouring samples are exactly one pixel apart, so that a region is a window of
+    whole pixels, one larger than the region, blended with itself shifted by one row and one column.
 
     Args:
         maps: [B, C, H, W].
@@ -18,8 +17,8 @@ def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
         size: (h, w) of a region in pixels of the map.
 
     Returns:
-        [B * T, C, h, w] in channels_last memory, the T regions of a map one after the other; differentiable
-        in ``maps`` and in ``centres``.
+        [B * T, C, h, w] in channels_last memory, the T regions of a map in order; differentiable in ``maps``
+        and in ``centres``.
     """
     batch, channels, *extent = maps.shape
     regions = centres.shape[1]
@@ -34,7 +33,7 @@ def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     image = torch.arange(batch, device=maps.device).view(-1, 1, 1, 1)
     pixels = maps.permute(0, 2, 3, 1).reshape(-1, channels)
-    pixels = torch.cat([pixels, pixels.new_zeros(1, channels)])  # the last one is what lies outside
+    pixels = torch.cat([pixels, pixels.new_zeros(1, channels)])  # the last one is outside the map
     index = torch.where(inside, (image * height + rows) * width + columns, batch * height * width)
     window = _Gather.apply(pixels, index.view(-1))  # type: ignore[no-untyped-call]
     window = window.view(batch * regions, size[0] + 1, size[1] + 1, channels)

@@ -1,4 +1,4 @@
-"""Attention of every position to every other: by covariance (SONA, ICCV 2019), or by plain products."""
+"""Attention between all positions: by covariance (SONA, ICCV 2019), or by plain products."""
 
 from typing import Annotated
 
@@ -22,14 +22,14 @@ class SecondOrder(Attention):
         z = softmax(Sigma / sqrt(n)) g(x)                                         (Eq. 2)
         SONA(x) = x + p(z)                                                        (Eq. 3)
 
-    I - (1/n) 1 1^T is a projection, the one that subtracts the mean over channels. So Eq. 2 is scaled
-    dot-product attention whose queries and keys both are the centred theta, with the scale 1 / (n sqrt(n)): a
-    fused kernel computes it without the hw x hw matrix.
+    I - (1/n) 1 1^T is the projection that subtracts the mean over channels. So Eq. 2 is scaled dot-product
+    attention with the centred theta as queries and keys and the scale 1 / (n sqrt(n)): a fused kernel
+    computes it without the hw x hw matrix.
 
     theta is a 1x1 convolution, batch normalisation and LeakyReLU; g and p are 1x1 convolutions. p starts at
-    zero, as in non-local networks, so that the module begins as the identity and leaves what a trunk has
-    learnt undisturbed: ours, as the paper does not say. Says nothing: each position has a map of its own, for
-    which see ``seen_from``.
+    zero, as in non-local networks, so that the module begins as the identity and does not disturb a
+    pre-trained trunk (our choice; the paper does not say). Returns no map: each position has its own, see
+    ``seen_from``.
 
     Args:
         channels: c of the layer.
@@ -57,7 +57,7 @@ class SecondOrder(Attention):
         """Return how much one position attends to each, [B, H, W] with sum 1 (Fig. 3).
 
         Args:
-            features: [B, C, H, W] that the module is given.
+            features: [B, C, H, W], the module's input.
             row, column: the reference position.
         """
         centred = self._centred(features)
@@ -73,8 +73,7 @@ class SecondOrder(Attention):
 class NonLocal(Attention):
     """Non-local block with embedded Gaussian, SONA's first-order relative (Wang et al., CVPR 2018, Eqs. 2-6).
 
-    x + p(softmax(theta(x) phi(x)^T) g(x)), all four of them 1x1 convolutions and p zero at the start. Says
-    nothing.
+    x + p(softmax(theta(x) phi(x)^T) g(x)), all four 1x1 convolutions, p zero at the start. Returns no map.
 
     Args:
         channels: C of the layer.
@@ -105,8 +104,8 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor
 def _rows(maps: Tensor) -> Tensor:
     """Return maps [B, n, H, W] as [B, 1, HW, n], contiguous: a view where they are channels_last.
 
-    In another shape, or with another order in memory, PyTorch leaves its fused kernel on the CPU and builds
-    the hw x hw matrix.
+    In another shape or memory order, PyTorch does not use its fused kernel on the CPU, and builds the hw x hw
+    matrix.
     """
     return maps.permute(0, 2, 3, 1).contiguous().flatten(1, 2).unsqueeze(1)
 

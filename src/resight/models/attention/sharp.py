@@ -1,4 +1,4 @@
-"""Sharp attention: masks that are sampled from the features themselves (Shen et al., TCSVT 2019)."""
+"""Sharp attention: masks sampled from the features themselves (Shen et al., TCSVT 2019)."""
 
 import math
 from typing import Annotated, Literal
@@ -19,27 +19,27 @@ Interaction = Literal["add", "none", "concatenate"]
 Upsampling = Literal["bilinear", "transposed"]
 
 LEAST = 1e-6
-"""Least probability of either outcome."""
+"""Minimum probability of either outcome."""
 
 FLAT = 1e-12
-"""A channel whose range is smaller counts as constant: the gradient of Eq. 3 is one over the range, and its
-square, which Adam keeps, must stay finite in float32."""
+"""A channel with a smaller range counts as constant: the gradient of Eq. 3 is one over the range, and its
+square, which Adam stores, must be finite in float32."""
 
 
 @ATTENTIONS.register("sharp")
 class Sharp(Attention):
     """Sharp attention block: trunk features T times a sampled mask M in [0, 1], both combined (Sec. III).
 
-    f is a channel's features, of each image, mapped to [0, 1] by their least and greatest (Eq. 3); a constant
-    channel gives 0. With pi_1 = f and two classes, Eq. 5 is a logistic relaxation,
-    M = sigmoid((logit(pi_1) + L) / tau) with L ~ Logistic(0, 1), so one noise tensor does for two.
+    f is a channel's features in each image, mapped to [0, 1] by their minimum and maximum (Eq. 3); a constant
+    channel gives 0. With pi_1 = f and two classes, Eq. 5 is a logistic relaxation, M = sigmoid((logit(pi_1) +
+    L) / tau) with L ~ Logistic(0, 1), so one noise tensor replaces two.
 
-    What the paper leaves open, and what was chosen: pi_1 is kept within [1e-6, 1 - 1e-6], always in float32,
-    because Eq. 3 yields exact 0 and 1, where the logit's derivative is infinite. There is no noise at test
-    time: the mask is the sigmoid at the last tau. Concatenated features come back to C channels by a 1x1
-    convolution with batch normalisation and ReLU.
+    Where the paper is silent: pi_1 is kept within [1e-6, 1 - 1e-6], always in float32, because Eq. 3 yields
+    exact 0 and 1, where the logit's derivative is infinite. There is no noise at test time: the mask is the
+    sigmoid at the last tau. Concatenated features are reduced to C channels by a 1x1 convolution with batch
+    normalisation and ReLU.
 
-    Says the mask [B, C, H, W].
+    Returns the mask [B, C, H, W].
 
     Args:
         channels: C of the layer.
@@ -110,7 +110,7 @@ class ContextUnit(nn.Module):
 
     Args:
         channels: C.
-        upsampling: ``transposed``, the paper's word, a 1x1 kernel at stride 1/2 that leaves three of four
+        upsampling: ``transposed``, the paper's term, a 1x1 kernel at stride 1/2 that leaves three of four
             outputs empty; or the same weights at stride 1, followed by ``bilinear`` interpolation.
     """
 
@@ -136,17 +136,17 @@ class ContextUnit(nn.Module):
 
 
 def stretched(features: Tensor) -> Tensor:
-    """Return features [B, C, H, W], every channel mapped to [0, 1] by its least and greatest (Eq. 3)."""
+    """Return features [B, C, H, W], each channel mapped to [0, 1] by its minimum and maximum (Eq. 3)."""
     least = features.amin((2, 3), keepdim=True)
     span = features.amax((2, 3), keepdim=True) - least
-    return (features - least) / span.masked_fill(span < FLAT, torch.inf)  # 0 without a gradient where flat
+    return (features - least) / span.masked_fill(span < FLAT, torch.inf)  # 0, without a gradient, if flat
 
 
 def sample(probability: Tensor, temperature: Tensor, noisy: bool) -> Tensor:
-    """Return relaxed Bernoulli draws in [0, 1] of the probabilities' shape (Eqs. 4 and 5).
+    """Return relaxed Bernoulli draws in [0, 1], in the shape of the probabilities (Eqs. 4 and 5).
 
-    A draw is above 0.5 as often as its probability says, at every temperature. Without noise it is the
-    deterministic sigmoid of the probability's logit.
+    A draw is above 0.5 with its probability, at every temperature. Without noise it is the sigmoid of the
+    probability's logit.
     """
     logit = probability.logit(eps=LEAST)
     if noisy:

@@ -1,1 +1,1 @@
-"""One trunk a file: what turns images into feature maps, layer by layer."""
+"""One trunk per file: turns images into feature maps, layer by layer."""

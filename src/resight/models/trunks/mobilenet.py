@@ -42,5 +42,5 @@ class MobileNet(Trunk):
 
 
 def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Return a 3x3 depthwise convolution that carries the stride, then a 1x1 convolution (Fig. 3)."""
+    """Return a 3x3 depthwise convolution with the stride, then a 1x1 convolution (Fig. 3)."""
     return nn.Sequential(ConvUnit(inputs, inputs, 3, stride, groups=inputs), ConvUnit(inputs, outputs))

@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al., CVPR 2018), under torchvision's parameter names."""
+"""MobileNetV2 (Sandler et al., CVPR 2018), with torchvision's parameter names."""
 
 import re
 from collections.abc import Sequence
@@ -27,17 +27,17 @@ FLAT = {
     "1": {"0": "0.0", "1": "0.1", "3": "1", "4": "2"},
     "": {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"},
 }
-"""Positions in a block as the earliest files count them -> torchvision's: in block 1, and in the others."""
+"""Positions in a block in the earliest files -> torchvision's: in block 1, and in the others."""
 
 unit = partial(ConvUnit, activation=nn.ReLU6)
 
 
 @TRUNKS.register("mobilenet-v2")
 class MobileNetV2(Trunk):
-    """MobileNetV2 without its classifier, in four layers of strides 4, 8, 16 and 32; 1,280 channels go out.
+    """MobileNetV2 without its classifier, in four layers of strides 4, 8, 16 and 32; 1,280 output channels.
 
     Args:
-        width: multiplies all channels, but those of the last layer where it is below 1.
+        width: multiplies all channels; if below 1, except those of the last layer.
     """
 
     def __init__(self, *, width: Annotated[float, Field(gt=0, le=4)] = 1.0) -> None:
@@ -64,7 +64,7 @@ class MobileNetV2(Trunk):
 
     @staticmethod
     def own_names(names: Sequence[str]) -> list[str]:
-        """Return torchvision's names of tensors whose file counts all parts of a block in one row."""
+        """Return torchvision's names for tensors of files that number a block's parts consecutively."""
         if not any(re.fullmatch(r"features\.\d+\.conv\.0\.weight", name) for name in names):
             return list(names)
 
@@ -76,12 +76,12 @@ class MobileNetV2(Trunk):
 
 
 class InvertedResidual(nn.Module):
-    """Expansion, depthwise convolution, linear projection; a shortcut where the sizes allow it (Fig. 4d).
+    """Expansion, depthwise convolution, linear projection; a shortcut if the shapes allow it (Fig. 4d).
 
     Args:
-        inputs, outputs: channels that come in and that go out.
+        inputs, outputs: channels of input and output.
         stride: of the depthwise convolution.
-        expansion: by which the block is wider inside than at its input; 1 leaves the first convolution out.
+        expansion: factor of the width inside; 1 leaves the first convolution out.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:

@@ -1,4 +1,4 @@
-"""MobileNetV3 (Howard et al., ICCV 2019), under torchvision's parameter names."""
+"""MobileNetV3 (Howard et al., ICCV 2019), with torchvision's parameter names."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -44,15 +44,15 @@ ROWS: dict[str, tuple[Row, ...]] = {
         (5, 576, 96, True, True, 1),
     ),
 }
-"""Kernel, channels inside, channels that go out, squeeze-and-excitation, h-swish, stride (Tables 1 and 2)."""
+"""Kernel, channels inside, output channels, squeeze-and-excitation, h-swish, stride (Tables 1 and 2)."""
 
 norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
-"""As torchvision's weights were trained; the paper has a momentum of 0.99 in its own convention."""
+"""As in the training of torchvision's weights; the paper has a momentum of 0.99 in its own convention."""
 
 
 @TRUNKS.register("mobilenet-v3")
 class MobileNetV3(Trunk):
-    """MobileNetV3 up to where it pools, in four layers of strides 4, 8, 16 and 32.
+    """MobileNetV3 before pooling, in four layers of strides 4, 8, 16 and 32.
 
     The fully-connected layer after pooling belongs to torchvision's classifier, and is not part of it.
 
@@ -90,7 +90,7 @@ class InvertedResidual(nn.Module):
     """Expansion, depthwise convolution, squeeze-and-excitation, linear projection, and a shortcut (Fig. 4).
 
     Args:
-        inputs, inner, outputs: channels that come in, inside, and that go out.
+        inputs, inner, outputs: channels of the input, inside, and of the output.
         kernel, stride: of the depthwise convolution.
         excite: have squeeze-and-excitation.
         swish: h-swish instead of ReLU.
@@ -116,7 +116,7 @@ class InvertedResidual(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs channels by what the map holds as a whole (Section 5.3): a quarter of them inside."""
+    """Weights channels by their means over the map (Section 5.3); a quarter of them inside."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -127,6 +127,6 @@ class SqueezeExcitation(nn.Module):
         self.scale_activation = nn.Hardsigmoid(inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return features [B, C, H, W] times the weights [B, C, 1, 1] in [0, 1] that they give."""
+        """Return features [B, C, H, W] times their weights [B, C, 1, 1] in [0, 1]."""
         hidden = self.activation(self.fc1(self.avgpool(features)))
         return features * self.scale_activation(self.fc2(hidden))  # type: ignore[no-any-return]

@@ -19,7 +19,7 @@ STREAMS = "abcd"
 """Streams of a block; the t-th sees 2t + 1 pixels (Section 3.2: T = 4)."""
 
 REDUCTION = 16
-"""By which the gate's hidden layer is narrower than what it gates (Section 3.2)."""
+"""Factor by which the gate's hidden layer is narrower than its input (Section 3.2)."""
 
 Place = Literal["inside", "after"] | None
 """Where a block has instance normalisation: in the residual, after the sum with the shortcut, or nowhere."""
@@ -45,13 +45,13 @@ PARTS = {
 class OSNet(Trunk):
     """OSNet up to conv5, where the paper pools: ``layer1`` .. ``layer4`` are its conv2 .. conv5.
 
-    Its FC of 512 is a network's matter, not the trunk's. A transition, 1x1 convolution and 2x2 average
+    Its FC of 512 belongs to the head, not the trunk. A transition, 1x1 convolution and 2x2 average
     pooling, begins layer2 and layer3, so that a layer ends with its own blocks; in the names of parameters it
     is the last part of conv2 and of conv3.
 
     Args:
         width: multiplies all channels (the paper's beta: 1, 0.75, 0.5 and 0.25).
-        norm: ``batch``; or instance normalisation beside it, for persons in cameras that were not trained on:
+        norm: ``batch``; or instance normalisation as well, for persons in cameras that were not trained on:
             ``ibn``, in conv1 and after both blocks of conv2; ``ain``, in conv1 and inside the four blocks
             that a search chose (Zhou et al., "Learning Generalisable Omni-Scale Representations for Person
             Re-Identification", TPAMI 2021).
@@ -137,13 +137,13 @@ class Lite(nn.Module):
 
 
 class OmniScale(nn.Module):
-    """Residual block of four scales, weighed channel by channel by one shared gate (Section 3.2, Fig. 4b).
+    """Residual block of four scales, weighted per channel by one shared gate (Section 3.2, Fig. 4b).
 
     ``relu(shortcut(x) + conv3(sum over t of gate(s_t) * s_t))`` with ``s_t = Lite^t(conv1(x))``.
     The shortcut is a projection where channels differ.
 
     Args:
-        inputs, outputs: channels that come in and that go out; a quarter of the latter inside.
+        inputs, outputs: channels of input and output; a quarter of the latter inside.
         instance: where instance normalisation is; ``inside``, it replaces the batch normalisation of conv3.
     """
 
@@ -172,20 +172,21 @@ class OmniScale(nn.Module):
 
 
 class Gate(nn.Module):
-    """Unified aggregation gate: weighs the channels of a stream by what the stream sees as a whole."""
+    """Unified aggregation gate: weights the channels of a stream by their means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         hidden = max(1, channels // REDUCTION)
         self.global_avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc1 = nn.Conv2d(channels, hidden, 1)
-        # Pooled features are positive and alike for all images: a unit below zero at the start never wakes.
+        # Pooled features are positive and similar for all images: a unit below zero at the start stays at
+        # zero.
         nn.init.ones_(self.fc1.bias)  # type: ignore[arg-type]
         self.relu = nn.ReLU(inplace=True)
         self.fc2 = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return features [B, C, H, W] times the weights [B, C, 1, 1] in (0, 1) that they give."""
+        """Return features [B, C, H, W] times their weights [B, C, 1, 1] in (0, 1)."""
         hidden = self.relu(self.fc1(self.global_avgpool(features)))
         return features * self.fc2(hidden).sigmoid()  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""ResNet (He et al., CVPR 2016) with strides and dilations to choose, under torchvision's parameter names."""
+"""ResNet (He et al., CVPR 2016) with any strides and dilations, and torchvision's parameter names."""
 
 from itertools import accumulate
 from operator import mul
@@ -25,19 +25,19 @@ Dilation = Annotated[int, Field(ge=1)]
 class ResNet(Trunk):
     """ResNet-18, 50 or 101 without its classifier: ``layer1`` .. ``layer4``.
 
-    The stride of a bottleneck is in its 3x3 convolution. A dilated layer computes on a finer grid what the
-    strided one computes on its own: the convolution where the stride was still meets the grid of the layer
-    before and keeps that layer's dilation; all after it have the layer's own. So ImageNet weights keep their
-    meaning, and the receptive field is that of the strided network, as SAL asks (Section III-A: dilation
-    doubles *after* every original downsampling); SONA (Section 2.1) takes it from Yu et al., CVPR 2017, whose
-    first convolution keeps its dilation too. SAL and SONA: strides 1, 2, 1, 1 and dilations 1, 1, 2, 4.
+    The stride of a bottleneck is in its 3x3 convolution. A dilated layer computes the same as the strided
+    one, on a finer grid: the convolution whose stride was removed has the dilation of the layer before; all
+    after it have the layer's own. So ImageNet weights keep their meaning, and the receptive field is that of
+    the strided network, as in SAL (Section III-A: dilation doubles *after* every original downsampling) and
+    in SONA (Section 2.1, from Yu et al., CVPR 2017). SAL and SONA: strides 1, 2, 1, 1 and dilations 1, 1, 2,
+    4.
 
     Args:
         depth: which ResNet.
         strides, dilations: of layer1 .. layer4.
         stem: ``imagenet``, a 7x7 convolution and max pooling, of stride 2 each; or ``cifar``, a 3x3
             convolution of stride 1 for images of 32x32 (SAL, Table 4).
-        norm: ``batch``; or instance normalisation beside it (Pan et al., "Two at Once", ECCV 2018), for
+        norm: ``batch``; or instance normalisation as well (Pan et al., "Two at Once", ECCV 2018), for
             persons in cameras that were not trained on: ``ibn-a``, of half the channels after the first
             convolution of each block in layer1 .. layer3; ``ibn-b``, after the stem's convolution and after
             the sum that ends layer1 and layer2.
@@ -98,7 +98,7 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut.
 
     Args:
-        inputs, width: channels that come in and that go out.
+        inputs, width: channels of input and output.
         stride: of the first convolution, and of the shortcut.
         entry: dilation of the first convolution.
         dilation: of the second.
@@ -127,8 +127,8 @@ class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions around a shortcut, which is a projection where sizes differ.
 
     Args:
-        inputs: channels that come in.
-        width: channels inside; four times as many go out.
+        inputs: channels of the input.
+        width: channels inside; the output has four times as many.
         stride: of the 3x3 convolution, and of the shortcut.
         dilation: of the 3x3 convolution.
     """
@@ -172,7 +172,7 @@ class HalfInstanceNorm(nn.Module):
 
 
 def _projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """Return the shortcut: nothing, where it may pass the features as they are."""
+    """Return the shortcut: the identity if the shapes agree."""
     if inputs == outputs and stride == 1:
         return nn.Sequential()
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

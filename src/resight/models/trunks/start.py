@@ -1,4 +1,4 @@
-"""What trunks share: how they begin where no weights are loaded, rounded widths, layers by stride."""
+"""Shared by trunks: initialisation without loaded weights, rounded widths, layers by stride."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def initialise(trunk: nn.Module) -> None:
-    """Draw the convolutions without bias, which a normalisation follows, as He et al. (ICCV 2015) do.
+    """Draw the convolutions without bias (before a normalisation) as He et al. (ICCV 2015).
 
     By "fan out", which keeps the variance of gradients.
     """
@@ -16,7 +16,7 @@ def initialise(trunk: nn.Module) -> None:
 
 
 def rounded(channels: float) -> int:
-    """Return the multiple of 8 next to a number of channels, and never below 90 % of it (MobileNetV2, V3)."""
+    """Return the multiple of 8 nearest to a number of channels, but at least 90 % of it (MobileNetV2, V3)."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
@@ -24,14 +24,14 @@ def rounded(channels: float) -> int:
 def grouped_by_stride(
     strides: Sequence[int], channels: Sequence[int]
 ) -> tuple[dict[str, list[str]], dict[str, int], dict[str, int]]:
-    """Group modules that follow each other: each stride of 2 after the stem's begins a layer.
+    """Group consecutive modules: each stride of 2 after the stem's begins a layer.
 
     Args:
-        strides: of the modules of ``features``, the first of them the stem's.
+        strides: of the modules of ``features``; the first is the stem's.
         channels: of their outputs.
 
     Returns:
-        ``parts`` (the stem among them), ``channels`` and ``strides`` of a trunk.
+        ``parts`` (with the stem), ``channels`` and ``strides`` of a trunk.
     """
     parts: dict[str, list[str]] = {}
     outputs: dict[str, int] = {}
