@@ -95,7 +95,7 @@ def test_for_people_it_says_what_there_is(place, tmp_path, capsys) -> None:
     assert fingerprint(model, ["global"]) in printed.out
     assert np.load(tmp_path / "out" / "features.npy").dtype == np.float16
     embed(place, tmp_path / "out", "--dtype", "float16", "--branches", "global")
-    assert "nothing left to embed" in capsys.readouterr().err
+    assert "nothing to embed" in capsys.readouterr().err
 
 
 def test_features_of_two_models_are_not_compared(place, tmp_path, capsys) -> None:

@@ -106,9 +106,9 @@ def test_what_cannot_be_embedded_is_said(tmp_path: Path, market: Path) -> None:
     for path, options, message in (
         (tmp_path / "nowhere", {}, "There is no folder .*nowhere"),
         (tmp_path / "nowhere", {"unlabelled": True}, "There is no folder .*nowhere"),
-        (tmp_path / "empty", {}, "holds no image file"),
-        (tmp_path / "empty.txt", {}, "is empty. Write the paths"),
-        (tmp_path / "data.bin", {}, "is no text file"),
+        (tmp_path / "empty", {}, "contains no image file"),
+        (tmp_path / "empty.txt", {}, "is empty. Write image paths"),
+        (tmp_path / "data.bin", {}, "is not a text file"),
         (picture, {}, "is an image. Name a folder"),
         (tmp_path / "empty.txt", {"part": "query", "pattern": "x"}, "A list .*--pattern, --part cannot"),
         (market, {"unlabelled": True, "reader": "market1501"}, "unlabelled folder .*--reader cannot be used"),

@@ -185,7 +185,7 @@ def test_the_same_again_does_nothing(data, tmp_path, monkeypatch, capsys) -> Non
     monkeypatch.setattr(resight.features.decoder, "read_file", None)
     assert embed(data, tmp_path / "out") == info
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
-    assert "nothing left to embed" in capsys.readouterr().err
+    assert "nothing to embed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -198,7 +198,7 @@ def test_another_plan_is_refused_by_name(data, tmp_path, monkeypatch, finished) 
     else:
         with pytest.raises(KeyboardInterrupt):
             embed(data, out)
-    begun = "holds other embeddings" if finished else "was begun differently"
+    begun = "has other embeddings" if finished else "was begun with other settings"
     for changes, named in (
         ({"seed": 1}, r"model \(minute \w{8}, not minute \w{8}\)"),
         ({"dtype": "float16"}, r"dtype \(float32, not float16\)"),
@@ -206,7 +206,7 @@ def test_another_plan_is_refused_by_name(data, tmp_path, monkeypatch, finished) 
         ({"precision": "bfloat16"}, r"precision \(float32, not bfloat16\)"),
         ({"batch_size": 8, "dtype": "float16"}, r"dtype \(.*\); batch \(4, not 8\)"),
     ):
-        with pytest.raises(UserError, match=f"{begun}: {named}. Run with what it was begun with"):
+        with pytest.raises(UserError, match=f"{begun}: {named}. Use the original model, data and options"):
             embed(data, out, **changes)
     fewer = CropList(data, "all", tuple(sorted(data.iterdir()))[1:])
     with pytest.raises(UserError, match=r"data \(29 crops of .*, not 28 crops of .*\)"):
@@ -222,7 +222,7 @@ def interrupt(*_: object) -> None:
 
 def test_one_command_at_a_time_writes_a_folder(data, tmp_path, monkeypatch) -> None:
     def meanwhile(*_: object) -> None:
-        with pytest.raises(UserError, match=r"Another process embeds into .*out. Wait for it"):
+        with pytest.raises(UserError, match=r"Another process is embedding into .*out. Wait for it"):
             embed(data, tmp_path / "out")
         raise KeyboardInterrupt
 
@@ -238,7 +238,7 @@ def test_one_command_at_a_time_writes_a_folder(data, tmp_path, monkeypatch) -> N
 def test_other_things_are_left_alone(data, tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for out in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(UserError, match="is there already and is no folder of embeddings"):
+        with pytest.raises(UserError, match="exists and is not a folder of embeddings"):
             embed(data, out)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -250,7 +250,7 @@ def test_unreadable_crops_stop_it_or_are_left_out(tmp_path, expected, data) -> N
     for broken in (paths[10], paths[11], paths[28]):
         broken.write_bytes(whole[:40])
     out = tmp_path / "out"
-    with pytest.raises(UserError, match=r"10\.png holds no whole image.*--skip-unreadable.*stays"):
+    with pytest.raises(UserError, match=r"10\.png holds no whole image.*--skip-unreadable.*resume"):
         embed(folder, out)
     info = embed(folder, out, skip_unreadable=True)
     kept = np.delete(np.arange(COUNT), [10, 11, 28])
@@ -300,7 +300,7 @@ def test_a_full_disk_is_said_in_a_sentence_and_what_is_finished_stays(
 def test_a_disk_that_is_too_small_is_refused_before_the_work(data, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
     with pytest.raises(
-        UserError, match=r"features of 29 crops take \d+\.\d MB\. Store half as much with --dtype"
+        UserError, match=r"features of 29 crops need \d+\.\d MB\. Store half as much with --dtype"
     ):
         embed(data, tmp_path / "out")
 
@@ -356,6 +356,6 @@ def test_on_a_cpu_nothing_is_decoded_while_the_network_computes(data, monkeypatc
 
 def test_chunks_are_joined_few_at_a_time(data, expected, tmp_path, monkeypatch) -> None:
     row = expected.shape[1] * 4
-    monkeypatch.setattr(resight.features.folder_in_progress, "MOVED", 2 * CHUNK * row)
+    monkeypatch.setattr(resight.features.folder_in_progress, "MAX_DUPLICATED", 2 * CHUNK * row)
     embed(data, tmp_path / "out")
     assert_whole(tmp_path / "out", expected, data)

@@ -1,1 +1,1 @@
-"""Embedding any number of crops into a folder of features."""
+"""Embedding any number of crops, and storing their features in a folder."""

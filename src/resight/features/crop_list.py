@@ -1,4 +1,4 @@
-"""Listing the crops to embed: of a data set, a folder, or a list of paths; with or without labels."""
+"""Lists of crops to embed: from a data set, a folder or a list of paths, with or without labels."""
 
 import hashlib
 import os
@@ -25,13 +25,13 @@ class CropList:
     """Crops to embed, in order.
 
     Attributes:
-        source: their folder or list.
-        part: of the data set.
-        paths: absolute path of each of the N crops.
-        persons: int64 [N]; None if they are not known.
-        cameras: int64 [N]; None if they are not known.
-        names: person -> its label in the data set, where that is not the number itself.
-        notes: sentences about how they were read.
+        source: folder or list of the crops.
+        part: part of the data set.
+        paths: absolute paths of the N crops.
+        persons: int64 [N]; None if not known.
+        cameras: int64 [N]; None if not known.
+        names: person -> label in the data set, where it differs from the number.
+        notes: messages for the user.
     """
 
     source: Path
@@ -43,7 +43,7 @@ class CropList:
     notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        """Return a hash of these paths and labels in this order: 32 hexadecimal digits."""
+        """Return a digest of the paths and labels in their order: 32 hexadecimal digits."""
         digest = hashlib.blake2b(digest_size=16)
         for path in self.paths:
             digest.update(os.fsencode(path) + b"\0")
@@ -66,17 +66,17 @@ def crops_to_embed(
     """List crops to embed.
 
     Args:
-        path: a data set in any layout that a reader knows; a folder with one sub-folder per person; a folder
-            of images; or a text file of image paths, one per line, relative to the file's own folder.
-        part: of a data set; ``all`` is its training part, queries and gallery, each crop once. A plain folder
-            has other parts only if persons are held out, as in training.
-        unlabelled: take every image under the folder, whatever its layout, and no labels. A folder of images
-            without sub-folders that no reader knows is always unlabelled.
-        reader, listing, pattern, split, holdout: as in ``open_benchmark``.
+        path: a data set that a reader recognises; a folder with one sub-folder per person; a folder of
+            images; or a text file of image paths, one per line, relative to the file's folder.
+        part: part of a data set; ``all`` is the training part, queries and gallery, each crop once. A plain
+            folder is divided into parts by holding out persons, as in training.
+        unlabelled: list every image in the folder and its sub-folders, without labels. This is the default
+            for a folder that no reader recognises and that has no sub-folders.
+        reader, listing, pattern, split, holdout: see ``open_benchmark``.
 
     Raises:
-        UserError: there is no such file or folder, or no image in it, or the options do not fit it; or as
-            ``open_benchmark``.
+        UserError: there is no such file or folder, it has no image, or the options do not apply to it; see
+            also ``open_benchmark``.
     """
     path = path.expanduser()
     options: dict[str, Any] = {
@@ -95,8 +95,8 @@ def crops_to_embed(
         return _listed(path) if path.is_file() else _pictures(path, ())
     if not given and _is_plain(path):
         note = (
-            f"The images in {path} are in no sub-folders, so their persons are not known: they get no person "
-            "labels. --pattern or --reader reads labels from file names."
+            f"The images in {path} are not in sub-folders, so they get no person labels. If their names "
+            "contain labels, read them with --pattern or --reader."
         )
         return _pictures(path, (note,))
     return _labelled(path, part, options)
@@ -132,7 +132,7 @@ def _labelled(path: Path, part: Part, options: Mapping[str, Any]) -> CropList:
 
 
 def _is_plain(folder: Path) -> bool:
-    """Return whether a folder has images, no sub-folders, and no layout that a reader knows."""
+    """Return whether a folder has images, no sub-folders, and is not recognised by a reader."""
     if not folder.is_dir() or any(child.is_dir() for child in folder.glob("[!.]*")):
         return False
     known = (READERS.build(name) for name in READERS.names() if name != FALLBACK)
@@ -141,10 +141,10 @@ def _is_plain(folder: Path) -> bool:
 
 def _pictures(folder: Path, notes: tuple[str, ...]) -> CropList:
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Name the folder that holds the crops.")
+        raise UserError(f"There is no folder {folder}. Name the folder of the crops.")
     paths = list_images(folder, deep=True)
     if not paths:
-        raise UserError(f"{folder} holds no image file ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        raise UserError(f"{folder} contains no image file ({', '.join(sorted(IMAGE_SUFFIXES))}).")
     return CropList(folder, "all", tuple(path.absolute() for path in paths), notes=notes)
 
 
@@ -158,11 +158,11 @@ def _listed(file: Path) -> CropList:
     except OSError as error:
         raise UserError(f"The list {file} cannot be read: {error.strerror}.") from error
     if "\0" in text:
-        raise UserError(f"{file} is no text file. A list has the paths of images, one per line.")
+        raise UserError(f"{file} is not a text file. A list has the paths of images, one per line.")
     folder = file.absolute().parent
     paths = [folder / line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not paths:
-        raise UserError(f"The list {file} is empty. Write the paths of images into it, one per line.")
+        raise UserError(f"The list {file} is empty. Write image paths into it, one per line.")
     again = len(paths) - len(set(paths))
-    note = f"{again:,} paths in {file} are there more than once, and are embedded as often."
+    note = f"{again:,} paths in {file} are repetitions. Each is embedded again."
     return CropList(file, "all", tuple(paths), notes=(note,) * bool(again))

@@ -1,4 +1,4 @@
-"""Reading crops at the network's size, ahead of it, in threads."""
+"""Decoding crops in threads, ahead of the network, and resizing them for it."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,25 +18,25 @@ from resight.imaging import STRETCHED, Pixels, Resizing, decode_file, resize_all
 from resight.threads import computing_threads
 
 AHEAD = 2048
-"""Crops decoded ahead of a GPU (at least two batches): 200 MB at 256 x 128."""
+"""Most decoded crops that wait for a GPU (at least two batches): 200 MB at 256 x 128."""
 
 TURN = 1024
-"""Crops decoded before a CPU embeds them (at least a batch): 100 MB at 256 x 128. With 256, embedding was 4 %
-slower on two cores."""
+"""Crops to decode before a CPU embeds them (at least one batch): 100 MB at 256 x 128. With 256, two cores
+embedded 4 % fewer crops per second."""
 
 READ_AHEAD_BYTES = 4 * 2**20
-"""Bytes read ahead for one thread's share of a batch: more than crops need, a photograph or two."""
+"""Bytes of files to read ahead for a thread's share of a batch: enough for crops, one or two photographs."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedBatch:
-    """Crops that are being decoded.
+    """A batch that is being decoded.
 
     Attributes:
-        chunk: of the crops.
-        last: whether they are its last.
-        crops: their numbers.
-        pixels: uint8 [B, H, W, 3], which threads write into.
+        chunk: number of its chunk.
+        last: whether it is the last batch of the chunk.
+        crops: numbers of the crops.
+        pixels: uint8 [B, H, W, 3], written by threads.
         pieces: result of each thread for its share: crop -> why it could not be read.
     """
 
@@ -47,7 +47,7 @@ class DecodedBatch:
     pieces: Sequence[Future[dict[int, str]]]
 
     def read(self) -> tuple[Tensor, dict[int, str]]:
-        """Wait for the threads; return pixels of the readable crops, and why others could not be read."""
+        """Wait for the threads; return the pixels of readable crops, and the errors of unreadable ones."""
         unreadable = {crop: reason for piece in self.pieces for crop, reason in piece.result().items()}
         if not unreadable:
             return self.pixels, unreadable
@@ -55,22 +55,22 @@ class DecodedBatch:
 
 
 Reading = tuple[int, range, list[tuple[range, Future[list[bytes | None]]]]]
-"""A chunk, some of its crops, and their pieces that are being read."""
+"""A chunk, crops of it, and their files in pieces that are being read."""
 
 
 class Decoder:
-    """Reads crops at the network's size in threads, ahead of the network.
+    """Decodes and resizes crops in threads, ahead of the network.
 
-    With a GPU, threads decode while it computes. On a CPU, both need the same cores, and each layer waits for
-    the last of its threads: one that shares its core with a decoder delays all. So they take turns, and while
-    the network computes, files are only read.
+    Threads decode while a GPU computes. On a CPU both need the same cores, and each layer waits for its
+    slowest thread, so decoding would slow the whole network down: there they take turns, and while the
+    network computes, files are only read.
 
     Args:
         paths: of all crops.
         size: height and width to resize to.
-        device: that embeds them.
+        device: of the network.
         plan: of the folder.
-        skip_unreadable: leave unreadable images out.
+        skip_unreadable: leave out unreadable images.
         how: way of resizing.
     """
 
@@ -87,10 +87,9 @@ class Decoder:
         self.device, self.how = device, how
 
     def batches(self, chunks: Iterator[int]) -> Iterator[DecodedBatch]:
-        """Yield the batches of each chunk in order; the next chunk is requested when its reading begins.
+        """Yield the batches of each chunk in order; ``chunks`` is consumed as files are read.
 
-        Raises:
-            UserError: later, by ``DecodedBatch.read``: a crop cannot be read, without ``skip_unreadable``.
+        An unreadable crop that is not left out is a ``UserError`` of ``DecodedBatch.read``.
         """
         pool = computing_threads(workers(), 1, "decoder")
         reading = (
@@ -100,7 +99,9 @@ class Decoder:
         )
         try:
             yield from (
-                self._in_turns(pool, reading) if self.device.type == "cpu" else self._beside(pool, reading)
+                self._in_turns(pool, reading)
+                if self.device.type == "cpu"
+                else self._concurrently(pool, reading)
             )
         finally:
             pool.shutdown(cancel_futures=True)
@@ -114,7 +115,7 @@ class Decoder:
             following = list(islice(reading, turn))
             yield from batches
 
-    def _beside(self, pool: Executor, reading: Iterator[Reading]) -> Iterator[DecodedBatch]:
+    def _concurrently(self, pool: Executor, reading: Iterator[Reading]) -> Iterator[DecodedBatch]:
         ahead = max(2, min(2 * workers(), AHEAD // self.plan.batch))
         waiting: deque[DecodedBatch] = deque()
         for one in reading:
@@ -128,10 +129,11 @@ class Decoder:
         return [(piece, pool.submit(self._contents, piece)) for piece in _pieces(crops, each)]
 
     def _contents(self, crops: range) -> list[bytes | None]:
-        """Read the first ``READ_AHEAD_BYTES`` bytes of files; None or less than a file is read later.
+        """Read about ``READ_AHEAD_BYTES`` bytes of files; None, or a missing entry, means to read the file
+        later.
 
-        In the same loop as decoding, two threads would pass the interpreter's lock back and forth while
-        reading, and decode no faster than one.
+        If reading and decoding shared a loop, two threads would contend for the interpreter lock at each step
+        of reading a file, and decode no faster than one.
         """
         found: list[bytes | None] = []
         held = 0
@@ -175,8 +177,8 @@ class Decoder:
                 except UserError as error:
                     if not self.skip_unreadable:
                         raise UserError(
-                            f"{error} Repair it, or leave it out with --skip-unreadable, and run the command "
-                            "again: finished work is kept."
+                            f"{error} Repair it, or leave it out with --skip-unreadable. Then run the "
+                            "command again to resume."
                         ) from error
                     unreadable[crop] = str(error)
                 else:

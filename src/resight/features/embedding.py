@@ -1,4 +1,4 @@
-"""Embedding many crops into a folder: decoded ahead, embedded in chunks, shared among processes."""
+"""Embedding many crops into a folder, in chunks, by one or several processes."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ from resight.inference.embedder import Embedder, refuse_unusable
 from resight.progress import Bar, say
 
 CHUNK = 256
-"""Crops that are lost at most if a process is killed; rounded to whole batches."""
+"""Most crops of each process that are lost in a kill; rounded to whole batches."""
 
 
 def embed_crops(
@@ -35,24 +35,24 @@ def embed_crops(
     dtype: Storage = "float32",
     skip_unreadable: bool = False,
 ) -> dict[str, Any]:
-    """Embed crops into a folder, or continue where an earlier process was killed.
+    """Embed crops into a folder, or resume after a kill.
 
-    Under torchrun, all processes call this with the same arguments and a shared folder; each takes the next
-    free chunk, and process 0 joins them. Rows do not depend on the process that embedded them.
+    Under torchrun, all processes call this in the same way with a shared folder. Each takes the next free
+    chunk, and process 0 joins the chunks. Rows do not depend on the process that embedded them.
 
     Args:
-        embedder: the model with its options.
+        embedder: the model and its settings.
         crops: to embed.
-        folder: new or empty, or begun with the same model, crops and settings.
-        dtype: to store features in.
-        skip_unreadable: leave unreadable images out.
+        folder: new, empty, or unfinished with the same model, crops and settings.
+        dtype: type of the stored features.
+        skip_unreadable: leave out unreadable images.
 
     Returns:
-        The content of the folder's ``info.json`` (see ``features.folder``).
+        The contents of the folder's ``info.json`` (see ``features.folder``).
 
     Raises:
         UserError: an image is unreadable, the model has no such branch, the folder has other contents or
-            settings, the disk is full. Finished work is kept.
+            settings, or the disk is full. Finished chunks are kept.
     """
     batch = embedder.batch_size
     plan = Plan(
@@ -72,7 +72,7 @@ def embed_crops(
     )
     with together() as processes, closing(FolderInProgress(folder, plan)) as progress:
         todo = progress.begin(skip_unreadable=skip_unreadable) if processes.rank == 0 else None
-        first, todo = processes.describe((plan, todo))
+        first, todo = processes.broadcast((plan, todo))
         if found := plan.differences(first):
             raise UserError(
                 f"Process {processes.rank} differs from process 0: {'; '.join(found)}. All processes need "
@@ -80,7 +80,7 @@ def embed_crops(
             )
         if todo is None:
             if processes.rank == 0:
-                say(f"{folder} is complete already: there is nothing left to embed.")
+                say(f"{folder} is already complete: there is nothing to embed.")
         else:
             decoder = Decoder(
                 crops.paths, embedder.picture_size, embedder.device, plan, skip_unreadable, embedder.resizing
@@ -96,7 +96,7 @@ def embed_crops(
                 items = np.array([_item(path) for path in crops.paths], dtype=np.int64)
                 columns = {"persons": crops.persons, "cameras": crops.cameras, "items": items}
                 progress.finish(columns, crops.paths, crops.names, facts)
-        processes.describe(None)  # no process returns before process 0 has finished
+        processes.broadcast(None)  # wait until process 0 has finished
     info = read_info(folder)
     assert info is not None
     return info
@@ -109,7 +109,7 @@ def _embed_chunks(
     todo: Sequence[int],
     processes: Processes,
 ) -> None:
-    """Embed this process's share of the chunks; each is written while the next is embedded."""
+    """Embed chunks until none is left; write each while the next is embedded."""
 
     def claimed() -> Iterator[int]:
         while (turn := processes.add("chunks", 1) - 1) < len(todo):
@@ -148,5 +148,5 @@ def _embed_chunks(
 
 
 def _item(path: Path) -> int:
-    """Return a number that identifies a crop across folders, made from its path."""
+    """Return a number that identifies a crop in all folders: a digest of its path."""
     return int.from_bytes(hashlib.blake2b(os.fsencode(path), digest_size=8).digest(), "little") >> 1

@@ -1,9 +1,9 @@
-"""A folder of embeddings: its files and its metadata.
+"""The contents of a folder of embeddings.
 
-A complete one has ``features.npy`` [N, D], ``items.npy`` and, if known, ``persons.npy`` and ``cameras.npy``
-[N], ``paths.jsonl`` (a JSON string per row), ``names.json`` (person -> label, where that is no number) and
-``info.json``, which is written last. Until then, everything is in its sub-folder ``unfinished``; see
-``features.folder_in_progress``.
+A complete folder has ``features.npy`` [N, D], ``items.npy`` and, if known, ``persons.npy`` and
+``cameras.npy`` [N], ``paths.jsonl`` (a JSON string per row), ``names.json`` (person -> label, if labels are
+not numbers) and ``info.json``, which is written last. Until then, all files are in the sub-folder
+``unfinished``; see ``features.folder_in_progress``.
 """
 
 import json
@@ -25,19 +25,19 @@ Storage = Literal["float32", "float16"]
 
 
 class Plan(Settings):
-    """Everything that decides the rows and numbers of a folder, which has one plan.
+    """Everything that determines the features in a folder.
 
     Attributes:
         model, fingerprint: name and fingerprint of the network.
-        views, branches: of a crop, and of the network; part of the fingerprint, named here for messages.
-        dtype: of the stored features.
+        views, branches: of a crop, and of the network; part of the fingerprint, repeated here for messages.
+        dtype: type of the stored features.
         precision: of the forward passes.
-        batch: crops embedded at once.
-        chunk: crops per chunk, a multiple of the batch.
-        width: D, numbers per crop.
-        crops: number of crops, with unreadable ones.
-        data: digest of their paths and labels.
-        source, part: of the crops.
+        batch: number of crops in a batch.
+        chunk: number of crops in a chunk, a multiple of the batch.
+        width: length D of a feature vector.
+        crops: number of crops, including unreadable ones.
+        data: digest of the crops' paths and labels.
+        source, part: origin of the crops.
     """
 
     model: str
@@ -64,7 +64,7 @@ class Plan(Settings):
         return range(chunk * self.chunk, min((chunk + 1) * self.chunk, self.crops))
 
     def differences(self, other: "Plan") -> list[str]:
-        """Name the differences from another plan, as ``dtype (float32, not float16)``."""
+        """Return the differences from another plan, such as ``dtype (float32, not float16)``."""
         pairs = {
             name: (getattr(self, name), getattr(other, name))
             for name in ("views", "branches", "dtype", "precision", "batch", "chunk")
@@ -87,14 +87,14 @@ class Plan(Settings):
 
 
 def read_info(folder: Path, *, whole: bool = True) -> dict[str, Any] | None:
-    """Return the content of ``info.json``; None if the folder was not written by ``resight embed``.
+    """Return the contents of ``info.json``; None if the folder is not from ``resight embed``.
 
     Args:
-        folder: of embeddings, from any program.
+        folder: of embeddings of any origin.
         whole: refuse an unfinished folder.
 
     Raises:
-        UserError: it is not finished, or of a newer version.
+        UserError: the folder is not finished, or from a newer version.
     """
     try:
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
@@ -104,7 +104,9 @@ def read_info(folder: Path, *, whole: bool = True) -> dict[str, Any] | None:
         raise UserError(f"{folder / INFO} is damaged: {error}. Embed the crops again.") from error
     if not isinstance(info, dict) or not {"format", "fingerprint"} <= info.keys():
         if whole and (folder / UNFINISHED / PLAN).exists():
-            raise UserError(f"{folder} is not finished: {_progress(folder)}. Run its 'resight embed' again.")
+            raise UserError(
+                f"{folder} is not finished: {_progress(folder)}. Run the same 'resight embed' again."
+            )
         return None
     if info["format"] > FORMAT:
         raise UserError(f"{folder} was written by a newer version of Resight, in format {info['format']}.")
@@ -112,16 +114,16 @@ def read_info(folder: Path, *, whole: bool = True) -> dict[str, Any] | None:
 
 
 def plan_of(content: Mapping[str, Any], folder: Path) -> Plan:
-    """Read the plan from the content of ``plan.json`` or ``info.json``.
+    """Read the plan from the contents of ``plan.json`` or ``info.json``.
 
     Raises:
-        UserError: it is of another version of Resight, or damaged.
+        UserError: it is from another version of Resight, or damaged.
     """
     try:
         return Plan.model_validate({name: content[name] for name in Plan.model_fields if name in content})
     except pydantic.ValidationError as error:
         raise UserError(
-            f"{folder} was begun by another version of Resight, or is damaged: {error}\nChoose another --out."
+            f"{folder} is from another version of Resight, or damaged: {error}\nChoose another --out."
         ) from error
 
 

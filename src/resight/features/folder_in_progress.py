@@ -1,9 +1,9 @@
-"""Writing a folder of embeddings in chunks that survive the process.
+"""Writing a folder of embeddings in chunks that survive a kill.
 
-The folder's sub-folder ``unfinished`` has the plan, a lock that the kernel releases when the process ends,
-and the features of each finished chunk with its mark, written after them. At the end the chunks are moved one
-by one into one file (a missing chunk is already there), and all files to their places; ``info.json``, which
-marks the folder complete, comes last.
+The sub-folder ``unfinished`` has the plan, a lock that the kernel releases with the process, and for each
+finished chunk its features and then its mark. At the end, the chunks are moved into one file one by one (a
+missing chunk was moved already), and all files to their final places. ``info.json``, which marks the folder
+as complete, is last.
 """
 
 import fcntl
@@ -33,23 +33,23 @@ from resight.features.folder import (
 from resight.files import whole_file, write_json
 from resight.registry import Settings
 
-MOVED = 64 * 2**20
-"""Bytes of chunks that are on the disk twice at most, while they are joined."""
+MAX_DUPLICATED = 64 * 2**20
+"""Most bytes of chunks that are on the disk twice while the chunks are joined."""
 
 
 class Mark(Settings):
-    """A finished chunk: its number of rows, and why other crops have none (crop -> sentence)."""
+    """A finished chunk: its number of rows, and the errors of its unreadable crops (crop -> sentence)."""
 
     rows: int
     unreadable: Mapping[int, str] = {}
 
 
 class FolderInProgress:
-    """Writes a folder of embeddings. Process 0 begins it, all write chunks, process 0 finishes it.
+    """Writes a folder of embeddings. Process 0 begins it, all processes write chunks, process 0 finishes it.
 
     Args:
-        folder: to write or to continue.
-        plan: of it.
+        folder: to write, or to continue.
+        plan: of the folder.
     """
 
     def __init__(self, folder: Path, plan: Plan) -> None:
@@ -57,65 +57,65 @@ class FolderInProgress:
         self._lock: TextIO | None = None
 
     def begin(self, *, skip_unreadable: bool) -> list[int] | None:
-        """Make the folder, or continue it; return the chunks to do, None if it is complete.
+        """Create or resume the folder, and lock it; return the chunks to embed, or None if it is complete.
 
-        The folder is locked by this process until it ends. Chunks with unreadable crops are done again, as
-        they may have been repaired, unless these are to be left out.
+        Chunks with unreadable crops are embedded again, since these may have been repaired, unless they are
+        to be left out.
 
         Raises:
-            UserError: another process writes there; it has other contents, or embeddings of another model,
-                data or type, which are named; or the disk has too little space.
+            UserError: another process is writing to the folder; it has other files, or embeddings of another
+                model, data or type; or there is not enough disk space.
         """
         whole = read_info(self.folder, whole=False) is not None
         if not whole and not self.work.is_dir() and not _is_free(self.folder):
-            raise UserError(
-                f"{self.folder} is there already and is no folder of embeddings. Choose another --out."
-            )
+            raise UserError(f"{self.folder} exists and is not a folder of embeddings. Choose another --out.")
         if not whole or self.work.is_dir():
             self._take_lock()
-        info = read_info(self.folder, whole=False)  # no other process writes any more
+        info = read_info(self.folder, whole=False)  # again, now that no other process can write
         if info is not None:
-            self._refuse_another(plan_of(info, self.folder), "holds other embeddings")
-            shutil.rmtree(self.work, ignore_errors=True)  # if a process was killed while cleaning up
+            self._check_plan(plan_of(info, self.folder), "has other embeddings")
+            shutil.rmtree(
+                self.work, ignore_errors=True
+            )  # left by a process that was killed while cleaning up
             return None
         planned = self.work / PLAN
         if planned.exists():
-            self._refuse_another(
+            self._check_plan(
                 plan_of(json.loads(planned.read_text(encoding="utf-8")), self.folder),
-                "was begun differently",
+                "was begun with other settings",
             )
         else:
             write_json(planned, self.plan.model_dump(mode="json"))
-        # by names, not by checking each file: network file systems may cache that a file was missing
+        # list the names instead of checking each file: network file systems may cache a missing file
         names = set(os.listdir(self.work))
         for name in names:
-            if name.startswith("."):  # left by a killed process
+            if name.startswith("."):  # left incomplete by a process that was killed
                 (self.work / name).unlink(missing_ok=True)
         if FEATURES in names or (self.folder / FEATURES).exists():
-            return []  # all chunks were done
+            return []  # all chunks are embedded
         todo = [
             chunk
             for chunk in range(self.plan.chunks)
             if not {_mark_file(chunk), _data_file(chunk)} <= names
             or (not skip_unreadable and self._mark(chunk).unreadable)
         ]
-        for chunk in todo:  # a mark must not outlive its features
+        for chunk in todo:  # a mark must not remain without its features
             (self.work / _mark_file(chunk)).unlink(missing_ok=True)
-        self._refuse_small_disk(todo)
+        self._check_free_space(todo)
         return todo
 
     def close(self) -> None:
-        """Release the folder."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock.close()
 
     def keep(self, chunk: int, features: NDArray[Any], unreadable: Mapping[int, str]) -> None:
-        """Write a chunk; when this returns, it is finished.
+        """Write a finished chunk; on return it is on the disk.
 
         Args:
-            chunk: its number.
-            features: of the readable crops, in the type of the plan.
-            unreadable: crop -> why it has no features.
+            chunk: number of the chunk.
+            features: of the readable crops, in the plan's type.
+            unreadable: crop -> why it cannot be read.
 
         Raises:
             UserError: the disk is full.
@@ -131,15 +131,16 @@ class FolderInProgress:
         names: Mapping[int, str],
         facts: Mapping[str, Any],
     ) -> None:
-        """Join the chunks, add the labels of the rows, and mark the folder complete.
+        """Join the chunks, write the labels, and mark the folder as complete.
 
         Args:
             columns: name -> labels of all crops, or None.
-            paths, names: of all crops, and of the persons.
-            facts: for ``info.json``.
+            paths, names: paths of all crops, and names of the persons.
+            facts: additional entries of ``info.json``.
 
         Raises:
-            UserError: no crop could be read, or the disk is full; finished work is kept.
+            UserError: no crop could be read, or the disk is full; finished chunks are kept for another
+                attempt.
         """
         marks = [self._mark(chunk) for chunk in range(self.plan.chunks)]
         unreadable = {crop: reason for mark in marks for crop, reason in mark.unreadable.items()}
@@ -180,7 +181,7 @@ class FolderInProgress:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _join(self, marks: Sequence[Mark]) -> None:
-        """Move the chunks into one file, each to its place; a missing chunk is there already."""
+        """Move the chunks into one file; missing chunks are in it already."""
         joined = self.work / FEATURES
         rows = sum(mark.rows for mark in marks)
         shape = (rows, self.plan.width)
@@ -199,15 +200,15 @@ class FolderInProgress:
                         stream.write(np.load(part).data)
                         moved.append(part)
                     begin += mark.rows * each
-                    if len(moved) * self.plan.chunk * each > MOVED or chunk + 1 == len(marks):
+                    if len(moved) * self.plan.chunk * each > MAX_DUPLICATED or chunk + 1 == len(marks):
                         stream.flush()
                         os.fsync(stream.fileno())
                         while moved:
                             moved.pop().unlink()
         except OSError as error:
             raise UserError(
-                f"Cannot write {joined}: {error.strerror or error}. All chunks are done and kept: free some "
-                "space and run the command again."
+                f"Cannot write {joined}: {error.strerror or error}. All chunks are finished and kept. Free "
+                "some space and run the command again."
             ) from error
 
     def _mark(self, chunk: int) -> Mark:
@@ -220,22 +221,22 @@ class FolderInProgress:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"Another process embeds into {self.folder}. Wait for it, or choose another --out. To share "
-                "the work among processes, start them together with torchrun."
+                f"Another process is embedding into {self.folder}. Wait for it, or choose another --out. To "
+                "share the work among processes, start them together with torchrun."
             ) from None
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self.folder}: {error.strerror}. Choose another --out."
             ) from error
 
-    def _refuse_another(self, earlier: Plan, what: str) -> None:
+    def _check_plan(self, earlier: Plan, what: str) -> None:
         if found := earlier.differences(self.plan):
             raise UserError(
-                f"{self.folder} {what}: {'; '.join(found)}. Run with what it was begun with, or choose "
-                "another --out."
+                f"{self.folder} {what}: {'; '.join(found)}. Use the original model, data and options, or "
+                "choose another --out."
             )
 
-    def _refuse_small_disk(self, todo: Sequence[int]) -> None:
+    def _check_free_space(self, todo: Sequence[int]) -> None:
         crops = sum(len(self.plan.rows(chunk)) for chunk in todo)
         need = crops * self.plan.width * np.dtype(self.plan.dtype).itemsize
         free = shutil.disk_usage(self.folder).free
@@ -244,7 +245,7 @@ class FolderInProgress:
                 " Store half as much with --dtype float16, free" if self.plan.dtype == "float32" else " Free"
             )
             raise UserError(
-                f"{self.folder} has {free / 1e6:,.1f} MB free, and the features of {crops:,} crops take "
+                f"{self.folder} has {free / 1e6:,.1f} MB free, but the features of {crops:,} crops need "
                 f"{need / 1e6:,.1f} MB.{smaller} some space, or choose another --out."
             )
 
@@ -262,7 +263,7 @@ def _mark_file(chunk: int) -> str:
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> None:
-    # not np.save, which on a full disk only reports how many numbers it wrote
+    # not np.save: for a full disk, its error only gives the count of numbers written
     array = np.ascontiguousarray(array)
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))

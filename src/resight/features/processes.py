@@ -1,4 +1,4 @@
-"""Processes that embed together, started by torchrun on one machine or several."""
+"""Processes that embed together, started by torchrun on one or several machines."""
 
 import os
 from collections import Counter
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class Processes:
-    """This process in a group that works together.
+    """A group of processes that work together.
 
     Args:
-        rank: its number, from 0.
-        count: of processes.
+        rank: number of this process, from 0.
+        count: number of processes.
         store: for shared counters; None for a single process.
     """
 
@@ -31,14 +31,14 @@ class Processes:
         self._counts: Counter[str] = Counter()
 
     def add(self, name: str, amount: int) -> int:
-        """Add to a counter that all processes share, and return its value; it begins at 0."""
+        """Add to a counter shared by all processes, and return its new value; it starts at 0."""
         if self._store is not None:
             return int(self._store.add(f"resight/{name}", amount))
         self._counts[name] += amount
         return self._counts[name]
 
-    def describe(self, value: T) -> T:
-        """Return the value of process 0, plain data, in all of them.
+    def broadcast(self, value: T) -> T:
+        """Return the value of process 0 (picklable data) in all processes.
 
         Raises:
             UserError: another process has stopped.
@@ -46,29 +46,29 @@ class Processes:
         if self._store is None:
             return value
         values = [value]
-        with _sentences():
+        with _user_errors():
             distributed.broadcast_object_list(values, src=0)
         return values[0]
 
     def wait(self) -> None:
-        """Wait until all processes are here.
+        """Wait for all processes.
 
         Raises:
             UserError: another process has stopped.
         """
         if self._store is not None:
-            with _sentences():
+            with _user_errors():
                 distributed.barrier()
 
 
 @contextmanager
 def together() -> Iterator[Processes]:
-    """Join the processes started by torchrun; without torchrun, this is the only one."""
+    """Join the processes that torchrun started; without torchrun, a single one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes(0, 1)
         return
     store, rank, count = next(rendezvous("env://"))
-    # they exchange no tensors, so gloo is enough on GPUs, too
+    # no tensors are sent, so gloo is sufficient on GPUs too
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=count)
     try:
         yield Processes(rank, count, store)
@@ -77,8 +77,8 @@ def together() -> Iterator[Processes]:
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
+def _user_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise UserError("Another process has stopped, and printed the reason; this one stops too.") from error
+        raise UserError("Another process has stopped; see its message. This one stops too.") from error

@@ -64,7 +64,7 @@ class Folder:
         files = {part: list_images(folder, deep=True) for part, folder in folders.items()}
         paths = [path for found in files.values() for path in found]
         if not paths:
-            raise UserError(f"{root} holds no image file ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+            raise UserError(f"{root} contains no image file ({', '.join(sorted(IMAGE_SUFFIXES))}).")
         expression = _expression(pattern, paths)
         labels = {
             part: {path: _label(path, root, folders[part], expression) for path in found}
