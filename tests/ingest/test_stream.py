@@ -1,6 +1,7 @@
 """Cameras: unreachable ones, and one that breaks off and comes back."""
 
 import io
+import json
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from walking import Walker, draw, film
 
 from resight.errors import UserError
-from resight.ingest.boxes import Boxes, no_boxes
+from resight.ingest.boxes import Boxes
 from resight.ingest.frames import Frame
 from resight.ingest.ingestion import Choices, Ingestion
 from resight.ingest.journal import Journal
@@ -109,34 +110,40 @@ def test_a_camera_is_read_live_and_again_after_it_broke_off(camera: str) -> None
 def test_an_ingestion_of_a_camera_ends_when_it_is_stopped_and_can_be_run_again(
     camera: str, tmp_path: Path
 ) -> None:
-    first = _run_for_five_frames(camera, tmp_path)
-    again = _run_for_five_frames(camera, tmp_path)
+    first, before = _run_for_five_frames(camera, tmp_path)
+    again, after = _run_for_five_frames(camera, tmp_path)
     assert len(first) == len(again) == 5
     assert again[0] > first[-1]  # numbers go on, so that names of crops do not meet
+    assert (before, after) == (["track-1"], ["track-2"])
 
 
-def _run_for_five_frames(camera: str, folder: Path) -> list[int]:
+def _run_for_five_frames(camera: str, folder: Path) -> tuple[list[int], list[str]]:
+    """Return the numbers of the frames, and the tracks of the crops; the journal keeps nobody's colours."""
     source = open_source(camera, limit=20)
+    journal = Journal(folder, source.name, "lobby")
     seen: list[int] = []
+    added: list[str] = []
 
     def find(frame: Frame) -> Boxes:
         seen.append(frame.index)
         if len(seen) == 5:
             one.stop()
-        return no_boxes()
+        return Boxes(np.array([[40.0, 40.0, 72.0, 104.0]]), np.array([0.9]))  # somebody stands there
 
     one = Ingestion(
         source,
         "lobby",
         find=find,
         tracker=OverlapTracker(),
-        add=lambda crops: None,
-        journal=Journal(folder, source.name, "lobby"),
-        choices=Choices(),
+        add=lambda crops: added.extend(crop.tags[-1] for crop in crops),
+        journal=journal,
+        choices=Choices(crops_per_track=1, min_height=32),
         made_by={},
     )
     assert not one.run().already
-    return seen
+    with np.load(journal.path) as arrays:
+        assert json.loads(arrays["head"].tobytes())["tracker"]["tracks"] == []
+    return seen, added
 
 
 def test_a_camera_that_stays_away_is_given_up(camera: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,7 @@ class Ingestion:
             raise KeyboardInterrupt
         for track in self._selection.open_tracks():
             self._finish(track)
+        self._tracker.end()  # a camera's journal stays, and keeps nobody's colours
         self._commit()
         self._commit(done=True)
         spent = max(time.monotonic() - self._begin, 1e-9)

@@ -70,6 +70,9 @@ class Tracker(Protocol):
     def update(self, index: int, time: float, boxes: Boxes) -> Step:
         """Match the boxes of the next frame to tracks, given the frame's number and time in seconds."""
 
+    def end(self) -> None:
+        """End all tracks; only the numbers of new ones go on."""
+
     def state(self) -> dict[str, Any]:
         """Return the state as data for JSON."""
 
@@ -159,6 +162,10 @@ class OverlapTracker:
                 self._next += 1
         return Step(seen, ended)
 
+    def end(self) -> None:
+        """See ``Tracker``."""
+        self._tracks.clear()
+
     def state(self) -> dict[str, Any]:
         """See ``Tracker``."""
         return {"next": self._next, "tracks": [asdict(track) for track in self._tracks]}
@@ -188,6 +195,10 @@ class GivenTracks:
         ended = sorted(number for number in self._open if self._last[number] <= index)
         self._open -= set(ended)
         return Step([(number, row) for row, number in enumerate(numbers)], ended)
+
+    def end(self) -> None:
+        """See ``Tracker``."""
+        self._open.clear()
 
     def state(self) -> dict[str, Any]:
         """See ``Tracker``."""
