@@ -3,8 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from markupsafe import Markup, escape
+import jinja2
+from markupsafe import Markup
 
 WIDTH, HEIGHT = 380, 215
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 8, 36
@@ -62,36 +65,32 @@ def line_chart(
             HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM),
         )
 
-    parts = []
-    for y in y_ticks:
-        _, at = place(x_low, y)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{y:.6g}</text>')
-    for x in x_ticks:
-        if x_low <= x <= x_high:
-            at, _ = place(x, y_low)
-            parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{x:g}</text>')
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(
-        f'<text class="axis" x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>'
+    page = (
+        environment()
+        .get_template("chart.html.jinja")
+        .render(
+            title=title,
+            x_label=x_label,
+            size=(WIDTH, HEIGHT),
+            sides=(LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM),
+            columns=[(x, place(x, y_low)[0]) for x in x_ticks if x_low <= x <= x_high],
+            rows=[(y, place(x_low, y)[1]) for y in y_ticks],
+            lines=[(line, [place(*point) for point in thinned(line.points)]) for line in lines],
+            few=FEW_POINTS,
+        )
     )
-    for line in reversed(lines):  # the first one on top
-        points = [place(x, y) for x, y in thinned(line.points)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline class="line {escape(line.colour)}" points="{path}"/>')
-        if len(points) <= FEW_POINTS:
-            parts += [
-                f'<circle class="dot {escape(line.colour)}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
-                for x, y in points
-            ]
-    legend = "".join(
-        f'<li><i class="{escape(line.colour)}"></i>{escape(line.name)} <b>{line.value:.3g}</b></li>'
-        for line in lines
-    )
-    return Markup(
-        f'<figure class="chart"><figcaption>{escape(title)}</figcaption><ul class="legend">{legend}</ul>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
-        "</figure>"
+    return Markup(page)
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Return what renders the templates in this folder."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 

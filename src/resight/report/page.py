@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from resight import __version__
 from resight.data.benchmark import Benchmark
 from resight.data.cache import PixelCache
@@ -20,7 +18,7 @@ from resight.inference.loading import LoadedModel
 from resight.models.network import Network
 from resight.report.attention import View, attention_views
 from resight.report.baselines import Baseline, score_baselines, stripe_histogram
-from resight.report.charts import Line, line_chart
+from resight.report.charts import Line, environment, line_chart
 from resight.report.curves import training_charts
 from resight.report.facts import facts_of
 from resight.report.lists import KINDS, RankedList, ranked_lists
@@ -141,9 +139,10 @@ def write_report(
         "input_size": network.input_size,
         "box_colours": BOX_COLOURS,
         "version": __version__,
+        "percent": percent,
     }
     with whole_file(path) as temporary:
-        temporary.write_text(_template().render(page), encoding="utf-8")
+        temporary.write_text(environment().get_template("page.html.jinja").render(page), encoding="utf-8")
     return Report(path, shown, tuple(baselines), tuple(lists))
 
 
@@ -235,18 +234,6 @@ def _looks_part(
     count = min(LOOKS, len(rows))
     chosen = [rows[place * len(rows) // count] for place in range(count)]
     return [views for views in attention_views(model, pixels[chosen]) if views]
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    return environment.get_template("page.html.jinja")
 
 
 def percent(fraction: float) -> str:
