@@ -1,12 +1,13 @@
 """Places for galleries: folders, a cluster in this process, and the one at ``RESIGHT_QDRANT_URL`` if set."""
 
 import os
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gallery_fakes import Fake, Somewhere, people
+from gallery_fakes import Disk, Fake, Somewhere, people
 
 from resight.gallery.gallery import Gallery
 
@@ -46,6 +47,20 @@ def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Somewh
         client = Kept(":memory:")
         yield lambda: ClusterBackend(client, "test", "memory")
         QdrantClient.close(client)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """Return a real disk of 8 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    try:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)]
+        subprocess.run(mount, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"No file system can be mounted here: {getattr(error, 'stderr', None) or error}")
+    yield Disk(path)
+    subprocess.run(["umount", "--lazy", path], check=True)
 
 
 @pytest.fixture

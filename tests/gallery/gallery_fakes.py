@@ -1,4 +1,4 @@
-"""A model of 48 numbers without a network, crops of plain noise, and what is run to be killed.
+"""A model of 48 numbers without a network, crops of plain noise, a disk, and what is run to be killed.
 
 As a script: python gallery_fakes.py add GALLERY SEED, forget GALLERY PERSON, compact GALLERY WHEN,
 or reembed GALLERY KILL_AT.
@@ -6,9 +6,12 @@ or reembed GALLERY KILL_AT.
 
 import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,21 @@ class Fake:
             os.kill(os.getpid(), signal.SIGKILL)
         vectors = np.stack([picture.reshape(-1).astype(np.float32) - 127.3 for picture in pictures])
         return vectors if self.name == "fake" else vectors[:, ::-1].copy()
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system of its own, in memory, which can be made smaller and larger."""
+
+    path: Path
+
+    def resize(self, size: int) -> None:
+        """Give it so many bytes."""
+        subprocess.run(["mount", "-o", f"remount,size={size}", self.path], check=True)
+
+    def leave(self, free: int) -> None:
+        """Make it so full that so many bytes are free."""
+        self.resize(shutil.disk_usage(self.path).used + free)
 
 
 def noise(seed: int, person: int | None = None, strength: float = 12) -> Pixels:

@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gallery_fakes import Fake, noise, people
+from gallery_fakes import Disk, Fake, noise, people
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter, NewCrop
@@ -24,7 +23,7 @@ from resight.gallery.stores.picture_store import FILE
 from resight.gallery.stores.store import Layout, Record
 
 SCRIPT = str(Path(__file__).with_name("gallery_fakes.py"))
-Usage = namedtuple("Usage", "total used free")
+LARGE = 2 * 10**9
 
 
 def kill_while_adding(place: Path, seed: int, lines: int, seconds: float) -> set[str]:
@@ -133,32 +132,28 @@ def test_killed_while_it_is_made_a_gallery_can_be_made(tmp_path: Path) -> None:
         assert gallery.add([NewCrop(noise(1))]).new == 1
 
 
-def test_a_full_disk_stops_adding_and_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = [10**12]
-    monkeypatch.setattr(edge.shutil, "disk_usage", lambda _: Usage(10**12, 0, free[0]))
-
-    def stored(batch: object) -> None:
-        free[0] = edge.RESERVED // 2
-
-    with Gallery.open(tmp_path / "gallery", Fake(), create=True) as gallery:
-        with pytest.raises(UserError, match=r"134 MB free.*What was added before is unharmed"):
-            gallery.add((NewCrop(noise(at)) for at in range(1000)), stored)
+def test_a_full_disk_stops_adding_and_harms_nothing(disk: Disk) -> None:
+    disk.resize(LARGE)
+    with Gallery.open(disk.path / "gallery", Fake(), create=True) as gallery:
+        disk.leave(edge.RESERVED + 400_000)
+        with pytest.raises(UserError, match=r"26\d MB free.*What was added before is unharmed"):
+            gallery.add(NewCrop(noise(at)) for at in range(1000))
         assert 64 <= len(gallery) < 1000
+        assert shutil.disk_usage(disk.path).free > edge.RESERVED * 0.9
         with pytest.raises(UserError, match="MB free"):
             gallery.compact()
         assert gallery.search([noise(1)], top=1).matches[0].score > 0.99
-        free[0] = 10**12
+        disk.resize(LARGE)
         assert gallery.add(NewCrop(noise(at)) for at in range(1000)).new > 0
         assert len(gallery) == 1000
 
 
-def test_nothing_is_made_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.shutil, "disk_usage", lambda _: Usage(10**12, 0, 0))
-    with pytest.raises(UserError, match="0 MB free"):
-        Gallery.open(tmp_path / "gallery", Fake(), create=True)
-    monkeypatch.undo()
-    assert shutil.disk_usage(tmp_path).free
-    Gallery.open(tmp_path / "gallery", Fake(), create=True).close()
+def test_nothing_is_made_on_a_full_disk(disk: Disk) -> None:
+    with pytest.raises(UserError, match="8 MB free, and 268 MB are needed"):
+        Gallery.open(disk.path / "gallery", Fake(), create=True)
+    assert not list((disk.path / "gallery").glob("crops-*"))
+    disk.resize(LARGE)
+    Gallery.open(disk.path / "gallery", Fake(), create=True).close()
 
 
 def test_what_a_killed_compaction_leaves_is_removed(tmp_path: Path) -> None:

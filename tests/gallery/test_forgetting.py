@@ -1,16 +1,16 @@
 """After ``forget`` and ``compact`` no file of a gallery holds a byte of a forgotten crop."""
 
+import shutil
 import signal
 import struct
 import subprocess
 import sys
-from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
 import pytest
-from gallery_fakes import Fake, ids, noise, people
+from gallery_fakes import Disk, Fake, ids, noise, people
 
 from resight.errors import UserError
 from resight.gallery.crops import Filter, NewCrop
@@ -18,7 +18,6 @@ from resight.gallery.gallery import Gallery
 from resight.gallery.stores import edge
 
 SCRIPT = str(Path(__file__).with_name("gallery_fakes.py"))
-Usage = namedtuple("Usage", "total used free")
 
 WORDS = ("anna-person", "anna-tag", "anna-camera", "anna-source.mp4", "anna-name.jpg", "anna-renamed")
 ANNA = Filter(sources=("anna-source.mp4",))
@@ -118,16 +117,19 @@ def test_killed_while_compacting_a_gallery_is_what_it_was(place: Path, when: str
     check_nothing_is_left(place, needles)
 
 
-def test_a_full_disk_is_refused_beforehand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Gallery.open(place, Fake()) as gallery:
+def test_a_full_disk_is_refused_beforehand(place: Path, disk: Disk) -> None:
+    disk.resize(2 * 10**9)
+    with Gallery.open(shutil.copytree(place, disk.path / "gallery"), Fake()) as gallery:
         gallery.forget(ANNA)
-        before = sorted(place.iterdir())
-        with monkeypatch.context() as patch:
-            patch.setattr(edge.shutil, "disk_usage", lambda _: Usage(10**12, 0, edge.RESERVED + 10**6))
-            with pytest.raises(UserError, match=r"269 MB free, and \d+ MB are needed"):
-                gallery.compact()
-        assert sorted(place.iterdir()) == before
+        before = sorted((disk.path / "gallery").iterdir())
+        disk.leave(edge.RESERVED + 10**6)
+        with pytest.raises(UserError, match=r"269 MB free, and \d+ MB are needed"):
+            gallery.compact()
+        assert sorted((disk.path / "gallery").iterdir()) == before
         assert gallery.metadata.traces
+        disk.resize(2 * 10**9)
+        gallery.compact()
+        assert not gallery.metadata.traces
         assert gallery.add([NewCrop(noise(1))]).new == 1
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gallery_fakes import Disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.errors import UserError
-from resight.gallery.stores import picture_store
 from resight.gallery.stores.picture_store import FILE, PictureStore
 
 
@@ -102,12 +102,11 @@ def test_several_threads_store_read_and_delete(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_store, "SETTINGS", (*picture_store.SETTINGS, "max_page_count = 50"))
-    store = PictureStore(tmp_path)
+def test_a_full_disk_changes_nothing(disk: Disk) -> None:
+    store = PictureStore(disk.path)
     store.put(pictures(range(10)))
-    with pytest.raises(UserError, match=rf"{FILE} cannot be written: database or disk is full"):
-        store.put(pictures(range(10, 100)))
+    with pytest.raises(UserError, match=rf"{FILE} cannot be written: (database or disk is full|disk I/O)"):
+        store.put(pictures(range(10, 100), 200_000))
     assert len(store) == 10
     store.put({identity(10): picture(10)})
     assert [store.get(identity(number)) for number in (3, 10)] == [picture(3), picture(10)]
