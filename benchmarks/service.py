@@ -72,7 +72,7 @@ class Server:
     def __init__(self, gallery: Path, run: Path | None, *, batching: bool = True) -> None:
         code = RESIGHT if batching else ALONE + RESIGHT
         model = [] if run is None else ["--model", str(run)]
-        command = [sys.executable, "-c", code, "serve", str(gallery), "--port", "0", *model]
+        command = [sys.executable, "-c", code, "serve", "--gallery", str(gallery), "--port", "0", *model]
         self._begin = time.perf_counter()
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -11,8 +11,10 @@ class UserError(Exception):
     """
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest known word, or all known words if none is near."""
+def did_you_mean(word: str, known: Iterable[str], listed: str | None = None) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest known word; if none is near, all known words, or the
+    sentence that says where they are ``listed``.
+    """
     choices = sorted(known)
     near = difflib.get_close_matches(word, choices, n=1)
-    return f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(choices)}."
+    return f" Did you mean '{near[0]}'?" if near else f" {listed or 'Known: ' + ', '.join(choices) + '.'}"

@@ -224,6 +224,8 @@ def test_thresholds_are_calibrated(run: Run, filled: Path, tmp_path: Path, weigh
         fingerprint=np.array("0123456789abcdef"),
     )
     assert "are of the model" in run("calibrate", "--features", features, fails=True)
+    message = run("calibrate", "--features", tmp_path / "nowhere", fails=True)
+    assert message.startswith(f"resight: There is no file {tmp_path / 'nowhere'}.")
 
 
 def test_forgetting(run: Run, filled: Path) -> None:

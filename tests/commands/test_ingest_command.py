@@ -1,5 +1,6 @@
 """``resight ingest`` as a user types it: a folder of frames with given boxes into a gallery on disk."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,48 @@ def test_it_tells_what_it_found_and_where_the_times_come_from(
     call("ingest", frames, *options, "--again", "--min-height", 90)
     out, error = capsys.readouterr()
     assert "Deleted 4 crops" in error
+    assert f"Remove these: resight gallery compact --gallery {tmp_path}/g" in error
+
+
+def test_the_gallery_knows_its_model(
+    frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--camera", "a", "--gallery", tmp_path / "g", "--boxes", tmp_path / "gt.txt"]
+    with pytest.raises(
+        UserError, match=r"There is no gallery in .*/g .*; or resight ingest with --model RUN"
+    ):
+        call("ingest", frames, *options)
+    assert not (tmp_path / "g").exists()
+    first = call_json(capsys, "ingest", frames, *options, "--model", weights)
+    options[1] = "b"
+    assert call_json(capsys, "ingest", frames, *options)["crops"] == first["crops"] > 0
+
+
+def test_a_gallery_of_an_earlier_build_is_refused_in_one_sentence(
+    frames: Path, weights: Path, tmp_path: Path
+) -> None:
+    """``gallery.json`` as the build before the present format wrote it."""
+    place = tmp_path / "old"
+    (place / "crops-1").mkdir(parents=True)
+    model = {"fingerprint": "b95fd8156d10201475f595381fe7711d", "name": "han", "width": 64}
+    written = json.dumps(
+        {"format": 1, "version": "0.1.0", "created": "2026-11-29T10:22:00.846823Z"}
+        | {"model": model | {"weights": str(weights)}, "storage": "float32", "graph_from": None}
+        | {"shards": 1, "replicas": 1, "store": "crops-1", "forget_after_days": None}
+        | {"calibration": None, "reembedding": None}
+    )
+    (place / "gallery.json").write_text(written)
+    options = ["--camera", "a", "--gallery", place, "--boxes", tmp_path / "gt.txt"]
+    for model_option in ([], ["--model", weights]):
+        with pytest.raises(UserError) as refused:
+            call("ingest", frames, *options, *model_option)
+        assert str(refused.value) == (
+            f"The gallery {place} was made by an earlier version of Resight, in format 1, and this one reads "
+            "format 2: create a new gallery in another place, from the same crops or videos, with "
+            "'resight gallery add CROPS --gallery NEW --model RUN' or 'resight ingest'."
+        )
+    assert (place / "gallery.json").read_text() == written
+    assert (place / "crops-1").is_dir()
 
 
 def test_what_does_not_fit_together_is_refused(frames: Path, weights: Path, tmp_path: Path) -> None:

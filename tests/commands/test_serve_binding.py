@@ -50,15 +50,15 @@ def test_files_that_are_no_certificate_and_key_are_refused_before_anything_is_op
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     refused = f"HTTPS cannot use the certificate {certificate} with the key {key}: "
     with pytest.raises(UserError, match=re.escape(refused) + "No such file"):
-        serve(gallery, tls_certificate=certificate, tls_key=key)
+        serve(gallery=gallery, tls_certificate=certificate, tls_key=key)
     certificate.write_text("a text")
     key.write_text("another text")
     with pytest.raises(UserError, match=re.escape(refused) + ".*both in PEM format"):
-        serve(gallery, tls_certificate=certificate, tls_key=key)
+        serve(gallery=gallery, tls_certificate=certificate, tls_key=key)
     with pytest.raises(UserError, match="both --tls-certificate and --tls-key"):
-        serve(gallery, tls_certificate=certificate)
+        serve(gallery=gallery, tls_certificate=certificate)
 
 
 def test_the_name_of_a_token_that_is_not_made_is_refused(gallery: str) -> None:
     with pytest.raises(UserError, match="give --new-token"):
-        serve(gallery, token_name="anna")
+        serve(gallery=gallery, token_name="anna")

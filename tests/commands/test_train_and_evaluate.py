@@ -275,6 +275,10 @@ def test_train_without_a_test_part(data: Path, tmp_path: Path, capsys: pytest.Ca
         (("train", "han-small", "--data", "nowhere"), "nowhere"),
         (("train", "han-small", "--data", ".", "--set", "modle=1"), "Did you mean 'model'"),
         (("train", "runs/none", "--resume"), "Unknown recipe"),
+        (
+            ("recipe", "show", "q.jpg"),
+            r"^Unknown recipe 'q\.jpg'\. 'resight recipe list' lists .* FILE\.yaml\.$",
+        ),
         (("train", ".", "--resume"), "is not a run's folder"),
         (("evaluate", "nowhere"), "nowhere does not exist"),
     ],

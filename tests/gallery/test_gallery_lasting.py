@@ -47,12 +47,15 @@ def test_a_gallery_of_a_newer_version_or_damaged(filled: Gallery, place: Path) -
     with pytest.raises(UserError, match=r"Resight 7.0 in format 99.*Update Resight"):
         Gallery.open(place)
     file.write_text(json.dumps(content | {"format": 1, "storage": "float32"}))
-    with pytest.raises(UserError, match=r"earlier version.* format 1;.* new gallery .*gallery add CROPS"):
+    with pytest.raises(UserError, match=r"earlier version.* format 1,.* new .*gallery add CROPS.* ingest"):
         Gallery.open(place)
     for text in ("", "[]", "{", json.dumps({"format": "one"}), json.dumps(content | {"shards": "many"})):
         file.write_text(text)
         with pytest.raises(UserError, match="damaged"):
             Gallery.open(place)
+    file.write_text(json.dumps(content | {"model": content["model"] | {"width": 65}}))
+    with pytest.raises(UserError, match=r"damaged: its vectors have \d+ numbers, but its .* says 65\."):
+        Gallery.open(place)
     file.write_text(json.dumps(content | {"store": "crops-9"}))
     with pytest.raises(UserError, match="crops-9 is missing"):
         Gallery.open(place)

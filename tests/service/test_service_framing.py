@@ -1,6 +1,7 @@
 """Bytes that are no HTTP, sent to ``resight serve``: a line in its console, no traceback, and it goes on."""
 
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -47,6 +48,7 @@ class Serving:
 
     port: int
     console: Path
+    process: "subprocess.Popen[bytes]"
 
     def send(self, pieces: list[bytes]) -> bytes:
         """Send pieces one after the other; return what came back until it closed or fell silent."""
@@ -76,14 +78,15 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with Gallery.open(folder / "gallery", model, create=True) as gallery:
         gallery.add([NewCrop(noise, camera="lobby", source="drawn")])
     console = folder / "console.txt"
-    command = [sys.executable, "-m", "resight.commands.main", "serve", str(folder / "gallery"), "--port", "0"]
+    command = [sys.executable, "-m", "resight.commands.main", "serve", "--port", "0"]
+    command += ["--gallery", str(folder / "gallery")]
     with console.open("w") as file:
         process = subprocess.Popen(command, stderr=file, stdout=file)
     try:
         while not (told := re.search(r"Open http://127.0.0.1:(\d+)/", console.read_text())):
             assert process.poll() is None, console.read_text()
             time.sleep(0.1)
-        yield Serving(int(told[1]), console)
+        yield Serving(int(told[1]), console, process)
     finally:
         process.terminate()
         process.wait(30)
@@ -105,3 +108,13 @@ def test_what_can_be_answered_is(serving: Serving) -> None:
     answers = serving.send(BROKEN["bad chunk after the answer"])
     assert answers.startswith(b"HTTP/1.1 404 ")
     assert answers.count(b"HTTP/1.1") == 1
+
+
+def test_ctrl_c_is_the_usual_end(serving: Serving) -> None:
+    """The last test, as it ends the service."""
+    before = len(serving.console.read_text())
+    serving.process.send_signal(signal.SIGINT)
+    assert serving.process.wait(120) == 0
+    assert serving.console.read_text()[before:] == ""
+    with Gallery.open(serving.console.parent / "gallery") as gallery:
+        assert len(gallery) == 1

@@ -77,7 +77,7 @@ def demo(
         print_table(["", *COLUMNS.values()], rows, title=title)
         print(f"Report: {result['report']}")
         print(f"Gallery: {result['gallery']}, {result['crops']:,} crops. To search it in a browser:")
-        print(f"  {command_line('serve', result['gallery'])}")
+        print(f"  {command_line('serve', '--gallery', result['gallery'])}")
         print(f"Pictures to search with are in {result['pictures']}.")
         say(f"Done in {clock(time.monotonic() - start)}.")
     if result["shortfalls"]:

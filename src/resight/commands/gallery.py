@@ -184,7 +184,7 @@ def search(
         output.print_found(found, gallery)
 
 
-def info(gallery: GalleryPlace, *, json: Json = False) -> None:
+def info(*, gallery: GalleryPlace, json: Json = False) -> None:
     """Show what is in a gallery: counts, cameras, times, model, calibration."""
     from resight.gallery.crops import Filter
     from resight.gallery.gallery import Gallery

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 SHOWN_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
+def traces_note(gallery: str) -> str:
+    """Return the sentence that says how to remove traces of deleted crops."""
+    return (
+        "The gallery's files still contain traces of deleted crops. Remove these: resight gallery compact "
+        f"--gallery {gallery}"
+    )
+
+
 def print_added(result: Mapping[str, Any], gallery: str, total: int) -> None:
     """Print how many crops were added."""
     left_out = len(result["refused"])
@@ -95,7 +103,7 @@ def print_info(facts: Mapping[str, Any]) -> None:
         ["Created", show_time(datetime.fromisoformat(facts["created"]))],
     ]
     if facts["traces"]:
-        rows.append(["Deleted", f"traces are left; remove them: resight gallery compact {facts['gallery']}"])
+        rows.append(["Deleted", traces_note(facts["gallery"])])
     if facts["reembedding"] is not None:
         rows.append(["Unfinished", f"re-embedding with {facts['reembedding']['model']['name']}; rerun it"])
     print_table([facts["gallery"], ""], rows)

@@ -68,7 +68,7 @@ def forget(
     else:
         print(f"Deleted {count:,} crops; {left:,} are left in {gallery}.")
         if traces:
-            print(f"Its files still contain traces of them. Remove these: resight gallery compact {gallery}")
+            print(output.traces_note(gallery))
 
 
 def export(*, gallery: GalleryPlace, out: Path, which: Chosen = EVERYTHING, json: Json = False) -> None:
@@ -144,7 +144,7 @@ def calibrate(
         if features is None:
             opened.calibrate(false_match_rate=false_match_rate)
         else:
-            found = read_fingerprint(features)
+            labelled, found = embed(read_arrays(features)), read_fingerprint(features)
             if found is None:
                 say(
                     f"Note: {features} does not say which model computed its features. Make sure that it "
@@ -155,7 +155,6 @@ def calibrate(
                     f"The features in {features} are of the model {found[:12]}, the gallery's of "
                     f"{opened.metadata.model.describe()}. Embed the labelled crops with the gallery's model."
                 )
-            labelled = embed(read_arrays(features))
             opened.calibrate(labelled, origin=str(features), false_match_rate=false_match_rate)
         calibration = opened.metadata.calibration
     assert calibration is not None
@@ -165,7 +164,7 @@ def calibrate(
         output.print_calibration(calibration)
 
 
-def compact(gallery: GalleryPlace, *, json: Json = False) -> None:
+def compact(*, gallery: GalleryPlace, json: Json = False) -> None:
     """Free the disk space of deleted crops, and build the search graph of a large gallery.
 
     If traces of deleted crops are left, everything except the pictures is rewritten. This temporarily needs

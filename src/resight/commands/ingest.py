@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.commands.options import Flag, Json
+from resight.commands.gallery_output import traces_note
+from resight.commands.options import Device, Flag, GalleryPlace, Json
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.files import short_digest
@@ -25,8 +26,8 @@ def ingest(
     source: str,
     *,
     camera: str,
-    gallery: str,
-    model: Path,
+    gallery: GalleryPlace,
+    model: Path | None = None,
     detector: Path | None = None,
     boxes: Path | None = None,
     start: str | None = None,
@@ -39,20 +40,21 @@ def ingest(
     duration: float | None = None,
     timeout: float = 10.0,
     patience: float = 300.0,
-    device: str = "auto",
+    device: Device = "auto",
     again: Flag = False,
     json: Json = False,
 ) -> None:
     """Find and track the persons in a video, and add the best crops of each to a gallery.
 
-    If the command is killed or interrupted, run it again to resume.
+    With --model, a new gallery is made if needed. If the command is killed or interrupted, run it again to
+    resume.
 
     Args:
         source: a video file, a folder of frames, or an address: rtsp://user:password@camera/stream,
             http://...
         camera: name of the camera in the gallery.
-        gallery: folder of the gallery, or http://host:6333/NAME; it is created if needed.
-        model: folder of a run, or a weights.safetensors file, to embed the crops.
+        model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
+            with.
         detector: ONNX file of a YOLOX network that detects persons.
         boxes: MOTChallenge file (det.txt, gt.txt) with the video's boxes, instead of a detector.
         start: when the video starts, such as 2024-05-31T14:30; by default from the file's name, its metadata,
@@ -66,7 +68,6 @@ def ingest(
         duration: seconds after which to stop reading a camera; by default until Ctrl-C.
         timeout: seconds to wait for an answer of a server, and for each piece of data.
         patience: seconds without a frame after which to give up on a camera.
-        device: auto, cpu or cuda, for the model.
         again: delete the crops of this source and camera, and ingest it again.
     """
     from resight.gallery.crops import Filter
@@ -104,12 +105,15 @@ def ingest(
     )
     find, tracker, made_by = _finder(detector, boxes, frames)
     say(f"{frames.name} {frames.start}.")
-    with Gallery.open(gallery, load_model(model, device=device), create=True) as opened:
+    loaded = None if model is None else load_model(model, device=device)
+    with Gallery.open(gallery, loaded, create=loaded is not None, device=device) as opened:
         journal = Journal(_journals(opened), frames.name, camera)
         if again:
             journal.remove()
             forgotten = opened.forget(Filter(cameras=(camera,), sources=(frames.name,)))
             say(f"Deleted {forgotten:,} crops of the earlier ingestion.")
+            if opened.metadata.traces:
+                say(traces_note(gallery))
         ingestion = Ingestion(
             frames,
             camera,

@@ -5,13 +5,15 @@ import os
 import socket
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resight.commands.detecting import load_detector
-from resight.commands.options import Device, Flag
+from resight.commands.options import Device, Flag, GalleryPlace
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
+from resight.interruption import resumable
 from resight.progress import say
 from resight.threads import available_cores
 from resight.timestamps import find_zone
@@ -25,8 +27,8 @@ REQUESTS_PER_MINUTE = 600
 
 
 def serve(
-    gallery: str,
     *,
+    gallery: GalleryPlace,
     model: Path | None = None,
     detector: Path | None = None,
     host: str = "127.0.0.1",
@@ -53,7 +55,6 @@ def serve(
     first.
 
     Args:
-        gallery: folder of the gallery, or http://host:6333/NAME.
         model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the gallery's own.
         detector: ONNX file of a YOLOX network that detects the persons in uploaded pictures.
         host: address to listen on; 0.0.0.0 for all addresses of this machine.
@@ -92,10 +93,10 @@ def serve(
     guarded = outside or require_token
     if guarded and not tokens.all():
         raise UserError(
-            f"On {host} every request needs a token, and there are none. Create one: resight serve {gallery} "
-            "--new-token read --token-name anna"
+            f"On {host} every request needs a token, and there are none. Create one: resight serve --gallery "
+            f"{gallery} --new-token read --token-name anna"
             if outside
-            else f"There are no tokens. Create one: resight serve {gallery} --new-token read"
+            else f"There are no tokens. Create one: resight serve --gallery {gallery} --new-token read"
         )
     if (tls_certificate is None) != (tls_key is None):
         raise UserError("HTTPS needs both --tls-certificate and --tls-key.")
@@ -172,7 +173,8 @@ def serve(
         )
         address = f"http{'' if tls_key is None else 's'}://{_shown(host)}:{listener.getsockname()[1]}/"
         _print_start(opened, address, time.monotonic() - start, audit.path, plain=outside and tls_key is None)
-        uvicorn.Server(config).run(sockets=[listener])
+        with suppress(KeyboardInterrupt), resumable(""):  # the usual end, also by SIGTERM
+            uvicorn.Server(config).run(sockets=[listener])
     batcher.close()
     audit.close()
 
@@ -239,7 +241,7 @@ def _service_folder(gallery: str) -> Path:
     if not is_address(gallery) and not (folder / "gallery.json").is_file():
         raise UserError(
             f"There is no gallery in {folder} (no gallery.json). Create one: resight gallery add CROPS "
-            f"--gallery {folder} --model RUN"
+            f"--gallery {folder} --model RUN; or resight ingest with --model RUN"
         )
     return folder / "service"
 

@@ -17,7 +17,7 @@ from resight.gallery.metadata import Metadata, OperatingPoint, check_days, now, 
 from resight.gallery.outliers import OutlierDetector
 from resight.gallery.pictures import read_pixels
 from resight.gallery.searching import Combine, Match, SearchResult, nearest
-from resight.gallery.stores.store import StorageBackend
+from resight.gallery.stores.store import StorageBackend, Store
 from resight.imaging import Pixels
 from resight.inference.embedder import (
     SupportsEmbedding,
@@ -103,6 +103,7 @@ class Gallery(MaintainedCatalogue):
                 for left in backend.stores() - {metadata.store, filled}:  # of a re-embedding that was killed
                     backend.drop_store(left)
                 store = backend.open_store(metadata.store)
+                _refuse_other_width(backend.place, store, metadata.model.width)
                 store.erase_orphans()
                 pending = backend.open_store(filled) if filled in backend.stores() else None
         except BaseException:
@@ -310,3 +311,14 @@ class Gallery(MaintainedCatalogue):
             detector = OutlierDetector.of(self._store)  # takes a quarter of a second
             self._outliers = self.metadata.model.fingerprint, crops, detector
         return None if detector is None else detector.is_outlier(query)
+
+
+def _refuse_other_width(place: str, store: Store, width: int) -> None:
+    """Refuse a store whose vectors do not have the width in the metadata."""
+    first, _ = store.page(EVERYTHING, 1, None, "vector")
+    found = first[0].vector if first else None
+    if found is not None and len(found) != width:
+        raise UserError(
+            f"The gallery {place} is damaged: its vectors have {len(found):,} numbers, but its gallery.json "
+            f"says {width:,}. Restore it from a copy."
+        )

@@ -149,9 +149,9 @@ def parse_metadata(text: str, place: str) -> Metadata:
         )
     if written < FORMAT:
         raise UserError(
-            f"The gallery {place} was made by an earlier version of Resight, in format {written}; this one "
-            f"reads format {FORMAT}. Make a new gallery from the same crops in another folder: "
-            "resight gallery add CROPS --gallery NEW --model RUN"
+            f"The gallery {place} was made by an earlier version of Resight, in format {written}, and this "
+            f"one reads format {FORMAT}: create a new gallery in another place, from the same crops or "
+            "videos, with 'resight gallery add CROPS --gallery NEW --model RUN' or 'resight ingest'."
         )
     try:
         return Metadata.model_validate(content)

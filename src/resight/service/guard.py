@@ -136,7 +136,7 @@ class Guard:
         raise Refusal(
             401,
             "This token is not valid. Ask the operator of the service for one "
-            "(resight serve GALLERY --new-token read).",
+            "(resight serve --gallery GALLERY --new-token read).",
             {"www-authenticate": "Bearer"},
         )
 
@@ -190,7 +190,8 @@ class Guard:
                 raise Refusal(
                     421,
                     "Without tokens, requests may use the host names "
-                    f"{', '.join(self.hosts)} only. Make tokens: resight serve GALLERY --new-token read",
+                    f"{', '.join(self.hosts)} only. Make tokens: resight serve --gallery GALLERY "
+                    "--new-token read",
                 )
             if "x-forwarded-for" in request.headers or "forwarded" in request.headers:
                 raise Refusal(

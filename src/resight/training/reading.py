@@ -65,7 +65,8 @@ def _find(name_or_path: str | Path) -> Path:
         return path
     known = recipe_files()
     if str(name_or_path) not in known:
-        raise UserError(f"Unknown recipe '{name_or_path}'.{did_you_mean(str(name_or_path), known)}")
+        listed = "'resight recipe list' lists those that come with Resight; name your own as FILE.yaml."
+        raise UserError(f"Unknown recipe '{name_or_path}'.{did_you_mean(str(name_or_path), known, listed)}")
     return known[str(name_or_path)]
 
 

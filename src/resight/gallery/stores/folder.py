@@ -43,7 +43,7 @@ class FolderBackend:
             if not create:
                 raise UserError(
                     f"There is no gallery in {path} (no {METADATA}). Create one: resight gallery add CROPS "
-                    f"--gallery {path} --model RUN"
+                    f"--gallery {path} --model RUN; or resight ingest with --model RUN"
                 )
             foreign = [child.name for child in path.iterdir()] if path.is_dir() else []
             unknown = [name for name in foreign if name != LOCK and not name.startswith(PICTURES)]
@@ -80,8 +80,12 @@ class FolderBackend:
         making = self.path / f"{name}{UNFINISHED}"
         for left in (making, self.path / name):
             shutil.rmtree(left, ignore_errors=True)
-        EdgeStore(making, layout, self._picture_store()).close()
-        making.rename(self.path / name)
+        try:
+            EdgeStore(making, layout, self._picture_store()).close()
+            making.rename(self.path / name)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
         return self.open_store(name)
 
     def open_store(self, name: str) -> Store:
