@@ -21,9 +21,24 @@ LIGHT: dict[str, dict[str, Any]] = {
 
 
 def every_variant() -> list[tuple[str, str]]:
-    """Return (network, variant) of all; the variant of a network that names none is its own name."""
+    """Return (network, variant) of all that ``small`` does not make alike.
+
+    The variant of a network that names none is its own name.
+    """
     ours = [name for name in MODELS.names() if MODELS.get(name).__module__.startswith("resight.")]
-    return [(name, variant) for name in ours for variant in MODELS.get(name).variants or (name,)]
+    found: dict[str, tuple[str, str]] = {}
+    for name in ours:
+        for variant in MODELS.get(name).variants or (name,):
+            found.setdefault(f"{name} {_light(name, variant)}", (name, variant))
+    return list(found.values())
+
+
+def _light(name: str, variant: str) -> dict[str, Any]:
+    """Return the settings of a variant with a light trunk."""
+    settings = MODELS.defaults(name, MODELS.get(name).variants.get(variant, {}))
+    if "trunk" in settings:
+        settings["trunk"] |= LIGHT.get(settings["trunk"]["name"], {})
+    return settings
 
 
 def small(name: str, variant: str, widest: int = 32) -> Network:
@@ -32,11 +47,9 @@ def small(name: str, variant: str, widest: int = 32) -> Network:
     Args:
         widest: pixels that a crop is wide at most.
     """
-    settings = MODELS.defaults(name, MODELS.get(name).variants.get(variant, {}))
+    settings = _light(name, variant)
     height, width = settings["input_size"]
     changes: dict[str, Any] = {"input_size": (min(height, 64), min(width, widest))}
-    if "trunk" in settings:
-        changes["trunk"] = settings["trunk"] | LIGHT.get(settings["trunk"]["name"], {})
     if "widths" in settings:
         changes["widths"] = (16, 32, 48)
     model = build_model(name, PERSONS, **settings | changes)

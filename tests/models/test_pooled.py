@@ -32,6 +32,9 @@ def images(batch: int = 4, height: int = 64, width: int = 32) -> Tensor:
         ("resnet-50", 2048, 23_508_032, True),
         ("resnet-50-trinet", 128, 23_508_032 + 2048 * 1024 + 2 * 1024 + 1024 * 128 + 128, False),
         ("mobilenet", 1024, 4_231_976 - 1_025_000, True),  # the paper's 4.2 M without its FC
+        ("mobilenet-v2", 1280, 3_504_872 - 1_281_000, True),  # torchvision's counts, without classifiers
+        ("mobilenet-v3-large", 960, 5_483_032 - 1281 * 1000 - 961 * 1280, True),
+        ("mobilenet-v3-small", 576, 2_542_856 - 1025 * 1000 - 577 * 1024, True),
         ("sn", 2048, 23_508_032, False),
     ],
 )
@@ -52,6 +55,22 @@ def test_osnet_has_its_papers_size_and_cost() -> None:
     assert cost.embedding == 512
     assert 2.15e6 < cost.parameters < 2.25e6
     assert cost.multiply_adds == pytest.approx(978.9e6, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions", "adds"),
+    [
+        ("osnet", 2.2, 0.98),
+        ("osnet-x0.75", 1.3, 0.57),
+        ("osnet-x0.5", 0.6, 0.27),
+        ("osnet-x0.25", 0.2, 0.08),
+        ("osnet-ibn", 2.2, 0.98),
+        ("osnet-ain", 2.2, 0.98),
+    ],
+)
+def test_osnets_have_the_figures_of_torchreids_model_zoo(name: str, millions: float, adds: float) -> None:
+    cost = measure(variant(name))
+    assert (round(cost.parameters / 1e6, 1), round(cost.multiply_adds / 1e9, 2)) == (millions, adds)
 
 
 def test_sharp_is_resnet_50_with_trinets_head_and_the_context_units() -> None:

@@ -230,9 +230,11 @@ def test_torchreids_weights_begin_an_osnet(norm: str, tmp_path: Path) -> None:
 
 
 def test_weights_of_another_trunk_are_refused(tmp_path: Path) -> None:
-    torch.save(TRUNKS.build("osnet", width=0.25, norm="ibn").state_dict(), tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"4 not of the model: conv2\.0\.IN\.weight"):
-        read_trunk(TRUNKS.build("osnet", width=0.25), tmp_path / "w.pth")
+    shapes = torchreid_shapes("osnet-ibn-x1.0").items()
+    torch.save({name: torch.zeros(shape) for name, shape in shapes}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"4 not of the model: conv2\.0\.IN\.weight") as caught:
+        read_trunk(TRUNKS.build("osnet"), tmp_path / "w.pth")
+    assert "They are those of osnet-ibn-x1.0. Take weights of the same architecture" in str(caught.value)
 
 
 def test_a_model_without_a_trunk_is_refused() -> None:

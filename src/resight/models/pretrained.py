@@ -13,6 +13,7 @@ from torch import Tensor
 from resight.errors import UserError, did_you_mean
 from resight.files import cache_folder, whole_file
 from resight.models.checkpoints import read_checkpoint
+from resight.models.foreign import match_architecture
 from resight.models.network import Network
 from resight.models.trunk import Trunk
 from resight.models.weights import WEIGHTS, differences
@@ -121,9 +122,11 @@ def read_trunk(trunk: Trunk, source: str | Path) -> TrunkWeights:
         if name in chosen or not name.endswith(".num_batches_tracked")  # unused, and not in old files
     }
     if wrong := differences(chosen, expected):
+        fitting = match_architecture(found)
+        advice = f"They are those of {' or '.join(fitting)}. " if fitting else ""
         raise UserError(
             f"{path} does not hold the weights of this trunk. Of {len(expected)} tensors:{wrong}\n"
-            "Take weights of the same architecture, depth, stem and width."
+            f"{advice}Take weights of the same architecture, depth, stem and width."
         )
     return TrunkWeights(path, chosen, unused)
 
