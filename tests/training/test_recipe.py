@@ -183,7 +183,7 @@ def test_unknown_recipe_and_unknown_base(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("a: [", "cannot be read"), ("- 1\n", "should be a mapping"), ("seed: 1\nseed: 2\n", "twice")],
+    [("a: [", "cannot be read"), ("- 1\n", "should be a mapping"), ("seed: 1\nseed: 2\n", "duplicate key")],
 )
 def test_files_that_are_no_recipes(text: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=sentence):
