@@ -16,7 +16,6 @@ import resight.features.embedding
 from resight.data.opening import open_benchmark
 from resight.errors import UserError
 from resight.inference.embedder import Embedder
-from resight.models.fingerprint import fingerprint
 from resight.models.network import build_model
 from resight.models.weights import load_weights, save_weights
 from resight.training.testing import embed_benchmark
@@ -69,12 +68,13 @@ def test_in_the_same_batches_features_are_those_of_evaluation_to_the_bit(place, 
         *("--device", "cpu"),
     )
     model = load_weights(place / "weights.safetensors", torch.device("cpu"))
-    expected = embed_benchmark(Embedder(model, device="cpu"), open_benchmark(place / "crops"))
+    embedder = Embedder(model, device="cpu")
+    expected = embed_benchmark(embedder, open_benchmark(place / "crops"))
     features = np.load(tmp_path / "all" / "features.npy")
     assert np.array_equal(features, torch.cat([expected.query.features, expected.gallery.features]))
     persons = torch.cat([expected.query.persons, expected.gallery.persons])
     assert np.array_equal(np.load(tmp_path / "all" / "persons.npy"), persons)
-    assert info["fingerprint"] == fingerprint(model)
+    assert info["fingerprint"] == embedder.fingerprint
     assert (info["rows"], info["counts"]) == (24, {"persons": 6, "cameras": 2})
     assert (info["folder"], info["weights"]) == (str(tmp_path / "all"), str(place / "weights.safetensors"))
 
@@ -92,7 +92,7 @@ def test_for_people_it_says_what_there_is(place, tmp_path, capsys) -> None:
     printed = capsys.readouterr()
     assert "24 crops (6 persons, 2 cameras), 16 numbers each, float16" in printed.out
     model = load_weights(place / "weights.safetensors", torch.device("cpu"))
-    assert fingerprint(model, ["global"]) in printed.out
+    assert Embedder(model, device="cpu", branches=["global"]).fingerprint in printed.out
     assert np.load(tmp_path / "out" / "features.npy").dtype == np.float16
     embed(place, tmp_path / "out", "--dtype", "float16", "--branches", "global")
     assert "nothing to embed" in capsys.readouterr().err

@@ -24,6 +24,8 @@ def write_embedder(
     inside: Sequence[int] | None = None,
     last: str | None = None,
     constant: bool = False,
+    zero: bool = False,
+    bias: float = 0.0,
     more: bool = False,
     channels: int = 3,
     opset: int = 17,
@@ -40,6 +42,8 @@ def write_embedder(
         inside: shape that a Reshape before the linear layer makes; by default it flattens.
         last: operation after the linear layer, such as Softmax.
         constant: add a constant with the batch as its first side, which no other number of crops fits.
+        zero: let all weights of the linear layer be zero.
+        bias: added to all numbers of the vector.
         more: give the map, and a second vector, as outputs, too.
         opset: of the file.
         metadata: of the file.
@@ -68,6 +72,12 @@ def write_embedder(
         helper.make_node("MatMul", ["flat", "matrix"], ["linear"]),
     ]
     final = "linear"
+    if zero:
+        weights["matrix"] *= 0
+    if bias:
+        weights["bias"] = np.full(width, bias, floats)
+        nodes.append(helper.make_node("Add", [final, "bias"], ["biased"]))
+        final = "biased"
     if constant:
         weights["constant"] = np.arange(int(batch) * width, dtype=floats).reshape(int(batch), width)
         nodes.append(helper.make_node("Add", [final, "constant"], ["added"]))

@@ -219,6 +219,11 @@ def test_external_data_are_taken_into_the_folder(tmp_path: Path) -> None:
     content = onnx.load(path)
     onnx.save(content, tmp_path / "b.onnx", save_as_external_data=True, location="b.data", size_threshold=100)
     import_model(tmp_path / "b.onnx", tmp_path / "model", given=PLAIN)
+    assert load_model(tmp_path / "b.onnx").name == "b"
+    doubled = np.frombuffer((tmp_path / "b.data").read_bytes(), np.float32) * 2
+    before = Embedder(load_model(tmp_path / "b.onnx")).fingerprint
+    (tmp_path / "b.data").write_bytes(doubled.tobytes())
+    assert Embedder(load_model(tmp_path / "b.onnx")).fingerprint != before  # not what the cache has of it
     (tmp_path / "b.data").unlink()
     pixels = crops(2)
     np.testing.assert_allclose(

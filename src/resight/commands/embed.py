@@ -14,7 +14,7 @@ from resight.progress import say
 
 @resumable(SAME_COMMAND)
 def embed(
-    run: Path,
+    model: Path,
     *,
     data: Path,
     out: Path,
@@ -29,7 +29,7 @@ def embed(
     skip_unreadable: SkipUnreadable = False,
     json: Json = False,
 ) -> None:
-    """Embed crops with a trained run into a folder of features, which 'resight score' reads.
+    """Embed crops with a model into a folder of features, which 'resight score' reads.
 
     If the command is killed, run it again to resume. Several processes share the work under torchrun:
     torchrun --nproc-per-node 2 -m resight.commands.main embed ...
@@ -38,13 +38,13 @@ def embed(
     if known, and info.json with the fingerprint of the model.
 
     Args:
-        run: folder of a run, or a weights.safetensors file.
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file.
         data: folder of crops in any layout; or a text file of paths, one per line, relative to its folder.
             Images outside of sub-folders, and paths in a list, get no person labels.
         out: folder to write, or to continue.
         part: part of the data set; all embeds every crop.
         unlabelled: embed every image in the folder and its sub-folders, without labels.
-        views: views of a crop whose features are averaged; by default those of the run.
+        views: views of a crop whose features are averaged; by default those of the model.
         branches: part of the descriptor to use.
         dtype: type of the stored features.
         batch: number of crops to embed at once.
@@ -60,7 +60,7 @@ def embed(
     for note in crops.notes if first else ():
         say(f"Note: {note}")
     embedder = Embedder(
-        load_model(run, device=device),
+        load_model(model, device=device),
         branches=None if branches == "both" else [branches],
         views=views,
         batch_size=batch,

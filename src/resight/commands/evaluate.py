@@ -1,4 +1,4 @@
-"""``resight evaluate``: score a trained run, or a weights file, on a data set."""
+"""``resight evaluate``: score a model on a data set."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Path,
+    model: Path,
     *,
     data: Path | None = None,
     reading: Reading = DEFAULT,
@@ -46,10 +46,10 @@ def evaluate(
     report: Path | None = None,
     json: Json = False,
 ) -> None:
-    """Score a trained run on the test part of a data set.
+    """Score a model on the test part of a data set.
 
     Args:
-        run: folder of a run, or a weights.safetensors file.
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file.
         data: folder of crops; by default the run's own test set. A different data set shows how well the run
             works on other cameras; if it has no test part, every person is tested.
         branches: part of the descriptor to use.
@@ -79,12 +79,12 @@ def evaluate(
             f"{' and '.join(refine.given())} change the ranking, but thresholds and reports use the original "
             "distances. Leave out either these options, or --threshold and --report."
         )
-    model = load_model(run, device=device)
-    opened = model.run
+    loaded = load_model(model, device=device)
+    opened = loaded.run
     if descriptor is not None:
-        model.network.descriptor = descriptor
+        loaded.network.descriptor = descriptor
     if report is not None and opened is None:
-        raise UserError("A report needs a run: name the run's folder instead of the weights file.")
+        raise UserError("A report needs a run: name the run's folder instead.")
     trained: set[Path] = set()
     if data is not None:
         arguments = reading.arguments() | {"cross_camera": cross_camera}
@@ -106,7 +106,7 @@ def evaluate(
         say(f"Note: {note}")
     if isinstance(benchmark, Classification):
         _refuse_for_classes(threshold, report, branches, metric, ap, refine, count)
-        _classify(run, model, benchmark, json)
+        _classify(model, loaded, benchmark, json)
         return
     tested = {crop.path for crop in (*benchmark.query, *benchmark.gallery)}
     if both := len(trained & tested):
@@ -123,17 +123,17 @@ def evaluate(
     refuse_without_match(benchmark)
     if refined["reranking"] is not None:
         _refuse_small(benchmark, refined["reranking"])
-    embedder = Embedder(model, branches=None if branches == "both" else [branches])
+    embedder = Embedder(loaded, branches=None if branches == "both" else [branches])
     embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
     for path, reason in embedded.skipped:
         say(f"Left out: {path} {reason}")
     scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, **refined)
     if report is not None:
-        write_report(model, benchmark, report, embedded=embedded, scores=scores)
+        write_report(loaded, benchmark, report, embedded=embedded, scores=scores)
         say(f"Report: {report}")
     result = scores.as_dict() | refine.as_dict()
-    result |= {"run": str(run), "data": str(benchmark.root), "branches": branches}
-    result |= {"descriptor": model.network.descriptor, "tested": benchmark.tested()}
+    result |= {"model": str(model), "data": str(benchmark.root), "branches": branches}
+    result |= {"descriptor": loaded.network.descriptor, "tested": benchmark.tested()}
     if threshold:
         result["verification"] = _verify(embedded, benchmark, metric, false_match_rate)
     normalised = None if refine.camera_normalise else _without_camera_means(embedded, benchmark, metric, ap)
@@ -143,7 +143,7 @@ def evaluate(
         print_json(result)
         return
     print(f"Tested: {benchmark.describe_test()}.")
-    title = ", ".join([f"{run} on {benchmark.name}", *refine.describe(), *benchmark.protocol.describe()])
+    title = ", ".join([f"{model} on {benchmark.name}", *refine.describe(), *benchmark.protocol.describe()])
     if isinstance(scores, RepeatedScores):
         print_spreads(scores.spreads(), title)
         draws, first = len(scores.draws), scores.draws[0]
@@ -242,7 +242,7 @@ def _classify(path: Path, model: "LoadedModel", data: "Classification", json: bo
         )
     scores = classify(model.need_network("to name classes"), data, device=model.device)
     if json:
-        print_json(scores.as_dict() | {"run": str(path), "data": str(data.root)})
+        print_json(scores.as_dict() | {"model": str(path), "data": str(data.root)})
     else:
         print_classified(scores, f"{path} on {data.name}")
 

@@ -40,8 +40,8 @@ def add(
     Args:
         crops: data sets that 'resight data readers' lists, other folders of images, or text files of image
             paths.
-        model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
-            with.
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the
+            gallery's own.
         camera: camera of all crops; by default as in the data set.
         camera_pattern: regular expression with a group named camera, searched in each file's path.
         time: when the pictures were taken, such as 2024-05-31T14:30; or 'name' to read it from each file's
@@ -122,8 +122,8 @@ def search(
     Args:
         pictures: picture files of one person.
         crop: id of a stored crop to search for; may be repeated.
-        model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
-            with.
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the
+            gallery's own.
         other_cameras: leave out crops of the cameras that took the query pictures.
         taken_by: camera that took the query pictures; may be repeated. Cameras of stored crops are known.
         combine: score of a crop for several pictures: its similarity to their average, or the highest (max).

@@ -101,7 +101,7 @@ def reembed(*, gallery: GalleryPlace, model: Path, device: Device = "auto", json
     resume, and do not add crops before. Afterwards, calibrate the gallery again.
 
     Args:
-        model: folder of a run, or a weights.safetensors file.
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file.
     """
     from resight.gallery.gallery import Gallery
     from resight.inference.loading import load_model

@@ -53,8 +53,7 @@ def ingest(
         source: a video file, a folder of frames, or an address: rtsp://user:password@camera/stream,
             http://...
         camera: name of the camera in the gallery.
-        model: folder of a run, or a weights.safetensors file; by default the one that the gallery was made
-            with.
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the gallery's own.
         detector: ONNX file of a YOLOX network that detects persons.
         boxes: MOTChallenge file (det.txt, gt.txt) with the video's boxes, instead of a detector.
         start: when the video starts, such as 2024-05-31T14:30; by default from the file's name, its metadata,

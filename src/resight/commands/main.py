@@ -28,7 +28,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # main() reports it
 )
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
-app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a trained run on a data set.")
+app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a model on a data set.")
 app.command("resight.commands.summarize:summarize", name="summarize", help="Mean and spread of runs' scores.")
 app.command("resight.commands.embed:embed", name="embed", help="Embed crops into a folder of features.")
 app.command("resight.commands.score:score", name="score", help="Score features from any toolkit.")

@@ -109,7 +109,7 @@ def _picture_input(path: Path, graph: Graph) -> tuple[Port, Layout]:
 
 def _load(path: Path) -> Any:
     """Return the ONNX model in a file, with its external data; None for OpenVINO IR."""
-    if path.suffix.lower() != ".onnx":
+    if not _is_onnx(path):
         return None
     try:
         import onnx
@@ -128,17 +128,27 @@ def _copy(path: Path, target: Path) -> tuple[Any, tuple[str, ...]]:
             shutil.copyfile(source, target.with_suffix(source.suffix.lower()))
         return None, ()
     count = replace_normalisations(content)
-    if count or any(tensor.external_data for tensor in _raw(path).graph.initializer):
+    if count or external_files(path):
         target.write_bytes(content.SerializeToString())
     else:
         shutil.copyfile(path, target)
     return content, (f"{count} MeanVarianceNormalization written out",) if count else ()
 
 
-def _raw(path: Path) -> Any:
-    import onnx
+def external_files(path: Path) -> list[Path]:
+    """Return the files that hold weights of an ONNX file; none for other files."""
+    try:
+        import onnx
 
-    return onnx.load(path, load_external_data=False)
+        tensors = onnx.load(path, load_external_data=False).graph.initializer if _is_onnx(path) else ()
+    except Exception:  # open_graph says what is wrong: with the file, or that a package is missing
+        return []
+    places = {one.value for tensor in tensors for one in tensor.external_data if one.key == "location"}
+    return [path.parent / place for place in sorted(places)]
+
+
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx"
 
 
 def _metadata(path: Path, content: Any) -> dict[str, Any]:
@@ -266,14 +276,9 @@ def _choose_batch(
             f"{target.name} gives vectors with NaN or infinity for crops of noise, so it cannot be used."
         )
     opened = settings.model_copy(update={"batch": None})
-    content_bytes = target.read_bytes()
-    kind = (
-        "int8"
-        if any(word in content_bytes for word in QUANTISED)
-        else "float16"
-        if port.dtype == "float16"
-        else "float32"
-    )
+    data = target.read_bytes()
+    quantised = any(word in data for word in QUANTISED)
+    kind = "int8" if quantised else "float16" if port.dtype == "float16" else "float32"
     limit = TOLERANCE[kind] * float(expected.abs().max())
 
     def same(path: Path) -> bool:

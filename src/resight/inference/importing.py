@@ -6,19 +6,27 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from resight import __version__
 from resight.errors import UserError
 from resight.files import cache_folder
 from resight.imaging import STRETCHED
-from resight.inference.graph_import import import_graph, says_how
-from resight.inference.graphs import graph_files
-from resight.inference.model_folder import WEIGHTS, ModelSettings, preprocessing_of, write_settings
+from resight.inference.graph_import import external_files, import_graph, says_how
+from resight.inference.graphs import GraphModel, graph_files
+from resight.inference.model_folder import (
+    WEIGHTS,
+    FolderModel,
+    ModelSettings,
+    load_folder,
+    preprocessing_of,
+    write_settings,
+)
 from resight.inference.preprocessing import check_settings
 from resight.models.foreign import read_foreign
 from resight.models.network import Network
@@ -80,14 +88,19 @@ def import_model(
     return Imported(settings, notes)
 
 
-def open_file(path: Path) -> Path:
-    """Return a model folder, in the cache, of an ONNX or OpenVINO file that is known.
+def load_file(path: Path) -> FolderModel:
+    """Load the model in a weights file, or in an ONNX or OpenVINO file that says how crops are fed to it.
+
+    Such a graph is imported into the cache first.
 
     Raises:
         UserError: the file cannot be used as an embedder, or nothing says how crops are fed to it.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for each in graph_files(path):
+    if path.suffix.lower() not in GRAPH_SUFFIXES:
+        network, name, _ = read_weights(path)
+        return FolderModel(network, name, STRETCHED)
+    digest = hashlib.blake2b(__version__.encode(), digest_size=16)
+    for each in (*graph_files(path), *external_files(path)):
         if each.is_file():
             digest.update(each.read_bytes())
     folder = cache_folder() / "models" / digest.hexdigest()
@@ -97,8 +110,15 @@ def open_file(path: Path) -> Path:
                 f"{path} does not say how crops are fed to it: it is no known file, and its metadata do not "
                 f"say it. Import it first: resight model import {path} --out FOLDER"
             )
-        import_model(path, folder, name=path.stem)
-    return folder
+        try:
+            import_model(path, folder)
+        except UserError:
+            if not folder.is_dir():  # another process imported it meanwhile
+                raise
+    found = load_folder(folder)
+    if isinstance(found.network, GraphModel):
+        found.network.name = path.stem  # the folder may be that of an equal file
+    return replace(found, name=path.stem)
 
 
 def read_weights(path: Path, architecture: str | None = None) -> tuple[Network, str, list[str]]:

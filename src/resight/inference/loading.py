@@ -7,7 +7,7 @@ from resight.device import Precision, resolve_device
 from resight.errors import UserError
 from resight.imaging import STRETCHED, Resizing
 from resight.inference.graphs import GraphModel
-from resight.inference.importing import GRAPH_SUFFIXES, open_file, read_weights
+from resight.inference.importing import load_file
 from resight.inference.model_folder import SETTINGS, load_folder
 from resight.models.network import Network
 from resight.training.run import Run
@@ -74,20 +74,10 @@ def load_model(
     else:
         source = Path(source).expanduser()
         if source.is_file() or (source / SETTINGS).is_file():
-            if source.is_dir():
-                loaded = load_folder(source)
-            elif source.suffix.lower() in GRAPH_SUFFIXES:
-                loaded = load_folder(open_file(source))
-            else:
-                network, name, _ = read_weights(source)
-                return LoadedModel(network, name, source.absolute(), device, precision or "auto")
+            found = load_folder(source) if source.is_dir() else load_file(source)
+            place = source.absolute()
             return LoadedModel(
-                loaded.network,
-                loaded.name,
-                source.absolute(),
-                device,
-                precision or "auto",
-                resizing=loaded.resizing,
+                found.network, found.name, place, device, precision or "auto", resizing=found.resizing
             )
         run = Run.open(source)
     network = run.load_network(resolve_device("cpu"))
