@@ -89,15 +89,39 @@ class CameraStatistics:
 
     def means(self, cameras: Iterable[Hashable]) -> dict[Hashable, NDArray[np.float64]]:
         """Return the mean of each of these cameras, as ``mean`` does."""
-        overall = sum(self.sums.values(), np.zeros(self.width)) / max(1, sum(self.counts.values()))
+        weights = self._weights()
+        means = {camera: total / self.counts[camera] for camera, total in self.sums.items()}
+        weighted = sum((weights[camera] * mean for camera, mean in means.items()), np.zeros(self.width))
+        overall = weighted / max(1.0, sum(weights.values()))
 
         def shrunk(camera: Hashable) -> NDArray[np.float64]:
-            if camera is None or camera not in self.counts:
+            if camera is None or camera not in means:
                 return overall
-            shift: NDArray[np.float64] = self.sums[camera] - self.counts[camera] * overall
-            return overall + self.share * shift / (self.counts[camera] + self.shrinkage)
+            weight = self.share * weights[camera] / (weights[camera] + self.shrinkage or 1)
+            mean: NDArray[np.float64] = overall + weight * (means[camera] - overall)
+            return mean
 
         return {camera: shrunk(camera) for camera in cameras}
+
+    def _weights(self) -> dict[Hashable, float]:
+        """Return the crops that each camera counts for: fewer where they are more alike than usual.
+
+        The mean of a camera that sees one person, or one picture again and again, says more of these than of
+        the camera. The number of its crops is multiplied by (s / t)^2, at most 1, where s is the variance of
+        its vectors, and t is the median of these over the cameras. Of one crop there is no variance.
+        """
+        spreads = {
+            camera: (count - float(self.sums[camera] @ self.sums[camera]) / count) / (count - 1)
+            for camera, count in self.counts.items()
+            if count > 1
+        }
+        usual = float(np.median(list(spreads.values()))) if spreads else 0.0
+        if usual < SHORTEST:
+            return {camera: float(count) for camera, count in self.counts.items()}
+        return {
+            camera: count * min(1.0, max(0.0, spreads.get(camera, usual)) / usual) ** 2
+            for camera, count in self.counts.items()
+        }
 
     def apply(self, vectors: Vectors, cameras: Sequence[Hashable]) -> Vectors:
         """Return vectors [N, D] without their cameras' means, of unit length.
