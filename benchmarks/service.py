@@ -39,7 +39,7 @@ UPLOADS = {"upload search": 1}
 START_BOUND, FLAT = 5.0, 1.02
 RESIGHT = "from resight.commands.main import main; main()"
 THREADS = "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; "  # as the command has it, before NumPy comes
-ALONE = THREADS + "import resight.service.batching as batching; batching.MOST = 1; "
+ALONE = THREADS + "import resight.service.batching as batching; batching.MAX_BATCH = 1; "
 TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -80,7 +80,7 @@ def test_a_token_for_reading_looks_and_does_not_touch(guarded: tuple[Running, st
     for method, path, body in touches:
         answer = running.client.request(method, path, headers=bearing(reading), **body)  # type: ignore[arg-type]
         assert answer.status_code == 403
-        assert "'anna' is for reading" in answer.json()["error"]
+        assert "'anna' is only for reading" in answer.json()["error"]
     assert len(running.gallery) == 36
     for method, path, body in touches:
         answer = running.client.request(method, path, headers=bearing(writing), **body)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from resight.gallery.crops import StoredCrop
 from resight.gallery.searching import Match
 from resight.imaging import Pixels
 from resight.service.audit import Audit
-from resight.service.batching import MOST, Batcher
+from resight.service.batching import MAX_BATCH, Batcher
 from resight.service.timeline import timeline
 from resight.service.tokens import PREFIX, Tokens
 
@@ -172,7 +172,7 @@ def test_requests_that_wait_are_described_together_and_get_their_own(monkeypatch
         thread.join(10)
     first, second, third = model.batches  # 23 pictures waited
     assert first == 1
-    assert MOST <= second < MOST + 3  # no request is divided
+    assert MAX_BATCH <= second < MAX_BATCH + 3  # no request is divided
     assert third == 8  # the other five to seven, filled up
     for person in range(12):
         assert (found[person] == Colours()(seen[person])).all()

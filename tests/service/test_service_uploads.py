@@ -169,7 +169,7 @@ def test_a_picture_without_a_person_is_searched_for_whole_and_said_so(make: Make
     assert found["persons"] == []
     assert found["chosen"] is None
     page = running.client.post("/search", files={"pictures": photo(3)})
-    assert "finds no person in this picture" in page.text
+    assert "found no person in this picture" in page.text
 
 
 def test_a_crop_that_is_cut_out_already_is_not_cut_again() -> None:
@@ -204,6 +204,6 @@ def test_each_person_that_the_detector_finds_is_added(make: Make) -> None:
     empty = make(people=[], detect=finds())
     answer = empty.client.post("/api/items", files={"pictures": photo(1)}, data={"detect": "true"})
     assert answer.status_code == 422
-    assert "finds no person" in answer.json()["error"]
+    assert "found no person" in answer.json()["error"]
     answer = make(people=[]).client.post("/api/items", files={"pictures": photo(1)}, data={"detect": "true"})
     assert "The service has no detector" in answer.json()["error"]

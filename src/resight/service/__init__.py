@@ -1,1 +1,1 @@
-"""A gallery as a service: a JSON API, and a page to search it for persons."""
+"""A gallery as a web service: a JSON API, and a page to search for persons."""

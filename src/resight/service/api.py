@@ -16,10 +16,10 @@ from resight.service.limits import Refusal
 from resight.service.marks import write_labels
 
 PRIVATE: Any = {"store": True, "shards": True, "replicas": True, "model": {"weights"}}
-"""Metadata that tell how and where a gallery is stored on this machine."""
+"""Metadata about how and where a gallery is stored on this machine."""
 
 IN_MEMORY = 16 * 2**20
-"""Bytes of a ZIP above which it is written to a temporary file."""
+"""Size in bytes above which a ZIP is written to a temporary file."""
 
 MULTIPART = Form(media_type="multipart/form-data")
 Identity = Annotated[forms.Id, Path(description="id of a stored crop")]
@@ -38,14 +38,14 @@ def caller_of(request: Request) -> Caller:
 
 
 def writer_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
-    """Return the caller of a request, who must be allowed to change the gallery.
+    """Return the caller of a request that changes the gallery.
 
     Raises:
-        Refusal: the token is for reading.
+        Refusal: the token is only for reading.
     """
     if caller.role != "write":
         raise Refusal(
-            403, f"The token '{caller.name}' is for reading. Changing the gallery needs one for writing."
+            403, f"The token '{caller.name}' is only for reading. To change the gallery, use one for writing."
         )
     return caller
 
@@ -124,7 +124,7 @@ def api_routes(service: Service) -> APIRouter:
 
     @router.post("/api/items", tags=["Crops"], status_code=201)
     def add(form: Annotated[forms.Addition, MULTIPART], caller: Writer) -> dict[str, Any]:
-        """Add crops. A picture that is in the gallery already is not added again."""
+        """Add crops. A picture that is already in the gallery is not added again."""
         added = service.add(form, caller)
         return {
             "ids": added.ids,
@@ -167,7 +167,7 @@ def api_routes(service: Service) -> APIRouter:
 
 
 def download(write: Any, name: str) -> StreamingResponse:
-    """Return a file that ``write`` writes, as a download of that name."""
+    """Return a download of the file that ``write`` writes."""
     file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed after it was sent
     try:
         write(file)
@@ -187,7 +187,7 @@ def download(write: Any, name: str) -> StreamingResponse:
 
 
 def _attachment(name: str) -> str:
-    """Return the header for a download of a name of letters, digits, ``-`` and ``.``."""
+    """Return the Content-Disposition header for a name of letters, digits, ``-`` and ``.``."""
     if name.isascii():
         return f'attachment; filename="{name}"'
     return f"attachment; filename*=UTF-8''{quote(name)}"  # RFC 6266, section 4.3

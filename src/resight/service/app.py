@@ -1,4 +1,4 @@
-"""The application: routes, error messages, and the guard in front of them."""
+"""The ASGI application: routes, error responses and the guard."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,22 +21,22 @@ from resight.service.page import page_routes
 from resight.service.tokens import Tokens
 
 RETENTION_SECONDS = 600.0
-"""Seconds between two deletions of crops that are too old, and of what is left of them."""
+"""Seconds between two runs of deleting expired crops and compacting."""
 
 NO_ROUTE = {
     404: "There is nothing at this address. See /docs.",
     405: "This address does not support that method. See /docs.",
 }
-"""Messages in place of 'Not Found' and 'Method Not Allowed'."""
+"""Messages instead of 'Not Found' and 'Method Not Allowed'."""
 
 
 def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequence[str] = LOOPBACK) -> Guard:
     """Return the service as an ASGI application.
 
     Args:
-        service: does the work.
-        tokens: of its users; None admits everybody who can reach it.
-        hosts: host names that requests may use where there are no tokens.
+        service: implements the actions.
+        tokens: of the users; None admits all clients.
+        hosts: host names allowed in requests if there are no tokens.
     """
 
     @asynccontextmanager
@@ -52,7 +52,7 @@ def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequenc
         version=__version__,
         description="A gallery of person crops: add, search, label, delete.",
         lifespan=running,
-        docs_url=None,  # the usual pages load scripts from the internet
+        docs_url=None,  # the default pages load scripts from the internet
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
@@ -79,7 +79,7 @@ def create_app(service: Service, *, tokens: Tokens | None = None, hosts: Sequenc
 
 
 async def _keep_up(service: Service) -> None:
-    """Forget what is too old, and remove traces of what was forgotten, again and again."""
+    """Periodically forget expired crops, and remove their traces."""
     while True:
         try:
             await run_in_threadpool(service.forget_expired)
@@ -90,7 +90,7 @@ async def _keep_up(service: Service) -> None:
 
 
 def _sentence(error: dict[str, object]) -> str:
-    """Return pydantic's message about a field as a sentence, without the value: it may be a picture."""
+    """Return pydantic's message about a field as a sentence, without the value, which may be a picture."""
     where = error["loc"]
     assert isinstance(where, tuple)
     field = ".".join(str(part) for part in where[1:]) or "The request"

@@ -1,4 +1,4 @@
-"""The audit log: a line of JSON for everything that somebody searched, added, marked, exported or forgot."""
+"""The audit log: a line of JSON for each search, addition, mark, export and deletion."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ START = "0" * 64
 
 
 class Audit:
-    """A log that only grows.
+    """An append-only log.
 
-    Every line holds the SHA-256 of the line before (``previous``), so that a line that was changed or taken
-    out breaks the chain, which is checked when the log is opened. A line is on the disk before what it tells
-    of is done; where it cannot be written, nothing is done.
+    Every line has the SHA-256 of the previous line (``previous``), so a changed or removed line breaks the
+    hash chain, which is checked on opening. A line is on the disk before its action begins; if it cannot be
+    written, the action is refused.
 
     Attributes:
-        broken: number of the first line that does not fit the one before, or None.
+        broken: number of the first line with a wrong hash, or None.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class Audit:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             raise UserError(
-                f"The audit log {path} cannot be written: {error.strerror}. Name another with --audit-log."
+                f"The audit log {path} cannot be written: {error.strerror}. Choose another --audit-log."
             ) from error
         self.broken, self._last = self._check()
 
@@ -41,9 +41,9 @@ class Audit:
         """Add a line.
 
         Args:
-            who: the caller: name, role, address.
-            what: was done: search, add, mark, forget, ...
-            details: of it, as plain data.
+            who: name, role and address of the caller.
+            what: action: search, add, mark, forget, ...
+            details: of the action, as plain data.
 
         Raises:
             UserError: the disk is full.
@@ -59,8 +59,8 @@ class Audit:
             except OSError as error:
                 os.ftruncate(self._file, before)
                 raise UserError(
-                    f"The audit log {self.path} cannot be written ({error.strerror}), and nothing is done "
-                    "that it does not tell of. Free some space."
+                    f"The audit log {self.path} cannot be written ({error.strerror}), so the action "
+                    "was not done. Free some space."
                 ) from error
             self._last = hashlib.sha256(line).hexdigest()
 
@@ -69,7 +69,7 @@ class Audit:
         os.close(self._file)
 
     def _check(self) -> tuple[int | None, str]:
-        """Return the first line that does not fit the one before, and the digest of the last line."""
+        """Return the number of the first line with a wrong hash, and the hash of the last line."""
         previous, broken, number = START, None, 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -80,7 +80,7 @@ class Audit:
                 if not fits and broken is None:
                     broken = number
                 previous = hashlib.sha256(line).hexdigest()
-        if number and not line.endswith(b"\n"):  # killed while it wrote: its action was not done
+        if number and not line.endswith(b"\n"):  # killed while writing, before the action
             os.write(self._file, b"\n")
             previous = hashlib.sha256(line + b"\n").hexdigest()
         return broken, previous

@@ -1,4 +1,4 @@
-"""One model for many requests: pictures that arrive while it computes are embedded together."""
+"""Batching: pictures of several requests that arrive while the model computes are embedded together."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -9,12 +9,12 @@ from threading import Thread
 from resight.imaging import Pixels
 from resight.inference.embedder import SupportsEmbedding, Vectors
 
-MOST = 16
-"""Pictures in a batch; a request with more of them is a batch of its own.
+MAX_BATCH = 16
+"""Most pictures in a batch; a request with more of them is a separate batch.
 
 Larger batches would save little (HAN(Small), processor time: 22 ms for one picture alone, 4.0 for each of 16,
-3.1 for each of 64) and cost memory, as buffers for each batch size are kept (440 MB for all sizes to 16,
-1,650 MB to 64).
+3.1 for each of 64) and need more memory, because buffers for each batch size are kept (440 MB for all
+sizes to 16, 1,650 MB to 64).
 """
 
 
@@ -25,14 +25,14 @@ class _Job:
 
 
 class Batcher:
-    """``SupportsEmbedding`` for any number of threads, in front of one that computes.
+    """An embedder that combines the calls of many threads into batches.
 
-    A batch starts as soon as the model is free, with all calls that wait then. So no call waits for others,
-    and the busier the service, the larger the batches.
+    A batch starts as soon as the model is free, with all calls waiting at that time. So no call waits for
+    more to arrive, and batches grow with the load.
 
     Args:
-        embedder: the model.
-        observe: is called with the number of pictures and of requests of each batch.
+        embedder: computes the batches.
+        observe: called with the number of pictures and of requests in each batch.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Batcher:
         return self._embedder.preprocess(pictures)
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
-        """Embed pictures; returns when their batch is done."""
+        """Embed pictures; return when their batch is done."""
         job = _Job(pictures)
         self._waiting.put(job)
         return job.result.result()
 
     def close(self) -> None:
-        """Finish the waiting calls, and stop."""
+        """Finish the waiting calls, then stop."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -67,7 +67,7 @@ class Batcher:
             pictures = [picture for job in jobs for picture in job.pictures]
             try:
                 vectors = self._embedder(padded(pictures))[: len(pictures)]
-            except Exception as error:  # raised in the threads that wait
+            except Exception as error:  # raised in the waiting threads
                 for job in jobs:
                     job.result.set_exception(error)
             else:
@@ -80,9 +80,9 @@ class Batcher:
                 return
 
     def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
-        """Return a job and those that wait after it, and whether to stop after them."""
+        """Return a job and the ones waiting behind it, and whether to stop after them."""
         jobs, count = [first], len(first.pictures)
-        while count < MOST:
+        while count < MAX_BATCH:
             try:
                 job = self._waiting.get_nowait()
             except Empty:
@@ -95,6 +95,6 @@ class Batcher:
 
 
 def padded(pictures: Sequence[Pixels]) -> list[Pixels]:
-    """Return the pictures, the last one repeated up to 2, 4, 8 or 16: few batch sizes need few buffers."""
-    whole = min(1 << (len(pictures) - 1).bit_length(), max(MOST, len(pictures)))
+    """Repeat the last picture until there are 2, 4, 8 or 16, because each batch size needs buffers."""
+    whole = min(1 << (len(pictures) - 1).bit_length(), max(MAX_BATCH, len(pictures)))
     return [*pictures, *([pictures[-1]] * (whole - len(pictures)))]

@@ -1,4 +1,4 @@
-"""A case: selected crops and the query, as one ZIP that any browser shows."""
+"""A case: selected crops and the query in a ZIP, with a page for any browser."""
 
 import hashlib
 import json
@@ -32,13 +32,13 @@ def write_case(
     """Write ``case.html``, ``case.json``, ``crops.csv`` and the pictures to a ZIP.
 
     Args:
-        service: whose gallery holds the crops.
-        templates: with ``case.html``.
+        service: with the gallery of the crops.
+        templates: include ``case.html``.
         file: to write to.
         title, note: of the case.
         crops: of the case, in order.
-        query: stored crops that were searched for.
-        pictures: JPEG files that were searched for.
+        query: stored crops of the query.
+        pictures: JPEG files of the query.
         by: name of the caller.
     """
     with zipfile.ZipFile(file, "w") as archive:  # JPEG files cannot be compressed further

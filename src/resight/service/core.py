@@ -1,4 +1,4 @@
-"""The actions of a service: search, add, mark, forget; each is written to the audit log first."""
+"""The actions of a service (search, add, mark, forget, ...); each is first written to the audit log."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from resight.report.attention import View
 
 THUMBNAIL = 256
-"""Height and width of a thumbnail at most, in pixels."""
+"""Largest height and width of a thumbnail, in pixels."""
 
 RETENTION = Caller("retention", "write", "")
 
@@ -41,7 +41,7 @@ class SearchResponse:
 
     Attributes:
         result: the matches.
-        person: in the first picture; None if only stored crops were searched for.
+        person: in the first picture; None if the query has only stored crops.
     """
 
     result: SearchResult
@@ -54,16 +54,16 @@ class SearchResponse:
 
 
 class Service:
-    """A gallery, a model and a log behind one interface; its methods may be called from several threads.
+    """The actions on a gallery; methods may be called from several threads.
 
     Args:
         gallery: open, with its model.
-        reader: of uploaded pictures.
+        reader: reads uploaded pictures.
         audit: log of all actions.
-        metrics: their counts.
+        metrics: counts actions.
         limits: of requests.
-        zone: of times that are given without one, and of times that are shown.
-        network: whose attention is shown; None: there is none to show.
+        zone: time zone of displayed times, and of entered times without one.
+        network: network whose attention is shown, or None.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Service:
         """Search for pictures and stored crops.
 
         Raises:
-            Refusal, UserError: the query or the filter cannot be used, and why.
+            Refusal, UserError: the query or the filter is invalid.
         """
         if not form.pictures and not form.crop:
             raise Refusal(422, "Give a picture, or the id of a stored crop, to search for.")
@@ -124,7 +124,7 @@ class Service:
         """Add uploaded crops, or the persons that the detector finds in uploaded pictures.
 
         Raises:
-            Refusal, UserError: no crop was added, and why.
+            Refusal, UserError: no crop was added.
         """
         if form.detect and self.reader.detect is None:
             raise Refusal(422, "The service has no detector. Start it with --detector FILE.onnx.")
@@ -155,7 +155,7 @@ class Service:
                 else:
                     crops.append(NewCrop(data, name=name, **fields))
             if not crops:
-                raise Refusal(422, "The detector finds no person in the pictures.")
+                raise Refusal(422, "The detector found no person in the pictures.")
             added = self.gallery.add(crops)
         self.metrics.added.inc(added.new)
         return added
@@ -164,12 +164,13 @@ class Service:
         """Delete the selected crops, and return their number.
 
         Raises:
-            Refusal, UserError: there is no condition, or no crop has a camera of the filter.
+            Refusal, UserError: the filter is empty, or no crop has one of its cameras.
         """
         where = form.filter(self.zone, form.id)
         if where == Filter():
             raise Refusal(
-                422, "Say which crops to delete. To delete all, stop the service and delete the gallery."
+                422,
+                "Say which crops to delete. To delete all crops, stop the service and delete the gallery.",
             )
         self.gallery.check_filter(where)
         count = self.gallery.count(where)
@@ -181,7 +182,7 @@ class Service:
         return count
 
     def forget_expired(self) -> int:
-        """Delete crops that are older than the gallery keeps them, and return their number."""
+        """Delete crops older than the retention period, and return their number."""
         if self.gallery.metadata.forget_after_days is None:
             return 0
         count = self.gallery.forget_expired()
@@ -193,16 +194,16 @@ class Service:
         return count
 
     def compact(self) -> None:
-        """Write the gallery anew where traces of deleted crops are left.
+        """Compact the gallery if traces of deleted crops are left.
 
-        Not one with a search graph: building it would block all searches for minutes.
+        A gallery with a search graph is skipped: building the graph would block all searches for minutes.
         """
         if self.gallery.metadata.traces and not self.gallery.facts()["indexed"]:
             self.log(RETENTION, "compact")
             self.gallery.compact()
 
     def mark(self, form: Marking, caller: Caller) -> tuple[str, list[StoredCrop]]:
-        """Mark crops as the person of a query or not; return that person's name, and the crops."""
+        """Mark crops as showing the person of a query or not; return the person's name and the crops."""
         with self._marking:
             self.crops([*form.crops, *form.query])
             self.log(caller, "mark", **form.model_dump(include={"crops", "query", "same"}))
@@ -211,7 +212,7 @@ class Service:
     def label(
         self, crops: list[str], person: str | None, tags: list[str] | None, caller: Caller
     ) -> list[StoredCrop]:
-        """Set the person and the tags of crops; None changes nothing, an empty person removes the label."""
+        """Set the person and tags of crops. None changes nothing; an empty person removes the label."""
         with self._marking:
             self.crops(crops)
             fields = [name for name, value in (("person", person), ("tags", tags)) if value is not None]
@@ -226,7 +227,7 @@ class Service:
         """Return stored crops.
 
         Raises:
-            Refusal: one of them is not in the gallery.
+            Refusal: a crop is not in the gallery.
         """
         try:
             return self.gallery.get(ids)
@@ -259,10 +260,10 @@ class Service:
             return attention_views(self._network, pixels[None])[0]
 
     def log(self, caller: Caller, what: str, **details: Any) -> None:
-        """Write to the audit log: ids, hashes, times and counts, and no words that may name a person.
+        """Write ids, hashes, times and counts to the audit log, but no text that may name a person.
 
         Raises:
-            Refusal: it cannot be written.
+            Refusal: the log cannot be written.
         """
         kept = {name: value for name, value in details.items() if value not in (None, "", [], {}, ())}
         try:
@@ -277,6 +278,6 @@ def content_of(file: UploadFile) -> bytes:
 
 
 def name_of(file: UploadFile) -> str:
-    """Return the name of an uploaded file, to be shown; no file is opened by it."""
+    """Return the name of an uploaded file, only for display."""
     name = os.path.basename((file.filename or "").replace("\\", "/"))
     return "".join(letter for letter in name if letter.isprintable())[:200]

@@ -27,14 +27,14 @@ Pictures = Annotated[list[UploadFile], Field(max_length=LIMITS.pictures)]
 
 
 class Form(BaseModel):
-    """A request's fields. Empty ones count as not given, unknown ones are refused."""
+    """A request's fields. Empty fields count as missing; unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def leave_out_empty(cls, given: Any) -> Any:
-        """Drop empty strings: browsers send empty fields, and empty files where none was chosen."""
+        """Drop empty strings, which browsers send for empty fields and for files that were not chosen."""
         if not isinstance(given, dict):
             return given
         kept = {
@@ -45,7 +45,7 @@ class Form(BaseModel):
 
 
 class FilterForm(Form):
-    """Which crops: those that meet all of the conditions; see ``Filter``."""
+    """Selects the crops that meet all conditions; see ``Filter``."""
 
     camera: Words = Field([], description=FILTERS["camera"][1])
     not_camera: Words = Field([], description=FILTERS["not_camera"][1])
@@ -57,7 +57,7 @@ class FilterForm(Form):
     labelled: bool = Field(False, description=FILTERS["labelled"][1])
 
     def filter(self, zone: tzinfo, ids: Sequence[str] = ()) -> Filter:
-        """Return the filter, of these crops alone if any are named.
+        """Return the filter, limited to crops with the given ids if there are any.
 
         Raises:
             UserError: a time cannot be read.
@@ -65,9 +65,9 @@ class FilterForm(Form):
         return make_filter(self.model_dump(include=set(FILTERS)), zone, ids)
 
     def describe(self) -> dict[str, Any]:
-        """Return its conditions for the audit log: times, and how many words each field has.
+        """Return the conditions for the audit log: times, and the number of strings in each other field.
 
-        Words may name persons, and the log outlives the deletion of their crops.
+        Strings may name persons, and the log remains after their crops are deleted.
         """
         given = self.model_dump(include=set(FILTERS), exclude_defaults=True)
         return {field: len(value) if isinstance(value, list) else value for field, value in given.items()}
@@ -77,7 +77,7 @@ class ListForm(FilterForm):
     """A page of stored crops."""
 
     top: int = Field(50, ge=1, le=LIMITS.top, description="crops to return")
-    after_id: Id | None = Field(None, description="'next' of the page before")
+    after_id: Id | None = Field(None, description="'next' of the previous page")
 
 
 class SearchRequest(FilterForm):
@@ -89,15 +89,17 @@ class SearchRequest(FilterForm):
         None,
         ge=0,
         le=999,
-        description="number of the person, from 0, that the detector finds in the first picture",
+        description="number of the detected person in the first picture, from 0",
     )
     query_camera: Word = Field("", description="camera that took the pictures")
     other_cameras: bool = Field(False, description="leave out crops of the query's cameras")
-    combine: Combine = Field("average", description="several pictures: by their average, or by the best")
+    combine: Combine = Field(
+        "average", description="score for several pictures: to their average, or the highest"
+    )
     top: int = Field(48, ge=1, le=LIMITS.top, description="matches to return")
     offset: int = Field(0, ge=0, le=LIMITS.offset, description="matches to skip")
-    rerank: int = Field(0, ge=0, le=500, description="matches to re-rank by their neighbours")
-    false_match_rate: float | None = Field(None, gt=0, lt=1, description="of a likely match")
+    rerank: int = Field(0, ge=0, le=500, description="number of best matches to re-rank by neighbours")
+    false_match_rate: float | None = Field(None, gt=0, lt=1, description="of likely matches")
 
 
 class Addition(Form):
@@ -109,11 +111,11 @@ class Addition(Form):
     source: Word = "upload"
     person: Word = ""
     tag: Words = []
-    detect: bool = Field(False, description="cut out and add each person that the detector finds")
+    detect: bool = Field(False, description="add each person that the detector finds")
 
 
 class Forgetting(FilterForm):
-    """Crops to delete: those that a filter selects, or of these ids."""
+    """Crops to delete: those that a filter selects, or those with the given ids."""
 
     id: Ids = []
     dry_run: bool = Field(False, description="only count the crops")
@@ -123,17 +125,17 @@ class Marking(Form):
     """A mark: whether crops show the person of a query."""
 
     crops: Ids = Field(min_length=1, description="ids of the crops to mark")
-    query: Ids = Field([], description="ids of stored crops that were searched for")
+    query: Ids = Field([], description="ids of the query's stored crops")
     person: Word = Field("", description="name of the person; by default the query's label, or a new one")
     same: bool | None = Field(description="whether it is the same person; null removes the mark")
 
 
 class Labelling(Form):
-    """Person and tags of crops; what is not given does not change."""
+    """Person and tags of crops; missing fields change nothing."""
 
     crops: Ids = Field(min_length=1)
     person: Word | None = Field(None, description="empty to remove it")
-    tags: Words | None = Field(None, description="replace the present ones")
+    tags: Words | None = Field(None, description="replace the current ones")
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Malformed HTTP: an error response where possible, one line in the console, no traceback."""
+"""Malformed HTTP: an error response if possible, one line in the console, no traceback."""
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -8,12 +8,12 @@ class Connection(H11Protocol):
     """Uvicorn's connection, with two changes.
 
     An invalid chunk length, or bytes that are not a request, may arrive after the response has begun. Uvicorn
-    sends a second response then, which h11 refuses, with tracebacks in the console. And it prints advice to
-    install a WebSocket library at each request for a WebSocket.
+    then sends a second response, which h11 refuses, with tracebacks in the console. It also recommends a
+    WebSocket library in the console at each WebSocket request.
     """
 
     def send_400_response(self, msg: str) -> None:
-        """Respond, if no response has begun; close the connection, and end the current request."""
+        """Send the error if no response has begun, close the connection, and end the current request."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:

@@ -1,4 +1,4 @@
-"""In front of the application: authentication, origin, rate and size of requests, and security headers."""
+"""Checks before the application: authentication, origin, rate and size of requests; security headers."""
 
 import asyncio
 import time
@@ -18,12 +18,12 @@ from resight.service.tokens import Role, Token, Tokens
 COOKIE = "resight_session"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPEN = ("/health", "/login", "/static/")
-"""Paths that need no token: they show nothing of the gallery."""
+"""Paths that need no token, because they reveal nothing about the gallery."""
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 THUMBNAIL_COST = 0.1
-"""A thumbnail's share of a request in the rate limit: a page of results has dozens."""
+"""Cost of a thumbnail in the rate limit, relative to a request: a page of results has dozens."""
 
 HEADERS = {
     "content-security-policy": (
@@ -44,7 +44,7 @@ class Caller:
     """The sender of a request.
 
     Attributes:
-        name: of the token, or ``local`` where none is needed.
+        name: of the token, or ``local`` if none is needed.
         role: read or write.
         address: of the client.
     """
@@ -54,7 +54,7 @@ class Caller:
     address: str
 
     def as_dict(self) -> dict[str, str]:
-        """Return it for the audit log."""
+        """Return the entries for the audit log."""
         return {"who": self.name, "role": self.role, "address": self.address}
 
 
@@ -64,10 +64,10 @@ class Guard:
     Args:
         app: the application.
         limits: of a request.
-        tokens: that are admitted; None admits everybody with the role ``write``, as on loopback.
-        hosts: host names that requests may use where there are no tokens. A foreign page whose name points
-            to this machine (DNS rebinding) uses that name.
-        metrics: count requests.
+        tokens: valid tokens; None gives everybody the role ``write``, as on loopback.
+        hosts: host names allowed in requests if there are no tokens, against pages of other sites whose name
+            resolves to this machine (DNS rebinding).
+        metrics: counts requests.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = {name.lower() for name, _ in message["headers"]}
-                usual = {**HEADERS, "cache-control": "no-store"}
+                defaults = {**HEADERS, "cache-control": "no-store"}
                 message["headers"] = [
                     *message["headers"],
-                    *((n.encode(), v.encode()) for n, v in usual.items() if n.encode() not in given),
+                    *((n.encode(), v.encode()) for n, v in defaults.items() if n.encode() not in given),
                 ]
             await send(message)
 
@@ -118,10 +118,10 @@ class Guard:
             self.metrics.seconds.labels(route).observe(time.perf_counter() - start)
 
     def token_of(self, request: Request, token: str) -> Token:
-        """Return a valid token.
+        """Return the entry of a token.
 
         Raises:
-            Refusal: it is not valid, or there were too many wrong ones from its address.
+            Refusal: it is not valid, or the address has sent too many invalid ones.
         """
         assert self.tokens is not None
         found = self.tokens.find(token)
@@ -130,7 +130,7 @@ class Guard:
         if wait := self.wrong.take(_address(request)):
             raise Refusal(
                 429,
-                f"Too many wrong tokens. Try again in {wait:.0f} seconds.",
+                f"Too many invalid tokens. Try again in {wait:.0f} seconds.",
                 {"retry-after": f"{wait:.0f}"},
             )
         raise Refusal(
@@ -146,7 +146,7 @@ class Guard:
         if not length.isdecimal() or len(length) > 18 or int(length) > self.limits.upload_bytes:
             raise Refusal(
                 413,
-                f"{_too_long(self.limits)} Cut the person out of the picture, or shrink it.",
+                f"{_too_long(self.limits)} Crop the picture to the person, or shrink it.",
                 {"connection": "close"},
             )
         caller = self._caller(request)
@@ -183,31 +183,31 @@ class Guard:
         return Caller(token.name, token.role, address)
 
     def _refuse_foreign(self, request: Request) -> None:
-        """Refuse requests that foreign pages make a browser send, and proxies that would admit strangers."""
+        """Refuse requests from other sites' pages, and requests through a proxy if there are no tokens."""
         host = request.headers.get("host", "")
         if self.tokens is None:
             if _hostname(host) not in self.hosts:
                 raise Refusal(
                     421,
-                    "Without tokens, requests may use the host names "
-                    f"{', '.join(self.hosts)} only. Make tokens: resight serve --gallery GALLERY "
+                    "Without tokens, requests may only use the host names "
+                    f"{', '.join(self.hosts)}. Create tokens: resight serve --gallery GALLERY "
                     "--new-token read",
                 )
             if "x-forwarded-for" in request.headers or "forwarded" in request.headers:
                 raise Refusal(
                     403,
-                    "This request came through a proxy, and the service requires no tokens. Start it with "
+                    "This request came through a proxy, but the service requires no tokens. Start it with "
                     "--require-token.",
                 )
         if request.method in SAFE:
             return
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
         if (origin is not None and origin.partition("://")[2] != host) or site in ("cross-site", "same-site"):
-            raise Refusal(403, "Another site's page sent this request. It was refused.")
+            raise Refusal(403, "This request came from another site's page, so it was refused.")
 
 
 def _bounded(receive: Receive, limits: Limits) -> Receive:
-    """Return a ``receive`` that refuses a body that is too long or too slow."""
+    """Return a ``receive`` that refuses a body that is too large or too slow."""
     taken, whole = 0, False
     until = time.monotonic() + limits.body_seconds
 
@@ -254,5 +254,5 @@ def _hostname(netloc: str) -> str | None:
 
 
 def _method(request: Request) -> str:
-    """Return the method if it is a known one: a caller could invent any number of them."""
+    """Return the method, or "other" for unknown ones, which would be unlimited labels of metrics."""
     return request.method if request.method in (*SAFE, "POST", "PUT", "PATCH", "DELETE") else "other"

@@ -1,4 +1,4 @@
-"""Limits of requests, and the error for those that exceed them."""
+"""Limits of requests, and the error for refused ones."""
 
 import time
 from collections import OrderedDict
@@ -8,11 +8,11 @@ from threading import Lock
 from fastapi import HTTPException
 
 CLIENTS = 10_000
-"""Callers whose rates are kept; the one seen longest ago is dropped."""
+"""Number of callers to track; the one seen longest ago is dropped."""
 
 
 class Refusal(HTTPException):
-    """The refusal of a request: a status, and a sentence that says why."""
+    """A refused request: HTTP status and reason."""
 
     def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(status, sentence, headers)
@@ -23,16 +23,16 @@ class Limits:
     """Limits of one request.
 
     Attributes:
-        upload_bytes: of its body.
-        body_seconds: within which its body must arrive.
-        pixels: of one picture.
-        pictures: in it.
+        upload_bytes: size of the body.
+        body_seconds: time for the body to arrive.
+        pixels: pixels of a picture.
+        pictures: number of pictures.
         top: matches or crops to return.
         offset: matches to skip.
-        case_crops: ids of crops in it.
-        words: characters of a text that is stored.
-        requests_per_minute: requests of one caller in a minute; None for no limit.
-        failed_logins_per_minute: of one address.
+        case_crops: number of crop ids.
+        words: characters of a stored text.
+        requests_per_minute: for each caller; None for no limit.
+        failed_logins_per_minute: for each address.
     """
 
     upload_bytes: int = 32 * 2**20
@@ -48,10 +48,10 @@ class Limits:
 
 
 class RateLimit:
-    """A token bucket for each caller, which holds what fills it in a minute.
+    """A token bucket for each caller, which is full after one minute.
 
     Args:
-        requests_per_minute: requests in a minute.
+        requests_per_minute: capacity of a bucket.
     """
 
     def __init__(self, requests_per_minute: int) -> None:
@@ -60,7 +60,7 @@ class RateLimit:
         self._lock = Lock()
 
     def take(self, caller: str, count: float = 1.0) -> float:
-        """Take from the caller's bucket; return 0, or the seconds to wait if it has too little."""
+        """Take from the caller's bucket; return 0, or the seconds to wait if there is not enough."""
         now = time.monotonic()
         with self._lock:
             left, last = self._left.pop(caller, (self._most, now))

@@ -1,7 +1,7 @@
-"""Marks: users say which crops show the same person, and which do not.
+"""Marks: users' decisions about which crops show the same person.
 
-*Same* is stored as the label ``person`` of a crop, *different* as the tag ``not:PERSON``: two crops that do
-not show that person may show one other person or two, so no label follows. Both are deleted with the crop.
+*Same* is stored as the label ``person`` of a crop, *different* as the tag ``not:PERSON``, because it does not
+say which other person the crop shows. Both are deleted with the crop.
 """
 
 import csv
@@ -21,13 +21,13 @@ NOT = "not:"
 def mark(
     gallery: Gallery, crops: Sequence[str], *, query: Sequence[str] = (), person: str = "", same: bool | None
 ) -> tuple[str, list[StoredCrop]]:
-    """Mark crops as the person of a query or not, and return that person's name and the crops.
+    """Mark crops as showing the person of a query or not; return the person's name and the crops.
 
     Args:
         gallery: of the crops.
         crops: ids of the crops to mark.
-        query: ids of the crops that were searched for; unlabelled ones get the name.
-        person: the name; by default that of the query's crops, or a new one.
+        query: ids of the query's crops; unlabelled ones get the name.
+        person: name; by default that of the query's crops, or a new one.
         same: whether it is the same person; None removes the mark.
 
     Raises:
@@ -56,14 +56,14 @@ def mark(
 
 
 def different_from(crop: StoredCrop) -> list[str]:
-    """Return the persons that a crop is marked not to show."""
+    """Return the persons that a crop is marked as not showing."""
     return [tag.removeprefix(NOT) for tag in crop.tags if tag.startswith(NOT)]
 
 
 def write_labels(gallery: Gallery, file: IO[bytes]) -> int:
-    """Write the labelled crops to a ZIP which, unpacked, ``resight train --data`` reads.
+    """Write the labelled crops to a ZIP; ``resight train --data`` can read it after unpacking.
 
-    It has a folder for each person. If every crop's camera is known, file names have the form of Market-1501,
+    There is a folder for each person. If all cameras are known, file names have the form of Market-1501,
     which includes the camera. ``labels.csv`` describes each file; ``different.csv`` lists the marks
     *different*.
 
@@ -99,7 +99,7 @@ def write_labels(gallery: Gallery, file: IO[bytes]) -> int:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as CSV without cells that a spreadsheet would take for formulas."""
+    """Return rows as CSV, with cells quoted that a spreadsheet would interpret as formulas."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(columns)
@@ -110,7 +110,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def plain(name: str) -> str:
-    """Return a name for a path: letters, digits and hyphens of any text."""
+    """Return a text as a file name of letters, digits and hyphens."""
     return re.sub(r"[^\w-]+", "-", name).strip("-")[:60] or "x"
 
 

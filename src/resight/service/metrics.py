@@ -41,7 +41,7 @@ class Metrics:
         self._crops = Gauge("resight_gallery_crops", "Crops in the gallery.", registry=self._registry)
 
     def watch(self, crops: Callable[[], int]) -> None:
-        """Call this for the number of crops whenever the metrics are read."""
+        """Set the function that returns the number of crops."""
         self._crops.set_function(crops)
 
     def text(self) -> bytes:

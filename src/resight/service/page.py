@@ -1,4 +1,4 @@
-"""The page: HTML on the same service as the API."""
+"""The HTML page of the service."""
 
 import hashlib
 import importlib.resources
@@ -32,18 +32,18 @@ RATES = (0.0001, 0.001, 0.01)
 """False-match rates that the page offers, if the calibration includes them."""
 
 LISTED = 60
-"""Stored crops that are shown at once without a query."""
+"""Number of stored crops on a page without a query."""
 
 RERANKED = 100
-"""Matches to re-rank, where this is ticked."""
+"""Number of matches to re-rank if re-ranking is selected."""
 
 
 class SearchForm(forms.SearchRequest):
     """The page's form: a search, or a list of stored crops if there is nothing to search for."""
 
     after_id: forms.Id | None = None
-    last_likely: bool = Field(False, description="whether the last match of the page before was a likely one")
-    name: forms.Word = Field("", description="of the person searched for; marks use it")
+    last_likely: bool = Field(False, description="whether the last match of the previous page was likely")
+    name: forms.Word = Field("", description="name of the person, for marks")
 
 
 def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
@@ -172,7 +172,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
 
 
 def _static_files() -> dict[str, tuple[bytes, str]]:
-    """Read the page's files once, so that no request names a file on the disk."""
+    """Read the page's files at the start, so that requests cannot name files on the disk."""
     folder = importlib.resources.files("resight.service") / "static"
     return {
         file.name: (file.read_bytes(), TYPES["." + file.name.rpartition(".")[2]]) for file in folder.iterdir()
@@ -213,13 +213,13 @@ def _templates(service: Service, files: dict[str, tuple[bytes, str]]) -> jinja2.
 
 
 def _zone_names(zone: tzinfo) -> str:
-    """Return the names of a zone in winter and in summer: CET/CEST."""
+    """Return the names of a zone in winter and summer, such as CET/CEST."""
     year = datetime.now(zone).year
     return "/".join(dict.fromkeys(f"{datetime(year, month, 1, tzinfo=zone):%Z}" for month in (1, 7)))
 
 
 def _line(matches: Sequence[Match], last_likely: bool) -> int | None:
-    """Return the number of the match before which to draw the end of likely matches; None for no line."""
+    """Return the index of the match above which to draw the end of likely matches; None for no line."""
     for place, match in enumerate(matches):
         if match.likely is False:
             return place if last_likely or place > 0 else None

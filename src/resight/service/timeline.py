@@ -1,4 +1,4 @@
-"""A timeline: when and by which cameras the crops of a search result were taken."""
+"""A timeline of the crops in a search result, by camera."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ STEPS = tuple(
     for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 43200, 129600, 525600)
 )
 TICKS = 6
-"""Ticks, at most."""
+"""Largest number of ticks."""
 
 MARGIN = 0.03
-"""Share of the width that is left free at both ends."""
+"""Share of the width to leave free at both ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A crop on its camera's line: id, place from 0 to 1, time, score, whether it is a likely match."""
+    """A crop on its camera's line; ``place`` is its position from 0 to 1."""
 
     id: str
     place: float
@@ -31,11 +31,11 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Lines of cameras.
+    """A line of dots for each camera.
 
     Attributes:
         lines: cameras and their dots.
-        ticks: places from 0 to 1, and their labels.
+        ticks: positions from 0 to 1, and labels.
         untimed: number of crops without a time or a camera.
     """
 

@@ -1,4 +1,4 @@
-"""Access tokens of a service. Their file has their hashes, never the tokens."""
+"""Access tokens of a service. Their file contains only hashes, never tokens."""
 
 import hashlib
 import hmac
@@ -31,10 +31,10 @@ class Token:
     """A token in the file.
 
     Attributes:
-        name: of its holder, for the audit log.
+        name: of the holder, for the audit log.
         role: read or write.
         hash: SHA-256 of the token; 256 random bits need no salt and no slow hash.
-        created: when, in ISO 8601.
+        created: time of creation, in ISO 8601.
     """
 
     name: str
@@ -71,13 +71,13 @@ class Tokens:
                 self._tokens = [Token(**entry) for entry in content["tokens"]]
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
-                    f"The token file {self.path} is damaged ({error}). Delete it, and make new tokens."
+                    f"The token file {self.path} is damaged ({error}). Delete it, and create new tokens."
                 ) from error
             self._seen = status.st_mtime_ns, status.st_ino
         return self._tokens
 
     def add(self, name: str, role: str) -> str:
-        """Make a token and return it; the file does not contain it.
+        """Create a token and return it; only its hash is in the file.
 
         Raises:
             UserError: the name is taken or invalid, the role is unknown, or the file cannot be written.
@@ -88,7 +88,7 @@ class Tokens:
             raise UserError(f"The name of a token has at most 64 letters, digits and . _ @ -; got '{name}'.")
         if any(token.name == name for token in self.all()):
             raise UserError(
-                f"There is a token named '{name}' already. Revoke it first (--revoke-token {name}), or "
+                f"There is already a token named '{name}'. Revoke it first (--revoke-token {name}), or "
                 "choose another --token-name."
             )
         token = PREFIX + secrets.token_urlsafe(32)
@@ -109,7 +109,7 @@ class Tokens:
         self._write([token for token in self.all() if token.name != name])
 
     def find(self, token: str) -> Token | None:
-        """Return a valid token, or None, in the same time for both."""
+        """Return the entry of a valid token, or None, in the same time for both."""
         return self._of_hash(_hash(token))
 
     def log_in(self, token: Token) -> str:

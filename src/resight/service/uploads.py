@@ -1,4 +1,4 @@
-"""Uploaded pictures: admitted by ``imaging``'s rules, with tighter limits, a few at a time."""
+"""Reading uploaded pictures: as ``imaging`` does, with stricter limits, a few at a time."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,36 +11,36 @@ from resight.service.limits import Limits, Refusal
 from resight.threads import available_cores
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-"""What is decoded of strangers' files: what browsers show, by few and well-tested decoders."""
+"""Formats of uploads: those of browsers, which have few and well-tested decoders."""
 
-LEAST = 8
-"""Height and width of a picture at least, in pixels."""
+MIN_SIDE = 8
+"""Smallest height and width of a picture, in pixels."""
 
 SHOWN_SIDE = 1024
-"""Height and width at most of an uploaded picture that is shown or exported, in pixels."""
+"""Largest height and width of an uploaded picture in a display or export, in pixels."""
 
 STATUS = {"empty": 422, "small": 422, "large": 413}
 """HTTP status by the problem of a file; 415 for the others."""
 
 
 class UploadReader:
-    """Reads uploaded pictures, a few at a time, so that many large ones do not fill the memory.
+    """Reads uploaded pictures, a few at a time to limit memory use.
 
     Args:
-        limits: of one picture.
-        detect: finds persons, or None.
+        limits: of a picture.
+        detect: detects persons, or None.
     """
 
     def __init__(self, limits: Limits, detect: Detect | None = None) -> None:
         self.detect = detect
-        self._limits = ImageLimits(FORMATS, limits.upload_bytes, limits.pixels, LEAST)
+        self._limits = ImageLimits(FORMATS, limits.upload_bytes, limits.pixels, MIN_SIDE)
         self._turns = BoundedSemaphore(max(2, available_cores()))
 
     def check(self, data: bytes) -> None:
-        """Refuse a file by its header, before it is decoded.
+        """Check a file's header before it is decoded.
 
         Raises:
-            Refusal: it is empty, of another format, animated, or has too many or too few pixels.
+            Refusal: the file is empty, of another format, animated, or has too many or too few pixels.
         """
         try:
             open_image(data, self._limits)
@@ -54,11 +54,11 @@ class UploadReader:
 
         Args:
             data: the file.
-            choice: which of the persons that the detector finds; by default the one with the highest score.
-            preprocess: makes the person's pixels small before the next large picture is decoded.
+            choice: index of the detected person; by default the one with the highest score.
+            preprocess: shrinks the person's pixels before the next large picture is decoded.
 
         Raises:
-            Refusal: see ``check``; or it is damaged.
+            Refusal: see ``check``; or the picture is damaged.
             UserError: there is no such person.
         """
         with self._turns:
@@ -66,7 +66,7 @@ class UploadReader:
             return replace(person, pixels=preprocess(person.pixels))
 
     def whole(self, data: bytes) -> Pixels:
-        """Decode a picture, and shrink it to be shown; see ``read``."""
+        """Decode a whole picture, and shrink it for display; see ``read``."""
         with self._turns:
             return shrink(self._decode(data), SHOWN_SIDE)
 
