@@ -304,7 +304,7 @@ def test_changing_the_model(run: Run, filled: Path, tmp_path: Path) -> None:
     other.unlink()
     error = run("search", query, fails=True)
     assert "which no longer exists" in error
-    assert "--model RUN" in error
+    assert "--model MODEL" in error
 
 
 def test_compacting(run: Run, filled: Path) -> None:
