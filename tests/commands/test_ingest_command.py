@@ -116,7 +116,7 @@ def test_the_gallery_knows_its_model(
 ) -> None:
     options = ["--camera", "a", "--gallery", tmp_path / "g", "--boxes", tmp_path / "gt.txt"]
     with pytest.raises(
-        UserError, match=r"There is no gallery in .*/g .*; or resight ingest with --model RUN"
+        UserError, match=r"There is no gallery in .*/g .*; or resight ingest with --model MODEL"
     ):
         call("ingest", frames, *options)
     assert not (tmp_path / "g").exists()
@@ -146,7 +146,7 @@ def test_a_gallery_of_an_earlier_build_is_refused_in_one_sentence(
         assert str(refused.value) == (
             f"The gallery {place} was made by an earlier version of Resight, in format 1, and this one reads "
             "format 2: create a new gallery in another place, from the same crops or videos, with "
-            "'resight gallery add CROPS --gallery NEW --model RUN' or 'resight ingest'."
+            "'resight gallery add CROPS --gallery NEW --model MODEL' or 'resight ingest'."
         )
     assert (place / "gallery.json").read_text() == written
     assert (place / "crops-1").is_dir()

@@ -151,7 +151,7 @@ def parse_metadata(text: str, place: str) -> Metadata:
         raise UserError(
             f"The gallery {place} was made by an earlier version of Resight, in format {written}, and this "
             f"one reads format {FORMAT}: create a new gallery in another place, from the same crops or "
-            "videos, with 'resight gallery add CROPS --gallery NEW --model RUN' or 'resight ingest'."
+            "videos, with 'resight gallery add CROPS --gallery NEW --model MODEL' or 'resight ingest'."
         )
     try:
         return Metadata.model_validate(content)

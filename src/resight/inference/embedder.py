@@ -275,5 +275,5 @@ def check_model(place: str, needed: ModelIdentity, given: SupportsEmbedding) -> 
         raise UserError(
             f"The gallery {place} has vectors of another model, so they cannot be compared. It needs "
             f"{needed.describe()}; got {identity_of(given).describe()}. Use that model, or convert the "
-            f"gallery to this one: resight gallery reembed --gallery {place} --model RUN"
+            f"gallery to this one: resight gallery reembed --gallery {place} --model MODEL"
         )

@@ -43,7 +43,7 @@ class FolderBackend:
             if not create:
                 raise UserError(
                     f"There is no gallery in {path} (no {METADATA}). Create one: resight gallery add CROPS "
-                    f"--gallery {path} --model RUN; or resight ingest with --model RUN"
+                    f"--gallery {path} --model MODEL; or resight ingest with --model MODEL"
                 )
             foreign = [child.name for child in path.iterdir()] if path.is_dir() else []
             unknown = [name for name in foreign if name != LOCK and not name.startswith(PICTURES)]
