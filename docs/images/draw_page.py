@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from sheets import save as save_small
 
 from resight.data.crop import Crop
 from resight.data.opening import open_benchmark
@@ -54,14 +55,13 @@ def passages(crops: list[Crop]) -> list[NewCrop]:
 
 
 def save(visit: Visit, name: str) -> None:
-    """Keep what the window shows, as small as PNG can."""
+    """Keep what the window shows."""
     visit.page.mouse.move(0, 0)
     visit.page.wait_for_timeout(500)
     visit.page.evaluate("document.querySelectorAll('.toast').forEach((toast) => toast.remove())")
-    path = IMAGES / f"service-{name}.png"
     with Image.open(io.BytesIO(visit.page.screenshot())) as picture:
-        picture.convert("RGB").save(path, optimize=True)
-    assert path.stat().st_size < MOST
+        size = save_small(picture, f"service-{name}.png")
+    assert size < MOST
 
 
 def main(demo: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""docs/images/draw.py: which pictures a run is good for depends on its network and losses."""
+"""docs/images: which pictures a run is good for depends on its network and losses."""
 
 import runpy
 from pathlib import Path
@@ -11,7 +11,12 @@ from resight.errors import UserError
 from resight.report.lists import RankedCrop, RankedList
 from resight.training.reading import load_recipe
 
-DRAW = Path(__file__).parents[2] / "docs" / "images" / "draw.py"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+
+@pytest.fixture(autouse=True)
+def _among_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -29,14 +34,14 @@ DRAW = Path(__file__).parents[2] / "docs" / "images" / "draw.py"
     ],
 )
 def test_pictures_of_recipes(recipe: str, pictures: list[str]) -> None:
-    figures_of = runpy.run_path(str(DRAW))["figures_of"]
+    figures_of = runpy.run_path(str(IMAGES / "draw.py"))["figures_of"]
     assert [
         draw.__name__ for draw in figures_of(load_recipe(recipe, ["name=own"], fitting=False))
     ] == pictures
 
 
 def test_the_picture_frames_right_crops_green_and_wrong_ones_dashed_red(tmp_path: Path) -> None:
-    drawing = runpy.run_path(str(DRAW))
+    drawing = runpy.run_path(str(IMAGES / "sheets.py"))
     crops = []
     for number in range(3):
         path = tmp_path / f"{number}.png"
@@ -63,5 +68,5 @@ def test_an_unreadable_crop_is_named(tmp_path: Path) -> None:
     missing = Crop(tmp_path / "gone.png", 1, 1)
     entry = RankedList("best", missing, 1.0, 1, (RankedCrop(missing, 1.0, True),))
     with pytest.raises(UserError, match=r"gone\.png"):
-        runpy.run_path(str(DRAW))["ranked_lists_png"]([entry], tmp_path / "lists.png")
+        runpy.run_path(str(IMAGES / "sheets.py"))["ranked_lists_png"]([entry], tmp_path / "lists.png")
     assert not (tmp_path / "lists.png").exists()
