@@ -31,8 +31,9 @@ class ChannelAttention(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
-        self.squeeze = ConvUnit(channels, channels // reduction)
-        self.excite = ConvUnit(channels // reduction, channels)
+        inner = max(1, channels // reduction)
+        self.squeeze = ConvUnit(channels, inner)
+        self.excite = ConvUnit(inner, channels)
 
     def forward(self, signature: Tensor) -> Tensor:
         """Return [B, C, 1, 1] for the mean over positions [B, C]."""
