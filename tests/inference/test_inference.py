@@ -162,3 +162,22 @@ def test_a_gallery_loads_its_own_model_when_a_picture_is_to_be_read(
         pytest.raises(UserError, match=r"needs its model: .*, which no longer exists\. Give it with --model"),
     ):
         gallery.embed([crops[0].path])
+
+
+def test_a_gallery_remembers_the_precision_of_its_vectors(
+    run: Path, benchmark: Benchmark, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes((run / WEIGHTS).read_bytes())
+    low = Embedder(load_model(weights, device="cpu"), precision="bfloat16")
+    path = benchmark.gallery[0].path
+    with Gallery.open(tmp_path / "gallery", low, create=True) as gallery:
+        gallery.add([NewCrop(path)])
+    with Gallery.open(tmp_path / "gallery", device="cpu") as gallery:
+        assert gallery.load_own_model().precision == "bfloat16"
+        assert gallery.search([path]).matches[0].score == pytest.approx(1, abs=1e-3)
+    with Gallery.open(tmp_path / "gallery", load_model(weights, device="cpu")) as gallery:  # of no precision
+        assert gallery.search([path]).matches[0].score == pytest.approx(1, abs=1e-3)
+    exact = load_model(weights, device="cpu", precision="float32")
+    with pytest.raises(UserError, match=r"needs han in bfloat16 \(32 numbers a crop\).*; got han \(32"):
+        Gallery.open(tmp_path / "gallery", exact)

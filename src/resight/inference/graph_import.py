@@ -85,8 +85,8 @@ def import_graph(
 def says_how(path: Path) -> bool:
     """Return whether a file that can be imported says how crops are fed to it."""
     graph = open_graph(path)
-    known = recognise(path.suffix.lower(), graph.inputs[0].name, [one.name for one in graph.outputs])
-    return known is not None or bool(_metadata(path, _load(path)))
+    outputs = [one.name for one in graph.outputs]
+    return bool(recognise(path.suffix.lower(), graph.inputs[0].name, outputs) or _metadata(path, _load(path)))
 
 
 def _picture_input(path: Path, graph: Graph) -> tuple[Port, Layout]:
