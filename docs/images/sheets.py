@@ -154,8 +154,7 @@ def decorate(draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, width: int, 
         draw.rectangle((x, y, x + width - 1, y + height - 1), outline=tile.frame, width=3)
 
 
-def save(picture: Image.Image, name: str) -> int:
-    """Write a picture with a palette, which makes the file a third as large; return its bytes."""
+def save(picture: Image.Image, name: str) -> None:
+    """Write a picture with a palette, which makes the file a third as large."""
     palette = picture.convert("RGB").quantize(256, kmeans=1, dither=Image.Dither.NONE)
     palette.save(FOLDER / name, optimize=True)
-    return (FOLDER / name).stat().st_size
