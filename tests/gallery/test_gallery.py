@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import torch
 from gallery_fakes import START, Fake, ids, noise, people
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from resight.errors import UserError
 from resight.evaluation.reranking import Reranking, rerank
 from resight.gallery import catalogue, gallery
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
+from resight.gallery.searching import K1, K2, ORIGINAL, reranked_distances
+from resight.inference.embedder import unit
 
 
 def names(found: gallery.SearchResult) -> list[str]:
@@ -87,7 +91,7 @@ def test_a_stored_crop_finds_others_but_not_itself(filled: Gallery) -> None:
 
 
 def test_pages_make_up_one_list(filled: Gallery) -> None:
-    for options in ({}, {"rerank": 20}, {"combine": "max"}):
+    for options in ({}, {"rerank": True}, {"combine": "max"}):
         given = [noise(5000, 3), noise(5001, 4)]
         whole = names(filled.search(given, top=48, **options))  # type: ignore[arg-type]
         pages = [names(filled.search(given, top=7, offset=at, **options)) for at in range(0, 48, 7)]  # type: ignore[arg-type]
@@ -153,28 +157,59 @@ def test_bad_crops_are_refused() -> None:
         NewCrop(b"", box=(1, 2, 0, 4))
 
 
-def test_reranking_orders_the_first_ones_as_the_evaluation_does(filled: Gallery) -> None:
+def test_reranking_orders_matches_as_the_evaluation_does(filled: Gallery) -> None:
     picture = noise(5000, 3, strength=90)
     plain = filled.search([picture], top=48)
-    again = filled.search([picture], top=48, rerank=30)
-    head = [match.crop.id for match in plain.matches[:30]]
+    again = filled.search([picture], top=48, rerank=True)
+    head = [match.crop.id for match in plain.matches]
     added = {crop.name: crop.picture for crop in people()}
     crops = torch.from_numpy(filled.embed([added[crop.name] for crop in filled.get(head)]))
     query = torch.from_numpy(filled.embed([picture]))
     expected = rerank(
-        torch.cdist(query, crops), torch.cdist(query, query), torch.cdist(crops, crops), Reranking()
+        torch.cdist(query, crops),
+        torch.cdist(query, query),
+        torch.cdist(crops, crops),
+        Reranking(k1=K1, k2=K2, original=ORIGINAL),
     )[0]
     order = torch.argsort(expected, stable=True).tolist()
-    assert [match.crop.id for match in again.matches[:30]] == [head[place] for place in order]
-    assert names(again)[30:] == names(plain)[30:]
+    assert [match.crop.id for match in again.matches] == [head[place] for place in order]
     assert again.matches[0].reranked == pytest.approx(float(expected.min()), abs=1e-4)
+
+
+def test_matches_after_the_window_stay_as_they_were(filled: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resight.gallery.searching.WINDOW", 30)
+    picture = noise(5000, 3, strength=90)
+    plain = filled.search([picture], top=48)
+    again = filled.search([picture], top=48, rerank=True)
+    assert set(names(again)[:30]) == set(names(plain)[:30])
+    assert names(again)[30:] == names(plain)[30:]
+    assert again.matches[29].reranked is not None
     assert again.matches[30].reranked is None
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 1000), st.integers(1, 3), st.sampled_from([2, 5, 13, 40]))
+def test_distances_of_a_window_are_those_of_the_evaluation(seed: int, queries: int, crops: int) -> None:
+    random = np.random.default_rng(seed)
+    count = queries + crops
+    drawn = random.normal(size=(count, 8)) + random.normal(size=(9, 8))[random.integers(0, 9, count)]
+    items = unit(drawn.astype(np.float32))
+    whole = torch.from_numpy(items).double()
+    distances = torch.cdist(whole, whole, compute_mode="donot_use_mm_for_euclid_dist")
+    expected = rerank(
+        distances[:queries, queries:],
+        distances[:queries, :queries],
+        distances[queries:, queries:],
+        Reranking(k1=min(K1, crops), k2=K2, original=ORIGINAL),
+    )
+    found = reranked_distances(items[:queries], items[queries:])
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
 def test_a_handful_of_crops_can_be_reranked(place: Path) -> None:
     with Gallery.open(place, Fake(), create=True) as opened:
         opened.add(people(1, 1, 4))
-        assert len(opened.search([noise(1, 0)], rerank=200).matches) == 4
+        assert len(opened.search([noise(1, 0)], rerank=True).matches) == 4
 
 
 def test_a_search_needs_something_to_search_for(filled: Gallery) -> None:

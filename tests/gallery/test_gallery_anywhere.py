@@ -16,7 +16,7 @@ def test_a_whole_life(somewhere: Somewhere) -> None:
 
     again = Gallery.open(somewhere(), Fake())  # what is said of it is kept
     assert again.metadata.calibration is not None
-    found = again.search([noise(5000, 3)], top=10, false_match_rate=0.01, rerank=50, cameras=["cam0"])
+    found = again.search([noise(5000, 3)], top=10, false_match_rate=0.01, rerank=True, cameras=["cam0"])
     assert [match.crop.person for match in found.matches[:6]] == ["p3"] * 6
     assert all(match.likely for match in found.matches[:6])
     own = found.matches[0].crop

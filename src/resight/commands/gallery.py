@@ -109,7 +109,7 @@ def search(
     top: int = 20,
     page: int = 1,
     false_match_rate: float | None = None,
-    rerank: int = 0,
+    rerank: Flag = False,
     exact: bool | None = None,
     sheet: Path | None = None,
     detector: Path | None = None,
@@ -130,7 +130,7 @@ def search(
         top: number of matches on a page.
         page: number of the page, from 1.
         false_match_rate: share of other persons' crops that may count as likely matches (0.001).
-        rerank: number of best matches to re-rank by k-reciprocal neighbours, such as 200.
+        rerank: re-rank the best 400 matches by k-reciprocal neighbours.
         exact: compare every crop in full precision; with --no-exact, only candidates selected by quantized
             vectors or the graph.
         sheet: PNG file; also write the matches there as a contact sheet.

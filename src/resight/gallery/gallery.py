@@ -188,7 +188,7 @@ class Gallery(MaintainedCatalogue):
         other_cameras: bool = False,
         cameras: Sequence[str] = (),
         false_match_rate: float | None = None,
-        rerank: int = 0,
+        rerank: bool = False,
         exact: bool | None = None,
     ) -> SearchResult:
         """Find the crops most similar to the given ones, which all show one person.
@@ -203,7 +203,7 @@ class Gallery(MaintainedCatalogue):
             other_cameras: leave out crops of the cameras that took the queries.
             cameras: of the given pictures and vectors; those of stored crops are known.
             false_match_rate: of likely matches; by default 0.001, or the lowest rate that was measured.
-            rerank: number of best matches to re-rank by k-reciprocal neighbours.
+            rerank: re-rank the best 400 matches by k-reciprocal neighbours.
             exact: True compares every crop in full precision, False only the candidates selected by quantized
                 vectors or a graph; None means False in a folder, and depends on the number of crops on a
                 cluster.
@@ -212,10 +212,9 @@ class Gallery(MaintainedCatalogue):
             UserError: there is no query, a crop or a camera is not in the gallery, a picture
                 cannot be read, there is no model, or the gallery is not calibrated for that rate.
         """
-        if top < 1 or offset < 0 or rerank < 0:
+        if top < 1 or offset < 0:
             raise UserError(
-                f"top must be at least 1, offset and rerank at least 0; got top = {top}, "
-                f"offset = {offset}, rerank = {rerank}."
+                f"top must be at least 1, and offset at least 0; got top = {top}, offset = {offset}."
             )
         rate = self._rate(false_match_rate)
         stored = self._records(crops, "vector")

@@ -5,10 +5,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resight.gallery.crops import Filter, StoredCrop
 from resight.gallery.stores.store import Part, Record, Store
 from resight.inference.embedder import Vectors, unit
+
+WINDOW = 400
+"""Best matches that are re-ranked. On real crops, more gave hardly more, and 100 or 200 less."""
+
+K1, K2, ORIGINAL = 12, 3, 0.3
+"""k1, k2 and lambda of re-ranking a search: chosen on real crops (docs/methods/cameras.md)."""
 
 Combine = Literal["average", "max"]
 """A crop's score for several queries: its similarity to their mean vector, or the highest of all."""
@@ -88,7 +95,7 @@ def nearest(
     limit: int,
     *,
     combine: Combine,
-    rerank: int,
+    rerank: bool,
     exact: bool,
 ) -> list[Hit]:
     """Return the records nearest to one or several vectors [Q, D] of a person, nearest first.
@@ -105,32 +112,59 @@ def nearest(
     if combine == "average" and len(vectors) > 1:
         vectors = unit(vectors.mean(0, keepdims=True))
     parts: tuple[Part, ...] = ("vector",) if rerank else ()
+    depth = max(limit, WINDOW) if rerank else limit
     best: dict[str, Hit] = {}
-    for query, records in enumerate(store.search(vectors, where, max(limit, rerank), *parts, exact=exact)):
+    for query, records in enumerate(store.search(vectors, where, depth, *parts, exact=exact)):
         for record in records:
             if record.id not in best or record.score > best[record.id].record.score:
                 best[record.id] = Hit(record, query)
     hits = sorted(best.values(), key=lambda hit: (-hit.record.score, hit.record.id))
     if rerank and len(hits) > 2:
-        hits = _reranked(vectors, hits[:rerank]) + hits[rerank:]
+        hits = _reranked(vectors, hits[:WINDOW]) + hits[WINDOW:]
     return hits[:limit]
 
 
 def _reranked(vectors: Vectors, hits: Sequence[Hit]) -> list[Hit]:
-    """Sort hits by their k-reciprocal distance to the nearest query (Zhong et al. 2017)."""
-    import torch
-
-    from resight.evaluation.reranking import Reranking, rerank
-
-    queries = torch.from_numpy(vectors)
-    crops = torch.from_numpy(np.stack([hit.record.vector for hit in hits]))  # type: ignore[misc]
-
-    def distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        return (2 - 2 * first @ second.T).clamp_(min=0).sqrt_()
-
-    default = Reranking()
-    settings = replace(default, k1=min(default.k1, len(crops)), k2=min(default.k2, len(crops)))
-    found = rerank(distances(queries, crops), distances(queries, queries), distances(crops, crops), settings)
-    values = found.min(0).values.tolist()
+    """Sort hits by their k-reciprocal distance to the nearest query."""
+    found = reranked_distances(vectors, np.stack([hit.record.vector for hit in hits]))  # type: ignore[misc]
+    values = found.min(0).tolist()
     order = sorted(range(len(hits)), key=lambda place: (values[place], place))
     return [replace(hits[place], reranked=values[place]) for place in order]
+
+
+def reranked_distances(queries: Vectors, crops: Vectors) -> Vectors:
+    """Return the distances of ``evaluation.reranking`` (Zhong et al. 2017) among a few hundred vectors.
+
+    The same to rounding, by dense matrices, in a third of the time and without loading PyTorch.
+
+    Args:
+        queries, crops: unit vectors [Q, D] and [G, D].
+
+    Returns:
+        [Q, G], from 0 to 1.
+    """
+    items = np.concatenate([queries, crops])
+    k1, rows = min(K1, len(crops)), np.arange(len(items))[:, None]
+    distances = np.maximum(2 - 2 * (items @ items.T), 0)
+    np.fill_diagonal(distances, -1)  # an item is its own nearest
+    nearest = np.argpartition(distances, k1, axis=1)[:, : k1 + 1]
+    nearest = nearest[rows, np.argsort(distances[rows, nearest], axis=1, kind="stable")]
+    np.fill_diagonal(distances, 0)
+    distances /= np.maximum(distances.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+
+    def reciprocal(k: int) -> NDArray[np.bool_]:
+        near = np.zeros(distances.shape, bool)
+        near[rows, nearest[:, : k + 1]] = True
+        return near & near.T
+
+    mutual, few = reciprocal(k1), reciprocal(round(k1 / 2)).astype(np.float32)
+    # a neighbour's own neighbours are taken if more than two thirds of them are known (Eq. 4)
+    taken = mutual & (3 * (mutual.astype(np.float32) @ few.T) > 2 * few.sum(axis=1))
+    weights = np.where(mutual | (taken.astype(np.float32) @ few > 0), np.exp(-distances), 0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights = weights[nearest[:, :K2]].mean(axis=1)
+    own, theirs = np.split(weights, [len(queries)])
+    shared = np.stack([np.minimum(one, theirs).sum(axis=1) for one in own])
+    original = distances[: len(queries), len(queries) :]
+    found: Vectors = ((1 - ORIGINAL) * (1 - shared / (2 - shared)) + ORIGINAL * original).astype(np.float32)
+    return found

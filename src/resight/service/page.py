@@ -34,9 +34,6 @@ RATES = (0.0001, 0.001, 0.01)
 LISTED = 60
 """Number of stored crops on a page without a query."""
 
-RERANKED = 100
-"""Number of matches to re-rank if re-ranking is selected."""
-
 
 class SearchForm(forms.SearchRequest):
     """The page's form: a search, or a list of stored crops if there is nothing to search for."""
@@ -73,7 +70,6 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
             tags=sorted(tag for tag in gallery.values("tags") if not tag.startswith("not:")),
             rates=[] if least is None else [rate for rate in RATES if rate >= least],
             limits=service.limits,
-            reranked=RERANKED,
         )
 
     @router.post("/search")
