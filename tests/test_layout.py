@@ -33,7 +33,7 @@ MAY_USE = {
     "evaluation": {"data"},
     "training": {"data", "people", "models", "losses", "evaluation"},
     "inference": {"data", "models", "training"},
-    "report": {"data", "people", "models", "losses", "evaluation", "training", "inference"},
+    "report": {"data", "people", "models", "losses", "evaluation", "training", "inference", "features"},
     "features": {"data", "inference"},
     "gallery": {"data", "evaluation", "inference", "features"},
     "ingest": {"inference", "gallery"},

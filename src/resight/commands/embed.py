@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resight.commands.data_options import DEFAULT, Reading
-from resight.commands.options import Device, Flag, Json, SkipUnreadable
+from resight.commands.options import Device, Flag, Json, RuntimeName, SkipUnreadable
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -26,6 +26,7 @@ def embed(
     dtype: Literal["float32", "float16"] = "float32",
     batch: int = 64,
     device: Device = "auto",
+    runtime: RuntimeName = "auto",
     skip_unreadable: SkipUnreadable = False,
     json: Json = False,
 ) -> None:
@@ -60,7 +61,7 @@ def embed(
     for note in crops.notes if first else ():
         say(f"Note: {note}")
     embedder = Embedder(
-        load_model(model, device=device),
+        load_model(model, device=device, runtime=runtime),
         branches=None if branches == "both" else [branches],
         views=views,
         batch_size=batch,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resight.commands.counting import AS_IN_THE_DATA, Count, Counting
 from resight.commands.data_options import DEFAULT, CrossCamera, Reading
-from resight.commands.options import Device, Flag, Json, SkipUnreadable
+from resight.commands.options import Device, Flag, Json, RuntimeName, SkipUnreadable
 from resight.commands.output import (
     print_classified,
     print_json,
@@ -42,6 +42,7 @@ def evaluate(
     threshold: Flag = False,
     false_match_rate: float = 0.001,
     device: Device = "auto",
+    runtime: RuntimeName = "auto",
     skip_unreadable: SkipUnreadable = False,
     report: Path | None = None,
     json: Json = False,
@@ -79,7 +80,7 @@ def evaluate(
             f"{' and '.join(refine.given())} change the ranking, but thresholds and reports use the original "
             "distances. Leave out either these options, or --threshold and --report."
         )
-    loaded = load_model(model, device=device)
+    loaded = load_model(model, device=device, runtime=runtime)
     opened = loaded.run
     if descriptor is not None:
         loaded.network.descriptor = descriptor
@@ -124,6 +125,7 @@ def evaluate(
     if refined["reranking"] is not None:
         _refuse_small(benchmark, refined["reranking"])
     embedder = Embedder(loaded, branches=None if branches == "both" else [branches])
+    say(f"Embedding with {embedder.prepare(len(benchmark.query) + len(benchmark.gallery))}.")
     embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
     for path, reason in embedded.skipped:
         say(f"Left out: {path} {reason}")

@@ -7,7 +7,7 @@ from resight.commands import gallery_output as output
 from resight.commands.data_options import DEFAULT, Reading
 from resight.commands.detecting import query_persons
 from resight.commands.gallery_crops import EVERYTHING, Chosen, count_crops, new_crops
-from resight.commands.options import Device, Flag, GalleryPlace, Json, Words
+from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName, Words
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -30,6 +30,7 @@ def add(
     shards: int = 1,
     replicas: int = 1,
     device: Device = "auto",
+    runtime: RuntimeName = "auto",
     json: Json = False,
 ) -> None:
     """Add crops to a gallery; with --model, create it if needed.
@@ -69,9 +70,13 @@ def add(
         "shards": shards,
         "replicas": replicas,
     }
-    loaded = None if model is None else load_model(model, device=device)
-    with Gallery.open(gallery, loaded, create=loaded is not None, device=device, **settings) as opened:
-        with Bar("Adding crops", sum(count_crops(found) for found in lists)) as bar:
+    settings |= {"device": device, "runtime": runtime}
+    loaded = None if model is None else load_model(model, device=device, runtime=runtime)
+    count = sum(count_crops(found) for found in lists)
+    with Gallery.open(gallery, loaded, create=loaded is not None, **settings) as opened:
+        if (words := opened.prepare(count)) is not None:
+            say(f"Embedding with {words}.")
+        with Bar("Adding crops", count) as bar:
 
             def stored(batch: Added) -> None:
                 bar.advance(len(batch.ids))
@@ -115,6 +120,7 @@ def search(
     detector: Path | None = None,
     choice: int | None = None,
     device: Device = "auto",
+    runtime: RuntimeName = "auto",
     json: Json = False,
 ) -> None:
     """Search a gallery for the person in one or several pictures.
@@ -146,11 +152,11 @@ def search(
     if page < 1:
         raise UserError(f"--page must be at least 1; got {page}.")
     query = query_persons(pictures, detector, choice)
-    with Gallery.open(gallery, device=device) as opened:
+    with Gallery.open(gallery, device=device, runtime=runtime) as opened:
         if query and model is not None:
             from resight.inference.loading import load_model
 
-            opened.use(load_model(model, device=device))
+            opened.use(load_model(model, device=device, runtime=runtime))
         found = opened.search(
             [one.pixels for one in query],
             crops=crop or (),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from resight.commands import gallery_output as output
 from resight.commands.gallery_crops import EVERYTHING, Chosen
-from resight.commands.options import Device, Flag, GalleryPlace, Json, Words
+from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName, Words
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -94,7 +94,14 @@ def export(*, gallery: GalleryPlace, out: Path, which: Chosen = EVERYTHING, json
 
 
 @resumable(SAME_COMMAND)
-def reembed(*, gallery: GalleryPlace, model: Path, device: Device = "auto", json: Json = False) -> None:
+def reembed(
+    *,
+    gallery: GalleryPlace,
+    model: Path,
+    device: Device = "auto",
+    runtime: RuntimeName = "auto",
+    json: Json = False,
+) -> None:
     """Embed all crops of a gallery with another model, from the stored pictures.
 
     The gallery does not change until all crops are embedded. If the command is killed, run it again to
@@ -104,12 +111,14 @@ def reembed(*, gallery: GalleryPlace, model: Path, device: Device = "auto", json
         model: a run, a model folder, or a weights, ONNX or OpenVINO file.
     """
     from resight.gallery.gallery import Gallery
+    from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
 
     with Gallery.open(gallery) as opened:
-        loaded = load_model(model, device=device)
+        embedder = Embedder(load_model(model, device=device, runtime=runtime))
+        say(f"Embedding with {embedder.prepare(len(opened))}.")
         with Bar("Embedding crops", len(opened)) as bar:
-            count = opened.reembed(loaded, bar.advance)
+            count = opened.reembed(embedder, bar.advance)
         result = {
             "gallery": gallery,
             "embedded": count,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.commands.gallery_output import traces_note
-from resight.commands.options import Device, Flag, GalleryPlace, Json
+from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.files import short_digest
@@ -41,6 +41,7 @@ def ingest(
     timeout: float = 10.0,
     patience: float = 300.0,
     device: Device = "auto",
+    runtime: RuntimeName = "auto",
     again: Flag = False,
     json: Json = False,
 ) -> None:
@@ -104,8 +105,8 @@ def ingest(
     )
     find, tracker, made_by = _finder(detector, boxes, frames)
     say(f"{frames.name} {frames.start}.")
-    loaded = None if model is None else load_model(model, device=device)
-    with Gallery.open(gallery, loaded, create=loaded is not None, device=device) as opened:
+    loaded = None if model is None else load_model(model, device=device, runtime=runtime)
+    with Gallery.open(gallery, loaded, create=loaded is not None, device=device, runtime=runtime) as opened:
         journal = Journal(_journals(opened), frames.name, camera)
         if again:
             journal.remove()

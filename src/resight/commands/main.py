@@ -79,6 +79,9 @@ model.command(
 )
 model.command("resight.commands.model:info", name="info", help="Show how a model is fed, and its vectors.")
 model.command(
+    "resight.commands.model_check:check", name="check", help="Tell whether crops are fed to a model rightly."
+)
+model.command(
     "resight.commands.model:list_networks", name="list", help="List the networks: parameters, FLOPs, sizes."
 )
 app.command(model)

@@ -1,6 +1,6 @@
 """Options shared by several commands."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,6 +12,10 @@ Words = Annotated[list[str] | None, Parameter(negative="")]
 
 Json = Annotated[bool, Parameter(negative="", help="print one JSON object.")]
 Device = Annotated[str, Parameter(help="auto, cpu or cuda.")]
+RuntimeName = Annotated[
+    Literal["auto", "torch", "onnxruntime", "openvino"],
+    Parameter(help="that computes the model; auto takes the fastest installed one, as measured once."),
+]
 SkipUnreadable = Annotated[bool, Parameter(negative="", help="leave unreadable images out, and count them.")]
 GalleryPlace = Annotated[
     str,

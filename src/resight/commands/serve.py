@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resight.commands.detecting import load_detector
-from resight.commands.options import Device, Flag, GalleryPlace
+from resight.commands.options import Device, Flag, GalleryPlace, RuntimeName
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.interruption import resumable
@@ -47,6 +47,7 @@ def serve(
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
     device: Device = "auto",
+    runtime: RuntimeName = "auto",
     json: Flag = False,
 ) -> None:
     """Serve a gallery: a page to search it for persons, and a JSON API.
@@ -142,12 +143,14 @@ def serve(
 
     # Leave one core to other threads: if one thread of the network has to wait for a core, all wait for it.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() - 1)))
-    with Gallery.open(gallery, device=device) as opened:
-        loaded = opened.load_own_model() if model is None else load_model(model, device=device)
-        batcher = Batcher(
-            as_embedder(loaded, opened.metadata.model.precision),
-            lambda count, jobs: metrics.batches.observe(count),
+    with Gallery.open(gallery, device=device, runtime=runtime) as opened:
+        loaded = (
+            opened.load_own_model() if model is None else load_model(model, device=device, runtime=runtime)
         )
+        embedder = as_embedder(loaded, opened.metadata.model.precision)
+        opened.use(embedder)
+        say(f"Embedding with {opened.prepare()}.")
+        batcher = Batcher(embedder, lambda count, jobs: metrics.batches.observe(count))
         opened.use(batcher)
         service = Service(
             opened,

@@ -21,6 +21,7 @@ from resight.features.folder import Plan, Storage, read_info
 from resight.features.folder_in_progress import FolderInProgress
 from resight.features.processes import Processes, together
 from resight.inference.embedder import Embedder, refuse_unusable
+from resight.inference.runtimes.choice import Choice
 from resight.progress import Bar, say
 
 CHUNK = 256
@@ -82,6 +83,7 @@ def embed_crops(
             if processes.rank == 0:
                 say(f"{folder} is already complete: there is nothing to embed.")
         else:
+            _choose_runtime(embedder, sum(len(plan.rows(chunk)) for chunk in todo), processes)
             decoder = Decoder(
                 crops.paths, embedder.picture_size, embedder.device, plan, skip_unreadable, embedder.resizing
             )
@@ -90,6 +92,7 @@ def embed_crops(
             if processes.rank == 0:
                 facts = {
                     "weights": embedder.weights,
+                    "runtime": embedder.runtime,
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                     "versions": {"resight": __version__, "torch": torch.__version__, "numpy": np.__version__},
                 }
@@ -100,6 +103,14 @@ def embed_crops(
     info = read_info(folder)
     assert info is not None
     return info
+
+
+def _choose_runtime(embedder: Embedder, crops: int, processes: Processes) -> None:
+    """Let process 0 decide which runtime computes in all of them."""
+    words = embedder.prepare(crops) if processes.rank == 0 else ""
+    embedder.compute.choice = Choice.model_validate(processes.broadcast(embedder.compute.choice.model_dump()))
+    if words:
+        say(f"Embedding with {words}.")
 
 
 def _embed_chunks(

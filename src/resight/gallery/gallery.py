@@ -20,6 +20,7 @@ from resight.gallery.searching import Combine, Match, SearchResult, nearest
 from resight.gallery.stores.store import StorageBackend, Store
 from resight.imaging import Pixels
 from resight.inference.embedder import (
+    Embedder,
     SupportsEmbedding,
     Vectors,
     check_model,
@@ -29,6 +30,7 @@ from resight.inference.embedder import (
 
 if TYPE_CHECKING:
     from resight.inference.loading import LoadedModel
+    from resight.inference.runtimes.choice import Runtime
 
 
 class Gallery(MaintainedCatalogue):
@@ -39,6 +41,7 @@ class Gallery(MaintainedCatalogue):
     """
 
     _device = "auto"
+    _runtime: "Runtime" = "auto"
     _outliers: tuple[str, int, OutlierDetector | None] = (
         "",
         0,
@@ -58,6 +61,7 @@ class Gallery(MaintainedCatalogue):
         shards: int = 1,
         replicas: int = 1,
         device: str = "auto",
+        runtime: "Runtime" = "auto",
     ) -> "Gallery":
         """Open or create a gallery; expired crops are forgotten at once.
 
@@ -67,7 +71,7 @@ class Gallery(MaintainedCatalogue):
                 made with; it is loaded when the first picture is embedded.
             create: make a gallery if there is none.
             forget_after_days, graph_from, shards, replicas: settings of a new gallery; see ``Metadata``.
-            device: name of the device for the model if the gallery loads it.
+            device, runtime: for the model if the gallery loads it; see ``load_model``.
 
         Raises:
             UserError: there is no such gallery, another process is using it, it was made with another model
@@ -110,7 +114,7 @@ class Gallery(MaintainedCatalogue):
             backend.close()
             raise
         gallery = cls(backend, metadata, store, pending)
-        gallery._embedder, gallery._device = embedder, device
+        gallery._embedder, gallery._device, gallery._runtime = embedder, device, runtime
         gallery.expired_on_opening = gallery.forget_expired()
         return gallery
 
@@ -139,7 +143,13 @@ class Gallery(MaintainedCatalogue):
                 f"To embed pictures, the gallery needs its model: {self.metadata.model.describe()}{gone}. "
                 "Give it with --model MODEL."
             )
-        return load_model(weights, device=self._device, precision=self.metadata.model.precision)
+        precision = self.metadata.model.precision
+        return load_model(weights, device=self._device, precision=precision, runtime=self._runtime)
+
+    def prepare(self, crops: int | None = None) -> str | None:
+        """Decide which runtime embeds pictures; return it in words (see ``Embedder.prepare``)."""
+        embedder = self._need_model()
+        return embedder.prepare(crops) if isinstance(embedder, Embedder) else None
 
     def add(self, crops: Iterable[NewCrop], stored: Callable[[Added], None] = lambda batch: None) -> Added:
         """Add crops; those whose picture is already in the gallery are not changed.

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from resight.device import Precision
     from resight.inference.loading import LoadedModel
+    from resight.inference.runtimes.choice import Runtime
     from resight.models.embedding import Crops
     from resight.models.network import Network, Views
 
@@ -90,6 +92,7 @@ class Embedder:
         branches: names of the branches that the descriptor consists of; all by default.
         views: views of a crop whose descriptors are averaged; by default those of the model.
         batch_size: largest number of pictures in a forward pass.
+        runtime: that computes; by default the model's (see ``runtimes.switching``).
 
     Attributes:
         compute: embeds one batch: uint8 [B, H, W, 3] to float32 [B, D] on the device.
@@ -101,7 +104,8 @@ class Embedder:
         on_cpu: whether it computes on the CPU cores that also decode pictures.
 
     Raises:
-        UserError: the machine has no such device, or the batch size is less than 1.
+        UserError: the machine has no such device; the runtime is not installed, or cannot compute the model;
+            the batch size is less than 1.
     """
 
     def __init__(
@@ -113,11 +117,17 @@ class Embedder:
         branches: Sequence[str] | None = None,
         views: "Views | None" = None,
         batch_size: int = 64,
+        runtime: "Runtime | None" = None,
     ) -> None:
+        import torch
+
         from resight.device import resolve_device, resolve_precision
-        from resight.inference.graphs import GraphEmbedder, GraphModel
+        from resight.inference.graphs import GraphModel
         from resight.inference.loading import LoadedModel
-        from resight.models.embedding import PixelEmbedder
+        from resight.inference.runtimes.candidates import graph_candidates, network_candidates
+        from resight.inference.runtimes.choice import machine_key
+        from resight.inference.runtimes.switching import SwitchingCompute
+        from resight.models.network import picture_size
 
         if batch_size < 1:
             raise UserError(f"The batch size must be at least 1; got {batch_size}.")
@@ -126,8 +136,8 @@ class Embedder:
         self.branches, self.views = branches, views or network.views
         self.device = resolve_device(device or self.model.device)
         self.batch_size, self.resizing = batch_size, self.model.resizing
-        precision = precision or self.model.precision
-        self.compute: GraphEmbedder | PixelEmbedder
+        precision, runtime = precision or self.model.precision, runtime or self.model.runtime
+        self.picture_size = picture_size(network.input_size, self.views)
         if isinstance(network, GraphModel):
             if branches is not None:
                 raise UserError(
@@ -136,20 +146,28 @@ class Embedder:
                 )
             self.device = resolve_device("cpu")
             self.precision: Precision = "float32" if precision == "auto" else precision
-            self.compute = GraphEmbedder(
-                network, precision=self.precision, views=views, batch_size=batch_size
-            )
+            candidates = graph_candidates(network, self.precision, self.views, runtime)
         else:
             self.precision = resolve_precision(precision, self.device)
-            self.compute = PixelEmbedder(
+            candidates = network_candidates(
                 network,
-                device=self.device,
-                precision=self.precision,
-                branches=branches,
-                views=views,
-                batch_size=batch_size,
+                self.device,
+                self.precision,
+                branches,
+                self.views,
+                beside=None if self.model.source is None else _folder_of(self.model.source),
+                wanted=runtime,
             )
-        self.picture_size = self.compute.picture_size
+        threads = torch.get_num_threads()
+        self.compute = SwitchingCompute(
+            runtime,
+            candidates,
+            lambda: machine_key(self.fingerprint, self.precision, threads),
+            self.picture_size,
+            self.precision,
+        )
+        if isinstance(network, GraphModel):
+            self.compute.open()  # says at once where the file is damaged
         self.name = self.model.name
         self.weights = None if self.model.source is None else str(self.model.source)
         self.on_cpu = self.device.type == "cpu"
@@ -172,6 +190,20 @@ class Embedder:
         if not others:
             return found
         return hashlib.blake2b(f"{found} {others}".encode(), digest_size=16).hexdigest()
+
+    @property
+    def runtime(self) -> str:
+        """The runtime that computes, as it is now."""
+        return self.compute.runtime
+
+    def prepare(self, crops: int | None = None) -> str:
+        """Decide which runtime computes, and measure where that pays; return what computes, in words.
+
+        Args:
+            crops: that will be embedded; None where that is not known, as in a service.
+        """
+        self.compute.prepare(crops)
+        return self.compute.describe()
 
     @cached_property
     def width(self) -> int:
@@ -198,6 +230,7 @@ class Embedder:
         """
         from resight.models.embedding import in_batches
 
+        self.compute.prepare(len(pixels))
         done = 0
 
         def checked(batch: "Tensor") -> "Tensor":
@@ -211,8 +244,15 @@ class Embedder:
 
     def __call__(self, pictures: Sequence[Pixels]) -> Vectors:
         """Embed preprocessed pictures: float32 [N, D]."""
+        from resight.models.embedding import in_batches
+
         with self._lock:
-            return self.compute.embed(pictures, title=None).numpy()
+            return in_batches(self.compute, pictures, self.batch_size).numpy()
+
+
+def _folder_of(source: Path) -> Path:
+    """Return the folder that a model was loaded from."""
+    return source if source.is_dir() else source.parent
 
 
 def refuse_unusable(

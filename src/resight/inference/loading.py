@@ -1,6 +1,6 @@
 """Loading a model from a run, a model folder or a file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resight.device import Precision, resolve_device
@@ -9,6 +9,7 @@ from resight.imaging import STRETCHED, Resizing
 from resight.inference.graphs import GraphModel
 from resight.inference.importing import load_file
 from resight.inference.model_folder import SETTINGS, load_folder
+from resight.inference.runtimes.choice import Runtime
 from resight.models.network import Network
 from resight.training.run import Run
 
@@ -26,6 +27,7 @@ class LoadedModel:
         precision: of an ``Embedder``'s forward passes by default.
         run: that it was trained by, where it was loaded from a run's folder.
         resizing: how crops come to the size that it takes.
+        runtime: that an ``Embedder`` computes by, by default.
     """
 
     network: Network | GraphModel
@@ -35,6 +37,7 @@ class LoadedModel:
     precision: Precision = "auto"
     run: Run | None = None
     resizing: Resizing = STRETCHED
+    runtime: Runtime = "auto"
 
     def need_network(self, purpose: str) -> Network:
         """Return the network.
@@ -54,7 +57,11 @@ class LoadedModel:
 
 
 def load_model(
-    source: Path | str | Run, *, device: str = "auto", precision: Precision | None = None
+    source: Path | str | Run,
+    *,
+    device: str = "auto",
+    precision: Precision | None = None,
+    runtime: Runtime = "auto",
 ) -> LoadedModel:
     """Load a model.
 
@@ -63,11 +70,16 @@ def load_model(
             or says how crops are fed to it.
         device: name of the device to embed on, or ``auto``.
         precision: of the forward passes; by default that of the run's recipe, or ``auto``.
+        runtime: to compute by, or ``auto``.
 
     Raises:
         UserError: there is no such run, folder or file; the training is not complete; the file is damaged, or
             does not say how crops are fed to it; the machine has no such device.
     """
+    return replace(_load(source, device, precision), runtime=runtime)
+
+
+def _load(source: Path | str | Run, device: str, precision: Precision | None) -> LoadedModel:
     resolve_device(device)
     if isinstance(source, Run):
         run = source

@@ -17,6 +17,7 @@ from resight.inference.runtimes.reasons import EXTRAS, NAMES, GraphRuntime, expl
 from resight.threads import available_cores
 
 Array = NDArray[Any]
+GraphPrecision = Literal["float32", "bfloat16"]
 
 TOGETHER = 8
 """Crops run at once, at most: more do not fit the processor's caches (HAN(Small) by OpenVINO: 190 crops a
@@ -100,13 +101,27 @@ def installed(runtime: GraphRuntime) -> bool:
     return importlib.util.find_spec(runtime) is not None
 
 
+def import_runtime(runtime: GraphRuntime) -> Any:
+    """Return the runtime's module.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(runtime)
+    except ImportError:
+        raise UserError(
+            f"{NAMES[runtime]} is not installed, which this needs: pip install 'resight[{EXTRAS[runtime]}]'"
+        ) from None
+
+
 def open_graph(
     path: Path,
     runtime: GraphRuntime | None = None,
     *,
     threads: int = 0,
     gpu: bool = False,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: GraphPrecision = "float32",
     free_batch: bool = False,
 ) -> Graph:
     """Load a network from an ONNX file or OpenVINO IR.
@@ -125,7 +140,7 @@ def open_graph(
     """
     is_ir = path.suffix.lower() == ".xml"
     runtime = runtime or ("openvino" if is_ir else "onnxruntime")
-    module = _import(runtime)
+    module = import_runtime(runtime)
     if is_ir and runtime != "openvino":
         raise UserError(f"{path} is OpenVINO IR, which only OpenVINO reads. Use --runtime openvino.")
     if not path.is_file():
@@ -232,15 +247,6 @@ class _OpenVINOGraph(Graph):
         if self._free and shape[:1] == (1,):
             shape = (None, *shape[1:])
         return Port(name, shape, port.element_type.to_dtype().name)
-
-
-def _import(runtime: GraphRuntime) -> Any:
-    try:
-        return importlib.import_module(runtime)
-    except ImportError:
-        raise UserError(
-            f"{NAMES[runtime]} is not installed, which this needs: pip install 'resight[{EXTRAS[runtime]}]'"
-        ) from None
 
 
 def _onnxruntime_port(port: Any) -> Port:

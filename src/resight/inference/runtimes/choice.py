@@ -1,0 +1,232 @@
+"""Which runtime computes a network fastest here: measured once, after a check that all compute the same."""
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from resight import __version__
+from resight.errors import UserError
+from resight.files import cache_folder, short_digest, write_json
+from resight.registry import Settings
+
+Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
+
+Compute = Callable[[Tensor], Tensor]
+"""A batch of crops uint8 [B, H, W, 3] to descriptors [B, D]."""
+
+FORMAT = "1"
+
+DIFFERENCE = 1e-4
+"""Largest difference between a float32 descriptor and the first runtime's, relative to its largest number."""
+
+COSINE = {"float32": 1 - 1e-5, "bfloat16": 0.99}
+"""Least cosine of a descriptor with the first runtime's, by precision."""
+
+BATCH = 32
+"""Crops of a large batch in the measurement; a quarter of it where that takes longer than ``SLOW``."""
+
+SLOW = 0.5
+ROUNDS = 5
+ROUND = 0.1
+"""Seconds of one runtime's turn in a round."""
+
+MARGIN = 1.05
+"""How much faster than the first runtime another must be to be taken: less may be chance."""
+
+
+class Choice(Settings):
+    """What was measured, and which runtime is taken.
+
+    Attributes:
+        one: runtime for a few crops.
+        many: runtime for large batches.
+        rates: runtime -> crops a second one by one, and in large batches.
+        refused: runtime -> why it is not used.
+    """
+
+    one: str
+    many: str
+    rates: dict[str, tuple[float, float]]
+    refused: dict[str, str]
+
+
+def machine_key(fingerprint: str, precision: str, threads: int) -> dict[str, Any]:
+    """Return all that a measurement holds for."""
+    versions = {name: _version(name) for name in ("torch", "onnxruntime", "openvino")}
+    return {
+        "format": FORMAT,
+        "model": fingerprint,
+        "precision": precision,
+        "threads": threads,
+        "processor": processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "versions": {"resight": __version__} | versions,
+    }
+
+
+def kept_choice(key: Mapping[str, Any]) -> Choice | None:
+    """Return what was measured here before; None where nothing was."""
+    try:
+        content = json.loads(_place(key).read_text(encoding="utf-8"))
+        return Choice.model_validate(content["choice"]) if content["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError, pydantic.ValidationError):
+        return None
+
+
+def choose(
+    key: Mapping[str, Any], candidates: Mapping[str, Callable[[], Compute]], size: tuple[int, int]
+) -> Choice:
+    """Return the fastest runtimes: those that were measured before, or measure and keep them.
+
+    A second process waits until the first has measured.
+
+    Args:
+        key: of ``machine_key``.
+        candidates: runtime -> what opens it; the first is what the others are compared with.
+        size: height and width of the crops.
+
+    Raises:
+        UserError: none can be opened, or none gives finite numbers.
+    """
+    with _alone(_place(key).with_suffix(".lock")):
+        if (kept := kept_choice(key)) is not None and set(kept.rates) | set(kept.refused) == set(candidates):
+            return kept
+        found = _measure(candidates, size, str(key["precision"]))
+        with suppress(UserError):  # measured again next time
+            write_json(_place(key), {"key": key, "choice": found.model_dump()})
+        return found
+
+
+def sample_crops(size: tuple[int, int], count: int = 8) -> Tensor:
+    """Return crops uint8 [count, H, W, 3] to compare and measure with: noise, and smooth shades."""
+    height, width = size
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (count, height, width, 3), np.uint8)
+    rows, columns = np.linspace(0, 3, height)[:, None, None], np.linspace(0, 2, width)[None, :, None]
+    for row in range(1, count, 2):
+        shades = np.sin(rows * random.uniform(1, 4) + columns + random.uniform(0, 6, 3))
+        noise[row] = np.rint(127.5 + 120 * shades).astype(np.uint8)
+    return torch.from_numpy(noise)
+
+
+def difference(found: Tensor, expected: Tensor, precision: str = "float32") -> str | None:
+    """Return how descriptors [B, D] differ from expected ones beyond rounding; None where they do not."""
+    found, expected = found.float().cpu(), expected.float().cpu()
+    if found.shape != expected.shape:
+        return f"it gives an array {tuple(found.shape)} instead of {tuple(expected.shape)}"
+    if not torch.isfinite(found).all():
+        return "it gives NaN or infinity"
+    cosine = functional.cosine_similarity(found, expected).min().item()
+    largest = ((found - expected).abs().amax(1) / expected.abs().amax(1).clamp(min=1e-12)).max().item()
+    if cosine < COSINE[precision] or (precision == "float32" and largest > DIFFERENCE):
+        return f"its vectors differ by {largest:.1e} of the largest number (cosine {cosine:.6f})"
+    return None
+
+
+def _measure(
+    candidates: Mapping[str, Callable[[], Compute]], size: tuple[int, int], precision: str
+) -> Choice:
+    crops = sample_crops(size)
+    opened: dict[str, Compute] = {}
+    refused: dict[str, str] = {}
+    expected: Tensor | None = None
+    for name, make in candidates.items():
+        try:
+            compute = make()
+            found = compute(crops)
+        except UserError as error:
+            refused[name] = str(error)
+            continue
+        if (reason := difference(found, found if expected is None else expected, precision)) is not None:
+            refused[name] = reason
+            continue
+        expected = found if expected is None else expected
+        opened[name] = compute
+    if not opened:
+        raise UserError(
+            "No runtime computes this network: "
+            + "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+        )
+    ones = _rates(opened, crops[:1])
+    large = sample_crops(size, BATCH)
+    slowest = max(seconds_of(compute, large) for compute in opened.values()) if len(opened) > 1 else 0
+    batches = _rates(opened, large[: BATCH // 4] if slowest > SLOW else large)
+    return Choice(
+        one=_fastest(ones),
+        many=_fastest(batches),
+        rates={name: (ones[name], batches[name]) for name in opened},
+        refused=refused,
+    )
+
+
+def _rates(computes: Mapping[str, Compute], crops: Tensor) -> dict[str, float]:
+    """Return crops a second: medians of rounds in which each runtime has its turn."""
+    repeats = {name: max(1, int(ROUND / seconds_of(compute, crops))) for name, compute in computes.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in computes}
+    for _ in range(ROUNDS):
+        for name, compute in computes.items():
+            seconds[name].append(seconds_of(compute, crops, repeats[name]))
+    return {name: round(len(crops) / float(np.median(found)), 1) for name, found in seconds.items()}
+
+
+def seconds_of(compute: Compute, crops: Tensor, repeats: int = 1) -> float:
+    """Return how long a batch takes, in the mean of its repeats."""
+    start = perf_counter()
+    for _ in range(repeats):
+        compute(crops)
+    return (perf_counter() - start) / repeats
+
+
+def _fastest(rates: Mapping[str, float]) -> str:
+    first, best = next(iter(rates)), max(rates, key=lambda name: rates[name])
+    return best if rates[best] > MARGIN * rates[first] else first
+
+
+@cache
+def processor() -> str:
+    """Return the processor's name, where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    import platform
+
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _place(key: Mapping[str, Any]) -> Path:
+    name = short_digest(json.dumps(key, sort_keys=True).encode())
+    return cache_folder() / "runtimes" / f"{name}.json"
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError:  # nothing can be kept there, and nobody is waited for
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
