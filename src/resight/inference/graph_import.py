@@ -68,8 +68,8 @@ def import_graph(
     elif not own and not given:
         notes.append(
             f"Nothing in {path.name} says how crops are fed to it. Assumed is the usual: RGB, 0 to 1, "
-            "ImageNet's mean and deviation. A wrong guess costs accuracy in silence: check it on labelled "
-            "crops."
+            "ImageNet's mean and deviation. A wrong guess costs accuracy in silence. Try others: "
+            "resight model check"
         )
     if settings.batch is not None:
         notes.append(
