@@ -9,7 +9,7 @@ import numpy as np
 
 from resight.people.arrays import Floats
 from resight.people.body import BONE, EYES, HAIR, SKIN, SKIRT, TIGHTS, Body, vertex_normals
-from resight.people.figure import Assembly, BodyPart, Figure
+from resight.people.figure import Assembly, BodyPart, Figure, Triple
 from resight.people.identity import Person
 from resight.people.pose import about_x, turn_to
 
@@ -218,37 +218,22 @@ class _Tailor:
         trunk = (np.abs(c.position[:, 0]) < 0.12) & (c.torso > 0.4) & (c.torso < 0.9) & (c.arm < 0.2)
         back = float(self.vertices[trunk, 1].max()) + person.top.loose
         bag, size, side = person.bag, person.bag.size, person.bag.side
-        add = self.assembly.add_rigid
-        if bag.kind == "backpack":
-            add(
-                "chest",
-                BodyPart.BAG,
-                (0, back + 0.06 * size, chest[2] - 0.06),
-                (0.145 * size, 0.08 * size, 0.21 * size),
-            )
-            add(
-                "chest",
-                BodyPart.BAG,
-                (0, back + 0.135 * size, chest[2] - 0.14),
-                (0.11 * size, 0.035 * size, 0.1 * size),
-            )
-        elif bag.kind == "cross":
-            hip = self._hip_width()
-            add(
-                "pelvis",
-                BodyPart.BAG,
-                (side * (hip + 0.03), pelvis[1] + 0.02, pelvis[2] - 0.05),
-                (0.045 * size, 0.13 * size, 0.1 * size),
-            )
-        elif bag.kind == "tote":
-            hip = self._hip_width()
-            add(
-                "spine1",
-                BodyPart.BAG,
-                (side * (hip + 0.04), pelvis[1] + 0.05, pelvis[2] + 0.1),
-                (0.05 * size, 0.15 * size, 0.14 * size),
-            )
-        elif bag.kind == "hand":
+        add, hip = self.assembly.add_rigid, self._hip_width()
+        bags: dict[str, list[tuple[str, Triple, Triple]]] = {  # bone, centre, radii
+            "backpack": [
+                ("chest", (0, back + 0.06 * size, chest[2] - 0.06), (0.145, 0.08, 0.21)),
+                ("chest", (0, back + 0.135 * size, chest[2] - 0.14), (0.11, 0.035, 0.1)),
+            ],
+            "cross": [
+                ("pelvis", (side * (hip + 0.03), pelvis[1] + 0.02, pelvis[2] - 0.05), (0.045, 0.13, 0.1))
+            ],
+            "tote": [
+                ("spine1", (side * (hip + 0.04), pelvis[1] + 0.05, pelvis[2] + 0.1), (0.05, 0.15, 0.14))
+            ],
+        }
+        for bone, centre, (wide, deep, high) in bags.get(bag.kind, ()):
+            add(bone, BodyPart.BAG, centre, (wide * size, deep * size, high * size))
+        if bag.kind == "hand":
             letter = ".L" if side > 0 else ".R"
             hand, elbow = joints[BONE["hand" + letter]], joints[BONE["forearm" + letter]]
             along = (hand - elbow) / np.linalg.norm(hand - elbow)
