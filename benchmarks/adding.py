@@ -28,7 +28,7 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
 
     In each round all three, in random order.
     """
-    embedder = _embedder(options.run)
+    embedder = make_embedder(options.run)
     count = max(256, round(8192 * options.scale))
     made = make_crops(options.folder / f"crops-{time.time_ns()}", count)
     crops = crops_to_embed(made[0].path.parent)
@@ -63,7 +63,7 @@ def adding(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _embedder(run: Path | None) -> Embedder:
+def make_embedder(run: Path | None) -> Embedder:
     """Return a run's model, or an untrained HAN-Small."""
     if run is not None:
         return Embedder(load_model(run))

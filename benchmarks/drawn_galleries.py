@@ -96,6 +96,7 @@ def build(
     width: int,
     graph_from: int | None = None,
     picture: bytes = PICTURE,
+    camera_normalise: bool = False,
 ) -> dict[str, float]:
     """Make a gallery of vectors, and its graph, unless it is there; return what that took.
 
@@ -105,6 +106,7 @@ def build(
         width: numbers a vector.
         graph_from: of the gallery.
         picture: kept with each.
+        camera_normalise: of the gallery.
     """
     told = folder.with_suffix(".json")
     if told.exists():
@@ -113,7 +115,9 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     backend = FolderBackend(folder, create=True)
     model = ModelIdentity(fingerprint="0" * 32, name="drawn", width=width)
-    metadata = Metadata(created=datetime.now(UTC), model=model, graph_from=graph_from)
+    metadata = Metadata(
+        created=datetime.now(UTC), model=model, graph_from=graph_from, camera_normalise=camera_normalise
+    )
     store = backend.make_store(metadata.store, metadata.layout)
     crops, seconds = 0, 0.0
     for vectors in parts:

@@ -1,6 +1,6 @@
 """Galleries: time and recall of searches, behind filters too; time of adding; memory.
 
-    python benchmarks/gallery.py [--cases search graph large adding] [--scale 0.2] [--json]
+    python benchmarks/gallery.py [--cases search graph large adding means] [--scale 0.2] [--json]
 
 Vectors are drawn, twenty a person. "NumPy" is ``features @ query`` on a memory map, with the best sorted out.
 In each round every kind of search is made once, in random order, each for another query, so that other work
@@ -10,6 +10,8 @@ search  100,000 crops of 1,024 numbers, as a gallery of that size is searched: t
         ten behind each kind of filter that keeps 1 to 95 % of the crops
 graph   the same for 200,000 crops of 512 numbers with an HNSW graph, which is built first
 large   1,000,000 crops of 512 numbers: filled and searched in processes whose memory is measured
+means   the same as ``search`` with each camera's mean removed from the vectors, beside a gallery that keeps
+        them, and what the means take of adding 1,000 crops
 adding  crops a second into a gallery, beside ``resight embed`` (of an untrained HAN-Small, or of --run)
 
 ``--scale`` multiplies the crops. Galleries stay in ``--folder``, by default a temporary one, so that a second
@@ -33,6 +35,7 @@ from typing import Any
 
 import numpy as np
 from adding import adding
+from camera_means import means
 from drawn_galleries import CAMERAS, SHARES, Array, build, cameras, draw, filters
 
 from resight.gallery.crops import Filter
@@ -224,7 +227,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-CASES = {case.__name__: case for case in (search, graph, large, adding)}
+CASES = {case.__name__: case for case in (search, graph, large, adding, means)}
 
 
 def main() -> None:

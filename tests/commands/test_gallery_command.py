@@ -115,7 +115,7 @@ def test_a_search_by_picture(run: Run, filled: Path) -> None:
     assert run("search", query, "--top", 3, "--page", 2)["matches"][0]["id"] not in {
         match["id"] for match in found["matches"]
     }
-    others = run("search", query, "--other-cameras", "--taken-by", "1", "--rerank")
+    others = run("search", query, "--other-cameras", "--query-camera", "1", "--rerank")
     assert {match["camera"] for match in others["matches"]} == {"2"}
     one = found["matches"][0]["id"]
     more = run("search", "--crop", one, query, "--combine", "max", "--camera", "2", "--tag", "demo")
@@ -356,3 +356,43 @@ def test_mistakes_are_told_in_sentences(run: Run, weights: Path, tmp_path: Path)
 def test_a_cluster_that_does_not_answer(run: Run) -> None:
     assert "does not answer" in run("info", "--gallery", "http://127.0.0.1:9/people", fails=True)
     assert "is http://HOST:6333/NAME" in run("info", "--gallery", "http://127.0.0.1:9/a/b", fails=True)
+
+
+def test_cameras_means_are_removed_or_kept(run: Run, filled: Path) -> None:
+    found = run("info")["camera_normalise"]
+    assert found == {"on": True, "active": True, "too_few": ["1", "2"]}
+    text = " ".join(run("info", text=True).split())
+    assert "removed; 2 of 2 cameras have too few crops yet" in text
+    query = next(filled.glob("query/*.jpg"))
+    before = run("search", query, "--query-camera", "1")
+    assert before["camera_normalise"]
+    assert run("settings", "--no-camera-normalise")["camera_normalise"] == {
+        "on": False,
+        "active": False,
+        "too_few": [],
+    }
+    assert not run("search", query)["camera_normalise"]
+    assert "are kept, as the gallery's settings say" in run("settings", "--no-camera-normalise", text=True)
+    assert run("settings", "--camera-normalise")["camera_normalise"]["active"]
+    again = run("search", query, "--query-camera", "1")
+    assert [match["id"] for match in again["matches"]] == [match["id"] for match in before["matches"]]
+
+
+def test_a_query_camera_that_the_gallery_lacks_is_noted(
+    run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = next(filled.glob("query/*.jpg"))
+    notes: list[str] = []
+    monkeypatch.setattr("resight.commands.gallery.say", notes.append)
+    unknown = run("search", query, "--query-camera", "7")
+    assert notes == [
+        "Note: the gallery has no crop from the camera '7', so the mean of all crops takes the place of that "
+        "camera's."
+    ]
+    assert run("search", query)["matches"] == unknown["matches"]
+    assert "got 2 for 1" in run("search", query, "--query-camera", "1", "--query-camera", "2", fails=True)
+
+
+def test_a_new_gallery_can_keep_the_means(run: Run, weights: Path, tmp_path: Path) -> None:
+    run("add", crops(tmp_path / "crops"), "--model", weights, "--no-camera-normalise")
+    assert run("info")["camera_normalise"] == {"on": False, "active": False, "too_few": []}

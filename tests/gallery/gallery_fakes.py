@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resight.evaluation.cameras import CameraStatistics
 from resight.gallery.adding import Added
 from resight.gallery.crops import Filter, NewCrop
 from resight.gallery.gallery import Gallery
@@ -104,6 +105,18 @@ def people(persons: int = 8, cameras: int = 3, each: int = 2, **more: Any) -> li
                     )
                 )
     return found
+
+
+def camera_statistics(crops: Sequence[NewCrop], model: Fake | None = None) -> CameraStatistics:
+    """Return the exact means of the crops' cameras."""
+    return CameraStatistics.fit(embedded(crops, model), [crop.camera for crop in crops])
+
+
+def embedded(crops: Sequence[NewCrop], model: Fake | None = None) -> NDArray[np.float32]:
+    """Return the unit vectors of crops of pixels."""
+    model = model or Fake()
+    vectors = model(model.preprocess(crop.picture for crop in crops))  # type: ignore[misc]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def add_until_killed(place: Path, seed: int) -> None:

@@ -25,8 +25,8 @@ ANNA = Filter(sources=("anna-source.mp4",))
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Return the folder of a closed gallery of 73 crops, one of them of Anna."""
-    with Gallery.open(tmp_path / "gallery", Fake(), create=True) as gallery:
+    """Return the folder of a closed gallery of 73 crops, one of them of Anna, vectors as they came."""
+    with Gallery.open(tmp_path / "gallery", Fake(), create=True, camera_normalise=False) as gallery:
         gallery.add(people(12))
         person, tag, camera, source, name, renamed = WORDS
         gallery.add(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gallery_fakes import START, Fake, ids, noise, people
+from gallery_fakes import START, Fake, camera_statistics, embedded, ids, noise, people
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,8 +101,9 @@ def test_pages_make_up_one_list(filled: Gallery) -> None:
 
 def test_several_pictures_search_by_average_or_by_the_nearest(filled: Gallery) -> None:
     given = [noise(5000, 3), noise(5001, 4)]
-    vectors = filled.embed(given)
-    crops = filled.embed([crop.picture for crop in people()])
+    statistics = camera_statistics(people())
+    vectors = statistics.apply(filled.embed(given), [None, None])
+    crops = statistics.apply(embedded(people()), [crop.camera for crop in people()])
     average = vectors.mean(0) / np.linalg.norm(vectors.mean(0))
     expected = [str(at) for at in np.argsort(-(crops @ average), kind="stable")]
     assert names(filled.search(given, top=48)) == expected
@@ -162,9 +163,10 @@ def test_reranking_orders_matches_as_the_evaluation_does(filled: Gallery) -> Non
     plain = filled.search([picture], top=48)
     again = filled.search([picture], top=48, rerank=True)
     head = [match.crop.id for match in plain.matches]
-    added = {crop.name: crop.picture for crop in people()}
-    crops = torch.from_numpy(filled.embed([added[crop.name] for crop in filled.get(head)]))
-    query = torch.from_numpy(filled.embed([picture]))
+    added, statistics = {crop.name: crop for crop in people()}, camera_statistics(people())
+    first = [added[crop.name] for crop in filled.get(head)]
+    crops = torch.from_numpy(statistics.apply(embedded(first), [crop.camera for crop in first]))
+    query = torch.from_numpy(statistics.apply(filled.embed([picture]), [None]))
     expected = rerank(
         torch.cdist(query, crops),
         torch.cdist(query, query),

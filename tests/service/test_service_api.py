@@ -191,6 +191,9 @@ def test_labels_and_tags_are_set_and_taken_back(running: Running) -> None:
     answer = running.client.patch("/api/items", json={"crops": own, "person": "bob", "tags": ["hat"]})
     assert [(item["person"], item["tags"]) for item in answer.json()["items"]] == [("bob", ["hat"])] * 2
     assert running.client.get("/api/items", params={"person": "bob", "tag": "hat"}).json()["fit"] == 2
+    answer = running.client.patch("/api/items", json={"crops": own, "camera": "roof"})
+    assert {item["camera"] for item in answer.json()["items"]} == {"roof"}
+    assert running.gallery.values("camera")["roof"] == len(own)
     answer = running.client.patch("/api/items", json={"crops": own[:1], "person": ""})
     assert (answer.json()["items"][0]["person"], answer.json()["items"][0]["tags"]) == (None, ["hat"])
     assert running.client.patch("/api/items", json={"crops": [NOBODY], "person": "x"}).status_code == 404
@@ -200,6 +203,7 @@ def test_about_cameras_health_and_metrics(running: Running) -> None:
     about = running.client.get("/api/gallery").json()
     assert (about["crops"], about["role"], about["detector"]) == (36, "write", False)
     assert about["first"] == START.isoformat()
+    assert about["camera_normalise"] == {"on": True, "active": True, "too_few": sorted(CAMERAS)}
     cameras = running.client.get("/api/cameras").json()["cameras"]
     assert cameras == [{"camera": name, "crops": 12} for name in sorted(CAMERAS)]
     assert running.client.get("/health").json() == {"status": "ok"}

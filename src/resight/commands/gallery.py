@@ -1,5 +1,6 @@
 """``resight gallery``: add, search and info."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ def add(
     unlabelled: Flag = False,
     reading: Reading = DEFAULT,
     keep_days: float | None = None,
+    camera_normalise: bool = True,
     shards: int = 1,
     replicas: int = 1,
     device: Device = "auto",
@@ -51,6 +53,8 @@ def add(
         part: part of a data set; 'all' adds every crop.
         unlabelled: add every image in the folder and its sub-folders, without labels.
         keep_days: for a new gallery: days after which crops are deleted; 0 keeps them forever.
+        camera_normalise: for a new gallery: remove each camera's mean from the vectors of its crops, so that
+            persons are found across cameras. 'resight gallery settings' changes it.
         shards: for a new gallery on a cluster: number of parts to distribute over its machines.
         replicas: for a new gallery on a cluster: number of copies of each crop.
     """
@@ -67,6 +71,7 @@ def add(
         say(f"Note: {note}")
     settings: dict[str, Any] = {
         "forget_after_days": keep_days or None,
+        "camera_normalise": camera_normalise,
         "shards": shards,
         "replicas": replicas,
     }
@@ -74,6 +79,7 @@ def add(
     loaded = None if model is None else load_model(model, device=device, runtime=runtime)
     count = sum(count_crops(found) for found in lists)
     with Gallery.open(gallery, loaded, create=loaded is not None, **settings) as opened:
+        calibrated = opened.metadata.calibration is not None
         if (words := opened.prepare(count)) is not None:
             say(f"Embedding with {words}.")
         with Bar("Adding crops", count) as bar:
@@ -91,6 +97,11 @@ def add(
             )
         for name, reason in added.refused:
             say(f"Left out: {reason if name in reason else f'{name}: {reason}'}")
+        if calibrated and opened.metadata.calibration is None:
+            say(
+                "Note: the means of the cameras are now removed from all vectors, which changes the scores. "
+                f"Calibrate again: resight gallery calibrate --gallery {gallery}"
+            )
         facts = opened.facts()
         total = len(opened)
         if total > opened.graph_from and facts["indexed"] < 0.8 * total:
@@ -109,7 +120,7 @@ def search(
     model: Path | None = None,
     which: Chosen = EVERYTHING,
     other_cameras: Flag = False,
-    taken_by: Words = None,
+    query_camera: Words = None,
     combine: Literal["average", "max"] = "average",
     top: int = 20,
     page: int = 1,
@@ -131,7 +142,8 @@ def search(
         model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the
             gallery's own.
         other_cameras: leave out crops of the cameras that took the query pictures.
-        taken_by: camera that took the query pictures; may be repeated. Cameras of stored crops are known.
+        query_camera: camera that took the query pictures; if repeated, the camera of each. Cameras of stored
+            crops are known.
         combine: score of a crop for several pictures: its similarity to their average, or the highest (max).
         top: number of matches on a page.
         page: number of the page, from 1.
@@ -153,6 +165,11 @@ def search(
         raise UserError(f"--page must be at least 1; got {page}.")
     query = query_persons(pictures, detector, choice)
     with Gallery.open(gallery, device=device, runtime=runtime) as opened:
+        if unknown := sorted({*(query_camera or ())} - opened.values("camera").keys()):
+            say(
+                f"Note: the gallery has no crop from the camera '{unknown[0]}', so the mean of all crops "
+                "takes the place of that camera's."
+            )
         if query and model is not None:
             from resight.inference.loading import load_model
 
@@ -165,7 +182,7 @@ def search(
             offset=(page - 1) * top,
             where=which.filter(),
             other_cameras=other_cameras,
-            cameras=taken_by or (),
+            cameras=query_camera or (),
             false_match_rate=false_match_rate,
             rerank=rerank,
             exact=exact,
@@ -213,6 +230,7 @@ def info(*, gallery: GalleryPlace, json: Json = False) -> None:
             "bytes": opened.size(),
             **opened.metadata.model_dump(mode="json", exclude={"store", "format"}),
             "graph_from": opened.graph_from,
+            "camera_normalise": asdict(opened.camera_normalisation()),
         }
     if json:
         print_json(facts)

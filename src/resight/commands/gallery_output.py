@@ -64,7 +64,8 @@ def print_found(found: "SearchResult", gallery: str) -> None:
 def sheet_title(gallery: str, found: "SearchResult") -> str:
     """Return a line about what was searched."""
     how = "exact search" if found.exact else "approximate search"
-    return f"{gallery}: {found.searched:,} crops, {how}"
+    means = ", without the cameras' means" if found.camera_normalise else ""
+    return f"{gallery}: {found.searched:,} crops, {how}{means}"
 
 
 def threshold_line(found: "SearchResult") -> str:
@@ -100,6 +101,7 @@ def print_info(facts: Mapping[str, Any]) -> None:
         ["Search", graph],
         ["Kept", "forever" if days is None else f"for {days:g} days"],
         ["Calibrated", labelled],
+        ["Cameras' means", cameras_line(facts)],
         ["Created", show_time(datetime.fromisoformat(facts["created"]))],
     ]
     if facts["traces"]:
@@ -117,6 +119,24 @@ def print_info(facts: Mapping[str, Any]) -> None:
             for row, ends in zip(facts["cameras"], times, strict=True)
         ]
         print_table(["Camera", "Crops", "First", "Last"], cameras)
+
+
+def cameras_line(facts: Mapping[str, Any]) -> str:
+    """Return whether cameras' means are removed, and which cameras have few crops."""
+    from resight.gallery.cameras import FEWEST
+
+    found, cameras = facts["camera_normalise"], len(facts["cameras"])
+    if not found["on"]:
+        return "kept, as the gallery's settings say"
+    if not found["active"]:
+        there = f"{cameras:,} {'camera' if cameras == 1 else 'cameras'} and {facts['crops']:,} crops"
+        return f"kept: {there} are too few (removed from 2 cameras and {FEWEST} crops on)"
+    few = found["too_few"]
+    if not few:
+        return f"removed from the vectors of all {cameras:,} cameras"
+    named = ", ".join(few[:5]) + (", ..." if len(few) > 5 else "")
+    lack = f"{len(few):,} of {cameras:,} cameras have too few crops yet and lose mostly the mean of all"
+    return f"removed; {lack}: {named}"
 
 
 def print_calibration(calibration: "Calibration") -> None:

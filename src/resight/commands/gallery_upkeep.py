@@ -1,5 +1,6 @@
-"""``resight gallery``: forget, export, reembed, calibrate, compact."""
+"""``resight gallery``: forget, export, reembed, calibrate, settings, compact."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,6 +172,26 @@ def calibrate(
         print_json(calibration.model_dump(mode="json"))
     else:
         output.print_calibration(calibration)
+
+
+def settings(*, gallery: GalleryPlace, camera_normalise: bool, json: Json = False) -> None:
+    """Change a gallery's settings.
+
+    Args:
+        camera_normalise: remove each camera's mean from the vectors of its crops, so that persons are found
+            across cameras; with --no-camera-normalise, put the means back. Afterwards calibrate the gallery
+            again.
+    """
+    from resight.gallery.gallery import Gallery
+
+    with Gallery.open(gallery) as opened:
+        opened.normalise_cameras(camera_normalise)
+        found = asdict(opened.camera_normalisation())
+        facts = {"camera_normalise": found, "cameras": opened.values("camera"), "crops": len(opened)}
+    if json:
+        print_json({"gallery": gallery, "camera_normalise": found})
+    else:
+        print(f"{gallery}: the cameras' means are {output.cameras_line(facts)}.")
 
 
 def compact(*, gallery: GalleryPlace, json: Json = False) -> None:

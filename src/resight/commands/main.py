@@ -69,6 +69,11 @@ gallery.command(
     help="Measure distance thresholds for the same person.",
 )
 gallery.command(
+    "resight.commands.gallery_upkeep:settings",
+    name="settings",
+    help="Remove the cameras' means from the vectors, or keep them.",
+)
+gallery.command(
     "resight.commands.gallery_upkeep:compact", name="compact", help="Build the search graph, free disk space."
 )
 app.command(gallery)

@@ -1,12 +1,16 @@
 """Distance thresholds for "the same person", measured on labelled crops."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
 from resight.errors import UserError
+from resight.evaluation.cameras import CameraStatistics, unit_or_zero
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.verification import Verification, calibrate, verify
+from resight.gallery.cameras import CameraMeans
 from resight.gallery.crops import Filter
 from resight.gallery.metadata import Calibration, OperatingPoint, now
 from resight.gallery.stores.store import Store
@@ -46,6 +50,20 @@ def labelled_crops(store: Store) -> Embedded:
         torch.tensor([people[name] for name in persons]),
         None if None in places else torch.tensor([places[name] for name in cameras]),
     )
+
+
+def without_means(crops: Embedded, means: CameraMeans) -> Embedded:
+    """Return features of other crops than a gallery's without the means of their own cameras.
+
+    Where these are not known, or there is one, the mean of all of the gallery's crops is removed.
+    """
+    vectors = unit_or_zero(crops.features.float().cpu().numpy())
+    cameras = [] if crops.cameras is None else crops.cameras.tolist()
+    if len(set(cameras)) > 1:
+        vectors = CameraStatistics.fit(vectors, cameras).apply(vectors, cameras)
+    else:
+        vectors = means.query(vectors, [None] * len(vectors))
+    return replace(crops, features=torch.from_numpy(vectors))
 
 
 def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibration:

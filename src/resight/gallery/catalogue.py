@@ -1,12 +1,15 @@
 """The contents of a gallery: reading, counting, labelling and forgetting crops."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from threading import Lock, RLock
 from typing import Any, Literal
 
 from resight.errors import UserError, did_you_mean
-from resight.gallery.crops import Filter, StoredCrop, check_ids, from_payload
+from resight.gallery.cameras import CameraMeans, CameraNormalisation
+from resight.gallery.crops import CAMERA_KEY, Filter, StoredCrop, camera_key, check_ids, from_payload
 from resight.gallery.metadata import Metadata, check_days, now
 from resight.gallery.stores.store import Record, StorageBackend, Store
 from resight.timestamps import from_seconds
@@ -36,6 +39,7 @@ class Catalogue:
         self._copies: list[Store] = []  # filled by ``compact``; changes are repeated here too
         self._changing, self._compacting = RLock(), Lock()
         self._traced = 0  # number of changes that left traces
+        self._means = self._means_of(store, metadata.store, metadata.model.width)
 
     @property
     def place(self) -> str:
@@ -131,6 +135,48 @@ class Catalogue:
         """
         self._change(ids, {"tags": list(dict.fromkeys(tags))})
 
+    def set_camera(self, ids: Sequence[str], camera: str | None) -> None:
+        """Correct which camera took crops; None: not known.
+
+        Raises:
+            UserError: a crop is not in the gallery.
+        """
+        with self._compacting, self._changing:
+            records = self._records(ids, "vector")
+            self._note_traces()
+            self._means.remove(records)
+            fields = {"camera": camera, CAMERA_KEY: None if camera is None else camera_key(camera)}
+            set_fields = {} if camera is None else fields
+            moved = [
+                replace(
+                    record,
+                    payload={key: value for key, value in record.payload.items() if key not in fields}
+                    | set_fields,
+                )
+                for record in self._means.restored(records)
+            ]
+            for store in self._stores():
+                store.change([record.id for record in records if store.get([record.id])], fields)
+            self._store.update(self._means.add(moved))
+            self._means.save()
+        self._renew_means()
+
+    def normalise_cameras(self, on: bool) -> None:
+        """Remove the cameras' means from all vectors, or put them back; 100,000 crops take a minute.
+
+        What was calibrated has to be calibrated again.
+        """
+        self._update_metadata(camera_normalise=on)
+        with self._compacting, self._changing:
+            self._means.on = on
+            self._means.recount()
+        self._renew_means()
+
+    def camera_normalisation(self) -> CameraNormalisation:
+        """Return whether cameras' means are removed from the vectors, and which cameras have few crops."""
+        means = self._means
+        return CameraNormalisation(means.on, means.active, tuple(means.too_few) if means.active else ())
+
     def forget(self, where: Filter) -> int:
         """Delete the matching crops, and return how many there were.
 
@@ -146,9 +192,14 @@ class Catalogue:
             count = self._store.count(where)
             if count:
                 self._note_traces()
+                for records in self._store.scan(where, "vector"):
+                    self._means.remove(records)
             for store in self._stores():
                 if store.count(where):
                     store.delete(where)
+            self._means.save()
+        if count:
+            self._renew_means()
         return count
 
     def forget_expired(self) -> int:
@@ -189,7 +240,32 @@ class Catalogue:
 
     def _put(self, records: Sequence[Record]) -> None:
         with self._changing:
-            self._store.put(records)
+            if self._backend.shared:
+                self._means.load(self._backend.read_means(self.metadata.store))
+            self._store.put(self._means.add(records))
+            if self._backend.shared:
+                self._means.save()
+        if self._means.overdue:
+            self._renew_means()
+
+    def _means_of(self, store: Store, name: str, width: int) -> CameraMeans:
+        """Return what is known of the cameras of a store."""
+        on, write = self.metadata.camera_normalise, partial(self._backend.write_means, name)
+        means = CameraMeans(store, width, on, write, self._changing)
+        means.load(self._backend.read_means(name))
+        means.recount()
+        return means
+
+    def _renew_means(self, exactly: bool = False) -> None:
+        """Rewrite the crops of cameras whose means have moved; later, where the stores are being replaced."""
+        if self._compacting.acquire(blocking=False):
+            try:
+                self._means.renew(exactly)
+            finally:
+                self._compacting.release()
+            calibration = self.metadata.calibration
+            if calibration is not None and calibration.camera_normalise != self._means.active:
+                self._update_metadata(calibration=None)
 
     def _note_traces(self) -> None:
         self._traced += 1

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
+from resight.gallery.cameras import MEAN
 from resight.gallery.crops import Filter
 from resight.gallery.stores.store import Record, Store
 from resight.imaging import decode
@@ -18,6 +20,7 @@ def copy_crops(
     changing: AbstractContextManager[object],
     embedder: SupportsEmbedding | None = None,
     done: Callable[[int], None] = lambda crops: None,
+    change: Callable[[list[Record]], list[Record]] = list,
 ) -> int:
     """Copy all crops that a store lacks from another one, and delete those that the other one does not have.
 
@@ -29,6 +32,7 @@ def copy_crops(
         changing: lock for changes of crops.
         embedder: embeds the pictures again; None copies the vectors.
         done: called with the number of further crops of the old store that were processed.
+        change: applied to the records that are copied with their vectors.
 
     Returns:
         number of crops copied.
@@ -40,10 +44,10 @@ def copy_crops(
         embedded = [] if embedder is None else _embedded(old.get(missing, "picture").values(), embedder)
         with changing:
             if embedder is None:
-                copies = list(old.get(missing, "vector").values())
+                copies = change(list(old.get(missing, "vector").values()))
             else:
                 left = old.get(missing)
-                copies = [replace(one, payload=left[one.id].payload) for one in embedded if one.id in left]
+                copies = [replace(one, payload=_fields(left[one.id])) for one in embedded if one.id in left]
             new.put(copies)
         count += len(copies)
         done(len(records))
@@ -55,6 +59,11 @@ def copy_crops(
                     new.delete(Filter(ids=gone))
     new.flush()
     return count
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    """Return the fields of a record without that of its old vector."""
+    return {field: value for field, value in record.payload.items() if field != MEAN}
 
 
 def _embedded(records: Iterable[Record], embedder: SupportsEmbedding) -> list[Record]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from resight.errors import UserError
 from resight.files import write_json
+from resight.gallery.cameras import CameraMeans
 from resight.gallery.crops import Filter, from_payload
 from resight.gallery.metadata import Metadata
 from resight.gallery.stores.store import Store
@@ -18,11 +19,12 @@ GONE = "Crops were forgotten during the export. Run the command again."
 def export_crops(
     store: Store,
     metadata: Metadata,
+    means: CameraMeans,
     folder: Path,
     where: Filter,
     done: Callable[[int], None] = lambda crops: None,
 ) -> int:
-    """Write the matching crops to a new folder, and return how many there are.
+    """Write the matching crops to a new folder with the vectors as computed; return how many there are.
 
     The folder has ``features.npy`` float32 [N, D], ``persons.npy`` int64 [N] (0 for unlabelled crops),
     ``cameras.npy`` int64 [N] if the camera of every crop is known, ``names.json`` and ``cameras.json``
@@ -38,7 +40,7 @@ def export_crops(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not an empty folder. Name a new folder to export to.")
     try:
-        return _write(store, metadata, folder, where, rows, done)
+        return _write(store, metadata, means, folder, where, rows, done)
     except OSError as error:
         raise UserError(
             f"Cannot write {folder}: {error.strerror or error}. Free some space or choose another folder, "
@@ -47,7 +49,13 @@ def export_crops(
 
 
 def _write(
-    store: Store, metadata: Metadata, folder: Path, where: Filter, rows: int, done: Callable[[int], None]
+    store: Store,
+    metadata: Metadata,
+    means: CameraMeans,
+    folder: Path,
+    where: Filter,
+    rows: int,
+    done: Callable[[int], None],
 ) -> int:
     pictures = folder / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -64,7 +72,7 @@ def _write(
         header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
         np.lib.format.write_array_header_1_0(features, header)
         for records in store.scan(where, "picture", "vector"):
-            for record in records:
+            for record in means.restored(records):
                 if row == rows:
                     raise UserError("Crops were added during the export. Run the command again.")
                 crop = from_payload(record.id, record.payload)

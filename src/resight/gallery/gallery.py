@@ -1,5 +1,6 @@
 """The gallery: adding, searching and storing crops."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +28,14 @@ from resight.inference.embedder import (
     identity_of,
     unit,
 )
+from resight.progress import say
 
 if TYPE_CHECKING:
     from resight.inference.loading import LoadedModel
     from resight.inference.runtimes.choice import Runtime
+
+RELOAD_SECONDS = 10.0
+"""Age of cameras' means from which on a search reads them again, where other processes may change them."""
 
 
 class Gallery(MaintainedCatalogue):
@@ -42,12 +47,10 @@ class Gallery(MaintainedCatalogue):
 
     _device = "auto"
     _runtime: "Runtime" = "auto"
-    _outliers: tuple[str, int, OutlierDetector | None] = (
-        "",
-        0,
-        None,
-    )  # model fingerprint, number of crops, detector
+    _outliers: tuple[tuple[str, bool], int, OutlierDetector | None] = (("", False), 0, None)
+    """Model fingerprint, whether vectors lack their cameras' means, number of crops, detector."""
     _open = True
+    _loaded = 0.0
 
     @classmethod
     def open(
@@ -60,6 +63,7 @@ class Gallery(MaintainedCatalogue):
         graph_from: int | None = None,
         shards: int = 1,
         replicas: int = 1,
+        camera_normalise: bool = True,
         device: str = "auto",
         runtime: "Runtime" = "auto",
     ) -> "Gallery":
@@ -94,6 +98,7 @@ class Gallery(MaintainedCatalogue):
                     graph_from=graph_from,
                     shards=shards,
                     replicas=replicas,
+                    camera_normalise=camera_normalise,
                     forget_after_days=forget_after_days,
                 )
                 store, pending = backend.make_store(metadata.store, metadata.layout), None
@@ -116,6 +121,10 @@ class Gallery(MaintainedCatalogue):
         gallery = cls(backend, metadata, store, pending)
         gallery._embedder, gallery._device, gallery._runtime = embedder, device, runtime
         gallery.expired_on_opening = gallery.forget_expired()
+        try:
+            gallery._renew_means()
+        except UserError as error:  # such as a full disk; crops can be searched for, and forgotten
+            say(f"Note: the cameras' means were not brought up to date. {error}")
         return gallery
 
     def use(self, model: "LoadedModel | SupportsEmbedding") -> None:
@@ -164,7 +173,10 @@ class Gallery(MaintainedCatalogue):
         Raises:
             UserError: there is no model, or the disk is full; what was added before stays.
         """
-        return add_crops(lambda ids: self._store.get(ids), self._put, self._need_model(), crops, stored)
+        try:
+            return add_crops(lambda ids: self._store.get(ids), self._put, self._need_model(), crops, stored)
+        finally:
+            self._renew_means()
 
     def preprocess(self, pixels: Pixels) -> Pixels:
         """Return a picture resized for the model; searching for it gives the same result.
@@ -229,10 +241,11 @@ class Gallery(MaintainedCatalogue):
         rate = self._rate(false_match_rate)
         stored = self._records(crops, "vector")
         queries = [np.stack([record.vector for record in stored])] if stored else []  # type: ignore[misc]
-        if pictures:
-            queries.append(self.embed(pictures))
+        given = [self.embed(pictures)] if pictures else []
         if vectors is not None and len(vectors):
-            queries.append(self._normalised(vectors))
+            given.append(self._normalised(vectors))
+        if given:
+            queries.append(self._without_means(np.concatenate(given), cameras))
         if not queries:
             raise UserError("Give a picture, or the id of a stored crop, to search for.")
         query = np.concatenate(queries)
@@ -269,15 +282,19 @@ class Gallery(MaintainedCatalogue):
             None if rate is None else rate.false_match_rate * searched,
             None if not hits else self._is_outlier(query),
             exact,
+            self._means.active,
         )
 
     def close(self) -> None:
         """Write pending changes to the disk, and release the gallery for other processes."""
         if self._open:
             self._open = False
-            for store in self._stores():
-                store.close()
-            self._backend.close()
+            try:
+                self._means.save()
+            finally:
+                for store in self._stores():
+                    store.close()
+                self._backend.close()
 
     def __enter__(self) -> "Gallery":
         return self
@@ -301,6 +318,18 @@ class Gallery(MaintainedCatalogue):
             )
         return unit(vectors)
 
+    def _without_means(self, vectors: Vectors, cameras: Sequence[str]) -> Vectors:
+        """Return the vectors of pictures without their cameras' means, if these are removed."""
+        if len(cameras) not in (0, 1, len(vectors)):
+            raise UserError(
+                f"Name one camera for all pictures, or one for each; got {len(cameras)} for {len(vectors)}."
+            )
+        if self._backend.shared and time.monotonic() > self._loaded + RELOAD_SECONDS:
+            self._means.load(self._backend.read_means(self.metadata.store))
+            self._loaded = time.monotonic()
+        each = cameras if len(cameras) > 1 else [*cameras, None][:1] * len(vectors)
+        return self._means.query(vectors, each)
+
     def _rate(self, requested: float | None) -> OperatingPoint | None:
         calibration = self.metadata.calibration
         if calibration is not None:
@@ -315,10 +344,11 @@ class Gallery(MaintainedCatalogue):
 
     def _is_outlier(self, query: Vectors) -> bool | None:
         crops = self._store.count(EVERYTHING)
-        model, count, detector = self._outliers
-        if model != self.metadata.model.fingerprint or abs(crops - count) > crops / 10:
+        known, count, detector = self._outliers
+        kind = self.metadata.model.fingerprint, self._means.active
+        if known != kind or abs(crops - count) > crops / 10:
             detector = OutlierDetector.of(self._store)  # takes a quarter of a second
-            self._outliers = self.metadata.model.fingerprint, crops, detector
+            self._outliers = kind, crops, detector
         return None if detector is None else detector.is_outlier(query)
 
 

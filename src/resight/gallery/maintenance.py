@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,6 +12,7 @@ from resight.gallery.catalogue import EVERYTHING, Catalogue
 from resight.gallery.copying import copy_crops
 from resight.gallery.crops import Filter
 from resight.gallery.metadata import Reembedding
+from resight.gallery.stores.store import Record
 from resight.inference.embedder import Embedder, SupportsEmbedding, identity_of
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class MaintainedCatalogue(Catalogue):
                 self._rewrite(done)
             else:
                 self._store.compact()
+                if not self._backend.keeps_traces:  # but in the means
+                    self._means.renew(exactly=True)
 
     def _rewrite(self, done: Callable[[int], None]) -> None:
         self._backend.check_free_space()
@@ -52,17 +56,27 @@ class MaintainedCatalogue(Catalogue):
             width = reembedding.model.width
             sources.append((self._pending, replace(layout, width=width), reembedding.store))
         names: list[str] = []
+        changes: list[Callable[[list[Record]], list[Record]]] = [
+            lambda records: means.exchange(records),
+            list,
+        ]
         with ExitStack() as swapping:
             try:
-                for store, layout, _ in sources:
+                for (store, layout, old), change in zip(sources, changes, strict=False):
                     names.append(self._next_name())
                     self._copies.append(self._backend.make_store(names[-1], layout))
-                    copy_crops(store, self._copies[-1], self._changing, done=done)
+                    if store is self._store:
+                        write = partial(self._backend.write_means, names[0])
+                        means = self._means.for_copy(self._copies[0], write)
+                    elif written := self._backend.read_means(old):
+                        self._backend.write_means(names[-1], written)
+                    copy_crops(store, self._copies[-1], self._changing, done=done, change=change)
                     self._copies[-1].compact()
                 swapping.enter_context(self._changing)
-                for (store, _, _), copy in zip(sources, self._copies, strict=True):
+                for (store, _, _), copy, change in zip(sources, self._copies, changes, strict=False):
                     if store.count(EVERYTHING) > copy.count(EVERYTHING):  # crops were added in the meantime
-                        copy_crops(store, copy, self._changing)
+                        copy_crops(store, copy, self._changing, change=change)
+                means.save()
             except BaseException:
                 self._copies = []
                 for name in names:
@@ -71,6 +85,7 @@ class MaintainedCatalogue(Catalogue):
             if reembedding is not None:
                 reembedding = reembedding.model_copy(update={"store": names[-1]})
             self._update_metadata(store=names[0], reembedding=reembedding, traces=self._traced != traced)
+            self._means = means
             self._store, *rest = self._copies
             self._pending, self._copies = (rest[0] if rest else None), []
         for _, _, old in sources:  # running searches keep the deleted files open
@@ -94,7 +109,7 @@ class MaintainedCatalogue(Catalogue):
         Raises:
             UserError: too few crops are labelled, or the features have another width.
         """
-        from resight.gallery.calibrating import labelled_crops, measure
+        from resight.gallery.calibrating import labelled_crops, measure, without_means
 
         crops = labelled_crops(self._store) if labelled is None else labelled
         if crops.features.shape[1] != self.metadata.model.width:
@@ -102,7 +117,12 @@ class MaintainedCatalogue(Catalogue):
                 f"The gallery's vectors have {self.metadata.model.width} numbers, these features "
                 f"{crops.features.shape[1]}: they were computed by another model."
             )
-        self._update_metadata(calibration=measure(crops, origin, false_match_rate))
+        if labelled is not None and self._means.active:
+            crops = without_means(labelled, self._means)
+        measured = measure(crops, origin, false_match_rate)
+        self._update_metadata(
+            calibration=measured.model_copy(update={"camera_normalise": self._means.active})
+        )
 
     def reembed(
         self,
@@ -136,8 +156,12 @@ class MaintainedCatalogue(Catalogue):
                 for name in abandoned:
                     self._backend.drop_store(name)
             count = copy_crops(self._store, self._pending, self._changing, embedder, done)
+            means = self._means_of(self._pending, begun.store, embedder.width)
+            means.renew(exactly=True)
             with self._changing:
+                means.recount()  # crops may have been forgotten meanwhile
                 old, self._store, self._pending = self.metadata.store, self._pending, None
+                self._means = means
                 self._update_metadata(
                     model=begun.model, store=begun.store, calibration=None, reembedding=None
                 )
@@ -151,7 +175,7 @@ class MaintainedCatalogue(Catalogue):
         """Write features, labels and pictures of the matching crops to a new folder; see ``exporting``."""
         from resight.gallery.exporting import export_crops
 
-        return export_crops(self._store, self.metadata, folder, where, done)
+        return export_crops(self._store, self.metadata, self._means, folder, where, done)
 
     def _next_name(self) -> str:
         numbers = [int(name.rpartition("-")[2]) for name in self._backend.stores()]

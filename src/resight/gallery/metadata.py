@@ -39,6 +39,7 @@ class Calibration(Settings):
         crops, persons: number that it was measured on.
         origin: where these came from, for messages.
         made: time of the calibration.
+        camera_normalise: whether the vectors lacked their cameras' means.
     """
 
     rates: tuple[OperatingPoint, ...]
@@ -48,6 +49,7 @@ class Calibration(Settings):
     persons: int
     origin: str
     made: datetime
+    camera_normalise: bool = False
 
     def at(self, false_match_rate: float) -> OperatingPoint:
         """Return the loosest measured threshold whose false-match rate is not above the given one.
@@ -93,6 +95,7 @@ class Metadata(Settings):
         shards, replicas: on a cluster.
         store: name of the current store of crops.
         forget_after_days: retention period; None keeps crops forever.
+        camera_normalise: whether cameras' means are removed from the vectors.
         calibration: None before the first one.
         reembedding: None if none is in progress.
         traces: whether the stores' files may still contain data of forgotten crops, or replaced labels or
@@ -108,6 +111,7 @@ class Metadata(Settings):
     replicas: int = 1
     store: str = "crops-1"
     forget_after_days: float | None = None
+    camera_normalise: bool = True
     calibration: Calibration | None = None
     reembedding: Reembedding | None = None
     traces: bool = False

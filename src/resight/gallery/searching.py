@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from resight.evaluation.cameras import unit_or_zero
 from resight.gallery.crops import Filter, StoredCrop
 from resight.gallery.stores.store import Part, Record, Store
-from resight.inference.embedder import Vectors, unit
+from resight.inference.embedder import Vectors
 
 WINDOW = 400
 """Best matches that are re-ranked. On real crops, more gave hardly more, and 100 or 200 less."""
@@ -27,7 +28,8 @@ class Match:
 
     Attributes:
         crop: the crop.
-        score: cosine similarity of its vector and the query's; 1 is nearest.
+        score: cosine similarity of its vector and the query's, without their cameras' means if these are
+            removed; 1 is nearest.
         likely: whether it is within the calibrated threshold; None if the gallery is not calibrated.
         query: index of the nearest query; 0 if they were averaged.
         reranked: distance after re-ranking, by which matches are sorted; None if not re-ranked.
@@ -63,6 +65,7 @@ class SearchResult:
         expected_false: expected number of crops of other persons within the threshold.
         unlike_anything: whether the picture is an outlier, which may show no person; None if not known.
         exact: whether every crop was compared in full precision.
+        camera_normalise: whether vectors were compared without their cameras' means.
     """
 
     matches: tuple[Match, ...]
@@ -73,6 +76,7 @@ class SearchResult:
     expected_false: float | None
     unlike_anything: bool | None
     exact: bool
+    camera_normalise: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -110,7 +114,7 @@ def nearest(
         exact: see ``Store.search``.
     """
     if combine == "average" and len(vectors) > 1:
-        vectors = unit(vectors.mean(0, keepdims=True))
+        vectors = unit_or_zero(vectors.mean(0, keepdims=True))
     parts: tuple[Part, ...] = ("vector",) if rerank else ()
     depth = max(limit, WINDOW) if rerank else limit
     best: dict[str, Hit] = {}

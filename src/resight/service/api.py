@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import IO, Annotated, Any
 from urllib.parse import quote
 
@@ -71,10 +72,11 @@ def api_routes(service: Service) -> APIRouter:
 
     @router.get("/api/gallery", tags=["Gallery"])
     def gallery_info(caller: AnyCaller) -> dict[str, Any]:
-        """Return the gallery's metadata: model, calibration, retention, number of crops, times."""
+        """Return the gallery's metadata: model, calibration, retention, cameras' means, crops, times."""
         metadata = gallery.metadata.model_dump(mode="json", exclude=PRIVATE)
         ends = gallery.times()
         return metadata | {
+            "camera_normalise": asdict(gallery.camera_normalisation()),
             "crops": len(gallery),
             "first": None if ends is None else ends[0].isoformat(),
             "last": None if ends is None else ends[1].isoformat(),
@@ -135,8 +137,8 @@ def api_routes(service: Service) -> APIRouter:
 
     @router.patch("/api/items", tags=["Crops"])
     def label(form: forms.Labelling, caller: Writer) -> dict[str, Any]:
-        """Set the person and the tags of crops."""
-        crops = service.label(form.crops, form.person, form.tags, caller)
+        """Set the person, the tags and the camera of crops."""
+        crops = service.label(form, caller)
         return {"items": [crop.as_dict() for crop in crops]}
 
     @router.post("/api/search", tags=["Search"])

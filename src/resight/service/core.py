@@ -18,7 +18,7 @@ from resight.gallery.searching import SearchResult
 from resight.imaging import decode, encode_jpeg, jpeg_size, resize, shrink
 from resight.service import marks
 from resight.service.audit import Audit
-from resight.service.forms import Addition, Forgetting, Marking, SearchRequest
+from resight.service.forms import Addition, Forgetting, Labelling, Marking, SearchRequest
 from resight.service.guard import Caller
 from resight.service.limits import Limits, Refusal
 from resight.service.metrics import Metrics
@@ -209,19 +209,19 @@ class Service:
             self.log(caller, "mark", **form.model_dump(include={"crops", "query", "same"}))
             return marks.mark(self.gallery, form.crops, query=form.query, person=form.person, same=form.same)
 
-    def label(
-        self, crops: list[str], person: str | None, tags: list[str] | None, caller: Caller
-    ) -> list[StoredCrop]:
-        """Set the person and tags of crops. None changes nothing; an empty person removes the label."""
+    def label(self, form: Labelling, caller: Caller) -> list[StoredCrop]:
+        """Set person, tags and camera of crops; None changes nothing, an empty word removes the value."""
         with self._marking:
-            self.crops(crops)
-            fields = [name for name, value in (("person", person), ("tags", tags)) if value is not None]
-            self.log(caller, "label", crops=crops, fields=fields)
-            if person is not None:
-                self.gallery.label(crops, person or None)
-            if tags is not None:
-                self.gallery.tag(crops, tags)
-            return self.gallery.get(crops)
+            self.crops(form.crops)
+            fields = [name for name in ("person", "tags", "camera") if getattr(form, name) is not None]
+            self.log(caller, "label", crops=form.crops, fields=fields)
+            if form.person is not None:
+                self.gallery.label(form.crops, form.person or None)
+            if form.tags is not None:
+                self.gallery.tag(form.crops, form.tags)
+            if form.camera is not None:
+                self.gallery.set_camera(form.crops, form.camera or None)
+            return self.gallery.get(form.crops)
 
     def crops(self, ids: list[str]) -> list[StoredCrop]:
         """Return stored crops.

@@ -91,7 +91,9 @@ class SearchRequest(FilterForm):
         le=999,
         description="number of the detected person in the first picture, from 0",
     )
-    query_camera: Word = Field("", description="camera that took the pictures")
+    query_camera: Word = Field(
+        "", description="camera that took the pictures; without it, the mean of all is removed"
+    )
     other_cameras: bool = Field(False, description="leave out crops of the query's cameras")
     combine: Combine = Field(
         "average", description="score for several pictures: to their average, or the highest"
@@ -131,11 +133,12 @@ class Marking(Form):
 
 
 class Labelling(Form):
-    """Person and tags of crops; missing fields change nothing."""
+    """Person, tags and camera of crops; missing fields change nothing."""
 
     crops: Ids = Field(min_length=1)
     person: Word | None = Field(None, description="empty to remove it")
     tags: Words | None = Field(None, description="replace the current ones")
+    camera: Word | None = Field(None, description="replaces the current one; empty if it is not known")
 
     @model_validator(mode="before")
     @classmethod

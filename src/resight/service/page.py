@@ -65,6 +65,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
             metadata=gallery.metadata,
             crops=len(gallery),
             times=gallery.times(),
+            normalised=gallery.camera_normalisation(),
             cameras=sorted(gallery.values("camera").items(), key=lambda entry: natural(entry[0])),
             persons=sorted(gallery.values("person").items(), key=lambda entry: natural(entry[0])),
             tags=sorted(tag for tag in gallery.values("tags") if not tag.startswith("not:")),

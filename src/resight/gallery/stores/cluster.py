@@ -71,6 +71,21 @@ class ClusterStore(Store):
         if points:
             self._client.upsert(self._name, points, wait=True)
 
+    def update(self, records: Sequence[Record]) -> None:
+        """Replace vectors and fields, in one request."""
+        vectors = [
+            models.PointVectors(id=record.id, vector=record.vector.tolist())
+            for record in records
+            if record.vector is not None
+        ]
+        fields = [
+            models.SetPayloadOperation(set_payload=models.SetPayload(payload=one.payload, points=[one.id]))
+            for one in records
+        ]
+        if vectors:
+            moved = models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(points=vectors))
+            self._client.batch_update_points(self._name, [moved, *fields], wait=True)
+
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
         """Return the records that exist."""
         with_payload, with_vectors = _wanted(parts)
@@ -169,7 +184,7 @@ class ClusterBackend(StorageBackend):
     """
 
     scanned_numbers = EXACT_NUMBERS
-    keeps_traces = False
+    keeps_traces, shared = False, True
 
     def __init__(self, client: QdrantClient, name: str, place: str) -> None:
         self._client, self._name, self.place = client, name, place
@@ -177,21 +192,20 @@ class ClusterBackend(StorageBackend):
 
     def read(self) -> str | None:
         """Return the gallery's metadata."""
-        if not self._client.collection_exists(METADATA):
-            return None
-        found = self._client.retrieve(METADATA, [self._point])
-        return str((found[0].payload or {})["metadata"]) if found else None
+        return self._read(self._point, "metadata")
 
     def write(self, metadata: str) -> None:
         """Write the gallery's metadata to its point."""
-        if not self._client.collection_exists(METADATA):
-            self._client.create_collection(
-                METADATA, models.VectorParams(size=1, distance=models.Distance.DOT)
-            )
-        point = models.PointStruct(
-            id=self._point, vector=[0.0], payload={"name": self._name, "metadata": metadata}
-        )
-        self._client.upsert(METADATA, [point], wait=True)
+        self._write(self._point, "metadata", metadata)
+
+    def read_means(self, store: str) -> bytes | None:
+        """Return what is known of a store's cameras."""
+        found = self._read(self._means(store), "means")
+        return None if found is None else b64decode(found)
+
+    def write_means(self, store: str, contents: bytes) -> None:
+        """Write what is known of a store's cameras to a point of its own."""
+        self._write(self._means(store), "means", b64encode(contents).decode())
 
     def make_store(self, name: str, layout: Layout) -> Store:
         """Create a collection and its indexes."""
@@ -233,7 +247,9 @@ class ClusterBackend(StorageBackend):
         return {name.removeprefix(begin) for name in names if name.startswith(begin)}
 
     def drop_store(self, name: str) -> None:
-        """Delete a collection."""
+        """Delete the point of a collection's cameras, then the collection."""
+        if self._client.collection_exists(METADATA):
+            self._client.delete(METADATA, [self._means(name)], wait=True)
         if self._client.collection_exists(self._collection(name)):
             self._client.delete_collection(self._collection(name))
 
@@ -243,6 +259,25 @@ class ClusterBackend(StorageBackend):
 
     def _collection(self, store: str) -> str:
         return f"{self._name}.{store}"
+
+    def _means(self, store: str) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"resight:{self._collection(store)}"))
+
+    def _read(self, point: str, field: str) -> str | None:
+        if not self._client.collection_exists(METADATA):
+            return None
+        found = self._client.retrieve(METADATA, [point])
+        return str((found[0].payload or {})[field]) if found else None
+
+    def _write(self, point: str, field: str, value: str) -> None:
+        if not self._client.collection_exists(METADATA):
+            self._client.create_collection(
+                METADATA, models.VectorParams(size=1, distance=models.Distance.DOT)
+            )
+        payload = {"name": self._name, field: value}
+        self._client.upsert(
+            METADATA, [models.PointStruct(id=point, vector=[0.0], payload=payload)], wait=True
+        )
 
 
 def connect(address: str) -> ClusterBackend:

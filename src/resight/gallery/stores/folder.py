@@ -33,7 +33,7 @@ class FolderBackend:
     """
 
     scanned_numbers = SCANNED_NUMBERS
-    keeps_traces = True
+    keeps_traces, shared = True, False
 
     def __init__(self, path: Path, create: bool = False) -> None:
         self.path, self.place = path, str(path)
@@ -69,15 +69,21 @@ class FolderBackend:
 
     def write(self, metadata: str) -> None:
         """Write ``gallery.json``."""
-        with whole_file(self.path / METADATA) as temporary:
-            temporary.write_text(metadata + "\n", encoding="utf-8")
-        folder = os.open(self.path, os.O_RDONLY)
-        os.fsync(folder)  # before stores that it no longer names are deleted
-        os.close(folder)
+        self._write(self.path / METADATA, f"{metadata}\n".encode())
+
+    def read_means(self, store: str) -> bytes | None:
+        """Return the contents of the store's file of means."""
+        file = self._means(store)
+        return file.read_bytes() if file.exists() else None
+
+    def write_means(self, store: str, contents: bytes) -> None:
+        """Write the store's file of means."""
+        self._write(self._means(store), contents)
 
     def make_store(self, name: str, layout: Layout) -> Store:
         """Create a store in a sub-folder."""
         making = self.path / f"{name}{UNFINISHED}"
+        self._means(name).unlink(missing_ok=True)
         for left in (making, self.path / name):
             shutil.rmtree(left, ignore_errors=True)
         try:
@@ -101,7 +107,8 @@ class FolderBackend:
         return {path.name for path in self.path.glob(f"{STORE}*") if path.suffix != UNFINISHED}
 
     def drop_store(self, name: str) -> None:
-        """Delete the sub-folder of a store."""
+        """Delete a store's file of means, then its sub-folder."""
+        self._means(name).unlink(missing_ok=True)
         shutil.rmtree(self.path / name, ignore_errors=True)
 
     def check_free_space(self) -> None:
@@ -117,6 +124,16 @@ class FolderBackend:
         if self._pictures is not None:
             self._pictures.close()
         os.close(self._lock)
+
+    def _means(self, store: str) -> Path:
+        return self.path / f"means-{store}.npz"
+
+    def _write(self, file: Path, contents: bytes) -> None:
+        with whole_file(file) as temporary:
+            temporary.write_bytes(contents)
+        folder = os.open(self.path, os.O_RDONLY)
+        os.fsync(folder)  # before stores that it no longer names are deleted
+        os.close(folder)
 
     def _picture_store(self) -> PictureStore:
         if self._pictures is None:

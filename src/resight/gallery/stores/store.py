@@ -86,6 +86,10 @@ class Store(Protocol):
     def put(self, records: Sequence[Record]) -> None:
         """Add records, or replace those with the same ids; on return they survive the end of this process."""
 
+    def update(self, records: Sequence[Record]) -> None:
+        """Replace the vectors and fields of records that are there; their pictures stay."""
+        self.put(records)
+
     def get(self, ids: Sequence[str], *parts: Part) -> dict[str, Record]:
         """Return the records that exist, by id, with the given parts."""
 
@@ -160,17 +164,25 @@ class StorageBackend(Protocol):
         place: folder or address, for messages.
         scanned_numbers: total of numbers in all vectors above which a store has a graph by default.
         keeps_traces: whether files keep traces of deleted or replaced data until a store is rewritten.
+        shared: whether several processes may use it at the same time.
     """
 
     place: str
     scanned_numbers: int
     keeps_traces: bool
+    shared: bool
 
     def read(self) -> str | None:
         """Return the metadata, or None if there is no gallery."""
 
     def write(self, metadata: str) -> None:
         """Replace the metadata atomically."""
+
+    def read_means(self, store: str) -> bytes | None:
+        """Return what ``write_means`` wrote of a store; None: nothing."""
+
+    def write_means(self, store: str, contents: bytes) -> None:
+        """Replace what is known of the cameras of a store, all of it or nothing."""
 
     def make_store(self, name: str, layout: Layout) -> Store:
         """Create a store; first remove what a killed attempt left under that name."""
