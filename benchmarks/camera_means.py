@@ -27,7 +27,7 @@ ADDED = 1000
 class Drawn:
     """Describes pictures by drawn vectors, in no time."""
 
-    name, weights, width, fingerprint, on_cpu = "drawn", None, WIDTH, "0" * 32, True
+    name, weights, width, fingerprint, on_cpu, precision = "drawn", None, WIDTH, "0" * 32, True, "float32"
 
     def __init__(self, vectors: Array) -> None:
         self._vectors = iter(vectors)
