@@ -59,7 +59,9 @@ def verdict(found: "Check") -> str:
         if len(best) == 1:
             return f"Crops are fed as the model was made for: {own.name}."
         others = "; ".join(way.name for way in best if not way.own)
-        return f"Crops are fed as well as can be told: {own.name}. Not worse by this sample: {others}."
+        colours = {way.colours for way in best}
+        sure = f" All of these take {own.colours.upper()}." if len(colours) == 1 else ""
+        return f"Crops are fed as well as can be told: {own.name}. Not worse by this sample: {others}.{sure}"
     options = " ".join(_options(best[0]))
     sure = (
         "" if len(best) == 1 else f" This sample cannot tell it from {'; '.join(w.name for w in best[1:])}."
