@@ -13,8 +13,10 @@ from calling import call, call_json
 from PIL import Image
 
 import resight.features.embedding
+from resight.commands.camera_statistics import read_statistics
 from resight.data.opening import open_benchmark
 from resight.errors import UserError
+from resight.evaluation.cameras import CameraStatistics
 from resight.inference.embedder import Embedder
 from resight.models.network import build_model
 from resight.models.weights import load_weights, save_weights
@@ -189,3 +191,48 @@ def test_torchrun_shares_the_work(place, tmp_path) -> None:
     for name in ("features", "persons", "items"):
         one, two = (np.load(tmp_path / count / f"{name}.npy") for count in ("one", "two"))
         assert np.array_equal(one, two)
+
+
+def test_statistics_of_the_cameras_are_kept_and_used(place, tmp_path, capsys) -> None:
+    for part in ("query", "gallery"):
+        embed(place, tmp_path / part, "--part", part)
+    embed(place, tmp_path / "all", "--camera-normalise")
+    assert "Statistics of 2 cameras" in capsys.readouterr().out
+    features, cameras = np.load(tmp_path / "all/features.npy"), np.load(tmp_path / "all/cameras.npy").tolist()
+    statistics, expected = read_statistics(tmp_path / "all"), CameraStatistics.fit(features, cameras)
+    np.testing.assert_allclose(
+        statistics.apply(features, cameras), expected.apply(features, cameras), atol=1e-6
+    )
+    sides = (tmp_path / "query", tmp_path / "gallery", "--device", "cpu")
+    plain = call_json(capsys, "score", *sides)
+    found = call_json(capsys, "score", *sides, "--camera-statistics", tmp_path / "all")
+    assert found["mAP"] != plain["mAP"]
+    assert found["camera_statistics"] == str(tmp_path / "all")
+    file = tmp_path / "all" / "camera_statistics.npz"
+    assert call_json(capsys, "score", *sides, "--camera-statistics", file)["mAP"] == found["mAP"]
+
+
+def test_camera_statistics_that_do_not_fit_are_refused(place, tmp_path, capsys) -> None:
+    for part in ("query", "gallery"):
+        embed(place, tmp_path / part, "--part", part)
+    sides = (tmp_path / "query", tmp_path / "gallery", "--device", "cpu")
+    with pytest.raises(
+        UserError, match=r"There is no file .*camera_statistics\.npz\. Make it with: resight embed"
+    ):
+        call("score", *sides, "--camera-statistics", tmp_path / "query")
+    embed(place, tmp_path / "other", "--camera-normalise", weights="other")
+    with pytest.raises(UserError, match="are of different models"):
+        call("score", *sides, "--camera-statistics", tmp_path / "other")
+    np.savez(tmp_path / "narrow.npz", cameras=np.arange(2), counts=np.ones(2, int), sums=np.ones((2, 3)))
+    with pytest.raises(UserError, match="statistics are of vectors with 3 numbers; these have"):
+        call("score", *sides, "--camera-statistics", tmp_path / "narrow.npz")
+    (tmp_path / "bad.npz").write_bytes(b"no archive")
+    with pytest.raises(UserError, match="holds no camera statistics, or is damaged"):
+        call("score", *sides, "--camera-statistics", tmp_path / "bad.npz")
+    with pytest.raises(UserError, match="Give one of them"):
+        call("score", *sides, "--camera-statistics", tmp_path / "narrow.npz", "--camera-normalise")
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    (flat / "one.png").write_bytes(next((place / "crops" / "query").iterdir()).read_bytes())
+    with pytest.raises(UserError, match="--camera-normalise needs crops from two known cameras or more"):
+        embed(place, tmp_path / "out", "--data", flat, "--camera-normalise")

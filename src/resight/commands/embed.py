@@ -25,6 +25,7 @@ def embed(
     branches: Literal["global", "local", "both"] = "both",
     dtype: Literal["float32", "float16"] = "float32",
     batch: int = 64,
+    camera_normalise: Flag = False,
     device: Device = "auto",
     runtime: RuntimeName = "auto",
     skip_unreadable: SkipUnreadable = False,
@@ -49,7 +50,10 @@ def embed(
         branches: part of the descriptor to use.
         dtype: type of the stored features.
         batch: number of crops to embed at once.
+        camera_normalise: also keep the statistics of the crops' cameras, for 'resight score
+            --camera-statistics'; the features stay as they are.
     """
+    from resight.commands.camera_statistics import keep_statistics
     from resight.features.embedding import embed_crops
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
@@ -58,6 +62,11 @@ def embed(
         raise UserError(f"--batch must be at least 1; got {batch}.")
     first = os.environ.get("RANK", "0") == "0"  # among the processes of torchrun
     crops = reading.crops(data, part, unlabelled)
+    if camera_normalise and (crops.cameras is None or len(set(crops.cameras.tolist())) < 2):
+        raise UserError(
+            f"--camera-normalise needs crops from two known cameras or more; those of {data} are from "
+            f"{'one' if crops.cameras is not None else 'unknown cameras'}. Leave it out."
+        )
     for note in crops.notes if first else ():
         say(f"Note: {note}")
     embedder = Embedder(
@@ -71,10 +80,15 @@ def embed(
         return
     for reason in info["unreadable"]:
         say(f"Left out: {reason}")
+    result = info | {"folder": str(out)}
+    if camera_normalise:
+        result["camera_statistics"] = str(keep_statistics(out))
     if json:
-        print_json(info | {"folder": str(out)})
-    else:
-        print(_summary(info, out))
+        print_json(result)
+        return
+    print(_summary(info, out))
+    if camera_normalise:
+        print(f"Statistics of {info['counts']['cameras']:,} cameras: {result['camera_statistics']}")
 
 
 def _summary(info: dict[str, Any], out: Path) -> str:

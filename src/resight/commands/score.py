@@ -25,6 +25,7 @@ def score(
     *,
     metric: Literal["cosine", "euclidean"] = "cosine",
     refine: Refine = UNREFINED,
+    camera_statistics: Path | None = None,
     count: Count = AS_IN_THE_DATA,
     distractors: Path | None = None,
     step: int = 100_000,
@@ -49,6 +50,8 @@ def score(
         query: .npz archive or folder of the queries.
         gallery: .npz archive or folder of the gallery.
         metric: cosine similarity or Euclidean distance.
+        camera_statistics: folder that 'resight embed --camera-normalise' wrote, or camera_statistics.npz in
+            it: remove the means of these crops' cameras, three quarters of each shift.
         distractors: .npy file of features, or folder with features.npy: add them to the gallery step by step,
             in random order, and score each step.
         step: number of distractors to add in each step.
@@ -59,16 +62,23 @@ def score(
     """
     import torch
 
+    from resight.commands.camera_statistics import read_statistics
     from resight.device import resolve_device
+    from resight.evaluation.cameras import remove_camera_means
     from resight.evaluation.expansion import refine_sides
     from resight.evaluation.growing import evaluate_growing
     from resight.evaluation.scores import evaluate
 
-    refuse_mixed(query, gallery, *([] if distractors is None else [distractors]))
+    refuse_mixed(query, gallery, *(path for path in (distractors, camera_statistics) if path is not None))
     options: dict[str, Any] = {"metric": metric, "ap": ap, "ranks": _parse_ranks(ranks)}
     place: dict[str, Any] = {"metric": metric, "device": resolve_device(device)}
     refined = refine.options()
-    if distractors is not None and refine.given():
+    if camera_statistics is not None and refine.camera_normalise:
+        raise UserError(
+            "--camera-normalise takes the means of the gallery, --camera-statistics those of other crops. "
+            "Give one of them."
+        )
+    if distractors is not None and (refine.given() or camera_statistics is not None):
         raise UserError(
             "Distractors are only counted, not kept, so re-ranking, averaging with neighbours and removing "
             "camera means are impossible. Use --distractors without these options."
@@ -76,6 +86,8 @@ def score(
     protocol, queries, crops = _read(query, gallery, cross_camera)
     protocol = count.apply(protocol)
     options |= place
+    if camera_statistics is not None:
+        queries, crops = remove_camera_means(queries, crops, read_statistics(camera_statistics))
     if distractors is None:
         place |= refine.steps()
         queries, crops = refine_sides(queries, crops, **place)
@@ -88,10 +100,16 @@ def score(
         scores, curve = grown[0], list(zip(sizes, grown, strict=True))
     if json:
         print_json(
-            _as_dict(scores, curve) | refine.as_dict() | {"query": str(query), "gallery": str(gallery)}
+            _as_dict(scores, curve)
+            | refine.as_dict()
+            | ({} if camera_statistics is None else {"camera_statistics": str(camera_statistics)})
+            | {"query": str(query), "gallery": str(gallery)}
         )
         return
-    title = ", ".join([metric, *refine.describe(), *protocol.describe(), f"average precision by {ap}"])
+    means = [] if camera_statistics is None else [f"cameras' means of {camera_statistics} removed"]
+    title = ", ".join(
+        [metric, *means, *refine.describe(), *protocol.describe(), f"average precision by {ap}"]
+    )
     print_scores(scores, f"{query} in {gallery}: {title}")
     if curve:
         shown = [f"Rank-{k}" for k in scores.ranks]

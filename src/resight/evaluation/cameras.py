@@ -128,6 +128,11 @@ class CameraStatistics:
 
         A vector that equals its camera's mean becomes zero.
         """
+        if vectors.shape[1] != self.width:
+            raise UserError(
+                f"The camera statistics are of vectors with {self.width:,} numbers; these have "
+                f"{vectors.shape[1]:,}. Take statistics of the same model."
+            )
         result, means = unit_or_zero(vectors), self.means(set(cameras))
         for camera, rows in rows_of(cameras):
             result[rows] -= means[camera].astype(np.float32)
