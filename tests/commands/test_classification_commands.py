@@ -81,7 +81,7 @@ def test_evaluating_prints_accuracy_and_error(
         (trained / "weights.safetensors", "--data", data),
     ):
         found = call_json(capsys, "evaluate", *arguments, "--device", "cpu")
-        assert found == scores | {"run": str(arguments[0]), "data": str(data)}
+        assert found == scores | {"model": str(arguments[0]), "data": str(data)}
     call("evaluate", trained, "--device", "cpu")
     out = capsys.readouterr().out
     for expected in ("Right %", "Error %", f"{100 * scores['top1_error']:.2f}", "9 pictures of 3 classes."):

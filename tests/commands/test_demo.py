@@ -83,7 +83,7 @@ def test_a_finished_demo_or_one_with_other_settings_starts_anew(
     _leave_demo(tmp_path, finished)
     assert not continues(tmp_path, SETTINGS | {"seed": seed})
     assert sorted(path.name for path in tmp_path.iterdir()) == [RECORD, "mine.txt"]
-    assert "starts anew" in capsys.readouterr().err
+    assert "starts over" in capsys.readouterr().err
     assert continues(tmp_path, SETTINGS | {"seed": seed})
 
 

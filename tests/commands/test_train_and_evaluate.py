@@ -249,7 +249,7 @@ def test_resuming_by_the_folder_needs_neither_recipe_nor_data(
 ) -> None:
     found = call_json(capsys, "train", trained.folder, "--resume", "--device", "cpu")
     assert found["scores"] == json.loads((trained.folder / "scores.json").read_text())
-    assert found["model"] == str(trained.folder)
+    assert found["run"] == str(trained.folder)
     call("train", "--resume", trained.folder, "--device", "cpu")
     assert "is complete (2 epochs)" in capsys.readouterr().err
 
