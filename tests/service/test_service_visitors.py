@@ -80,7 +80,7 @@ def test_everything_is_reached_by_keys(visit: Open) -> None:
     keys.press("n")
     expect(there.card(1).locator("[data-act=different]")).to_have_attribute("aria-pressed", "true")
     keys.press("d")
-    expect(there.page.locator("#details")).to_contain_text("Attention of the model")
+    expect(there.page.locator("#details")).to_contain_text("Model attention")
     expect(there.page.locator("#details")).to_contain_text("no attention maps")
     keys.press("Escape")
     expect(there.page.locator("#details")).to_be_hidden()
