@@ -59,7 +59,7 @@ def test_help_joins_the_lines_of_a_description_and_names_no_empty_defaults(
     monkeypatch.setenv("COLUMNS", "300")
     app(["gallery", "add", "--help"], result_action="return_value")
     shown = capsys.readouterr().out
-    assert "'resight data readers' lists, folders of images, or text files of image paths." in shown
+    assert "'resight data readers' lists, other folders of images, or text files of image paths." in shown
     assert "--shards" in shown
     assert "[default: 1]" in shown
     assert not any(left in shown for left in ("default: ()", "default: False", "--empty-", "--no-json"))
