@@ -14,7 +14,7 @@ Json = Annotated[bool, Parameter(negative="", help="print one JSON object.")]
 Device = Annotated[str, Parameter(help="auto, cpu or cuda.")]
 RuntimeName = Annotated[
     Literal["auto", "torch", "onnxruntime", "openvino"],
-    Parameter(help="that computes the model; auto takes the fastest installed one, as measured once."),
+    Parameter(help="runtime for the model; auto takes the fastest installed one, measured once."),
 ]
 SkipUnreadable = Annotated[bool, Parameter(negative="", help="leave unreadable images out, and count them.")]
 GalleryPlace = Annotated[
