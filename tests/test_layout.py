@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_a_room_imports_only_from_rooms_before_it(room: str) -> None:
 def test_every_room_has_its_rule() -> None:
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {"commands"}
     assert rooms == set(MAY_USE)
+
+
+def test_no_two_classes_share_a_name() -> None:
+    names = Counter(
+        node.name
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_losses_see_only_the_representation() -> None:

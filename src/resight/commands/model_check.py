@@ -8,7 +8,7 @@ from resight.commands.options import Flag, Json
 from resight.commands.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from resight.report.feeding import Check, Feeding
+    from resight.report.feeding import Feeding, FeedingCheck
 
 
 def check(
@@ -52,7 +52,7 @@ def check(
     print(verdict(found))
 
 
-def verdict(found: "Check") -> str:
+def verdict(found: "FeedingCheck") -> str:
     """Return what the scores say, in words."""
     own, best = found.own, found.best
     if own.as_good:
@@ -66,7 +66,7 @@ def verdict(found: "Check") -> str:
     sure = (
         "" if len(best) == 1 else f" This sample cannot tell it from {'; '.join(w.name for w in best[1:])}."
     )
-    lost = "" if own.behind is None else f" and loses {100 * own.behind.mean:.1f} points of mAP"
+    lost = "" if own.deficit is None else f" and loses {100 * own.deficit.mean:.1f} points of mAP"
     return (
         f"Crops are not fed as the model was made for: it gets {own.name}{lost}. It was made for "
         f"{best[0].name}.{sure}\nImport it again: resight model import FILE --out FOLDER {options}"
@@ -88,16 +88,16 @@ def _percent(value: float | None) -> str:
 
 
 def _lost(way: "Feeding") -> str:
-    if way.behind is None:
+    if way.deficit is None:
         return ""
-    found = way.behind
+    found = way.deficit
     if found.low is None or found.high is None:
         return f"{100 * found.mean:.1f}"
     return f"{100 * found.mean:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def _facts(way: "Feeding") -> dict[str, Any]:
-    behind = way.behind
+    deficit = way.deficit
     return {
         "colours": way.colours,
         "normalisation": way.normalisation,
@@ -105,5 +105,7 @@ def _facts(way: "Feeding") -> dict[str, Any]:
         "own": way.own,
         "mAP": way.mAP,
         "as_good_as_the_best": way.as_good,
-        "behind": None if behind is None else {"mean": behind.mean, "low": behind.low, "high": behind.high},
+        "deficit": None
+        if deficit is None
+        else {"mean": deficit.mean, "low": deficit.low, "high": deficit.high},
     }

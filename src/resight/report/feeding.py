@@ -59,7 +59,7 @@ class Feeding:
         preprocessing: the same as settings.
         own: whether it is the model's own.
         mAP: on the sample; None where vectors cannot be compared.
-        behind: what mAP the best way has more: mean and 95 % interval over persons; None for the best way.
+        deficit: mAP below the best way: mean and 95 % interval over persons; None for the best way.
     """
 
     colours: Colours
@@ -67,7 +67,7 @@ class Feeding:
     preprocessing: Preprocessing
     own: bool = False
     mAP: float | None = None
-    behind: Spread | None = None
+    deficit: Spread | None = None
 
     @property
     def name(self) -> str:
@@ -77,11 +77,11 @@ class Feeding:
     @property
     def as_good(self) -> bool:
         """Whether the sample cannot tell it from the best."""
-        return self.mAP is not None and (self.behind is None or (self.behind.low or 0) <= 0)
+        return self.mAP is not None and (self.deficit is None or (self.deficit.low or 0) <= 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class FeedingCheck:
     """What was found.
 
     Attributes:
@@ -106,7 +106,7 @@ class Check:
         return [way for way in self.ways if way.as_good]
 
 
-def check_feeding(model: LoadedModel, crops: CropList, *, tracks: bool = False) -> Check:
+def check_feeding(model: LoadedModel, crops: CropList, *, tracks: bool = False) -> FeedingCheck:
     """Try colour orders, value ranges and normalisations; the right one finds crops of one person best.
 
     Args:
@@ -137,7 +137,7 @@ def check_feeding(model: LoadedModel, crops: CropList, *, tracks: bool = False) 
     for way in track(ways, "Trying ways to feed crops", len(ways)):
         feed_by(way)
         scored.append((way, _precisions(in_batches(embed, pixels, BATCH), persons, cameras)))
-    return Check(_compare(scored, persons), len(sample), len(set(persons.tolist())), cross_camera)
+    return FeedingCheck(_compare(scored, persons), len(sample), len(set(persons.tolist())), cross_camera)
 
 
 def _ways(model: LoadedModel, fed: Preprocessing) -> Iterator[Feeding]:
@@ -259,7 +259,7 @@ def _compare(scored: Sequence[tuple[Feeding, Tensor | None]], persons: Tensor) -
         )
     best = max(usable, key=_rank)[1]
 
-    def behind(found: Tensor) -> Spread:
+    def deficit(found: Tensor) -> Spread:
         lost = (best - found).double()
         valid = ~lost.isnan()
         people = persons[valid].unique(return_inverse=True)[1]
@@ -270,7 +270,7 @@ def _compare(scored: Sequence[tuple[Feeding, Tensor | None]], persons: Tensor) -
         replace(
             way,
             mAP=None if found is None else float(found.nanmean()),
-            behind=None if found is None or found is best else behind(found),
+            deficit=None if found is None or found is best else deficit(found),
         )
         for way, found in scored
     ]

@@ -71,7 +71,7 @@ class MobileNetV3(Trunk):
         strides, channels = [2], [inputs]
         for kernel, inner, outputs, excite, swish, stride in ROWS[size]:
             inner, outputs = rounded(inner * width), rounded(outputs * width)
-            features.append(InvertedResidual(inputs, inner, outputs, kernel, stride, excite, swish))
+            features.append(InvertedResidualV3(inputs, inner, outputs, kernel, stride, excite, swish))
             strides.append(stride)
             channels.append(outputs)
             inputs = outputs
@@ -86,7 +86,7 @@ class MobileNetV3(Trunk):
         return self.layer("stem", images)
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidualV3(nn.Module):
     """Expansion, depthwise convolution, squeeze-and-excitation, linear projection, and a shortcut (Fig. 4).
 
     Args:
