@@ -131,8 +131,8 @@ def resize(pixels: Pixels, size: tuple[int, int], how: Resizing = STRETCHED) -> 
 def resize_alike(pixels: Pixels, size: tuple[int, int], how: Resizing = STRETCHED) -> Pixels:
     """Resize images [N, h, w, 3], each as ``resize`` does.
 
-    PyTorch agrees with Pillow to one level of 255 (at many sizes bit for bit), in a tenth of the time for
-    many images and in a quarter for one.
+    PyTorch agrees with Pillow to one level of 255, seldom two (at many sizes bit for bit), in a tenth of the
+    time for many images and in a quarter for one.
     """
     import torch  # here, because importing it takes a second, which reading headers need not wait for
     from torch.nn.functional import interpolate
