@@ -91,6 +91,10 @@ def test_a_known_file_needs_no_folder_and_no_settings(tmp_path: Path) -> None:
     embedder = Embedder(model)
     assert (embedder.width, embedder.picture_size, embedder.weights) == (6, SIZE, str(path))
     np.testing.assert_allclose(embedder(list(pixels)), by_hand, rtol=1e-4, atol=1e-4)
+    with pytest.raises(
+        UserError, match="a graph in a file, which is computed on the CPU; got the device 'cuda'"
+    ):
+        Embedder(model, device="cuda")
     import_model(path, tmp_path / "model")
     assert Embedder(load_model(tmp_path / "model")).fingerprint == embedder.fingerprint
 

@@ -134,7 +134,15 @@ class Embedder:
         self.model = model if isinstance(model, LoadedModel) else LoadedModel(model, model.name)
         network = self.model.network
         self.branches, self.views = branches, views or network.views
-        self.device = resolve_device(device or self.model.device)
+        device = device or self.model.device
+        if isinstance(network, GraphModel):
+            if device not in ("auto", "cpu"):
+                raise UserError(
+                    f"{self.model.name} is a graph in a file, which is computed on the CPU; got the device "
+                    f"'{device}'. Leave the device out."
+                )
+            device = "cpu"
+        self.device = resolve_device(device)
         self.batch_size, self.resizing = batch_size, self.model.resizing
         precision, runtime = precision or self.model.precision, runtime or self.model.runtime
         self.picture_size = picture_size(network.input_size, self.views)
@@ -144,7 +152,6 @@ class Embedder:
                     f"{self.model.name} is a graph in a file, whose output is one vector: it has no "
                     "branches to choose from. Leave the branches out."
                 )
-            self.device = resolve_device("cpu")
             self.precision: Precision = "float32" if precision == "auto" else precision
             candidates = graph_candidates(network, self.precision, self.views, runtime)
         else:
