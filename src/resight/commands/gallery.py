@@ -148,7 +148,7 @@ def search(
         top: number of matches on a page.
         page: number of the page, from 1.
         false_match_rate: share of other persons' crops that may count as likely matches (0.001).
-        rerank: re-rank the best 400 matches by k-reciprocal neighbours.
+        rerank: re-rank the best 200 matches by k-reciprocal neighbours.
         exact: compare every crop in full precision; with --no-exact, only candidates selected by quantized
             vectors or the graph.
         sheet: PNG file; also write the matches there as a contact sheet.

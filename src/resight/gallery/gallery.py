@@ -225,7 +225,7 @@ class Gallery(MaintainedCatalogue):
             other_cameras: leave out crops of the cameras that took the queries.
             cameras: of the given pictures and vectors; those of stored crops are known.
             false_match_rate: of likely matches; by default 0.001, or the lowest rate that was measured.
-            rerank: re-rank the best 400 matches by k-reciprocal neighbours.
+            rerank: re-rank the best 200 matches by k-reciprocal neighbours.
             exact: True compares every crop in full precision, False only the candidates selected by quantized
                 vectors or a graph; None means False in a folder, and depends on the number of crops on a
                 cluster.

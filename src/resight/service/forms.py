@@ -100,7 +100,7 @@ class SearchRequest(FilterForm):
     )
     top: int = Field(48, ge=1, le=LIMITS.top, description="matches to return")
     offset: int = Field(0, ge=0, le=LIMITS.offset, description="matches to skip")
-    rerank: bool = Field(False, description="re-rank the best 400 matches by their neighbours")
+    rerank: bool = Field(False, description="re-rank the best 200 matches by their neighbours")
     false_match_rate: float | None = Field(None, gt=0, lt=1, description="of likely matches")
 
 
