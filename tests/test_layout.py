@@ -13,6 +13,7 @@ TOOLS = {
     "errors",
     "imaging",
     "image_files",
+    "left_out",
     "timestamps",
     "registry",
     "seeds",

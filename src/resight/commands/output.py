@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from resight.left_out import LeftOut
 
 if TYPE_CHECKING:
     from resight.evaluation.classification import ClassificationScores
@@ -26,8 +29,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*(Text(str(cell)) for cell in row))  # a string's brackets would be markup
     Console(highlight=False).print(table)
+
+
+def print_left_out(left_out: LeftOut) -> None:
+    """Print what was left out as a table: reason, count and first example; nothing if it is empty."""
+    if left_out:
+        rows = [[row["reason"], f"{row['count']:,}", row["example"]] for row in left_out.as_list()]
+        print_table(["Left out", "Count", "First example"], rows)
 
 
 def print_scores(scores: "Scores", title: str) -> None:
