@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from resight.commands.counting import Counting
 from resight.commands.feature_files import read_arrays
 from resight.commands.main import main
-from resight.commands.refining import Refining
+from resight.commands.postprocessing import Postprocessing
+from resight.commands.protocol_options import ProtocolOptions
 from resight.commands.score import score
 from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
 from resight.errors import UserError
@@ -67,19 +67,21 @@ def test_json_has_the_scores_as_fractions_and_counts(files, capsys, metric, ap) 
 
 
 def test_single_shots_and_the_opposite_side(files, capsys) -> None:
-    result, _ = run(capsys, *files, count=Counting(gallery_side="opposite", cmc="single-shot", draws=7))
+    result, _ = run(
+        capsys, *files, protocol_options=ProtocolOptions(gallery_side="opposite", cmc="single-shot", draws=7)
+    )
     protocol = Protocol(gallery_side="opposite", cmc="single-shot", draws=7)
     expected = evaluate(embedded(draw(1, 20)), embedded(draw(2, 70)), protocol)
     assert result.items() >= expected.as_dict().items()
     assert (result["draws"], result["cmc"], result["gallery_side"]) == (7, "single-shot", "opposite")
-    score(*files, device="cpu", count=Counting(gallery_side="opposite", cmc="single-shot"))
+    score(*files, device="cpu", protocol_options=ProtocolOptions(gallery_side="opposite", cmc="single-shot"))
     assert "gallery of the other cameras, CMC of 100 single shots" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"--draws is the number of .*: use it with --cmc single-shot"):
-        score(*files, count=Counting(draws=7))
+        score(*files, protocol_options=ProtocolOptions(draws=7))
     with pytest.raises(UserError, match="needs one draw or more; got 0"):
-        score(*files, count=Counting(cmc="single-shot", draws=0))
+        score(*files, protocol_options=ProtocolOptions(cmc="single-shot", draws=0))
     with pytest.raises(UserError, match="cameras must be known and"):
-        score(*files, cross_camera=False, count=Counting(gallery_side="opposite"))
+        score(*files, cross_camera=False, protocol_options=ProtocolOptions(gallery_side="opposite"))
 
 
 @pytest.mark.parametrize("option", ["--cmc", "--gallery-side"])
@@ -95,12 +97,12 @@ def test_junk_may_take_part_in_reranking(files, capsys, tmp_path) -> None:
     gallery = draw(2, 70)
     gallery["persons"][::9] = -1
     np.savez(tmp_path / "gallery.npz", **gallery)
-    result, _ = run(capsys, *files, refine=Refining(rerank=True, k1=9, rerank_junk=True))
+    result, _ = run(capsys, *files, postprocessing=Postprocessing(rerank=True, k1=9, rerank_junk=True))
     wanted = Reranking(k1=9, junk=True)
     assert result["mAP"] == evaluate(embedded(draw(1, 20)), embedded(gallery), reranking=wanted).mAP
     assert result["reranking"] == {"k1": 9, "k2": 6, "lambda": 0.3, "junk": True}
     with pytest.raises(UserError, match="--rerank-junk are options of re-ranking: use them with --rerank"):
-        score(*files, refine=Refining(rerank_junk=True))
+        score(*files, postprocessing=Postprocessing(rerank_junk=True))
 
 
 def test_the_command_line_keeps_json_apart_from_messages(files) -> None:
@@ -273,7 +275,7 @@ def test_features_in_a_folder_stay_on_disk_and_as_they_are(tmp_path) -> None:
     arrays = read_arrays(folder)
     assert isinstance(arrays["features"], np.memmap) or isinstance(arrays["features"].base, np.memmap)
     before = (folder / "features.npy").read_bytes()
-    score(folder, folder, device="cpu", refine=Refining(augment_gallery=2, expand_queries=2))
+    score(folder, folder, device="cpu", postprocessing=Postprocessing(augment_gallery=2, expand_queries=2))
     assert (folder / "features.npy").read_bytes() == before
 
 
@@ -302,15 +304,15 @@ def test_broken_folders_are_named(files, tmp_path) -> None:
 
 def test_reranking_and_its_numbers(files, capsys) -> None:
     sides = embedded(draw(1, 20)), embedded(draw(2, 70))
-    result, _ = run(capsys, *files, refine=Refining(rerank=True))
+    result, _ = run(capsys, *files, postprocessing=Postprocessing(rerank=True))
     assert result["mAP"] == evaluate(*sides, reranking=Reranking()).mAP != evaluate(*sides).mAP
-    result, _ = run(capsys, *files, refine=Refining(rerank=True, k1=9, k2=3, original=0.5))
+    result, _ = run(capsys, *files, postprocessing=Postprocessing(rerank=True, k1=9, k2=3, original=0.5))
     assert result["mAP"] == evaluate(*sides, reranking=Reranking(9, 3, 0.5)).mAP
     assert result["reranking"] == {"k1": 9, "k2": 3, "lambda": 0.5}
     with pytest.raises(UserError, match="use them with --rerank"):
-        score(*files, device="cpu", refine=Refining(original=0.5))
+        score(*files, device="cpu", postprocessing=Postprocessing(original=0.5))
     with pytest.raises(UserError, match=r"k1 = 99 neighbours .* the gallery has 70 crops"):
-        score(*files, device="cpu", refine=Refining(rerank=True, k1=99))
+        score(*files, device="cpu", postprocessing=Postprocessing(rerank=True, k1=99))
 
 
 def test_the_command_line_knows_lambda(files) -> None:
@@ -322,29 +324,35 @@ def test_the_command_line_knows_lambda(files) -> None:
 def test_gallery_and_queries_are_averaged_in_this_order(files, capsys) -> None:
     query, gallery = embedded(draw(1, 20)), embedded(draw(2, 70))
     augmented = augment_gallery(gallery, 2)
-    result, _ = run(capsys, *files, refine=Refining(augment_gallery=2, expand_queries=3))
+    result, _ = run(capsys, *files, postprocessing=Postprocessing(augment_gallery=2, expand_queries=3))
     assert result["mAP"] == evaluate(expand_queries(query, augmented, 3), augmented).mAP
     assert (result["augment_gallery"], result["expand_queries"]) == (2, 3)
     with pytest.raises(UserError, match="From 1 to 70 neighbours"):
-        score(*files, device="cpu", refine=Refining(expand_queries=71))
+        score(*files, device="cpu", postprocessing=Postprocessing(expand_queries=71))
     with pytest.raises(UserError, match="--expand-queries is a number of neighbours, at least 0; got -3"):
-        score(*files, device="cpu", refine=Refining(expand_queries=-3))
-    score(*files, device="cpu", refine=Refining(rerank=True, expand_queries=3))
+        score(*files, device="cpu", postprocessing=Postprocessing(expand_queries=-3))
+    score(*files, device="cpu", postprocessing=Postprocessing(rerank=True, expand_queries=3))
     assert "cosine, re-ranked, expand_queries: 3, market-1501" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_cameras_means_are_removed_first(files, capsys, tmp_path) -> None:
-    result, _ = run(capsys, *files, refine=Refining(camera_normalise=True, augment_gallery=2))
+    result, _ = run(capsys, *files, postprocessing=Postprocessing(camera_normalise=True, augment_gallery=2))
     query, gallery = remove_camera_means(embedded(draw(1, 20)), embedded(draw(2, 70)))
     assert result["mAP"] == evaluate(query, augment_gallery(gallery, 2)).mAP
     assert result["camera_normalise"]
     np.savez(tmp_path / "elsewhere.npz", **draw(1, 20) | {"cameras": np.full(20, 7)})
-    _, messages = run(capsys, tmp_path / "elsewhere.npz", files[1], refine=Refining(camera_normalise=True))
+    _, messages = run(
+        capsys, tmp_path / "elsewhere.npz", files[1], postprocessing=Postprocessing(camera_normalise=True)
+    )
     assert "the means include no crop from 1 of the cameras (7)" in messages
     without = {name: array for name, array in draw(1, 20).items() if name != "cameras"}
     np.savez(tmp_path / "without.npz", **without)
     with pytest.raises(UserError, match="crops' cameras are not known"):
-        score(tmp_path / "without.npz", tmp_path / "without.npz", refine=Refining(camera_normalise=True))
+        score(
+            tmp_path / "without.npz",
+            tmp_path / "without.npz",
+            postprocessing=Postprocessing(camera_normalise=True),
+        )
 
 
 def test_distractors_give_a_curve(files, tmp_path, capsys) -> None:
@@ -361,7 +369,7 @@ def test_distractors_give_a_curve(files, tmp_path, capsys) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert any(f"{100 * expected[3].mAP:.1f}" in line and " 50 " in line for line in lines)
     for options, message in (
-        ({"refine": Refining(rerank=True)}, "Use --distractors without these"),
+        ({"postprocessing": Postprocessing(rerank=True)}, "Use --distractors without these"),
         ({"step": 0}, "--step must be at least 1; got 0"),
         ({"distractors": files[1]}, r"is an archive. Give a \.npy file"),
         ({"distractors": tmp_path}, "There is no file .*features.npy"),

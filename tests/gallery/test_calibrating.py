@@ -90,25 +90,25 @@ def test_calibration_needs_labels(place: Path) -> None:
 def test_a_picture_of_nobody_is_unlike_everything(place: Path) -> None:
     with Gallery.open(place, Fake(), create=True) as opened:
         opened.add(people(15))
-        assert opened.search([noise(1)]).unlike_anything is None  # too few crops to tell
+        assert opened.search([noise(1)]).outlier is None  # too few crops to tell
         opened.add(people(70))
         nobody = noise(1)
-        assert opened.search([nobody]).unlike_anything is True
-        assert opened.search([noise(5000, 3)]).unlike_anything is False
-        assert opened.search([nobody, noise(5000, 3)], combine="max").unlike_anything is False
+        assert opened.search([nobody]).outlier is True
+        assert opened.search([noise(5000, 3)]).outlier is False
+        assert opened.search([nobody, noise(5000, 3)], combine="max").outlier is False
         far = Filter(persons=("p7",))
-        assert opened.search([noise(5000, 3)], where=far).unlike_anything is False
-        assert opened.search([nobody], where=Filter(persons=("nobody",))).unlike_anything is None
+        assert opened.search([noise(5000, 3)], where=far).outlier is False
+        assert opened.search([nobody], where=Filter(persons=("nobody",))).outlier is None
         opened.reembed(Fake("other"))
-        assert opened.search([nobody]).unlike_anything is True
+        assert opened.search([nobody]).outlier is True
 
 
 def test_what_is_usual_is_learnt_again_when_much_was_added(place: Path) -> None:
     stripes = np.tile(np.array([0, 255], np.uint8), (16, 4))[..., None].repeat(3, 2)
     with Gallery.open(place, Fake(), create=True) as opened:
         opened.add(people(70))
-        assert opened.search([stripes]).unlike_anything is True
+        assert opened.search([stripes]).outlier is True
         generator = np.random.default_rng(0)
         shown = np.clip(stripes[None] + generator.normal(0, 30, (300, 16, 8, 3)), 0, 255).astype(np.uint8)
         opened.add([NewCrop(picture) for picture in shown])
-        assert opened.search([stripes]).unlike_anything is False
+        assert opened.search([stripes]).outlier is False

@@ -186,10 +186,10 @@ def test_a_picture_unlike_everything_is_said_to_be(make: Make) -> None:
 
     seen = [NewCrop(dressed(person, number), camera="lobby") for person in range(50) for number in range(5)]
     running = make(people=seen)
-    assert running.search(encoded(dressed(3, 99)))["unlike_anything"] is False
-    assert running.search(encoded(dressed(77, 0)))["unlike_anything"] is False
+    assert running.search(encoded(dressed(3, 99)))["outlier"] is False
+    assert running.search(encoded(dressed(77, 0)))["outlier"] is False
     nobody = encoded(dressed(78, 0)[::-1])
-    assert running.search(nobody)["unlike_anything"] is True
+    assert running.search(nobody)["outlier"] is True
     assert "unlike everything" in running.client.post("/search", files={"pictures": nobody}).text
 
 

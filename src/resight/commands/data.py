@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.commands.data_options import DEFAULT, Reading
+from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Flag, Json
 from resight.commands.output import print_json, print_table
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def check(
     path: Path,
     *,
-    reading: Reading = DEFAULT,
+    reading: DataOptions = DEFAULT,
     json: Json = False,
 ) -> None:
     """Count the crops of a data set, and find problems for training and scoring.
@@ -102,7 +102,7 @@ def split(
     path: Path,
     *,
     out: Path,
-    reading: Reading = DEFAULT,
+    reading: DataOptions = DEFAULT,
 ) -> None:
     """Write the crops of each part and random draw of a data set to a file, as relative paths.
 

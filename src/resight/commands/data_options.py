@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from resight.features.crop_list import CropList, Part
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """How a data set is read.
@@ -53,7 +54,6 @@ class DataOptions:
         return crops_to_embed(path, part=part, unlabelled=unlabelled, **arguments)
 
 
-Reading = Annotated[DataOptions, Parameter(name="*")]
 DEFAULT = DataOptions()
 
 CrossCamera = Annotated[

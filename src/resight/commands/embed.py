@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from resight.commands.data_options import DEFAULT, Reading
+from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Device, Flag, Json, RuntimeName, SkipUnreadable
 from resight.commands.output import print_json
 from resight.errors import UserError
@@ -20,7 +20,7 @@ def embed(
     out: Path,
     part: Literal["train", "query", "gallery", "all"] = "all",
     unlabelled: Flag = False,
-    reading: Reading = DEFAULT,
+    reading: DataOptions = DEFAULT,
     views: Literal["one", "mirror", "ten-crop"] | None = None,
     branches: Literal["global", "local", "both"] = "both",
     dtype: Literal["float32", "float16"] = "float32",

@@ -4,8 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from resight.commands.counting import AS_IN_THE_DATA, Count, Counting
-from resight.commands.data_options import DEFAULT, CrossCamera, Reading
+from resight.commands.data_options import DEFAULT, CrossCamera, DataOptions
 from resight.commands.options import Device, Flag, Json, RuntimeName, SkipUnreadable
 from resight.commands.output import (
     print_classified,
@@ -14,7 +13,8 @@ from resight.commands.output import (
     print_spreads,
     print_table,
 )
-from resight.commands.refining import UNREFINED, Refine, Refining
+from resight.commands.postprocessing import NO_POSTPROCESSING, Postprocessing
+from resight.commands.protocol_options import UNCHANGED_PROTOCOL, ProtocolOptions
 from resight.errors import UserError
 from resight.progress import say
 
@@ -31,13 +31,13 @@ def evaluate(
     model: Path,
     *,
     data: Path | None = None,
-    reading: Reading = DEFAULT,
+    reading: DataOptions = DEFAULT,
     cross_camera: CrossCamera = True,
     branches: Literal["global", "local", "both"] = "both",
     descriptor: Literal["raw", "unit"] | None = None,
     metric: Literal["cosine", "euclidean"] = "cosine",
-    refine: Refine = UNREFINED,
-    count: Count = AS_IN_THE_DATA,
+    postprocessing: Postprocessing = NO_POSTPROCESSING,
+    protocol_options: ProtocolOptions = UNCHANGED_PROTOCOL,
     ap: Literal["mean", "trapezoid"] = "mean",
     threshold: Flag = False,
     false_match_rate: float = 0.001,
@@ -74,11 +74,11 @@ def evaluate(
     from resight.training.run import trained_crops
     from resight.training.testing import embed_benchmark, score_benchmark
 
-    refined = refine.options()
-    if refine.given() and (threshold or report is not None):
+    scoring = postprocessing.options()
+    if postprocessing.given() and (threshold or report is not None):
         raise UserError(
-            f"{' and '.join(refine.given())} change the ranking, but thresholds and reports use the original "
-            "distances. Leave out either these options, or --threshold and --report."
+            f"{' and '.join(postprocessing.given())} change the ranking, but thresholds and reports use the "
+            "original distances. Leave out either these options, or --threshold and --report."
         )
     loaded = load_model(model, device=device, runtime=runtime)
     opened = loaded.run
@@ -106,7 +106,7 @@ def evaluate(
     for note in benchmark.notes:
         say(f"Note: {note}")
     if isinstance(benchmark, Classification):
-        _refuse_for_classes(threshold, report, branches, metric, ap, refine, count)
+        _refuse_for_classes(threshold, report, branches, metric, ap, postprocessing, protocol_options)
         _classify(model, loaded, benchmark, json)
         return
     tested = {crop.path for crop in (*benchmark.query, *benchmark.gallery)}
@@ -115,37 +115,41 @@ def evaluate(
             f"Warning: the run was trained on {both:,} of these {len(tested):,} test crops, so the scores do "
             "not show how well it works on new persons."
         )
-    if benchmark.draws and count.given():
+    if benchmark.draws and protocol_options.given():
         raise UserError(
             f"The protocol '{benchmark.protocol.name}' of {benchmark.root} draws queries and galleries. "
-            f"Leave {' and '.join(count.given())} out."
+            f"Leave {' and '.join(protocol_options.given())} out."
         )
-    benchmark = replace(benchmark, protocol=count.apply(benchmark.protocol))
+    benchmark = replace(benchmark, protocol=protocol_options.apply(benchmark.protocol))
     refuse_without_match(benchmark)
-    if refined["reranking"] is not None:
-        _refuse_small(benchmark, refined["reranking"])
+    if scoring["reranking"] is not None:
+        _refuse_small(benchmark, scoring["reranking"])
     embedder = Embedder(loaded, branches=None if branches == "both" else [branches])
     say(f"Embedding with {embedder.prepare(len(benchmark.query) + len(benchmark.gallery))}.")
     embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
     for path, reason in embedded.skipped:
         say(f"Left out: {path} {reason}")
-    scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, **refined)
+    scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, **scoring)
     if report is not None:
         write_report(loaded, benchmark, report, embedded=embedded, scores=scores)
         say(f"Report: {report}")
-    result = scores.as_dict() | refine.as_dict()
+    result = scores.as_dict() | postprocessing.as_dict()
     result |= {"model": str(model), "data": str(benchmark.root), "branches": branches}
     result |= {"descriptor": loaded.network.descriptor, "tested": benchmark.tested()}
     if threshold:
         result["verification"] = _verify(embedded, benchmark, metric, false_match_rate)
-    normalised = None if refine.camera_normalise else _without_camera_means(embedded, benchmark, metric, ap)
+    normalised = (
+        None if postprocessing.camera_normalise else _without_camera_means(embedded, benchmark, metric, ap)
+    )
     if normalised is not None:
         result["cameras_means_removed"] = {"mAP": normalised.mAP, "rank1": normalised.rank(1)}
     if json:
         print_json(result)
         return
     print(f"Tested: {benchmark.describe_test()}.")
-    title = ", ".join([f"{model} on {benchmark.name}", *refine.describe(), *benchmark.protocol.describe()])
+    title = ", ".join(
+        [f"{model} on {benchmark.name}", *postprocessing.describe(), *benchmark.protocol.describe()]
+    )
     if isinstance(scores, RepeatedScores):
         print_spreads(scores.spreads(), title)
         draws, first = len(scores.draws), scores.draws[0]
@@ -220,12 +224,12 @@ def _refuse_for_classes(
     branches: str,
     metric: str,
     ap: str,
-    refine: Refining,
-    count: Counting,
+    postprocessing: Postprocessing,
+    protocol_options: ProtocolOptions,
 ) -> None:
     given = {"--threshold": threshold, "--report": report, "--branches": branches != "both"}
     given |= {"--metric": metric != "cosine", "--ap": ap != "mean"} | dict.fromkeys(
-        [*refine.given(), *count.given()], True
+        [*postprocessing.given(), *protocol_options.given()], True
     )
     if wrong := [option for option, value in given.items() if value]:
         raise UserError(
@@ -266,7 +270,7 @@ def _print_verification(found: dict[str, Any]) -> None:
     print(f"Equal error rate {found['equal_error_rate']:.4f} at {found['equal_error_threshold']:.4f}.")
     chosen, checked = found["chosen"], found["checked"]
     print(
-        f"Threshold {chosen['threshold']:.4f} for a false-match rate of {found['wished']:g}, chosen on half "
+        f"Threshold {chosen['threshold']:.4f} for a false-match rate of {found['target']:g}, chosen on half "
         f"of the persons. On the other half: false-match rate {checked['false_match_rate']:.2g}, matches "
         f"found {100 * (1 - checked['false_non_match_rate']):.1f} %."
     )

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resight.commands import gallery_output as output
-from resight.commands.data_options import DEFAULT, Reading
+from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.detecting import query_persons
-from resight.commands.gallery_crops import EVERYTHING, Chosen, count_crops, new_crops
+from resight.commands.gallery_crops import EVERYTHING, FilterOptions, count_crops, new_crops
 from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName, Words
 from resight.commands.output import print_json
 from resight.errors import UserError
@@ -26,7 +26,7 @@ def add(
     tag: Words = None,
     part: Literal["train", "query", "gallery", "all"] = "all",
     unlabelled: Flag = False,
-    reading: Reading = DEFAULT,
+    reading: DataOptions = DEFAULT,
     keep_days: float | None = None,
     camera_normalise: bool = True,
     shards: int = 1,
@@ -118,7 +118,7 @@ def search(
     gallery: GalleryPlace,
     crop: Words = None,
     model: Path | None = None,
-    which: Chosen = EVERYTHING,
+    which: FilterOptions = EVERYTHING,
     other_cameras: Flag = False,
     query_camera: Words = None,
     combine: Literal["average", "max"] = "average",

@@ -21,6 +21,7 @@ def _help(name: str) -> Parameter:
     return Parameter(help=f"{FILTERS[name][1]}.", negative="")
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class FilterOptions:
     """Options that select crops; see ``Filter``."""
@@ -39,7 +40,6 @@ class FilterOptions:
         return make_filter(vars(self), ids=ids)
 
 
-Chosen = Annotated[FilterOptions, Parameter(name="*")]
 EVERYTHING = FilterOptions()
 
 

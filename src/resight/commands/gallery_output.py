@@ -57,7 +57,7 @@ def print_found(found: "SearchResult", gallery: str) -> None:
     print(threshold_line(found))
     if any(match.reranked is not None for match in found.matches):
         print("Sorted by re-ranking, which also compares the crops' neighbours, so not by score.")
-    if found.unlike_anything:
+    if found.outlier:
         print("The picture is unlike the gallery's crops. Does it show one upright person, cropped closely?")
 
 
@@ -159,7 +159,7 @@ def print_calibration(calibration: "Calibration") -> None:
     print_table(["False matches", "Score", "Matches found %"], rows, title=title)
     checked = calibration.checked
     print(
-        f"Check: the threshold for a rate of {calibration.wished:.2g}, chosen on half of the persons, has a "
+        f"Check: the threshold for a rate of {calibration.target:.2g}, chosen on half of the persons, has a "
         f"rate of {checked.false_match_rate:.2g} on the other half, and finds "
         f"{100 * checked.matches_found:.1f} % of their matches."
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.commands import gallery_output as output
-from resight.commands.gallery_crops import EVERYTHING, Chosen
+from resight.commands.gallery_crops import EVERYTHING, FilterOptions
 from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName, Words
 from resight.commands.output import print_json
 from resight.errors import UserError
@@ -20,7 +20,7 @@ def forget(
     *,
     gallery: GalleryPlace,
     crop: Words = None,
-    which: Chosen = EVERYTHING,
+    which: FilterOptions = EVERYTHING,
     expired: Flag = False,
     keep_days: float | None = None,
     dry_run: Flag = False,
@@ -72,7 +72,9 @@ def forget(
             print(output.traces_note(gallery))
 
 
-def export(*, gallery: GalleryPlace, out: Path, which: Chosen = EVERYTHING, json: Json = False) -> None:
+def export(
+    *, gallery: GalleryPlace, out: Path, which: FilterOptions = EVERYTHING, json: Json = False
+) -> None:
     """Write features, labels, pictures and metadata of crops to a new folder.
 
     'resight score' reads the folder's features.npy, persons.npy and cameras.npy; crops.jsonl has the metadata

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.commands.data_options import DEFAULT, Reading
+from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Flag, Json
 from resight.commands.output import print_json, print_table
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    model: Path, *, data: Path, reading: Reading = DEFAULT, tracks: Flag = False, json: Json = False
+    model: Path, *, data: Path, reading: DataOptions = DEFAULT, tracks: Flag = False, json: Json = False
 ) -> None:
     """Tell whether crops are fed to a model as it was made for, in a minute or two.
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from resight.commands.counting import AS_IN_THE_DATA, Count
 from resight.commands.feature_files import embed, folder_of, read_arrays, read_features, refuse_mixed
 from resight.commands.options import Device, Json
 from resight.commands.output import print_json, print_scores, print_table
-from resight.commands.refining import UNREFINED, Refine
+from resight.commands.postprocessing import NO_POSTPROCESSING, Postprocessing
+from resight.commands.protocol_options import UNCHANGED_PROTOCOL, ProtocolOptions
 from resight.errors import UserError
 from resight.progress import say
 
@@ -24,9 +24,9 @@ def score(
     gallery: Path,
     *,
     metric: Literal["cosine", "euclidean"] = "cosine",
-    refine: Refine = UNREFINED,
+    postprocessing: Postprocessing = NO_POSTPROCESSING,
     camera_statistics: Path | None = None,
-    count: Count = AS_IN_THE_DATA,
+    protocol_options: ProtocolOptions = UNCHANGED_PROTOCOL,
     distractors: Path | None = None,
     step: int = 100_000,
     seed: int = 0,
@@ -65,33 +65,33 @@ def score(
     from resight.commands.camera_statistics import read_statistics
     from resight.device import resolve_device
     from resight.evaluation.cameras import remove_camera_means
-    from resight.evaluation.expansion import refine_sides
+    from resight.evaluation.expansion import postprocess
     from resight.evaluation.growing import evaluate_growing
     from resight.evaluation.scores import evaluate
 
     refuse_mixed(query, gallery, *(path for path in (distractors, camera_statistics) if path is not None))
     options: dict[str, Any] = {"metric": metric, "ap": ap, "ranks": _parse_ranks(ranks)}
     place: dict[str, Any] = {"metric": metric, "device": resolve_device(device)}
-    refined = refine.options()
-    if camera_statistics is not None and refine.camera_normalise:
+    scoring = postprocessing.options()
+    if camera_statistics is not None and postprocessing.camera_normalise:
         raise UserError(
             "--camera-normalise takes the means of the gallery, --camera-statistics those of other crops. "
             "Give one of them."
         )
-    if distractors is not None and (refine.given() or camera_statistics is not None):
+    if distractors is not None and (postprocessing.given() or camera_statistics is not None):
         raise UserError(
             "Distractors are only counted, not kept, so re-ranking, averaging with neighbours and removing "
             "camera means are impossible. Use --distractors without these options."
         )
     protocol, queries, crops = _read(query, gallery, cross_camera)
-    protocol = count.apply(protocol)
+    protocol = protocol_options.apply(protocol)
     options |= place
     if camera_statistics is not None:
         queries, crops = remove_camera_means(queries, crops, read_statistics(camera_statistics))
     if distractors is None:
-        place |= refine.steps()
-        queries, crops = refine_sides(queries, crops, **place)
-        scores = evaluate(queries, crops, protocol, reranking=refined["reranking"], **options)
+        place |= postprocessing.steps()
+        queries, crops = postprocess(queries, crops, **place)
+        scores = evaluate(queries, crops, protocol, reranking=scoring["reranking"], **options)
         curve = []
     else:
         features = torch.from_numpy(read_features(distractors))
@@ -101,14 +101,14 @@ def score(
     if json:
         print_json(
             _as_dict(scores, curve)
-            | refine.as_dict()
+            | postprocessing.as_dict()
             | ({} if camera_statistics is None else {"camera_statistics": str(camera_statistics)})
             | {"query": str(query), "gallery": str(gallery)}
         )
         return
     means = [] if camera_statistics is None else [f"cameras' means of {camera_statistics} removed"]
     title = ", ".join(
-        [metric, *means, *refine.describe(), *protocol.describe(), f"average precision by {ap}"]
+        [metric, *means, *postprocessing.describe(), *protocol.describe(), f"average precision by {ap}"]
     )
     print_scores(scores, f"{query} in {gallery}: {title}")
     if curve:

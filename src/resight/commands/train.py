@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from resight.commands.data_options import DEFAULT, CrossCamera, Reading
+from resight.commands.data_options import DEFAULT, CrossCamera, DataOptions
 from resight.commands.options import Device, Flag, Json, SkipUnreadable
 from resight.commands.output import print_classified, print_json, print_table
 from resight.errors import UserError
@@ -24,7 +24,7 @@ def train(
     recipe: str,
     *,
     data: Annotated[Sequence[Path], Parameter(negative="")] = (),
-    reading: Reading = DEFAULT,
+    reading: DataOptions = DEFAULT,
     cross_camera: CrossCamera = True,
     out: Path | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set", negative="")] = (),

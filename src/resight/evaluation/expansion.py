@@ -75,7 +75,7 @@ def augment_gallery(
     return replace(gallery, features=features)
 
 
-def refine_sides(
+def postprocess(
     query: Embedded,
     gallery: Embedded,
     *,

@@ -127,12 +127,12 @@ class ThresholdCheck:
     """A threshold chosen on half of the persons and checked on the other half.
 
     Attributes:
-        wished: the requested false-match rate.
+        target: the requested false-match rate.
         chosen: threshold and rates on the first half.
         checked: rates at that threshold on the other half: what to expect for new persons.
     """
 
-    wished: float
+    target: float
     chosen: Rates
     checked: Rates
 

@@ -101,7 +101,7 @@ def measure(crops: Embedded, origin: str, false_match_rate: float) -> Calibratio
     check = calibrate(queries, crops, protocol, false_match_rate=target).checked
     return Calibration(
         rates=rates,
-        wished=target,
+        target=target,
         checked=OperatingPoint(
             threshold=check.threshold,
             false_match_rate=check.false_match_rate,

@@ -34,7 +34,7 @@ class Calibration(Settings):
 
     Attributes:
         rates: from the strictest to the loosest threshold.
-        wished: target false-match rate of the check.
+        target: false-match rate of the check.
         checked: threshold chosen for that rate on half of the persons, with its rates on the other half.
         crops, persons: number that it was measured on.
         origin: where these came from, for messages.
@@ -43,7 +43,7 @@ class Calibration(Settings):
     """
 
     rates: tuple[OperatingPoint, ...]
-    wished: float
+    target: float
     checked: OperatingPoint
     crops: int
     persons: int

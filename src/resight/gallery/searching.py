@@ -63,7 +63,7 @@ class SearchResult:
             not calibrated.
         threshold: largest distance (1 - score) of likely matches.
         expected_false: expected number of crops of other persons within the threshold.
-        unlike_anything: whether the picture is an outlier, which may show no person; None if not known.
+        outlier: whether the picture is an outlier, which may show no person; None if not known.
         exact: whether every crop was compared in full precision.
         camera_normalise: whether vectors were compared without their cameras' means.
     """
@@ -74,7 +74,7 @@ class SearchResult:
     false_match_rate: float | None
     threshold: float | None
     expected_false: float | None
-    unlike_anything: bool | None
+    outlier: bool | None
     exact: bool
     camera_normalise: bool
 

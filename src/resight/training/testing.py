@@ -12,7 +12,7 @@ from resight.data.crop import Crop
 from resight.errors import UserError
 from resight.evaluation.classification import ClassificationScores
 from resight.evaluation.embedded import Embedded
-from resight.evaluation.expansion import refine_sides
+from resight.evaluation.expansion import postprocess
 from resight.evaluation.features import Metric
 from resight.evaluation.pooling import pool_queries
 from resight.evaluation.repeated import RepeatedScores
@@ -106,11 +106,11 @@ def score_benchmark(
         benchmark: with a test part.
         metric, reranking, ap, device: as in ``evaluation.scores.evaluate``.
         camera_normalise, augment_gallery, expand_queries: steps on the features before ranking, for each draw
-            separately (``evaluation.expansion.refine_sides``).
+            separately (``evaluation.expansion.postprocess``).
     """
 
     def score(part: EmbeddedBenchmark) -> Scores:
-        query, gallery = refine_sides(
+        query, gallery = postprocess(
             part.query,
             part.gallery,
             camera_normalise=camera_normalise,

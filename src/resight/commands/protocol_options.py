@@ -1,7 +1,7 @@
 """Options of ``resight score`` and ``resight evaluate`` that change the protocol."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from resight.data.benchmark import Protocol
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Counting:
+class ProtocolOptions:
     """Changes to the data's protocol; options that are not given change nothing.
 
     Args:
@@ -45,5 +46,4 @@ class Counting:
         return {name: value for name, value in every.items() if value is not None}
 
 
-Count = Annotated[Counting, Parameter(name="*")]
-AS_IN_THE_DATA = Counting()
+UNCHANGED_PROTOCOL = ProtocolOptions()

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from resight.evaluation.reranking import Reranking
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Refining:
+class Postprocessing:
     """Changes to features and ranking before scoring.
 
     Args:
@@ -53,7 +54,7 @@ class Refining:
         return {"augment_gallery": self.augment_gallery, "expand_queries": self.expand_queries}
 
     def steps(self) -> dict[str, Any]:
-        """Return the arguments for ``expansion.refine_sides``."""
+        """Return the arguments for ``expansion.postprocess``."""
         return {
             "camera_normalise": self.camera_normalise,
             "augment": self.augment_gallery,
@@ -92,5 +93,4 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-Refine = Annotated[Refining, Parameter(name="*")]
-UNREFINED = Refining()
+NO_POSTPROCESSING = Postprocessing()
