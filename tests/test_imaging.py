@@ -33,9 +33,23 @@ def close(pixels: np.ndarray, picture: Image.Image, tolerance: float = 6) -> boo
     return pixels.dtype == np.uint8 and float(difference.mean()) < tolerance
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.webp", "a.tif", "a.ppm"])
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "a.jfif", "a.png", "a.bmp", "a.webp", "a.tif", "a.ppm", "a.gif", "a.avif", "a.jp2"]
+)
 def test_formats(tmp_path: Path, picture: Image.Image, name: str) -> None:
     assert close(read_image(save(picture, tmp_path / name)), picture)
+
+
+def test_heic_is_read_with_the_extra(tmp_path: Path, picture: Image.Image) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    assert close(read_image(save(picture.resize((64, 128)), tmp_path / "a.heic")), picture.resize((64, 128)))
+
+
+def test_heic_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resight.image_files._read_heif", lambda: False)
+    with pytest.raises(ImageError, match=r"is a HEIC picture. To read those: pip install 'resight\[heic\]'"):
+        decode(b"\0\0\0\x18ftypheic\0\0\0\0")
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 40}])
@@ -145,7 +159,10 @@ def test_truncated_files_are_named(tmp_path: Path, name: str, kept: float) -> No
     ("data", "sentence"),
     [
         (b"", "is empty"),
-        (b"<html>404</html>", "is a web page. A JPEG, PNG, WEBP, GIF, BMP, TIFF or PPM file is expected"),
+        (
+            b"<html>404</html>",
+            "is a web page. A JPEG, PNG, WEBP, .*, AVIF or HEIF file is expected",
+        ),
         (b"what is this", "is not a picture"),
         (b"RIFF\0\0\0\0WAVEfmt ", "is not a picture"),
         (b"\x89PNG\r\n\x1a\n", "no whole image"),

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "resight"
 TOOLS = {
     "errors",
     "imaging",
+    "folders",
     "image_files",
     "left_out",
     "timestamps",

@@ -3,12 +3,14 @@
 import io
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
 
 from resight.errors import UserError
+from resight.folders import HEIF_EXTRA
 
 FORMATS = {
     b"\xff\xd8": "JPEG",
@@ -24,8 +26,12 @@ FORMATS = {
     b"P3": "PPM",
     b"P5": "PPM",
     b"P6": "PPM",
+    b"\x00\x00\x00\x0cjP": "JPEG2000",
 }
 """First bytes of the formats that are read -> Pillow's names."""
+
+BRANDS = {"AVIF": (b"avif", b"avis"), "HEIF": (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")}
+"""Pillow's names -> bytes 8 to 12 of a file that has ``ftyp`` before them. HEIF is read by pillow-heif."""
 
 OTHER_FILES = {
     b"%PDF": "a PDF document",
@@ -64,7 +70,7 @@ class ImageLimits:
         min_side: height and width, in pixels.
     """
 
-    formats: tuple[str, ...] = tuple(dict.fromkeys(FORMATS.values()))
+    formats: tuple[str, ...] = (*dict.fromkeys(FORMATS.values()), *BRANDS)
     max_bytes: int = 1 << 27
     max_pixels: int = 1 << 26
     min_side: int = 1
@@ -121,17 +127,32 @@ def format_of(data: bytes, limits: ImageLimits) -> str:
     kind = next((kind for start, kind in FORMATS.items() if data.startswith(start)), None)
     if kind == "WEBP" and data[8:12] != b"WEBP":  # another RIFF file: sound, or a video
         kind = None
+    if data[4:8] == b"ftyp":
+        kind = next((kind for kind, brands in BRANDS.items() if data[8:12] in brands), None)
+    if kind == "HEIF" and kind in limits.formats and not _read_heif():
+        raise ImageError("format", f"is a HEIC picture. To read those: {HEIF_EXTRA}")
     if kind in limits.formats:
         return kind
     if kind is not None:
         what = f"a {kind} file"
     elif data[4:8] == b"ftyp":
-        what = "a HEIC or AVIF picture" if data[8:12] in (b"heic", b"heix", b"mif1", b"avif") else "a video"
+        what = "a video"
     else:
         begin = data.lstrip()[:5]
         what = next((what for start, what in OTHER_FILES.items() if begin.startswith(start)), "not a picture")
     expected = f"{', '.join(limits.formats[:-1])} or {limits.formats[-1]}"
     raise ImageError("format", f"is {what}. A {expected} file is expected.")
+
+
+@cache
+def _read_heif() -> bool:
+    """Let Pillow read HEIC files; return whether the extra for it is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 def check_size(height: int, width: int, limits: ImageLimits) -> None:

@@ -1,7 +1,6 @@
 """Pictures: the one way to decode (RGB, uint8, upright), resize, cut and encode them."""
 
 import math
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,9 +23,6 @@ from resight.image_files import (
     open_image,
     read_file,
 )
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-"""Endings of image file names, in lower case."""
 
 LARGE = 1 << 20
 """A picture of more numbers than this is resized alone; crops have fewer."""
@@ -205,33 +201,10 @@ def cut(pixels: Pixels, edges: Sequence[float]) -> tuple[Pixels, Box] | None:
     return pixels[top : top + height, left : left + width].copy(), box
 
 
-def list_images(folder: Path, *, deep: bool = False) -> list[Path]:
-    """Return the image files in the folder (``deep``: and under it), by name; hidden files are left out.
-
-    Raises:
-        UserError: a folder cannot be listed.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename} cannot be listed: {error.strerror}.") from error
-
-    found = []
-    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
-        paths = (Path(parent, name) for name in files if not name.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
-    return sorted(found)
-
-
 def natural(text: str) -> tuple[tuple[str | int, ...], str]:
     """Return a sort key that puts ``cam2`` before ``cam10``."""
     parts = re.split(r"(\d+)", text)
     return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), text
-
-
-def examples(paths: Iterable[Path], root: Path) -> str:
-    """Return up to three of the paths, relative to ``root``, for a message."""
-    return ", ".join(str(path.relative_to(root)) for path in sorted(paths)[:3])
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -140,7 +140,10 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a file"):
         open_benchmark(tmp_path / "file")
     (tmp_path / "empty" / "bounding_box_train").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"contains no image file \(\.bmp, \.jpeg, \.jpg"):
+    with pytest.raises(UserError, match=r"contains no image file\. .* \.avif, \.bmp, \.gif, \.jfif"):
+        open_benchmark(tmp_path / "empty")
+    (tmp_path / "empty" / "a.psd").touch()
+    with pytest.raises(UserError, match=r"contains no image file, but 1 x a \.psd picture"):
         open_benchmark(tmp_path / "empty")
 
 

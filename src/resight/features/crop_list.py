@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resight.data.crop import Crop
 from resight.data.opening import FALLBACK, READERS, open_benchmark, read_benchmark
 from resight.errors import UserError
-from resight.imaging import IMAGE_SUFFIXES, list_images
+from resight.folders import IMAGE_SUFFIXES, list_images, no_images
 
 Part = Literal["train", "query", "gallery", "all"]
 Labels = NDArray[np.int64]
@@ -144,7 +144,7 @@ def _pictures(folder: Path, notes: tuple[str, ...]) -> CropList:
         raise UserError(f"There is no folder {folder}. Name the folder of the crops.")
     paths = list_images(folder, deep=True)
     if not paths:
-        raise UserError(f"{folder} contains no image file ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        raise no_images(folder)
     return CropList(folder, "all", tuple(path.absolute() for path in paths), notes=notes)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from resight.errors import UserError
-from resight.imaging import Pixels, list_images, natural, read_image
+from resight.folders import list_images
+from resight.imaging import Pixels, natural, read_image
 from resight.ingest.times import Start, start_of
 from resight.timestamps import time_in_name
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from resight.errors import UserError
-from resight.imaging import IMAGE_SUFFIXES
+from resight.folders import IMAGE_SUFFIXES
 from resight.ingest.frames import FrameFolder, FrameSource
 from resight.ingest.stream import PATIENCE, Stream
 from resight.ingest.video import TIMEOUT, Video, is_address, probe, without_password

@@ -12,7 +12,7 @@ from resight.data.crop import Crop
 from resight.data.drawing import draw_persons, single_shot
 from resight.data.opening import READERS, is_named
 from resight.errors import UserError
-from resight.imaging import examples, list_images
+from resight.folders import examples, list_images
 
 NAME = re.compile(r"(?P<person>\d{4})(?P<image>\d{3})\.(?:png|jpg|bmp)", re.IGNORECASE)
 """``PPPPIII.png``: person, and image from 1; the first two are of one camera, the others of the other."""

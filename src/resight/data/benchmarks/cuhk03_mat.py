@@ -13,7 +13,7 @@ from PIL import Image
 from resight.data.crop import Crop
 from resight.errors import UserError
 from resight.files import cache_folder
-from resight.imaging import list_images
+from resight.folders import list_images
 from resight.progress import track
 from resight.seeds import derive_seed
 

@@ -12,7 +12,8 @@ from resight.data.crop import DISTRACTOR, JUNK, Crop
 from resight.data.opening import READERS
 from resight.data.splitting import make_test
 from resight.errors import UserError
-from resight.imaging import IMAGE_SUFFIXES, examples, list_images, natural
+from resight.folders import examples, list_images, no_images
+from resight.imaging import natural
 
 PARTS = {
     "train": ("train", "bounding_box_train"),
@@ -64,7 +65,7 @@ class Folder:
         files = {part: list_images(folder, deep=True) for part, folder in folders.items()}
         paths = [path for found in files.values() for path in found]
         if not paths:
-            raise UserError(f"{root} contains no image file ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+            raise no_images(root)
         expression = _expression(pattern, paths)
         labels = {
             part: {path: _label(path, root, folders[part], expression) for path in found}

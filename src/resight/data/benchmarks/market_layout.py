@@ -9,7 +9,7 @@ from resight.data.benchmark import Benchmark, DataSource, Protocol
 from resight.data.crop import DISTRACTOR, Crop
 from resight.data.opening import READERS
 from resight.errors import UserError
-from resight.imaging import examples, list_images
+from resight.folders import examples, list_images
 
 NAME = re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+)s\d+_\d+_\d+\.(?:jpg|jpeg|png|bmp)", re.IGNORECASE)
 """``PPPP_cCsS_FFFFFF_BB.jpg``: person, camera, sequence, frame, box. -1 is junk, 0000 a distractor."""

@@ -9,7 +9,7 @@ from resight.data.benchmark import Benchmark, DataSource, Published, PublishedCo
 from resight.data.crop import Crop
 from resight.data.opening import READERS
 from resight.errors import UserError
-from resight.imaging import list_images
+from resight.folders import list_images
 
 FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 LISTS = {"train": 0, "val": 0, "query": 1, "gallery": 1}

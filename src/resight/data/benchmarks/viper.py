@@ -11,7 +11,7 @@ from resight.data.crop import Crop
 from resight.data.drawing import SINGLE_SHOT, draw_persons
 from resight.data.opening import READERS
 from resight.errors import UserError
-from resight.imaging import examples, list_images
+from resight.folders import examples, list_images
 
 NAME = re.compile(r"(?P<person>\d+)_\d+\.(?:bmp|png|jpg)", re.IGNORECASE)
 """``PPP_AA.bmp``: person and angle of view; the folder is the camera."""
