@@ -43,7 +43,7 @@ def test_info_says_how_crops_are_prepared(model: Path, capsys: pytest.CaptureFix
     facts = call_json(capsys, "model", "info", model)
     assert (facts["name"], facts["width"], facts["network"]) == ("mine", 6, "onnx")
     assert facts["preprocessing"]["deviation"] == [1, 1, 1]
-    assert facts["graph"]["repairs"] == ["batch size opened"]
+    assert facts["graph"]["repairs"] == ["batch size made variable"]
     call("model", "info", model)
     shown = capsys.readouterr().out
     assert "mine, from" in shown
@@ -54,8 +54,8 @@ def test_info_says_how_crops_are_prepared(model: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--input-size", "256"), "--input-size is height x width, as 256x128; got '256'"),
-        (("--mean", "1,2"), "--mean is a number for each channel, as .*; got '1,2'"),
+        (("--input-size", "256"), "--input-size is height x width, such as 256x128; got '256'"),
+        (("--mean", "1,2"), "--mean is a number for each channel, such as .*; got '1,2'"),
         (("--deviation", "a"), "--deviation is a number for each channel"),
         (("--padding", "300"), "padding: Input should be less than or equal to 255"),
     ],

@@ -82,7 +82,7 @@ def test_threads_share_a_graph(tmp_path: Path, runtime: GraphRuntime) -> None:
 def test_openvino_opens_a_fixed_batch(tmp_path: Path) -> None:
     path = save(tmp_path / "a.onnx", batch=1)
     assert open_graph(path, "openvino", threads=1).inputs[0].shape == (1, 3, 4, 2)
-    graph = open_graph(path, "openvino", threads=1, free_batch=True)
+    graph = open_graph(path, "openvino", threads=1, any_batch=True)
     assert graph.inputs[0].shape == (None, 3, 4, 2)
     assert graph.run(np.ones((7, 3, 4, 2)))["means"].shape == (7, 3, 1, 1)
 
@@ -102,7 +102,7 @@ def test_a_batch_fixed_inside_stays_fixed(tmp_path: Path) -> None:
     model.graph.node.append(helper.make_node("Reshape", ["means", "shape"], ["flat"]))
     model.graph.output.append(helper.make_tensor_value_info("flat", TensorProto.FLOAT, [1, 3]))
     onnx.save(model, tmp_path / "b.onnx")
-    graph = open_graph(tmp_path / "b.onnx", "openvino", threads=1, free_batch=True)
+    graph = open_graph(tmp_path / "b.onnx", "openvino", threads=1, any_batch=True)
     assert graph.inputs[0].shape == (1, 3, 4, 2)
     assert graph.run(np.ones((1, 3, 4, 2)))["flat"].shape == (1, 3)
 

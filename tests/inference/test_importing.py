@@ -36,11 +36,15 @@ def embed(folder: Path, pixels: Any, **options: Any) -> Any:
     ("options", "batch", "repairs"),
     [
         ({}, None, ()),
-        ({"batch": 1}, None, ("batch size opened",)),
-        ({"batch": 1, "inside": [1, -1]}, None, ("batch size opened",)),
-        ({"batch": 1, "inside": [1, 32]}, None, ("batch size opened",)),
-        ({"inside": [1, 32]}, None, ("batch size opened",)),  # says that it takes any number, and does not
-        ({"batch": 16, "inside": [16, -1]}, None, ("batch size opened",)),
+        ({"batch": 1}, None, ("batch size made variable",)),
+        ({"batch": 1, "inside": [1, -1]}, None, ("batch size made variable",)),
+        ({"batch": 1, "inside": [1, 32]}, None, ("batch size made variable",)),
+        (
+            {"inside": [1, 32]},
+            None,
+            ("batch size made variable",),
+        ),  # says that it takes any number, and does not
+        ({"batch": 16, "inside": [16, -1]}, None, ("batch size made variable",)),
         ({"batch": 16, "constant": True}, 16, ()),
     ],
 )
@@ -62,7 +66,7 @@ def test_crops_are_embedded_together_where_that_gives_the_same(
         again = embed(tmp_path / "model", [*pixels, *crops(15, seed=2)])
         np.testing.assert_array_equal(found, again[:5])
         assert imported.notes[1:] == [
-            "It takes crops 16 at a time, and could not be made to take other numbers."
+            "Its batch size is fixed: it takes 16 crops at a time. This could not be changed."
         ]
 
 
@@ -92,16 +96,18 @@ def test_a_known_file_needs_no_folder_and_no_settings(tmp_path: Path) -> None:
     assert (embedder.width, embedder.picture_size, embedder.weights) == (6, SIZE, str(path))
     np.testing.assert_allclose(embedder(list(pixels)), by_hand, rtol=1e-4, atol=1e-4)
     with pytest.raises(
-        UserError, match="a graph in a file, which is computed on the CPU; got the device 'cuda'"
+        UserError, match="an ONNX or OpenVINO graph, which runs on the CPU; got the device 'cuda'"
     ):
         Embedder(model, device="cuda")
     import_model(path, tmp_path / "model")
     assert Embedder(load_model(tmp_path / "model")).fingerprint == embedder.fingerprint
 
     unknown = write_embedder(tmp_path / "b.onnx", names=("crop", "vector"))
-    with pytest.raises(UserError, match=r"does not say how crops are fed to it: .* resight model import"):
+    with pytest.raises(UserError, match=r"The preprocessing that .* is unknown: .* resight model import"):
         load_model(unknown)
-    assert "Nothing in b.onnx says how" in import_model(unknown, tmp_path / "b").notes[0]
+    assert (
+        "b.onnx does not say which preprocessing it needs" in import_model(unknown, tmp_path / "b").notes[0]
+    )
     told = {"resight.preprocessing": json.dumps({**PLAIN, "colours": "bgr"})}
     path = write_embedder(tmp_path / "c.onnx", names=("crop", "vector"), metadata=told)
     np.testing.assert_allclose(
@@ -129,7 +135,7 @@ def test_silent_channels_are_zero_as_the_standard_says(opset: int, tmp_path: Pat
     imported = import_model(path, tmp_path / "model", given=PLAIN)
     graph = imported.settings.graph
     assert graph is not None
-    assert graph.repairs == ("1 MeanVarianceNormalization written out", "batch size opened")
+    assert graph.repairs == ("1 MeanVarianceNormalization replaced", "batch size made variable")
     pixels = crops(3)
     assert np.isnan(expected(pixels, path, 0, 1)).all(1).any() or np.isnan(expected(pixels, path, 0, 1)).any()
     found = embed(tmp_path / "model", pixels)
@@ -244,27 +250,27 @@ def test_external_data_are_taken_into_the_folder(tmp_path: Path) -> None:
         (
             {"last": "Softmax"},
             {},
-            "is a classifier: its output 'output' says how likely each of 6 classes is",
+            "is a classifier: its output 'output' has the scores of 6 classes",
         ),
         ({"names": ("data", "logits")}, {}, "is a classifier: its output 'logits'"),
-        ({"channels": 9}, {}, r"takes 'images' float32 \[\?, 9, 16, 8\]: not one crop of three channels"),
+        ({"channels": 9}, {}, r"takes 'images' float32 \[\?, 9, 16, 8\], not crops with three channels"),
         (
             {"more": True, "names": ("a", "b")},
             {},
-            "several outputs that may be the embedding: b, second. Say",
+            "several outputs that may be the embedding: b, second. Choose one",
         ),
         ({"more": True}, {"output": "third"}, r"has no output 'third'\. Its outputs: 'output'"),
-        ({"more": True}, {"output": "map"}, r"'map' is not one vector a crop, \[batch, numbers\]"),
-        ({"size": ("h", "w")}, {}, "crops of any size: .* Say which: --input-size 256x128"),
+        ({"more": True}, {"output": "map"}, r"'map' is not one vector per crop, \[batch, numbers\]"),
+        ({"size": ("h", "w")}, {}, "crops of any size: .* Choose one: --input-size 256x128"),
         (
             {},
             {"given": {"input_size": (32, 16)}},
             r"takes crops of 16 x 8 pixels .* got the input size 32x16",
         ),
-        ({"dtype": "uint8"}, {"given": {"mean": (1, 2, 3)}}, "takes pixels as whole numbers"),
+        ({"dtype": "uint8"}, {"given": {"mean": (1, 2, 3)}}, "takes pixels as uint8"),
         ({}, {"given": {"deviation": (0, 1, 1)}}, "deviation.0: Input should be greater than 0"),
         ({}, {"architecture": "han"}, "--architecture is for weights files"),
-        ({"metadata": {"resight.preprocessing": "x"}}, {}, "are no JSON object"),
+        ({"metadata": {"resight.preprocessing": "x"}}, {}, "are not a JSON object"),
     ],
 )
 def test_what_is_no_embedder_is_refused(
@@ -294,7 +300,7 @@ def test_a_detector_is_no_embedder(tmp_path: Path) -> None:
         onnx.helper.make_tensor_value_info("boxes", onnx.TensorProto.FLOAT, [None, 1, 6])
     )
     onnx.save(content, path)
-    with pytest.raises(UserError, match=r"is no embedder: of its outputs, 'boxes' .* none is one vector"):
+    with pytest.raises(UserError, match=r"is not an embedder: of its outputs, 'boxes' .* none is one vector"):
         import_model(path, tmp_path / "model")
 
 

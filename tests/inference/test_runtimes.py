@@ -91,7 +91,7 @@ def test_bfloat16_has_a_fingerprint_of_its_own() -> None:
     network = small()
     low = Embedder(network, precision="bfloat16")
     assert low.fingerprint != Embedder(network, precision="float32").fingerprint
-    with pytest.raises(UserError, match="ONNX Runtime does not multiply bfloat16"):
+    with pytest.raises(UserError, match="ONNX Runtime does not support bfloat16"):
         Embedder(network, precision="bfloat16", runtime="onnxruntime")
 
 

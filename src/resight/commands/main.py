@@ -78,13 +78,19 @@ gallery.command(
 )
 app.command(gallery)
 
-model = App(name="model", help="Import models of others; list and show models.", help_format="markdown")
+model = App(name="model", help="Import, check and describe models.", help_format="markdown")
 model.command(
-    "resight.commands.model:import_file", name="import", help="Make a model folder of a file of others."
+    "resight.commands.model:import_file",
+    name="import",
+    help="Make a model folder from another toolkit's file.",
 )
-model.command("resight.commands.model:info", name="info", help="Show how a model is fed, and its vectors.")
 model.command(
-    "resight.commands.model_check:check", name="check", help="Tell whether crops are fed to a model rightly."
+    "resight.commands.model:info", name="info", help="Show a model's network, preprocessing and vectors."
+)
+model.command(
+    "resight.commands.model_check:check",
+    name="check",
+    help="Check a model's preprocessing on labelled crops.",
 )
 model.command(
     "resight.commands.model:list_networks", name="list", help="List the networks: parameters, FLOPs, sizes."

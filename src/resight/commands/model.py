@@ -1,4 +1,4 @@
-"""``resight model``: list the networks, import models of others, and say what a model is."""
+"""``resight model``: list the networks, import other toolkits' models, and describe a model."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,13 +10,13 @@ from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.progress import say
 
-Three = Annotated[str | None, Parameter(negative="")]
+ChannelValues = Annotated[str | None, Parameter(negative="")]
 
 
 def list_networks(*, json: Json = False) -> None:
     """List the networks: parameters, multiply-adds, FLOPs (twice that), input and embedding size.
 
-    Identity classifiers are not counted: they serve training only.
+    Identity classifiers are not counted, because only training uses them.
 
     Args:
         json: print a JSON list of objects.
@@ -51,34 +51,35 @@ def import_file(
     input_size: str | None = None,
     colours: Literal["rgb", "bgr"] | None = None,
     value_range: Literal["1", "255"] | None = None,
-    mean: Three = None,
-    deviation: Three = None,
+    mean: ChannelValues = None,
+    deviation: ChannelValues = None,
     interpolation: Literal["bilinear", "bicubic", "bilinear-aliased"] | None = None,
     padding: int | None = None,
     views: Literal["one", "mirror", "ten-crop"] | None = None,
     descriptor: Literal["raw", "unit"] | None = None,
     json: Json = False,
 ) -> None:
-    """Make a model folder of a file: ONNX, OpenVINO IR, or weights of a known architecture.
+    """Make a model folder from a file: ONNX, OpenVINO IR, or weights of a known architecture.
 
-    Files that are known by the names of their inputs and outputs say how crops are fed to them. For others,
-    options say it; without any, RGB with ImageNet's mean and deviation is assumed.
+    The preprocessing of known files is recognised by the names of their inputs and outputs. For others, it is
+    given by options; the default is RGB with ImageNet's mean and deviation.
 
     Args:
         file: ONNX file, .xml file beside its .bin file, or weights (.pth, .pt, .safetensors).
         out: folder to write.
-        architecture: of the weights; by default told by the names and shapes of their tensors.
-        name: of the model, shown to users; by default the file's.
-        output: name of the output that is the embedding, of a graph with several.
+        architecture: architecture of the weights; by default recognised by the names and shapes of tensors.
+        name: name of the model, shown to users; by default the file's.
+        output: name of the output that is the embedding, if there are several.
         input_size: height and width, as 256x128.
         colours: order of the channels.
-        value_range: of the channels before mean and deviation: 0 to 1, or 0 to 255.
-        mean: of the channels in that range, as 0.485,0.456,0.406.
-        deviation: of the channels in that range, as 0.229,0.224,0.225; one number serves for all three.
-        interpolation: antialiased as Pillow's, or bilinear-aliased, as OpenCV's INTER_LINEAR.
-        padding: keep the proportions of crops, centred on this grey, 0 to 255; by default they are stretched.
-        views: of a crop, whose vectors are averaged.
-        descriptor: the vectors as they come out (raw), or scaled to length 1 (unit).
+        value_range: 1 for pixels from 0 to 1, 255 for pixels from 0 to 255, before mean and deviation.
+        mean: mean of each channel in that range, such as 0.485,0.456,0.406; or one number for all.
+        deviation: deviation of each channel in that range, such as 0.229,0.224,0.225; or one number for all.
+        interpolation: antialiased like Pillow's, or bilinear-aliased like OpenCV's INTER_LINEAR.
+        padding: keep the proportions of crops and fill the rest with this grey, 0 to 255; by default, crops
+            are stretched.
+        views: views of each crop; their vectors are averaged.
+        descriptor: raw vectors, or unit for vectors scaled to length 1.
     """
     from resight.inference.importing import import_model
 
@@ -86,8 +87,8 @@ def import_file(
         "input_size": None if input_size is None else _size(input_size),
         "colours": colours,
         "value_range": None if value_range is None else int(value_range),
-        "mean": None if mean is None else _three("--mean", mean),
-        "deviation": None if deviation is None else _three("--deviation", deviation),
+        "mean": None if mean is None else _channel_values("--mean", mean),
+        "deviation": None if deviation is None else _channel_values("--deviation", deviation),
         "interpolation": interpolation,
         "padding": padding,
         "views": views,
@@ -107,7 +108,7 @@ def import_file(
 
 
 def info(model: Path, *, json: Json = False) -> None:
-    """Show what a model is: its network, how crops are fed to it, and its fingerprint.
+    """Describe a model: its network, its preprocessing and its fingerprint.
 
     Args:
         model: a run, a model folder, or a weights, ONNX or OpenVINO file.
@@ -119,14 +120,14 @@ def info(model: Path, *, json: Json = False) -> None:
 
     loaded = load_model(model)
     network, embedder = loaded.network, Embedder(loaded)
-    fed = preprocessing_of(network, loaded.resizing)
+    preprocessing = preprocessing_of(network, loaded.resizing)
     facts: dict[str, Any] = {
         "name": loaded.name,
         "source": str(loaded.source),
         "width": embedder.width,
         "fingerprint": embedder.fingerprint,
         "precision": embedder.precision,
-        "preprocessing": fed.model_dump(mode="json"),
+        "preprocessing": preprocessing.model_dump(mode="json"),
     }
     if isinstance(network, GraphModel):
         graph = network.settings
@@ -144,7 +145,7 @@ def info(model: Path, *, json: Json = False) -> None:
         return
     print(f"{loaded.name}, from {facts['source']}")
     print(f"Network: {what}.")
-    print(f"Crops: {fed.describe()}.")
+    print(f"Preprocessing: {preprocessing.describe()}.")
     print(f"Vectors: {embedder.width} numbers, {embedder.precision}, fingerprint {embedder.fingerprint}.")
 
 
@@ -152,17 +153,17 @@ def _size(text: str) -> tuple[int, int]:
     try:
         height, width = map(int, text.lower().split("x"))
     except ValueError:
-        raise UserError(f"--input-size is height x width, as 256x128; got '{text}'.") from None
+        raise UserError(f"--input-size is height x width, such as 256x128; got '{text}'.") from None
     return height, width
 
 
-def _three(option: str, text: str) -> tuple[float, ...]:
+def _channel_values(option: str, text: str) -> tuple[float, ...]:
     try:
         values = tuple(map(float, text.split(",")))
     except ValueError:
         values = ()
     if len(values) not in (1, 3):
-        raise UserError(f"{option} is a number for each channel, as 0.485,0.456,0.406; got '{text}'.")
+        raise UserError(f"{option} is a number for each channel, such as 0.485,0.456,0.406; got '{text}'.")
     return values * 3 if len(values) == 1 else values
 
 

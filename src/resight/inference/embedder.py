@@ -32,9 +32,10 @@ class ModelIdentity(Settings):
 
     Attributes:
         fingerprint: see ``models.fingerprint``.
-        name: shown to users.
+        name: name shown to users.
         width: length of a vector.
-        weights: run, folder or file that it was loaded from, where known.
+        weights: run, folder or file that it was loaded from, if known.
+        precision: number type that it computes in.
     """
 
     fingerprint: str
@@ -56,7 +57,7 @@ class SupportsEmbedding(Protocol):
 
     Attributes:
         fingerprint: equal for models that embed every picture alike.
-        name: of the model, shown to users.
+        name: name of the model, shown to users.
         width: length of a vector.
         weights: run, folder or file that the model was loaded from, if known.
         on_cpu: whether it computes on the CPU cores that also decode pictures.
@@ -88,17 +89,17 @@ class Embedder:
     Args:
         model: what ``load_model`` returned, or a network in memory; it is not changed.
         device: name of the device to compute on; by default the one that the model was loaded for.
-        precision: of the forward passes; by default the model's.
+        precision: number type of the forward passes; by default the model's.
         branches: names of the branches that the descriptor consists of; all by default.
         views: views of a crop whose descriptors are averaged; by default those of the model.
         batch_size: largest number of pictures in a forward pass.
-        runtime: that computes; by default the model's (see ``runtimes.switching``).
+        runtime: name of the runtime; by default the model's (see ``runtimes.switching``).
 
     Attributes:
         compute: embeds one batch: uint8 [B, H, W, 3] to float32 [B, D] on the device.
         picture_size: height and width of preprocessed pictures, in pixels.
         fingerprint: equal for models that embed every picture alike.
-        name: of the model, shown to users.
+        name: name of the model, shown to users.
         width: length of a vector.
         weights: run, folder or file that the model was loaded from, if known.
         on_cpu: whether it computes on the CPU cores that also decode pictures.
@@ -138,8 +139,8 @@ class Embedder:
         if isinstance(network, GraphModel):
             if device not in ("auto", "cpu"):
                 raise UserError(
-                    f"{self.model.name} is a graph in a file, which is computed on the CPU; got the device "
-                    f"'{device}'. Leave the device out."
+                    f"{self.model.name} is an ONNX or OpenVINO graph, which runs on the CPU; got the "
+                    f"device '{device}'. Leave the device out."
                 )
             device = "cpu"
         self.device = resolve_device(device)
@@ -149,7 +150,7 @@ class Embedder:
         if isinstance(network, GraphModel):
             if branches is not None:
                 raise UserError(
-                    f"{self.model.name} is a graph in a file, whose output is one vector: it has no "
+                    f"{self.model.name} is an ONNX or OpenVINO graph with one output vector: it has no "
                     "branches to choose from. Leave the branches out."
                 )
             self.precision: Precision = "float32" if precision == "auto" else precision
@@ -162,7 +163,7 @@ class Embedder:
                 self.precision,
                 branches,
                 self.views,
-                beside=None if self.model.source is None else _folder_of(self.model.source),
+                graph_folder=None if self.model.source is None else _folder_of(self.model.source),
                 wanted=runtime,
             )
         threads = torch.get_num_threads()
@@ -174,7 +175,7 @@ class Embedder:
             self.precision,
         )
         if isinstance(network, GraphModel):
-            self.compute.open()  # says at once where the file is damaged
+            self.compute.open()  # so that a damaged file is refused now
         self.name = self.model.name
         self.weights = None if self.model.source is None else str(self.model.source)
         self.on_cpu = self.device.type == "cpu"
@@ -200,14 +201,14 @@ class Embedder:
 
     @property
     def runtime(self) -> str:
-        """The runtime that computes, as it is now."""
+        """Name of the runtime in use."""
         return self.compute.runtime
 
     def prepare(self, crops: int | None = None) -> str:
-        """Decide which runtime computes, and measure where that pays; return what computes, in words.
+        """Choose the runtime, by measurement if that saves time; return a description of the choice.
 
         Args:
-            crops: that will be embedded; None where that is not known, as in a service.
+            crops: number of crops to embed; None if unknown, as in a service.
         """
         self.compute.prepare(crops)
         return self.compute.describe()
@@ -229,8 +230,8 @@ class Embedder:
         """Return the descriptors float32 [N, D], on the CPU, of crops uint8 [N, *picture_size, 3] (RGB).
 
         Args:
-            pixels: of the crops.
-            names: of the crops, for messages.
+            pixels: the crops.
+            names: names of the crops, for messages.
 
         Raises:
             UserError: a descriptor is unusable; see ``refuse_unusable``.
@@ -269,11 +270,11 @@ def refuse_unusable(
 
     Args:
         vectors: [N, D].
-        pictures: whose vectors they are; without them, all vectors may be equal.
-        names: of the pictures, for messages.
+        pictures: the pictures of these vectors; without them, equal vectors are allowed.
+        names: names of the pictures, for messages.
 
     Raises:
-        UserError: a vector is zero, or contains NaN or infinity; or all are equal, but the pictures are not.
+        UserError: a vector is zero or contains NaN or infinity; or all are equal, but the pictures are not.
     """
 
     def name(row: int) -> object:

@@ -1,4 +1,4 @@
-"""Importing ONNX files and OpenVINO IR: how they are fed, which output they give, how many crops at once."""
+"""Importing ONNX files and OpenVINO IR: their preprocessing, the output to use, and their batch size."""
 
 import json
 import shutil
@@ -14,36 +14,36 @@ from resight.inference.graphs import GraphEmbedder, GraphModel, GraphSettings, g
 from resight.inference.known_files import KnownFile, recognise
 from resight.inference.model_folder import ModelSettings
 from resight.inference.onnx_repair import open_batch, replace_normalisations
-from resight.inference.preprocessing import PLAIN, Layout, Preprocessing, check_settings
+from resight.inference.preprocessing import RAW_PIXELS, Layout, Preprocessing, check_settings
 from resight.inference.runtimes.graph import Array, Graph, Port, describe_ports, open_graph
 
 METADATA = "resight.preprocessing"
-"""Key of an ONNX file's metadata that holds settings of ``Preprocessing``, as JSON."""
+"""Key in an ONNX file's metadata with settings of ``Preprocessing``, as JSON."""
 
 PROBES = 5
-"""Crops of noise by which a graph is tried: more than OpenVINO runs one by one (``runtimes.graph.ALONE``)."""
+"""Crops of noise that a graph is tested with: more than OpenVINO runs singly (``runtimes.graph.SINGLY``)."""
 
 TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "int8": 0.1}
-"""By which vectors that are computed one by one and together may differ, as a share of the largest number: in
-graphs that compute so. Of int8 some roundings fall the other way."""
+"""Largest difference between vectors computed singly and in a batch, as a share of the largest number, by the
+type that the graph computes in. In int8, some numbers are rounded the other way."""
 
 QUANTISED = (b"FakeQuantize", b"QuantizeLinear", b"QLinear", b"ConvInteger")
-"""In graphs that compute in int8."""
+"""Operations that only graphs in int8 have."""
 
 CLASS_WORDS = ("logit", "prob", "class", "cls", "score", "softmax")
-"""In names of outputs that are scores of classes."""
+"""Words in the names of outputs that are class scores."""
 
 IMAGENET = (1000, 224)
-"""Classes, and height and width of the crops, of networks that name ImageNet's classes."""
+"""Number of classes, and height and width of the input, of ImageNet classifiers."""
 
 
 def import_graph(
     path: Path, folder: Path, name: str, output: str | None, given: Mapping[str, Any]
 ) -> tuple[ModelSettings, list[str]]:
-    """Copy a graph into a folder, mended where needed; return its settings and what the user should know.
+    """Copy a graph into a folder, repaired if needed; return its settings and notes for the user.
 
     Raises:
-        UserError: it cannot be run, or is no embedder; or ``given`` does not fit it.
+        UserError: it cannot be run, or is not an embedder; or ``given`` does not fit it.
     """
     graph = open_graph(path)
     port, layout = _picture_input(path, graph)
@@ -54,46 +54,48 @@ def import_graph(
     target = folder / f"model{path.suffix.lower()}"
     content, repairs = _copy(path, target)
     own = _metadata(path, content)
-    fed = _feeding(path, port, layout, known, {**own, **given})
+    preprocessing = _preprocessing(path, port, layout, known, {**own, **given})
     settings = GraphSettings(
         file=target.name, layout=layout, output="", batch=port.shape[0] or 1, repairs=repairs
     )
     wanted = output or (None if known is None else known.output)
-    found = _outputs(open_graph(target), settings, fed)
-    settings = settings.model_copy(update={"output": _embedding(path, graph, found, wanted, output, fed)})
-    settings = _choose_batch(target, settings, fed, port, content)
+    found = _outputs(open_graph(target), settings, preprocessing)
+    settings = settings.model_copy(
+        update={"output": _embedding(path, graph, found, wanted, output, preprocessing)}
+    )
+    settings = _choose_batch(target, settings, preprocessing, port, content)
     notes = []
     if known is not None:
-        notes.append(f"{path.name} is a known file ({known.name}): how crops are fed to it is known.")
+        notes.append(f"{path.name} is a known file ({known.name}), so its preprocessing is known.")
     elif not own and not given:
         notes.append(
-            f"Nothing in {path.name} says how crops are fed to it. Assumed is the usual: RGB, 0 to 1, "
-            "ImageNet's mean and deviation. A wrong guess costs accuracy in silence. Try others: "
+            f"{path.name} does not say which preprocessing it needs. RGB from 0 to 1 with ImageNet's mean "
+            "and deviation is assumed. If that is wrong, it is less accurate, without any error. Check it: "
             "resight model check"
         )
     if settings.batch is not None:
         notes.append(
-            f"It takes crops {settings.batch} at a time, and could not be made to take other numbers."
+            f"Its batch size is fixed: it takes {settings.batch} crops at a time. This could not be changed."
         )
     kind = None if known is None else known.name
     return (
-        ModelSettings(name=name, source=path.name, kind=kind, graph=settings, preprocessing=fed),
+        ModelSettings(name=name, source=path.name, kind=kind, graph=settings, preprocessing=preprocessing),
         notes,
     )
 
 
-def says_how(path: Path) -> bool:
-    """Return whether a file that can be imported says how crops are fed to it."""
+def has_preprocessing(path: Path) -> bool:
+    """Return whether a graph's preprocessing is known, from its kind or its metadata."""
     graph = open_graph(path)
     outputs = [one.name for one in graph.outputs]
     return bool(recognise(path.suffix.lower(), graph.inputs[0].name, outputs) or _metadata(path, _load(path)))
 
 
 def _picture_input(path: Path, graph: Graph) -> tuple[Port, Layout]:
-    """Return the input, and whether channels come first in it."""
+    """Return the input, and the order of its axes."""
     inputs = describe_ports(graph.inputs)
     if len(graph.inputs) != 1:
-        raise UserError(f"{path} takes several inputs: {inputs}. An embedder takes crops, and nothing else.")
+        raise UserError(f"{path} takes several inputs: {inputs}. An embedder takes only crops.")
     port = graph.inputs[0]
     if len(port.shape) == 4 and port.dtype in ("float32", "float16", "float64", "uint8"):
         if port.shape[1] == 3 or (port.shape[1] is None and port.shape[3] is None):
@@ -101,9 +103,9 @@ def _picture_input(path: Path, graph: Graph) -> tuple[Port, Layout]:
         if port.shape[3] == 3:
             return port, "nhwc"
     raise UserError(
-        f"{path} takes {inputs}: not one crop of three channels. Expected is [batch, 3, height, width] or "
-        "[batch, height, width, 3] of float32, float16 or uint8. Networks that look at several frames at "
-        "once, or at another number of channels, cannot be used."
+        f"{path} takes {inputs}, not crops with three channels. Expected [batch, 3, height, width] or "
+        "[batch, height, width, 3] of float32, float16 or uint8. Networks that take several frames at once, "
+        "or another number of channels, cannot be used."
     )
 
 
@@ -121,7 +123,7 @@ def _load(path: Path) -> Any:
 
 
 def _copy(path: Path, target: Path) -> tuple[Any, tuple[str, ...]]:
-    """Copy a graph's files, normalisations mended; return the ONNX model, if it is one, and the repairs."""
+    """Copy a graph's files and repair its normalisations; return the ONNX model, if any, and the repairs."""
     content = _load(path)
     if content is None:
         for source in graph_files(path):
@@ -132,7 +134,7 @@ def _copy(path: Path, target: Path) -> tuple[Any, tuple[str, ...]]:
         target.write_bytes(content.SerializeToString())
     else:
         shutil.copyfile(path, target)
-    return content, (f"{count} MeanVarianceNormalization written out",) if count else ()
+    return content, (f"{count} MeanVarianceNormalization replaced",) if count else ()
 
 
 def external_files(path: Path) -> list[Path]:
@@ -141,7 +143,7 @@ def external_files(path: Path) -> list[Path]:
         import onnx
 
         tensors = onnx.load(path, load_external_data=False).graph.initializer if _is_onnx(path) else ()
-    except Exception:  # open_graph says what is wrong: with the file, or that a package is missing
+    except Exception:  # open_graph reports what is wrong: a damaged file, or a missing package
         return []
     places = {one.value for tensor in tensors for one in tensor.external_data if one.key == "location"}
     return [path.parent / place for place in sorted(places)]
@@ -152,52 +154,52 @@ def _is_onnx(path: Path) -> bool:
 
 
 def _metadata(path: Path, content: Any) -> dict[str, Any]:
-    """Return the settings of ``Preprocessing`` that an ONNX file's metadata hold."""
+    """Return the settings of ``Preprocessing`` in an ONNX file's metadata."""
     text = next((one.value for one in getattr(content, "metadata_props", ()) if one.key == METADATA), None)
     if text is None:
         return {}
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError):
-        raise UserError(f"The metadata '{METADATA}' of {path} are no JSON object.") from None
+        raise UserError(f"The metadata '{METADATA}' of {path} are not a JSON object.") from None
 
 
-def _feeding(
+def _preprocessing(
     path: Path, port: Port, layout: Layout, known: KnownFile | None, given: Mapping[str, Any]
 ) -> Preprocessing:
-    """Return how crops are fed to the graph."""
+    """Return the graph's preprocessing."""
     height, width = port.shape[2:] if layout == "nchw" else port.shape[1:3]
     size = tuple(given.get("input_size") or (height, width))
     if None in size:
         raise UserError(
-            f"{path} takes crops of any size: {port}. Say which: --input-size 256x128 (height x width)."
+            f"{path} takes crops of any size: {port}. Choose one: --input-size 256x128 (height x width)."
         )
     if any(side not in (None, own) for side, own in zip((height, width), size, strict=True)):
         raise UserError(
             f"{path} takes crops of {height or 'any'} x {width or 'any'} pixels (height x width); got the "
             f"input size {size[0]}x{size[1]}. Leave --input-size out."
         )
-    usual = PLAIN if port.dtype == "uint8" else {} if known is None else known.preprocessing
-    fed = check_settings({**usual, **given, "input_size": size})
-    if port.dtype == "uint8" and fed.model_dump(include=set(PLAIN)) != PLAIN:
+    defaults = RAW_PIXELS if port.dtype == "uint8" else {} if known is None else known.preprocessing
+    preprocessing = check_settings({**defaults, **given, "input_size": size})
+    if port.dtype == "uint8" and preprocessing.model_dump(include=set(RAW_PIXELS)) != RAW_PIXELS:
         raise UserError(
-            f"{path} takes pixels as whole numbers, uint8: 0 to 255, without mean and deviation. Leave "
-            "--value-range, --mean and --deviation out."
+            f"{path} takes pixels as uint8, 0 to 255, without mean and deviation. Leave --value-range, "
+            "--mean and --deviation out."
         )
-    return fed
+    return preprocessing
 
 
-def _noise(fed: Preprocessing) -> torch.Tensor:
-    pixels = np.random.default_rng(0).integers(0, 256, (PROBES, *fed.input_size, 3), np.uint8)
+def _noise(preprocessing: Preprocessing) -> torch.Tensor:
+    pixels = np.random.default_rng(0).integers(0, 256, (PROBES, *preprocessing.input_size, 3), np.uint8)
     return torch.from_numpy(pixels)
 
 
-def _outputs(graph: Graph, settings: GraphSettings, fed: Preprocessing) -> dict[str, Array]:
-    """Return all outputs for so many crops of noise as the graph takes."""
-    crops = _noise(fed).permute(0, 3, 1, 2)
+def _outputs(graph: Graph, settings: GraphSettings, preprocessing: Preprocessing) -> dict[str, Array]:
+    """Return all outputs for one batch of noise."""
+    crops = _noise(preprocessing).permute(0, 3, 1, 2)
     count = settings.batch or PROBES
-    ready = fed.normalise(crops.repeat(-(-count // PROBES), 1, 1, 1)[:count], settings.layout)
-    return graph.run(ready.numpy())
+    images = preprocessing.normalise(crops.repeat(-(-count // PROBES), 1, 1, 1)[:count], settings.layout)
+    return graph.run(images.numpy())
 
 
 def _embedding(
@@ -206,14 +208,14 @@ def _embedding(
     found: Mapping[str, Array],
     wanted: str | None,
     named: str | None,
-    fed: Preprocessing,
+    preprocessing: Preprocessing,
 ) -> str:
-    """Return the name of the output that is one vector a crop.
+    """Return the name of the output that is one vector per crop.
 
     Args:
         found: outputs for one batch.
-        wanted: name of the output, where it is known.
-        named: the name that the user gave; such an output may be called what it likes.
+        wanted: name of the output, if it is known.
+        named: name given by the user: this output may have the name of a class score.
     """
     ports = describe_ports(graph.outputs)
     batch = graph.inputs[0].shape[0] or 1
@@ -226,7 +228,7 @@ def _embedding(
             name != named
             and (
                 any(word in name.lower() for word in CLASS_WORDS)
-                or (value.shape[1], *fed.input_size) == (IMAGENET[0], IMAGENET[1], IMAGENET[1])
+                or (value.shape[1], *preprocessing.input_size) == (IMAGENET[0], IMAGENET[1], IMAGENET[1])
             )
         )
     ]
@@ -235,21 +237,21 @@ def _embedding(
         return str(wanted)
     if wanted in classes or (not left and classes):
         raise UserError(
-            f"{path} is a classifier: its output '{wanted or classes[0]}' says how likely each of "
-            f"{vectors[wanted or classes[0]].shape[1]} classes is. An embedder is expected, whose output is "
-            f"one vector a crop. Its outputs: {ports}. Export the network without its classifier, or name an "
+            f"{path} is a classifier: its output '{wanted or classes[0]}' has the scores of "
+            f"{vectors[wanted or classes[0]].shape[1]} classes. An embedder is expected, whose output is one "
+            f"vector per crop. Its outputs: {ports}. Export the network without its classifier, or choose an "
             "output that is a vector: --output NAME."
         )
     if not left or wanted is not None:
         raise UserError(
-            f"{path} is no embedder: of its outputs, {ports}, "
-            f"{'none is' if wanted is None else f'{wanted!r} is not'} one vector a crop, "
-            "[batch, numbers]. Detectors and networks that make pictures have such outputs."
+            f"{path} is not an embedder: of its outputs, {ports}, "
+            f"{'none is' if wanted is None else f'{wanted!r} is not'} one vector per crop, "
+            "[batch, numbers]. It may be a detector, or a network that returns pictures."
         )
     if len(left) > 1:
         raise UserError(
-            f"{path} has several outputs that may be the embedding: {', '.join(left)}. Say which: "
-            f"--output NAME. All of them: {ports}."
+            f"{path} has several outputs that may be the embedding: {', '.join(left)}. Choose one: --output "
+            f"NAME. All outputs: {ports}."
         )
     return left[0]
 
@@ -264,18 +266,16 @@ def _sums_to_one(vectors: Array) -> bool:
 
 
 def _choose_batch(
-    target: Path, settings: GraphSettings, fed: Preprocessing, port: Port, content: Any
+    target: Path, settings: GraphSettings, preprocessing: Preprocessing, port: Port, content: Any
 ) -> GraphSettings:
-    """Return settings with any number of crops at once, where that gives the vectors of crops one by one.
+    """Return settings for batches of any size, if these give the same vectors as single crops.
 
-    An ONNX file that fixes the number is written anew if that helps.
+    If an ONNX file fixes the batch size, it is rewritten without that if possible.
     """
-    expected = _vectors(target, settings, fed)
+    expected = _vectors(target, settings, preprocessing)
     if not torch.isfinite(expected).all():
-        raise UserError(
-            f"{target.name} gives vectors with NaN or infinity for crops of noise, so it cannot be used."
-        )
-    opened = settings.model_copy(update={"batch": None})
+        raise UserError(f"{target.name} returns NaN or infinity for crops of noise, so it cannot be used.")
+    any_size = settings.model_copy(update={"batch": None})
     data = target.read_bytes()
     quantised = any(word in data for word in QUANTISED)
     kind = "int8" if quantised else "float16" if port.dtype == "float16" else "float32"
@@ -283,24 +283,24 @@ def _choose_batch(
 
     def same(path: Path) -> bool:
         try:
-            found = _vectors(path, opened, fed)
+            found = _vectors(path, any_size, preprocessing)
         except UserError:
             return False
         return found.shape == expected.shape and bool((found - expected).abs().max() <= limit)
 
     if (port.shape[0] is None or content is None) and same(target):
-        return opened
+        return any_size
     if content is not None:
         open_batch(content, port.name, settings.batch or 1)
-        mended = target.with_name("mended.onnx")
-        mended.write_bytes(content.SerializeToString())
-        if same(mended):
-            mended.replace(target)
-            return opened.model_copy(update={"repairs": (*settings.repairs, "batch size opened")})
-        mended.unlink()
+        rewritten = target.with_name("rewritten.onnx")
+        rewritten.write_bytes(content.SerializeToString())
+        if same(rewritten):
+            rewritten.replace(target)
+            return any_size.model_copy(update={"repairs": (*settings.repairs, "batch size made variable")})
+        rewritten.unlink()
     return settings
 
 
-def _vectors(path: Path, settings: GraphSettings, fed: Preprocessing) -> torch.Tensor:
-    model = GraphModel(path, path.name, settings, fed.model_copy(update={"views": "one"}), "raw")
-    return GraphEmbedder(model)(_noise(fed))
+def _vectors(path: Path, settings: GraphSettings, preprocessing: Preprocessing) -> torch.Tensor:
+    model = GraphModel(path, path.name, settings, preprocessing.model_copy(update={"views": "one"}), "raw")
+    return GraphEmbedder(model)(_noise(preprocessing))

@@ -1,4 +1,4 @@
-"""Networks in ONNX files and OpenVINO IR as embedders."""
+"""Embedding with networks in ONNX files and OpenVINO IR."""
 
 import hashlib
 import json
@@ -21,18 +21,18 @@ from resight.models.network import Descriptor, Views, cut_views, picture_size
 from resight.registry import Settings
 
 FORMAT = "1"
-"""Part of every fingerprint: raised when the same graph comes to give other vectors."""
+"""Version in every fingerprint: increased when a change here makes the same graph give other vectors."""
 
 
 class GraphSettings(Settings):
-    """Which file of a model folder is its network, and how it is run.
+    """The graph in a model folder, and how it is run.
 
     Attributes:
         file: name of the ONNX or ``.xml`` file.
-        layout: of its input.
+        layout: order of its input's axes.
         output: name of the output that is the embedding.
-        batch: crops that it takes at once; None: any number.
-        repairs: made to the file at import.
+        batch: its fixed batch size; None if it takes any number of crops.
+        repairs: changes made to the file at import.
     """
 
     file: str
@@ -44,13 +44,14 @@ class GraphSettings(Settings):
 
 @dataclass(slots=True)
 class GraphModel:
-    """A network in a file, and what is done to crops before it.
+    """A network in an ONNX or OpenVINO file, and its preprocessing.
 
     Attributes:
-        path: of the file.
-        name: shown to users.
-        settings, preprocessing: how it is run and fed.
-        descriptor: of a view; ``preprocessing``'s unless it was changed.
+        path: the file.
+        name: name shown to users.
+        settings: how it is run.
+        preprocessing: how crops are prepared for it.
+        descriptor: which descriptor a view has; that of ``preprocessing`` unless it was changed.
     """
 
     path: Path
@@ -61,24 +62,24 @@ class GraphModel:
 
     @property
     def views(self) -> Views:
-        """Of a crop, whose vectors are averaged."""
+        """Views of each crop; their vectors are averaged."""
         return self.preprocessing.views
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width that it takes."""
+        """Height and width of its input."""
         return self.preprocessing.input_size
 
     def fingerprint(self, views: Views | None = None) -> str:
-        """Return 32 hexadecimal digits that stand for all that decides its vectors: files and settings."""
-        decided = self.preprocessing.model_dump() | {
+        """Return 32 hexadecimal digits that identify all that determines its vectors: files and settings."""
+        identity = self.preprocessing.model_dump() | {
             "views": views or self.views,
             "descriptor": self.descriptor,
             "format": FORMAT,
             "layout": self.settings.layout,
             "output": self.settings.output,
         }
-        digest = hashlib.blake2b(json.dumps(decided, sort_keys=True).encode(), digest_size=16)
+        digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16)
         for path in graph_files(self.path):
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "blake2b").digest())
@@ -93,15 +94,15 @@ def graph_files(path: Path) -> list[Path]:
 class GraphEmbedder:
     """A graph ready to embed crops, like ``models.embedding.PixelEmbedder``.
 
-    A graph that takes a fixed number of crops gets so many: the last ones again where some are missing, whose
-    vectors are dropped.
+    If its batch size is fixed, the last batch is filled up with copies of its last crop, whose vectors are
+    dropped.
 
     Args:
         model: the graph.
-        runtime: that runs it; by default the one that reads the file.
-        precision: to multiply in.
-        views: of a crop, whose vectors are averaged; by default the model's.
-        batch_size: crops embedded at once by ``embed``.
+        runtime: runtime to use; by default OpenVINO for ``.xml`` files, else ONNX Runtime.
+        precision: number type to multiply in.
+        views: views of each crop, whose vectors are averaged; by default the model's.
+        batch_size: number of crops that ``embed`` embeds at once.
 
     Raises:
         UserError: the runtime is not installed, or cannot run the file.
@@ -122,7 +123,7 @@ class GraphEmbedder:
             runtime,
             threads=torch.get_num_threads(),
             precision="bfloat16" if precision == "bfloat16" else "float32",
-            free_batch=model.settings.batch is None,
+            any_batch=model.settings.batch is None,
         )
         known = [port.name for port in self.graph.outputs]
         if model.settings.output not in known:
@@ -146,9 +147,9 @@ class GraphEmbedder:
 
     def _describe(self, view: Tensor) -> Tensor:
         settings = self.model.settings
-        ready = self.model.preprocessing.normalise(view, settings.layout).numpy()
-        fixed = settings.batch or len(ready)
-        parts = [self._run(ready[first : first + fixed], fixed) for first in range(0, len(ready), fixed)]
+        images = self.model.preprocessing.normalise(view, settings.layout).numpy()
+        fixed = settings.batch or len(images)
+        parts = [self._run(images[first : first + fixed], fixed) for first in range(0, len(images), fixed)]
         vectors = torch.from_numpy(np.concatenate(parts))
         return functional.normalize(vectors, dim=1) if self.model.descriptor == "unit" else vectors
 

@@ -1,4 +1,4 @@
-"""Importing networks of others into model folders."""
+"""Importing other toolkits' networks into model folders."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from resight import __version__
 from resight.errors import UserError
 from resight.files import cache_folder
 from resight.imaging import STRETCHED
-from resight.inference.graph_import import external_files, import_graph, says_how
+from resight.inference.graph_import import external_files, has_preprocessing, import_graph
 from resight.inference.graphs import GraphModel, graph_files
 from resight.inference.model_folder import (
     WEIGHTS,
@@ -40,8 +40,8 @@ class Imported:
     """A model that was imported.
 
     Attributes:
-        settings: that were written.
-        notes: what the user should know.
+        settings: what was written to ``model.json``.
+        notes: sentences for the user.
     """
 
     settings: ModelSettings
@@ -57,44 +57,44 @@ def import_model(
     output: str | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> Imported:
-    """Write a model folder of a file: ONNX, OpenVINO IR, or weights of a known architecture.
+    """Write a model folder from a file: ONNX, OpenVINO IR, or weights of a known architecture.
 
     Args:
-        path: of the file.
-        folder: new or empty.
-        architecture: of weights; by default found by their names and shapes.
-        name: shown to users; by default the file's.
-        output: name of the output that is the embedding, of a graph; by default found.
-        given: settings of ``Preprocessing``; others are those of the known file, or the usual ones.
+        path: the file.
+        folder: new or empty folder to write.
+        architecture: name of the weights' architecture; by default recognised by their names and shapes.
+        name: name shown to users; by default the file's.
+        output: name of a graph's output that is the embedding; by default recognised.
+        given: settings of ``Preprocessing``; the others are those of the known file, or the defaults.
 
     Raises:
-        UserError: the file cannot be used as an embedder, and why; the folder is not empty.
+        UserError: the file cannot be used as an embedder, for the reason given; the folder is not empty.
     """
     path, given = path.expanduser(), dict(given or {})
     if not path.is_file():
         raise UserError(f"There is no file {path}. An ONNX file, OpenVINO IR (.xml) or weights are expected.")
     graph = path.suffix.lower() in GRAPH_SUFFIXES
-    for option, value, only in (("--output", output, True), ("--architecture", architecture, False)):
-        if value is not None and graph is not only:
-            kinds = "ONNX and OpenVINO files" if only else "weights files"
-            raise UserError(f"{option} is for {kinds}; {path.name} is none. Leave it out.")
+    for option, value, for_graphs in (("--output", output, True), ("--architecture", architecture, False)):
+        if value is not None and graph is not for_graphs:
+            kinds = "ONNX and OpenVINO files" if for_graphs else "weights files"
+            raise UserError(f"{option} is for {kinds}; {path.name} is not one. Leave it out.")
     name = name or path.stem
-    with _new_folder(folder) as made:
+    with _new_folder(folder) as temporary:
         if graph:
-            settings, notes = import_graph(path, made, name, output, given)
+            settings, notes = import_graph(path, temporary, name, output, given)
         else:
-            settings, notes = _import_weights(path, made, name, architecture, given)
-        write_settings(settings, made)
+            settings, notes = _import_weights(path, temporary, name, architecture, given)
+        write_settings(settings, temporary)
     return Imported(settings, notes)
 
 
 def load_file(path: Path) -> FolderModel:
-    """Load the model in a weights file, or in an ONNX or OpenVINO file that says how crops are fed to it.
+    """Load the model in a weights file, or in an ONNX or OpenVINO file whose preprocessing is known.
 
-    Such a graph is imported into the cache first.
+    An ONNX or OpenVINO file is first imported into a folder in the cache.
 
     Raises:
-        UserError: the file cannot be used as an embedder, or nothing says how crops are fed to it.
+        UserError: the file cannot be used as an embedder, or its preprocessing is unknown.
     """
     if path.suffix.lower() not in GRAPH_SUFFIXES:
         network, name, _ = read_weights(path)
@@ -105,27 +105,27 @@ def load_file(path: Path) -> FolderModel:
             digest.update(each.read_bytes())
     folder = cache_folder() / "models" / digest.hexdigest()
     if not folder.is_dir():
-        if not says_how(path):
+        if not has_preprocessing(path):
             raise UserError(
-                f"{path} does not say how crops are fed to it: it is no known file, and its metadata do not "
-                f"say it. Import it first: resight model import {path} --out FOLDER"
+                f"The preprocessing that {path} needs is unknown: it is not a known file, and its metadata "
+                f"do not have it. Import it first: resight model import {path} --out FOLDER"
             )
         try:
             import_model(path, folder)
         except UserError:
-            if not folder.is_dir():  # another process imported it meanwhile
+            if not folder.is_dir():  # or else another process has imported it in the meantime
                 raise
     found = load_folder(folder)
     if isinstance(found.network, GraphModel):
-        found.network.name = path.stem  # the folder may be that of an equal file
+        found.network.name = path.stem  # the folder may be from a copy of the file with another name
     return replace(found, name=path.stem)
 
 
 def read_weights(path: Path, architecture: str | None = None) -> tuple[Network, str, list[str]]:
-    """Return the network of a weights file, its architecture's name, and what the user should know.
+    """Return the network of a weights file, the name of its architecture, and notes for the user.
 
     Raises:
-        UserError: it is damaged, or its architecture is not known.
+        UserError: it is damaged, or its architecture is unknown.
     """
     if is_own(path):
         if architecture is not None:
@@ -150,16 +150,16 @@ def _import_weights(
     if given.pop("colours", "rgb") == "bgr":
         _take_rgb(network)
         given |= {key: given[key][::-1] for key in ("mean", "deviation") if key in given}
-    fed = check_settings(preprocessing_of(network, STRETCHED).model_dump() | given)
+    preprocessing = check_settings(preprocessing_of(network, STRETCHED).model_dump() | given)
     save_weights(network, folder / WEIGHTS)
     return (
-        ModelSettings(name=name, source=path.name, architecture=architecture, preprocessing=fed),
+        ModelSettings(name=name, source=path.name, architecture=architecture, preprocessing=preprocessing),
         notes,
     )
 
 
 def _take_rgb(network: Network) -> None:
-    """Turn weights that were trained on BGR into the same network on RGB."""
+    """Make a network that was trained on BGR take RGB, by reversing its first layer's input channels."""
     first = next(one for one in network.modules() if isinstance(one, nn.Conv2d) and one.in_channels == 3)
     with torch.no_grad():
         first.weight.copy_(first.weight.flip(1))
@@ -167,18 +167,18 @@ def _take_rgb(network: Network) -> None:
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder, which takes the name ``folder`` at the end."""
+    """Yield a temporary folder that is renamed to ``folder`` at the end."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder} is not an empty folder. Choose another --out.")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            yield made
-            made.chmod(0o777 & ~_umask())
-            made.replace(folder)
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            temporary.replace(folder)
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}. Choose another --out.") from error
 

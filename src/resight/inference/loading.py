@@ -16,18 +16,18 @@ from resight.training.run import Run
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model and how crops are embedded with it.
+    """A model, and the defaults for embedding crops with it.
 
     Attributes:
-        network: in evaluation mode, on the CPU; or a graph in a file. It normalises pixels itself; its
-            ``input_size`` and ``views`` say which crops it takes.
-        name: shown to users: of the run's recipe, of the model folder, or of the network.
-        source: run, folder or file that it was loaded from, as an absolute path; None in memory.
-        device: name of the device that an ``Embedder`` computes on by default.
-        precision: of an ``Embedder``'s forward passes by default.
-        run: that it was trained by, where it was loaded from a run's folder.
-        resizing: how crops come to the size that it takes.
-        runtime: that an ``Embedder`` computes by, by default.
+        network: network in evaluation mode, on the CPU; or an ONNX or OpenVINO graph. It normalises pixels
+            itself; its ``input_size`` and ``views`` say which crops it takes.
+        name: name shown to users: that of the run's recipe, the model folder or the network.
+        source: absolute path of the run, folder or file that it was loaded from; None in memory.
+        device: name of the device that an ``Embedder`` uses by default.
+        precision: default number type of an ``Embedder``'s forward passes.
+        run: the training run, if it was loaded from a run's folder.
+        resizing: how crops are resized to its input size.
+        runtime: default runtime of an ``Embedder``.
     """
 
     network: Network | GraphModel
@@ -43,15 +43,15 @@ class LoadedModel:
         """Return the network.
 
         Args:
-            purpose: of it, for the message: ``to name classes``.
+            purpose: what it is needed for, for the message, such as ``to name classes``.
 
         Raises:
-            UserError: the model is a graph in a file.
+            UserError: the model is an ONNX or OpenVINO graph.
         """
         if isinstance(self.network, Network):
             return self.network
         raise UserError(
-            f"{self.name} is a graph in a file, which gives vectors and no more; {purpose}, one of "
+            f"{self.name} is an ONNX or OpenVINO graph, which returns only vectors; {purpose}, one of "
             "Resight's own networks is needed."
         )
 
@@ -66,15 +66,15 @@ def load_model(
     """Load a model.
 
     Args:
-        source: a run or its folder, a weights file, a model folder, or an ONNX or OpenVINO file that is known
-            or says how crops are fed to it.
+        source: a run or its folder, a weights file, a model folder, or an ONNX or OpenVINO file whose
+            preprocessing is known or in its metadata.
         device: name of the device to embed on, or ``auto``.
-        precision: of the forward passes; by default that of the run's recipe, or ``auto``.
-        runtime: to compute by, or ``auto``.
+        precision: number type of the forward passes; by default that of the run's recipe, or ``auto``.
+        runtime: name of the runtime, or ``auto``.
 
     Raises:
         UserError: there is no such run, folder or file; the training is not complete; the file is damaged, or
-            does not say how crops are fed to it; the machine has no such device.
+            its preprocessing is unknown; the machine has no such device.
     """
     return replace(_load(source, device, precision), runtime=runtime)
 

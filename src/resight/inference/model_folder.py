@@ -1,4 +1,4 @@
-"""A model folder: ``model.json`` and a network, ours or imported, that need nothing else."""
+"""Model folders: ``model.json`` and a network, ours or imported. Nothing else is needed to embed crops."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +22,18 @@ FORMAT: Literal[1] = 1
 
 
 class ModelSettings(Settings):
-    """What ``model.json`` says.
+    """Contents of ``model.json``.
 
     Attributes:
-        format: version of the file.
+        format: version of the file format.
         resight: version of Resight that wrote it.
-        name: shown to users.
+        name: name shown to users.
         source: name of the file that the model was imported from.
-        kind: of a file that was recognised (``known_files``).
-        architecture: of one of Resight's own networks, whose weights are in ``weights.safetensors``.
-        graph: a network in an ONNX or ``.xml`` file.
-        preprocessing: how crops are fed to it.
+        kind: name of the known file that it is (``known_files``).
+        architecture: name of a network of Resight's, whose weights are in ``weights.safetensors``; None for
+            a graph.
+        graph: settings of a network in an ONNX or ``.xml`` file; None for an architecture.
+        preprocessing: how crops are prepared for it.
     """
 
     format: Literal[1] = FORMAT
@@ -58,9 +59,9 @@ class FolderModel:
     """A model that was loaded from its folder.
 
     Attributes:
-        network: in evaluation mode, on the CPU; or a graph in a file.
-        name: shown to users.
-        resizing: how crops come to the size that it takes.
+        network: network in evaluation mode, on the CPU; or an ONNX or OpenVINO graph.
+        name: name shown to users.
+        resizing: how crops are resized to its input size.
     """
 
     network: Network | GraphModel
@@ -101,27 +102,28 @@ def load_folder(folder: Path) -> FolderModel:
         UserError: its settings or its network cannot be read.
     """
     settings = read_settings(folder)
-    fed = settings.preprocessing
+    wanted = settings.preprocessing
     if settings.graph is not None:
-        graph = GraphModel(folder / settings.graph.file, settings.name, settings.graph, fed, fed.descriptor)
-        return FolderModel(graph, settings.name, fed.resizing)
+        path = folder / settings.graph.file
+        graph = GraphModel(path, settings.name, settings.graph, wanted, wanted.descriptor)
+        return FolderModel(graph, settings.name, wanted.resizing)
     network = load_weights(folder / WEIGHTS, torch.device("cpu"))
-    feed(network, fed)
-    return FolderModel(network, settings.name, fed.resizing)
+    set_preprocessing(network, wanted)
+    return FolderModel(network, settings.name, wanted.resizing)
 
 
-def feed(network: Network, fed: Preprocessing) -> None:
-    """Let a network prepare crops in this way; ``resizing`` is the caller's."""
-    network.input_size, network.views, network.descriptor = fed.input_size, fed.views, fed.descriptor
-    for own, values in ((network.mean, fed.mean), (network.std, fed.deviation)):
-        own.copy_(torch.tensor(values).view(1, 3, 1, 1) / fed.value_range)
+def set_preprocessing(network: Network, wanted: Preprocessing) -> None:
+    """Set a network's preprocessing, except for colours and resizing, which the caller does."""
+    network.input_size, network.views, network.descriptor = wanted.input_size, wanted.views, wanted.descriptor
+    for buffer, values in ((network.mean, wanted.mean), (network.std, wanted.deviation)):
+        buffer.copy_(torch.tensor(values).view(1, 3, 1, 1) / wanted.value_range)
 
 
 def preprocessing_of(network: Network | GraphModel, resizing: Resizing) -> Preprocessing:
-    """Return how crops are fed to a loaded network."""
+    """Return the preprocessing of a loaded network."""
     if isinstance(network, GraphModel):
         return network.preprocessing.model_copy(update={"descriptor": network.descriptor})
-    three: dict[str, Any] = {
+    statistics: dict[str, Any] = {
         "mean": network.mean.flatten().tolist(),
         "deviation": network.std.flatten().tolist(),
     }
@@ -131,5 +133,5 @@ def preprocessing_of(network: Network | GraphModel, resizing: Resizing) -> Prepr
         padding=resizing.padding,
         views=network.views,
         descriptor=network.descriptor,
-        **three,
+        **statistics,
     )

@@ -1,4 +1,4 @@
-"""ONNX files mended: batches of any size, and normalisations that ONNX Runtime computes wrongly."""
+"""Repairing ONNX files: a variable batch size, and normalisations that ONNX Runtime computes wrongly."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,10 +10,10 @@ EPSILON = 1e-9
 
 
 def replace_normalisations(model: Any) -> int:
-    """Write each MeanVarianceNormalization out in plain operations, and return how many there were.
+    """Replace each MeanVarianceNormalization by elementary operations, and return how many there were.
 
-    ONNX Runtime gives NaN for a channel whose values are all alike, where the standard's definition and
-    OpenVINO give 0.
+    ONNX Runtime returns NaN for a channel whose values are all equal. By the standard, and in
+    OpenVINO, it is 0.
     """
     from onnx import helper
 
@@ -53,14 +53,14 @@ def replace_normalisations(model: Any) -> int:
 
 
 def open_batch(model: Any, name: str, fixed: int) -> None:
-    """Let the model take any number of crops: its input, its outputs, and shapes inside that fix the number.
+    """Make the batch size variable: in the input, the outputs, and constant shapes inside the graph.
 
-    Whether the vectors stay the same is for the caller to check.
+    The caller must check that the vectors stay the same.
 
     Args:
         model: ONNX model.
-        name: of the input.
-        fixed: number of crops that it was made for.
+        name: name of the input.
+        fixed: its batch size.
     """
     graph = model.graph
     for port in (*(one for one in graph.input if one.name == name), *graph.output):
@@ -69,24 +69,24 @@ def open_batch(model: Any, name: str, fixed: int) -> None:
             sides[0].dim_param = "batch"
     del graph.value_info[:]
     constants = dict(_constants(graph))
-    fed = {name}
+    reached = {name}
     for node in graph.node:
-        if not fed & set(node.input):
+        if not reached & set(node.input):
             continue
-        fed |= set(node.output)
-        if node.op_type not in ("Reshape", "Expand") or node.input[0] not in fed:
+        reached |= set(node.output)
+        if node.op_type not in ("Reshape", "Expand") or node.input[0] not in reached:
             continue
         shape = constants.get(node.input[1])
         if shape is None or not len(shape) or shape[0] != fixed:
             continue
-        # 0 keeps the side as it comes in; -1 is what is left over, which holds where sides were merged before
+        # 0 keeps the size of this axis; -1 computes it, which is right also if axes were merged before
         opened = [1 if node.op_type == "Expand" else 0 if -1 in shape[1:] else -1, *shape[1:]]
         graph.initializer.append(_constant(f"{node.output[0]}/shape", opened, np.int64))
         node.input[1] = graph.initializer[-1].name
 
 
 def _constants(graph: Any) -> Iterator[tuple[str, list[int]]]:
-    """Return the graph's constant shapes."""
+    """Yield the name and value of each integer constant, such as a shape."""
     from onnx import TensorProto, numpy_helper
 
     for tensor in graph.initializer:

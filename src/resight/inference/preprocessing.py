@@ -1,4 +1,4 @@
-"""What is done to a crop before a network sees it, and to the vectors that come out."""
+"""How crops are preprocessed for a network, and how its vectors are scaled."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -19,17 +19,18 @@ Layout = Literal["nchw", "nhwc"]
 
 
 class Preprocessing(Settings):
-    """How crops are fed to a network.
+    """How crops are preprocessed for a network.
 
     Attributes:
         input_size: height and width, in pixels.
         colours: order of the channels.
-        value_range: of the channels before mean and deviation: 0 to 1, or 0 to 255.
-        mean, deviation: of the channels, in the order of ``colours`` and in units of ``value_range``.
-        interpolation: of pixels that are resized (see ``imaging.Interpolation``).
-        padding: grey value around a crop that keeps its proportions, in the centre; None stretches the crop.
-        views: of a crop, whose vectors are averaged.
-        descriptor: of a view: the network's vector as it is (``raw``), or scaled to length 1 (``unit``).
+        value_range: largest pixel value before normalisation: pixels are from 0 to 1, or from 0 to 255.
+        mean, deviation: subtracted from each channel, and divided by; in the order of ``colours`` and in
+            units of ``value_range``.
+        interpolation: how pixels are resized (see ``imaging.Interpolation``).
+        padding: grey value around a crop, which keeps its proportions; None stretches the crop instead.
+        views: views of each crop; their vectors are averaged.
+        descriptor: ``raw``, the network's vector of a view, or ``unit``, the same scaled to length 1.
     """
 
     input_size: tuple[Side, Side]
@@ -44,19 +45,19 @@ class Preprocessing(Settings):
 
     @property
     def resizing(self) -> Resizing:
-        """How pictures come to the input size."""
+        """How pictures are resized to the input size."""
         return Resizing(self.interpolation, self.padding)
 
     def normalise(self, pixels: Tensor, layout: Layout = "nchw") -> Tensor:
-        """Turn pixels uint8 [B, 3, H, W] (RGB) into the network's input, float32 in its layout."""
+        """Return the network's input, float32 in its layout, for pixels uint8 [B, 3, H, W] (RGB)."""
         images = pixels.flip(1) if self.colours == "bgr" else pixels
         scale = torch.tensor(self.deviation).mul_(255 / self.value_range).reciprocal_().view(3, 1, 1)
         shift = (torch.tensor(self.mean) / torch.tensor(self.deviation)).view(3, 1, 1)
-        ready = images.float().mul_(scale).sub_(shift)
-        return ready.permute(0, 2, 3, 1) if layout == "nhwc" else ready
+        normalised = images.float().mul_(scale).sub_(shift)
+        return normalised.permute(0, 2, 3, 1) if layout == "nhwc" else normalised
 
     def describe(self) -> str:
-        """Return it in words."""
+        """Return a description for users."""
         height, width = self.input_size
         fit = "stretched" if self.padding is None else f"padded with {self.padding}"
         numbers = (" ".join(f"{value:g}" for value in three) for three in (self.mean, self.deviation))
@@ -68,17 +69,17 @@ class Preprocessing(Settings):
 
 
 def check_settings(settings: Mapping[str, Any]) -> Preprocessing:
-    """Return the settings, checked.
+    """Return settings as a ``Preprocessing``.
 
     Raises:
-        UserError: one is not possible.
+        UserError: one is unknown or out of range.
     """
     try:
         return Preprocessing.model_validate(dict(settings))
     except pydantic.ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise UserError(f"Crops cannot be fed to a network so: {found}.") from None
+        raise UserError(f"This preprocessing is not possible: {found}.") from None
 
 
-PLAIN: dict[str, Any] = {"value_range": 255, "mean": (0.0, 0.0, 0.0), "deviation": (1.0, 1.0, 1.0)}
-"""Settings of a network that takes pixels as they are, 0 to 255."""
+RAW_PIXELS: dict[str, Any] = {"value_range": 255, "mean": (0.0, 0.0, 0.0), "deviation": (1.0, 1.0, 1.0)}
+"""Settings of a network that takes pixels from 0 to 255, not normalised."""

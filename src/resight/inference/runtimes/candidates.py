@@ -1,4 +1,4 @@
-"""The runtimes that can compute a model here."""
+"""The runtimes that can compute a model on this machine."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,7 +19,7 @@ from resight.models.fingerprint import fingerprint
 from resight.models.network import Network, Views
 
 Candidates = dict[str, Callable[[], Compute]]
-"""Runtime -> what opens it; the first is the one that the others are compared with."""
+"""Runtime -> function that opens it; the first is the reference for the others' vectors."""
 
 
 def network_candidates(
@@ -29,18 +29,19 @@ def network_candidates(
     branches: Sequence[str] | None,
     views: Views,
     *,
-    beside: Path | None,
+    graph_folder: Path | None,
     wanted: Runtime,
 ) -> Candidates:
-    """Return PyTorch, and on the CPU the runtimes that its graph can be run by.
+    """Return PyTorch and, on the CPU, the runtimes that can run the network's graph.
 
     Args:
         network, device, precision, branches, views: see ``models.embedding.PixelEmbedder``.
-        beside: folder to keep the graph in.
-        wanted: runtime that is a candidate even if it is not installed: opening it says so.
+        graph_folder: folder for the graph; see ``export.exported``.
+        wanted: runtime that the user chose: a candidate even if it is not installed, so that opening it fails
+            with a message.
 
     Raises:
-        UserError: the wanted runtime does not compute on this device, or in this precision.
+        UserError: the wanted runtime does not support this device or this precision.
     """
     candidates: Candidates = {
         "torch": partial(
@@ -52,7 +53,9 @@ def network_candidates(
         import_runtime(runtime)
         multiplied: GraphPrecision = "bfloat16" if precision == "bfloat16" else "float32"
         open_it = partial(open_graph, runtime=runtime, threads=torch.get_num_threads(), precision=multiplied)
-        export = partial(exported, network, fingerprint(network, branches, "one"), beside, branches=branches)
+        export = partial(
+            exported, network, fingerprint(network, branches, "one"), graph_folder, branches=branches
+        )
         path = export()
         try:
             graph = open_it(path)
@@ -62,14 +65,14 @@ def network_candidates(
         return ExportedEmbedder(graph, network.input_size, views)
 
     if device.type != "cpu" and wanted not in ("auto", "torch"):
-        raise UserError(f"--runtime {wanted} computes on the CPU; got --device {device}. Use --device cpu.")
+        raise UserError(f"--runtime {wanted} runs on the CPU only; got --device {device}. Use --device cpu.")
     for runtime in _usable(precision, wanted) if device.type == "cpu" else ():
         candidates[runtime] = partial(open_exported, runtime)
     return candidates
 
 
 def graph_candidates(model: GraphModel, precision: Precision, views: Views, wanted: Runtime) -> Candidates:
-    """Return the runtimes that a graph in a file can be run by: the one that reads it best comes first."""
+    """Return the runtimes that can run an ONNX or OpenVINO graph, the default first."""
     is_ir = model.path.suffix.lower() == ".xml"
     runtimes: list[GraphRuntime] = ["openvino"] if is_ir else _usable(precision, wanted) or ["onnxruntime"]
     return {
@@ -79,10 +82,10 @@ def graph_candidates(model: GraphModel, precision: Precision, views: Views, want
 
 
 def _usable(precision: Precision, wanted: Runtime) -> list[GraphRuntime]:
-    """Return the runtimes that are installed, or wanted, and compute in this precision."""
+    """Return the runtimes for this precision that are installed or wanted."""
     if wanted == "onnxruntime" and precision == "bfloat16":
-        raise UserError(
-            "ONNX Runtime does not multiply bfloat16 on this processor. Use --runtime openvino or torch."
-        )
-    able: tuple[GraphRuntime, ...] = ("openvino",) if precision == "bfloat16" else get_args(GraphRuntime)
-    return [one for one in able if one == wanted or installed(one)]
+        raise UserError("ONNX Runtime does not support bfloat16 on the CPU. Use --runtime openvino or torch.")
+    supporting: tuple[GraphRuntime, ...] = (
+        ("openvino",) if precision == "bfloat16" else get_args(GraphRuntime)
+    )
+    return [one for one in supporting if one == wanted or installed(one)]

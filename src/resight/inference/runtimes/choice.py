@@ -1,4 +1,4 @@
-"""Which runtime computes a network fastest here: measured once, after a check that all compute the same."""
+"""Choosing the fastest runtime for a network: measured once, among those that return the same vectors."""
 
 import fcntl
 import json
@@ -24,35 +24,37 @@ from resight.registry import Settings
 Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
 
 Compute = Callable[[Tensor], Tensor]
-"""A batch of crops uint8 [B, H, W, 3] to descriptors [B, D]."""
+"""Turns a batch of crops uint8 [B, H, W, 3] into descriptors [B, D]."""
 
 FORMAT = "1"
 
 DIFFERENCE = 1e-4
-"""Largest difference between a float32 descriptor and the first runtime's, relative to its largest number."""
+"""Largest difference from the reference's descriptor in float32, relative to the largest number in it."""
 
 COSINE = {"float32": 1 - 1e-5, "bfloat16": 0.99}
-"""Least cosine of a descriptor with the first runtime's, by precision."""
+"""Smallest cosine similarity to the reference's descriptor, by precision."""
 
 BATCH = 32
-"""Crops of a large batch in the measurement; a quarter of it where that takes longer than ``SLOW``."""
+"""Crops in a large batch; a quarter of that if a batch takes longer than ``SLOW``."""
 
 SLOW = 0.5
+"""Seconds."""
+
 ROUNDS = 5
 ROUND = 0.1
-"""Seconds of one runtime's turn in a round."""
+"""Seconds that each runtime computes in a round."""
 
 MARGIN = 1.05
-"""How much faster than the first runtime another must be to be taken: less may be chance."""
+"""How many times as fast as the reference another runtime must be to be used: less may be chance."""
 
 
 class Choice(Settings):
-    """What was measured, and which runtime is taken.
+    """The chosen runtimes, and the measurement.
 
     Attributes:
         one: runtime for a few crops.
         many: runtime for large batches.
-        rates: runtime -> crops a second one by one, and in large batches.
+        rates: runtime -> crops per second singly, and in large batches.
         refused: runtime -> why it is not used.
     """
 
@@ -63,7 +65,7 @@ class Choice(Settings):
 
 
 def machine_key(fingerprint: str, precision: str, threads: int) -> dict[str, Any]:
-    """Return all that a measurement holds for."""
+    """Return everything that a measurement depends on."""
     versions = {name: _version(name) for name in ("torch", "onnxruntime", "openvino")}
     return {
         "format": FORMAT,
@@ -77,9 +79,9 @@ def machine_key(fingerprint: str, precision: str, threads: int) -> dict[str, Any
 
 
 def kept_choice(key: Mapping[str, Any]) -> Choice | None:
-    """Return what was measured here before; None where nothing was."""
+    """Return the result of an earlier measurement; None if there is none."""
     try:
-        content = json.loads(_place(key).read_text(encoding="utf-8"))
+        content = json.loads(_result_file(key).read_text(encoding="utf-8"))
         return Choice.model_validate(content["choice"]) if content["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError, pydantic.ValidationError):
         return None
@@ -88,29 +90,29 @@ def kept_choice(key: Mapping[str, Any]) -> Choice | None:
 def choose(
     key: Mapping[str, Any], candidates: Mapping[str, Callable[[], Compute]], size: tuple[int, int]
 ) -> Choice:
-    """Return the fastest runtimes: those that were measured before, or measure and keep them.
+    """Return the fastest runtimes, measured now unless the result of an earlier measurement is kept.
 
     A second process waits until the first has measured.
 
     Args:
-        key: of ``machine_key``.
-        candidates: runtime -> what opens it; the first is what the others are compared with.
+        key: the result of ``machine_key``.
+        candidates: runtime -> function that opens it; the first is the reference for the others' vectors.
         size: height and width of the crops.
 
     Raises:
-        UserError: none can be opened, or none gives finite numbers.
+        UserError: none can be opened, or none returns finite numbers.
     """
-    with _alone(_place(key).with_suffix(".lock")):
+    with _locked(_result_file(key).with_suffix(".lock")):
         if (kept := kept_choice(key)) is not None and set(kept.rates) | set(kept.refused) == set(candidates):
             return kept
         found = _measure(candidates, size, str(key["precision"]))
-        with suppress(UserError):  # measured again next time
-            write_json(_place(key), {"key": key, "choice": found.model_dump()})
+        with suppress(UserError):  # if it cannot be written, it is measured again next time
+            write_json(_result_file(key), {"key": key, "choice": found.model_dump()})
         return found
 
 
 def sample_crops(size: tuple[int, int], count: int = 8) -> Tensor:
-    """Return crops uint8 [count, H, W, 3] to compare and measure with: noise, and smooth shades."""
+    """Return generated crops uint8 [count, H, W, 3]: by turns noise and smooth shades."""
     height, width = size
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (count, height, width, 3), np.uint8)
@@ -122,12 +124,12 @@ def sample_crops(size: tuple[int, int], count: int = 8) -> Tensor:
 
 
 def difference(found: Tensor, expected: Tensor, precision: str = "float32") -> str | None:
-    """Return how descriptors [B, D] differ from expected ones beyond rounding; None where they do not."""
+    """Return how descriptors [B, D] differ from the expected ones; None if only by rounding."""
     found, expected = found.float().cpu(), expected.float().cpu()
     if found.shape != expected.shape:
-        return f"it gives an array {tuple(found.shape)} instead of {tuple(expected.shape)}"
+        return f"it returns an array {tuple(found.shape)} instead of {tuple(expected.shape)}"
     if not torch.isfinite(found).all():
-        return "it gives NaN or infinity"
+        return "it returns NaN or infinity"
     cosine = functional.cosine_similarity(found, expected).min().item()
     largest = ((found - expected).abs().amax(1) / expected.abs().amax(1).clamp(min=1e-12)).max().item()
     if cosine < COSINE[precision] or (precision == "float32" and largest > DIFFERENCE):
@@ -156,7 +158,7 @@ def _measure(
         opened[name] = compute
     if not opened:
         raise UserError(
-            "No runtime computes this network: "
+            "No runtime can compute this network: "
             + "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         )
     ones = _rates(opened, crops[:1])
@@ -172,7 +174,7 @@ def _measure(
 
 
 def _rates(computes: Mapping[str, Compute], crops: Tensor) -> dict[str, float]:
-    """Return crops a second: medians of rounds in which each runtime has its turn."""
+    """Return each runtime's crops per second: the median of rounds in which they take turns."""
     repeats = {name: max(1, int(ROUND / seconds_of(compute, crops))) for name, compute in computes.items()}
     seconds: dict[str, list[float]] = {name: [] for name in computes}
     for _ in range(ROUNDS):
@@ -182,7 +184,7 @@ def _rates(computes: Mapping[str, Compute], crops: Tensor) -> dict[str, float]:
 
 
 def seconds_of(compute: Compute, crops: Tensor, repeats: int = 1) -> float:
-    """Return how long a batch takes, in the mean of its repeats."""
+    """Return the mean seconds per batch."""
     start = perf_counter()
     for _ in range(repeats):
         compute(crops)
@@ -196,7 +198,7 @@ def _fastest(rates: Mapping[str, float]) -> str:
 
 @cache
 def processor() -> str:
-    """Return the processor's name, where the system says it."""
+    """Return the processor's name, or its architecture if the system has no name for it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -214,17 +216,17 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _place(key: Mapping[str, Any]) -> Path:
+def _result_file(key: Mapping[str, Any]) -> Path:
     name = short_digest(json.dumps(key, sort_keys=True).encode())
     return cache_folder() / "runtimes" / f"{name}.json"
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("w")
-    except OSError:  # nothing can be kept there, and nobody is waited for
+    except OSError:  # nothing can be kept there, so there is nothing to wait for
         yield
         return
     with lock:

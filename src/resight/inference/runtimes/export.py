@@ -1,4 +1,4 @@
-"""Our own networks as ONNX graphs, which ONNX Runtime and OpenVINO run."""
+"""Exporting our own networks as ONNX graphs, for ONNX Runtime and OpenVINO."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from resight.models.folding import folded
 from resight.models.network import Network, Views, cut_views
 
 FORMAT = "1"
-"""Part of a graph's name: raised when the same network comes to be written otherwise."""
+"""Part of a graph's file name: increased when a change here writes another graph for the same network."""
 
 OPSET = 18
 
@@ -35,24 +35,26 @@ class _FromPixels(nn.Module):
 def exported(
     network: Network,
     fingerprint: str,
-    beside: Path | None = None,
+    graph_folder: Path | None = None,
     *,
     branches: Sequence[str] | None = None,
 ) -> Path:
-    """Return the file of a network's graph, which is written where there is none yet.
+    """Return the file of a network's graph, written now unless it exists.
 
     Args:
-        network: to write, batch normalisation folded.
-        fingerprint: of the network with these branches.
-        beside: folder to keep it in; the user's cache folder where that is None or cannot be written.
-        branches: names of the branches that make the descriptor; all by default.
+        network: network to export; its batch normalisation is folded in the graph.
+        fingerprint: fingerprint of the network with these branches.
+        graph_folder: folder for the file; if None or not writable, the user's cache folder is used.
+        branches: names of the branches in the descriptor; all by default.
 
     Raises:
-        UserError: it has an operation that ONNX does not have, or neither folder can be written.
+        UserError: the network has an operation that ONNX lacks, or neither folder can be written.
     """
     versions = short_digest(f"{FORMAT} {__version__} {torch.__version__}".encode())
     name = f"graph-{fingerprint[:16]}-{versions}.onnx"
-    folders = [cache_folder() / "graphs"] if beside is None else [beside, cache_folder() / "graphs"]
+    folders = (
+        [cache_folder() / "graphs"] if graph_folder is None else [graph_folder, cache_folder() / "graphs"]
+    )
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
@@ -71,20 +73,20 @@ def exported(
 
 
 def _write(network: Network, branches: Sequence[str] | None, path: Path) -> None:
-    ready = folded(network).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    example = torch.zeros(2, *ready.input_size, 3, dtype=torch.uint8)
+    copy = folded(network).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    example = torch.zeros(2, *copy.input_size, 3, dtype=torch.uint8)
     try:
         with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")  # of each number that tracing fixes: parity is checked instead
+            warnings.simplefilter("ignore")  # about numbers that tracing makes constant: vectors are compared
             torch.onnx.export(
-                _FromPixels(ready, branches).eval(),
+                _FromPixels(copy, branches).eval(),
                 (example,),
                 str(path),
                 input_names=["pixels"],
                 output_names=["vectors"],
                 dynamic_axes={"pixels": {0: "batch"}, "vectors": {0: "batch"}},
                 opset_version=OPSET,
-                dynamo=False,  # the newer exporter needs onnxscript, and gains nothing here
+                dynamo=False,  # the newer exporter needs onnxscript, and is no better here
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
@@ -97,9 +99,9 @@ class ExportedEmbedder:
     """A graph that ``exported`` wrote, ready to embed crops like ``models.embedding.PixelEmbedder``.
 
     Args:
-        graph: of one view.
+        graph: graph that embeds one view.
         input_size: height and width of a view.
-        views: of a crop, whose descriptors are averaged.
+        views: views of each crop, whose descriptors are averaged.
     """
 
     def __init__(self, graph: Graph, input_size: tuple[int, int], views: Views) -> None:

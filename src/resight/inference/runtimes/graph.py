@@ -19,13 +19,14 @@ from resight.threads import available_cores
 Array = NDArray[Any]
 GraphPrecision = Literal["float32", "bfloat16"]
 
-TOGETHER = 8
-"""Crops run at once, at most: more do not fit the processor's caches (HAN(Small) by OpenVINO: 190 crops a
+BATCH = 8
+"""Largest batch: larger ones do not fit the processor's caches (HAN(Small) with OpenVINO: 190 crops per
 second in batches of 32, 216 in batches of 8)."""
 
-ALONE = 4
-"""Crops that OpenVINO runs one by one, at most; more are filled up to ``TOGETHER``. Compiled for one size of
-batch a network is up to 1.7 times faster than for any size; each size takes a second and a copy's memory."""
+SINGLY = 4
+"""Largest number of crops that OpenVINO runs singly; larger batches are filled up to ``BATCH``. Compiled for
+one batch size, a network is up to 1.7 times as fast as compiled for any. Each size takes a second to compile,
+and the memory of a copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Port:
 
     Attributes:
         name: in the file.
-        shape: sides, None where the file leaves one open.
+        shape: length of each axis; None if it is variable.
         dtype: NumPy's name of the type.
     """
 
@@ -51,8 +52,8 @@ class Graph(ABC):
     """A network in a file, ready to run; may be used from several threads.
 
     Attributes:
-        runtime: what runs it.
-        inputs, outputs: in the file's order.
+        runtime: name of the runtime.
+        inputs, outputs: inputs and outputs in the file's order.
     """
 
     runtime: ClassVar[GraphRuntime]
@@ -81,10 +82,10 @@ class Graph(ABC):
         return {port.name: value for port, value in zip(self.outputs, joined, strict=True)}
 
     def _parts(self, array: Array) -> list[Array]:
-        """Return the array in pieces that are run at once."""
-        if self.inputs[0].shape[:1] != (None,) or len(array) <= TOGETHER:
+        """Return the array in batches."""
+        if self.inputs[0].shape[:1] != (None,) or len(array) <= BATCH:
             return [array]
-        return [array[first : first + TOGETHER] for first in range(0, len(array), TOGETHER)]
+        return [array[first : first + BATCH] for first in range(0, len(array), BATCH)]
 
     @abstractmethod
     def _run(self, array: Array) -> list[Array]:
@@ -92,12 +93,12 @@ class Graph(ABC):
 
 
 def describe_ports(ports: Sequence[Port]) -> str:
-    """Return inputs or outputs as messages show them: name, type and shape."""
+    """Return name, type and shape of inputs or outputs, for messages."""
     return ", ".join(map(str, ports)) or "none"
 
 
 def installed(runtime: GraphRuntime) -> bool:
-    """Return whether the runtime's package is there, without importing it."""
+    """Return whether the runtime's package is installed, without importing it."""
     return importlib.util.find_spec(runtime) is not None
 
 
@@ -111,7 +112,7 @@ def import_runtime(runtime: GraphRuntime) -> Any:
         return importlib.import_module(runtime)
     except ImportError:
         raise UserError(
-            f"{NAMES[runtime]} is not installed, which this needs: pip install 'resight[{EXTRAS[runtime]}]'"
+            f"{NAMES[runtime]} is not installed. Install it: pip install 'resight[{EXTRAS[runtime]}]'"
         ) from None
 
 
@@ -122,21 +123,21 @@ def open_graph(
     threads: int = 0,
     gpu: bool = False,
     precision: GraphPrecision = "float32",
-    free_batch: bool = False,
+    any_batch: bool = False,
 ) -> Graph:
     """Load a network from an ONNX file or OpenVINO IR.
 
     Args:
-        path: of the ``.onnx`` file, or of the ``.xml`` file beside its ``.bin`` file.
-        runtime: to run it; by default OpenVINO for ``.xml``, which alone reads it, else ONNX Runtime.
-        threads: processor cores to use; 0 for all that this process may use.
-        gpu: take a GPU where ONNX Runtime has one.
-        precision: to multiply in; bfloat16 with OpenVINO only.
-        free_batch: let OpenVINO take batches of any size where the file fixes it and the network allows it.
+        path: the ``.onnx`` file, or the ``.xml`` file beside its ``.bin`` file.
+        runtime: runtime to use; by default OpenVINO for ``.xml`` (only OpenVINO reads it), else ONNX Runtime.
+        threads: number of processor cores to use; 0 for all that this process may use.
+        gpu: use a GPU if ONNX Runtime supports it.
+        precision: number type to multiply in; bfloat16 with OpenVINO only.
+        any_batch: with OpenVINO, take batches of any size where the network can, even if the file fixes it.
 
     Raises:
-        UserError: the runtime is not installed; there is no such file; it is not a network, cut off, newer
-            than the runtime, or lacks its ``.bin`` file or external data.
+        UserError: the runtime is not installed; there is no such file; it is not a network, is cut off, is
+            newer than the runtime, or lacks its ``.bin`` file or external data.
     """
     is_ir = path.suffix.lower() == ".xml"
     runtime = runtime or ("openvino" if is_ir else "onnxruntime")
@@ -150,7 +151,7 @@ def open_graph(
     threads = threads or available_cores()
     try:
         if runtime == "openvino":
-            return _OpenVINOGraph(module, path, threads, precision, free_batch)
+            return _OpenVINOGraph(module, path, threads, precision, any_batch)
         return _ONNXRuntimeGraph(module, path, threads, gpu)
     except Exception as error:  # the runtimes' exceptions have no common base
         raise UserError(explain(path, runtime, str(error))) from error
@@ -163,7 +164,7 @@ class _ONNXRuntimeGraph(Graph):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
-        # idle threads leave their cores to others
+        # idle threads sleep instead of occupying their cores
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         wanted = ("CUDAExecutionProvider",) * gpu + ("CPUExecutionProvider",)
         providers = [each for each in wanted if each in onnxruntime.get_available_providers()]
@@ -179,8 +180,8 @@ class _ONNXRuntimeGraph(Graph):
 class _OpenVINOGraph(Graph):
     runtime = "openvino"
 
-    def __init__(self, openvino: Any, path: Path, threads: int, precision: str, free_batch: bool) -> None:
-        # not Core.read_model, which tries every reader and prints what each of them misses
+    def __init__(self, openvino: Any, path: Path, threads: int, precision: str, any_batch: bool) -> None:
+        # not Core.read_model, which tries every reader and prints the errors of each
         manager = importlib.import_module("openvino.frontend").FrontEndManager()
         reader = manager.load_by_framework("ir" if path.suffix.lower() == ".xml" else "onnx")
         model = reader.convert(reader.load(str(path)))
@@ -190,29 +191,29 @@ class _OpenVINOGraph(Graph):
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
             "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # several processes would share the first cores
+            "ENABLE_CPU_PINNING": False,  # or else several processes would share the first cores
         }
         self._path, self._lock, self._settings = path, Lock(), settings
         self._core, self._model = openvino.Core(), model
-        self._free = self._takes_any_batch(free_batch)
-        first = self._reshaped(1) if self._free else model
-        self._requests = {1 if self._free else 0: self._compile(first)}
+        self._any_batch = self._supports_any_batch(any_batch)
+        first = self._reshaped(1) if self._any_batch else model
+        self._requests = {1 if self._any_batch else 0: self._compile(first)}
         (request,) = self._requests.values()
         compiled = request.get_compiled_model()
         self.inputs = tuple(self._port(port) for port in compiled.inputs)
         self.outputs = tuple(self._port(port) for port in compiled.outputs)
 
     def _run(self, array: Array) -> list[Array]:
-        with self._lock:  # a request takes one array at a time, and its outputs are overwritten by the next
-            if not self._free:
+        with self._lock:  # a request takes one array at a time, and the next one overwrites its outputs
+            if not self._any_batch:
                 return self._infer(self._requests[0], array)
-            if len(array) <= ALONE:
+            if len(array) <= SINGLY:
                 rows = [self._infer(self._requests[1], array[[row]]) for row in range(len(array))]
                 return [np.concatenate(each) for each in zip(*rows, strict=True)]
-            if TOGETHER not in self._requests:
-                self._requests[TOGETHER] = self._compile(self._reshaped(TOGETHER))
-            filled = np.concatenate([array, *[array[-1:]] * (TOGETHER - len(array))])
-            return [each[: len(array)] for each in self._infer(self._requests[TOGETHER], filled)]
+            if BATCH not in self._requests:
+                self._requests[BATCH] = self._compile(self._reshaped(BATCH))
+            filled = np.concatenate([array, *[array[-1:]] * (BATCH - len(array))])
+            return [each[: len(array)] for each in self._infer(self._requests[BATCH], filled)]
 
     def _infer(self, request: Any, array: Array) -> list[Array]:
         found = request.infer([array], share_inputs=True)
@@ -221,15 +222,15 @@ class _OpenVINOGraph(Graph):
     def _compile(self, model: Any) -> Any:
         return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
 
-    def _takes_any_batch(self, free_batch: bool) -> bool:
+    def _supports_any_batch(self, any_batch: bool) -> bool:
         rank = self._model.inputs[0].partial_shape.rank
-        if rank.is_dynamic or not (free_batch or self._model.inputs[0].partial_shape[0].is_dynamic):
+        if rank.is_dynamic or not (any_batch or self._model.inputs[0].partial_shape[0].is_dynamic):
             return False
         try:
-            outputs = [output.partial_shape for output in self._reshaped(TOGETHER).outputs]
+            outputs = [output.partial_shape for output in self._reshaped(BATCH).outputs]
         except RuntimeError:  # a shape inside is fixed
             return False
-        return all(shape.rank.is_static and len(shape) and shape[0] == TOGETHER for shape in outputs)
+        return all(shape.rank.is_static and len(shape) and shape[0] == BATCH for shape in outputs)
 
     def _reshaped(self, batch: int) -> Any:
         model = self._model.clone()
@@ -244,7 +245,7 @@ class _OpenVINOGraph(Graph):
             name = min(port.names)
         sides = port.partial_shape if port.partial_shape.rank.is_static else ()
         shape = tuple(side.get_length() if side.is_static else None for side in sides)
-        if self._free and shape[:1] == (1,):
+        if self._any_batch and shape[:1] == (1,):
             shape = (None, *shape[1:])
         return Port(name, shape, port.element_type.to_dtype().name)
 

@@ -1,4 +1,4 @@
-"""Why a runtime cannot open or run a file, in words."""
+"""Messages of the runtimes, explained: why a file cannot be opened or run."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ ONNX_START = b"\x08"
 
 
 def explain(path: Path, runtime: GraphRuntime, reason: str) -> str:
-    """Return why a runtime does not open a file, and what to do about it."""
+    """Return why a runtime cannot open a file, and what to do about it."""
     name, extra = NAMES[runtime], EXTRAS[runtime]
     if found := re.search(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", reason):
         return (
@@ -24,7 +24,7 @@ def explain(path: Path, runtime: GraphRuntime, reason: str) -> str:
         )
     if found := re.search(r"Opset (\d+) is under development.* is till opset (\d+)", reason, re.DOTALL):
         return (
-            f"{path} uses opset {found[1]} of ONNX; the installed {name} knows up to opset {found[2]}. "
+            f"{path} uses opset {found[1]} of ONNX; the installed {name} supports up to opset {found[2]}. "
             f"Upgrade it (pip install -U 'resight[{extra}]'), or export the file again with an older opset."
         )
     if found := re.search(
@@ -55,7 +55,7 @@ def explain(path: Path, runtime: GraphRuntime, reason: str) -> str:
         with path.open("rb") as file:
             start = file.read(1)
         if start != ONNX_START:
-            return f"{path} is not an ONNX file: it does not begin like one."
+            return f"{path} is not an ONNX file: its first byte is not that of one."
         if re.search(r"INVALID_PROTOBUF|can't be parsed", reason):
             return (
                 f"{path} begins like an ONNX file but cannot be read to its end: it was cut off or changed. "
@@ -65,7 +65,7 @@ def explain(path: Path, runtime: GraphRuntime, reason: str) -> str:
 
 
 def last_line(reason: str) -> str:
-    """Return what went wrong of a runtime's message, without the places in its source."""
+    """Return the last line of a runtime's message that says what went wrong, without places in its source."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()] or ["no reason given"]
     useful = [line for line in lines if not re.match(r"Exception from|Check '|FrontEnd API failed", line)]
     return (useful or lines)[-1].rpartition(" : ")[2].rstrip(".")

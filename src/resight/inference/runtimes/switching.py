@@ -1,4 +1,4 @@
-"""A network that computes by the runtime that pays, which may change while it is used."""
+"""Switching a network to a faster runtime while it is in use, once that saves time."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,35 +23,35 @@ from resight.inference.runtimes.reasons import NAMES
 from resight.progress import say
 
 FEW = 4
-"""Crops in a batch that is computed by the runtime for few."""
+"""Largest batch that the runtime for a few crops computes."""
 
 OPENING_PAYS = 3.0
-"""Seconds of computing after which a runtime that was measured before is opened; that takes one or two."""
+"""Seconds of computing after which it pays to open a runtime measured before; opening takes one or two."""
 
 MEASURING_PAYS = 30.0
-"""Seconds of computing after which runtimes are measured; that takes about ten."""
+"""Seconds of computing after which it pays to measure the runtimes; measuring takes about ten."""
 
 WORDS = {"torch": "PyTorch"} | {str(name): words for name, words in NAMES.items()}
 
 
 class SwitchingCompute:
-    """Describes batches of crops by the runtime that is named, or with ``auto`` by the fastest.
+    """Embeds batches of crops with the named runtime, or with ``auto`` the fastest.
 
-    With ``auto`` the first runtime computes until another pays, so that a short command prepares nothing.
-    ``prepare`` decides at once.
+    With ``auto``, the first runtime computes until it pays to open or measure others, so that short commands
+    are not delayed. ``prepare`` chooses at once.
 
     Args:
-        runtime: that is wanted.
-        candidates: runtime -> what opens it; the others are compared with the first.
-        key: ``choice.machine_key``, called when it is needed.
+        runtime: name of the runtime, or ``auto``.
+        candidates: runtime -> function that opens it; the first is the reference for the others' vectors.
+        key: returns ``choice.machine_key``; called when it is needed.
         size: height and width of the crops.
         precision: float32 or bfloat16.
 
     Attributes:
-        choice: which runtimes compute, as it is now.
+        choice: the runtimes in use.
 
     Raises:
-        UserError: the runtime is none of the candidates, cannot be opened, or computes something else.
+        UserError: the runtime is not a candidate, cannot be opened, or returns other vectors than the first.
     """
 
     def __init__(
@@ -84,18 +84,18 @@ class SwitchingCompute:
 
     @property
     def runtime(self) -> str:
-        """The runtime that computes large batches, as it is now."""
+        """Name of the runtime in use for large batches."""
         return self.choice.many
 
     def open(self) -> None:
-        """Open the runtime that computes now, which the first call does otherwise."""
+        """Open the runtime in use now instead of in the first call."""
         self._open(self.choice.one)
 
     def prepare(self, crops: int | None = None) -> None:
-        """Decide which runtime computes from now on; measure where that was not done yet and pays.
+        """Choose the runtime from now on, by measurement if that has not been done and saves time.
 
         Args:
-            crops: that will be embedded; None where nobody knows, as in a service.
+            crops: number of crops to embed; None if unknown, as in a service.
         """
         with self._lock:
             if self._decided:
@@ -105,7 +105,7 @@ class SwitchingCompute:
             self._decided = True
 
     def describe(self) -> str:
-        """Return in words what computes, and why others do not."""
+        """Return which runtime is used, and why others are not, for users."""
         choice = self.choice
         words = f"{WORDS[choice.many]}, {self._precision}"
         if choice.many != (first := next(iter(choice.rates), choice.many)):
@@ -128,7 +128,7 @@ class SwitchingCompute:
         return self._measured() if seconds_of(first, sample) * crops / len(sample) > MEASURING_PAYS else None
 
     def _measured(self) -> Choice:
-        say("Measuring which runtime computes this model fastest here. The result is kept.")
+        say("Measuring which runtime is fastest for this model. The result is kept for the next time.")
         return choose(self._key(), {name: partial(self._open, name) for name in self._candidates}, self._size)
 
     def _reconsider(self) -> None:
@@ -152,7 +152,7 @@ class SwitchingCompute:
             found, expected = self._open(runtime)(crops), self._open(self._first)(crops)
             if (reason := difference(found, expected, self._precision)) is not None:
                 raise UserError(
-                    f"{WORDS[runtime]} does not compute what {WORDS[self._first]} computes: {reason}. Use "
+                    f"{WORDS[runtime]} returns other vectors than {WORDS[self._first]}: {reason}. Use "
                     f"--runtime {self._first}."
                 )
         return Choice(one=runtime, many=runtime, rates={}, refused={})

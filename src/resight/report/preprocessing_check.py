@@ -1,4 +1,4 @@
-"""How a model wants its crops: colours, range and normalisation, each tried on crops with labels."""
+"""Finding the preprocessing that a model was trained with: candidates are scored on labelled crops."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ from resight.features.crop_list import CropList
 from resight.imaging import Pixels, read_image, resize_all
 from resight.inference.graphs import GraphEmbedder, GraphModel
 from resight.inference.loading import LoadedModel
-from resight.inference.model_folder import feed, preprocessing_of
-from resight.inference.preprocessing import PLAIN, Preprocessing
+from resight.inference.model_folder import preprocessing_of, set_preprocessing
+from resight.inference.preprocessing import RAW_PIXELS, Preprocessing
 from resight.models.embedding import PixelEmbedder, in_batches
 from resight.models.network import IMAGENET_MEAN, IMAGENET_STD
 from resight.progress import track
@@ -28,21 +28,21 @@ from resight.progress import track
 Colours = Literal["rgb", "bgr"]
 
 SECONDS = 60.0
-"""In which all ways are tried, on a sample that is so small."""
+"""Time for all trials; the sample is made small enough for it."""
 
 CROPS = (160, 600)
-"""Of the sample: at least, and at most."""
+"""Smallest and largest sample."""
 
 EACH = 4
-"""Crops of a person or a track in the sample, at most."""
+"""Largest number of crops of one person or track in the sample."""
 
 BATCH = 32
 
 HALVES, ONE_DEVIATION = (0.5, 0.5, 0.5), (0.226, 0.226, 0.226)
 
 NORMALISATIONS: dict[str, dict[str, Any]] = {
-    "0 to 255": PLAIN,
-    "0 to 1": PLAIN | {"value_range": 1},
+    "0 to 255": RAW_PIXELS,
+    "0 to 1": RAW_PIXELS | {"value_range": 1},
     "-1 to 1 (mean and deviation 0.5)": {"value_range": 1, "mean": HALVES, "deviation": HALVES},
     "ImageNet's mean and deviation": {"value_range": 1, "mean": IMAGENET_MEAN, "deviation": IMAGENET_STD},
     "ImageNet's mean, one deviation": {"value_range": 1, "mean": IMAGENET_MEAN, "deviation": ONE_DEVIATION},
@@ -50,16 +50,16 @@ NORMALISATIONS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Feeding:
-    """One way to feed crops, and its score.
+class PreprocessingTrial:
+    """One preprocessing, and its score.
 
     Attributes:
         colours: order of the channels.
-        normalisation: in words.
-        preprocessing: the same as settings.
+        normalisation: description of value range, mean and deviation.
+        preprocessing: the settings.
         own: whether it is the model's own.
-        mAP: on the sample; None where vectors cannot be compared.
-        deficit: mAP below the best way: mean and 95 % interval over persons; None for the best way.
+        mAP: mAP on the sample; None if the vectors cannot be compared.
+        deficit: how far its mAP is below the best: mean and 95 % interval over persons; None for the best.
     """
 
     colours: Colours
@@ -71,97 +71,101 @@ class Feeding:
 
     @property
     def name(self) -> str:
-        """In words."""
+        """Description for users."""
         return f"{self.colours.upper()}, {self.normalisation}"
 
     @property
-    def as_good(self) -> bool:
-        """Whether the sample cannot tell it from the best."""
+    def tied(self) -> bool:
+        """Whether the sample cannot distinguish it from the best."""
         return self.mAP is not None and (self.deficit is None or (self.deficit.low or 0) <= 0)
 
 
 @dataclass(frozen=True, slots=True)
-class FeedingCheck:
-    """What was found.
+class PreprocessingCheck:
+    """Result of ``check_preprocessing``.
 
     Attributes:
-        ways: best first.
-        crops, persons: in the sample.
+        trials: the best first.
+        crops, persons: number in the sample.
         cross_camera: whether only crops of other cameras count.
     """
 
-    ways: list[Feeding]
+    trials: list[PreprocessingTrial]
     crops: int
     persons: int
     cross_camera: bool
 
     @property
-    def own(self) -> Feeding:
-        """How the model is fed now."""
-        return next(way for way in self.ways if way.own)
+    def own(self) -> PreprocessingTrial:
+        """The model's own preprocessing."""
+        return next(trial for trial in self.trials if trial.own)
 
     @property
-    def best(self) -> list[Feeding]:
-        """The best way, and those that cannot be told from it."""
-        return [way for way in self.ways if way.as_good]
+    def best(self) -> list[PreprocessingTrial]:
+        """The best, and those that the sample cannot distinguish from it."""
+        return [trial for trial in self.trials if trial.tied]
 
 
-def check_feeding(model: LoadedModel, crops: CropList, *, tracks: bool = False) -> FeedingCheck:
-    """Try colour orders, value ranges and normalisations; the right one finds crops of one person best.
+def check_preprocessing(model: LoadedModel, crops: CropList, *, tracks: bool = False) -> PreprocessingCheck:
+    """Score colour orders, value ranges and normalisations by how well crops of one person find each other.
 
     Args:
         model: a network or a graph.
-        crops: with labels.
-        tracks: labels are of tracks: two crops of one track are one person's, whatever the camera.
+        crops: labelled crops.
+        tracks: whether labels are of tracks: then matches by the same camera count, too.
 
     Raises:
-        UserError: too few crops have labels; or no way gives vectors that can be compared.
+        UserError: too few crops have labels; or no preprocessing gives vectors that can be compared.
     """
-    fed = preprocessing_of(model.network, model.resizing)
-    embed, feed_by = _feeder(model, fed)
-    ways = list(_ways(model, fed))
+    preprocessing = preprocessing_of(model.network, model.resizing)
+    embed, set_trial = _embedder(model, preprocessing)
+    trials = list(_trials(model, preprocessing))
     cross_camera = crops.cameras is not None and not tracks
     rows = _sample(crops, cross_camera)
     sample = rows[: CROPS[0]]
-    pixels = _read(crops, sample, fed)
+    pixels = _read(crops, sample, preprocessing)
     embed(torch.from_numpy(pixels[:BATCH]))
     start = perf_counter()
     embed(torch.from_numpy(pixels[:BATCH]))
-    affordable = int(SECONDS / len(ways) * min(BATCH, len(pixels)) / max(perf_counter() - start, 1e-6))
+    affordable = int(SECONDS / len(trials) * min(BATCH, len(pixels)) / max(perf_counter() - start, 1e-6))
     sample = rows[: max(CROPS[0], min(CROPS[1], affordable))]
-    pixels = np.concatenate([pixels, _read(crops, sample[len(pixels) :], fed)])
+    pixels = np.concatenate([pixels, _read(crops, sample[len(pixels) :], preprocessing)])
     assert crops.persons is not None
     persons = torch.from_numpy(crops.persons[sample])
     cameras = torch.from_numpy(crops.cameras[sample]) if cross_camera and crops.cameras is not None else None
-    scored: list[tuple[Feeding, Tensor | None]] = []
-    for way in track(ways, "Trying ways to feed crops", len(ways)):
-        feed_by(way)
-        scored.append((way, _precisions(in_batches(embed, pixels, BATCH), persons, cameras)))
-    return FeedingCheck(_compare(scored, persons), len(sample), len(set(persons.tolist())), cross_camera)
+    scored: list[tuple[PreprocessingTrial, Tensor | None]] = []
+    for trial in track(trials, "Trying preprocessings", len(trials)):
+        set_trial(trial)
+        scored.append((trial, _precisions(in_batches(embed, pixels, BATCH), persons, cameras)))
+    return PreprocessingCheck(
+        _compare(scored, persons), len(sample), len(set(persons.tolist())), cross_camera
+    )
 
 
-def _ways(model: LoadedModel, fed: Preprocessing) -> Iterator[Feeding]:
-    """Yield the ways to try; the model's own is among them."""
-    whole = isinstance(model.network, GraphModel) and _takes_whole_numbers(model.network)
+def _trials(model: LoadedModel, preprocessing: Preprocessing) -> Iterator[PreprocessingTrial]:
+    """Yield the preprocessings to try, the model's own among them."""
+    whole_numbers = isinstance(model.network, GraphModel) and _takes_whole_numbers(model.network)
     own_seen = False
     for name, settings in NORMALISATIONS.items():
-        if whole and settings is not PLAIN:
+        if whole_numbers and settings is not RAW_PIXELS:
             continue
         for colours in ("rgb", "bgr"):
             ordered = {
                 key: value[::-1] if colours == "bgr" and isinstance(value, tuple) else value
                 for key, value in settings.items()
             }
-            tried = fed.model_copy(update={"colours": colours, **ordered})
-            own = _alike(tried, fed)
+            tried = preprocessing.model_copy(update={"colours": colours, **ordered})
+            own = _alike(tried, preprocessing)
             own_seen |= own
-            yield Feeding(colours, name, tried, own)
+            yield PreprocessingTrial(colours, name, tried, own)
     if not own_seen:
-        yield Feeding(fed.colours, "the model's own mean and deviation", fed, True)
+        yield PreprocessingTrial(
+            preprocessing.colours, "the model's own mean and deviation", preprocessing, True
+        )
 
 
 def _alike(one: Preprocessing, other: Preprocessing) -> bool:
-    """Return whether two ways give the same numbers to rounding."""
+    """Return whether two preprocessings give the same numbers, except for rounding."""
     first, second = (np.array([*each.mean, *each.deviation]) / each.value_range for each in (one, other))
     return one.colours == other.colours and bool(np.allclose(first, second, atol=1e-4))
 
@@ -172,40 +176,40 @@ def _takes_whole_numbers(model: GraphModel) -> bool:
     return open_graph(model.path, threads=1).inputs[0].dtype == "uint8"
 
 
-def _feeder(
-    model: LoadedModel, fed: Preprocessing
-) -> tuple[Callable[[Tensor], Tensor], Callable[[Feeding], None]]:
-    """Return what embeds a batch, and what changes how it is fed."""
-    one_view = fed.model_copy(update={"views": "one"})
+def _embedder(
+    model: LoadedModel, preprocessing: Preprocessing
+) -> tuple[Callable[[Tensor], Tensor], Callable[[PreprocessingTrial], None]]:
+    """Return a function that embeds a batch, and one that sets its preprocessing."""
+    one_view = preprocessing.model_copy(update={"views": "one"})
     if isinstance(model.network, GraphModel):
         graph_model = replace(model.network, preprocessing=one_view)
         graph = GraphEmbedder(graph_model)
 
-        def feed_graph(way: Feeding) -> None:
-            settings = way.preprocessing.model_copy(update={"views": "one"})
+        def set_graph(trial: PreprocessingTrial) -> None:
+            settings = trial.preprocessing.model_copy(update={"views": "one"})
             graph.model = replace(graph_model, preprocessing=settings)
 
-        return graph, feed_graph
+        return graph, set_graph
     network = PixelEmbedder(model.network, device=torch.device("cpu"), precision="float32", views="one")
     flipped = False
 
     def embed(pixels: Tensor) -> Tensor:
         return network(pixels.flip(3) if flipped else pixels)
 
-    def feed_network(way: Feeding) -> None:
+    def set_network(trial: PreprocessingTrial) -> None:
         nonlocal flipped
-        flipped = way.colours == "bgr"
-        feed(network.network, way.preprocessing.model_copy(update={"views": "one"}))
+        flipped = trial.colours == "bgr"
+        set_preprocessing(network.network, trial.preprocessing.model_copy(update={"views": "one"}))
 
-    return embed, feed_network
+    return embed, set_network
 
 
 def _sample(crops: CropList, cross_camera: bool) -> list[int]:
-    """Return rows, person by person in random order: a few of each, of two cameras where these count."""
+    """Return rows of a few crops of each person, persons in random order; of two cameras if these count."""
     if crops.persons is None:
         raise UserError(
-            f"The crops in {crops.source} have no labels, so nobody knows which show one person. Give crops "
-            "with labels, or a folder with one sub-folder for each track and --tracks."
+            f"The crops in {crops.source} have no labels, so it is not known which show one person. Give "
+            "labelled crops, or a folder with one sub-folder for each track and --tracks."
         )
     of_person: dict[int, list[int]] = {}
     for row, person in enumerate(crops.persons.tolist()):
@@ -229,32 +233,34 @@ def _sample(crops: CropList, cross_camera: bool) -> list[int]:
         needed = "crops of two cameras" if cross_camera else "two crops"
         raise UserError(
             f"Of {len(of_person):,} persons in {crops.source}, {len(chosen)} have {needed}. At least 2 "
-            "such persons are needed, and 50 tell more."
+            "such persons are needed; 50 or more give a clearer result."
         )
     order = np.random.default_rng(0).permutation(len(chosen))
     return [row for number in order for row in chosen[number]]
 
 
-def _read(crops: CropList, rows: Sequence[int], fed: Preprocessing) -> Pixels:
+def _read(crops: CropList, rows: Sequence[int], preprocessing: Preprocessing) -> Pixels:
     pictures = (read_image(crops.paths[row]) for row in rows)
-    found = resize_all(pictures, fed.input_size, fed.resizing)
-    return np.stack(found) if found else np.empty((0, *fed.input_size, 3), np.uint8)
+    found = resize_all(pictures, preprocessing.input_size, preprocessing.resizing)
+    return np.stack(found) if found else np.empty((0, *preprocessing.input_size, 3), np.uint8)
 
 
 def _precisions(vectors: Tensor, persons: Tensor, cameras: Tensor | None) -> Tensor | None:
-    """Return each crop's average precision among the others, NaN where it has no match."""
+    """Return the average precision of each crop as a query among the others; NaN if it has no match."""
     if not torch.isfinite(vectors).all() or not vectors.any(1).all():
         return None
-    side = Embedded(vectors, persons, cameras, torch.arange(len(vectors)))
-    scores = evaluate(side, side, Protocol("check", cross_camera=cameras is not None))
+    crops = Embedded(vectors, persons, cameras, torch.arange(len(vectors)))
+    scores = evaluate(crops, crops, Protocol("check", cross_camera=cameras is not None))
     return scores.per_query.average_precision
 
 
-def _compare(scored: Sequence[tuple[Feeding, Tensor | None]], persons: Tensor) -> list[Feeding]:
-    usable = [(way, found) for way, found in scored if found is not None]
+def _compare(
+    scored: Sequence[tuple[PreprocessingTrial, Tensor | None]], persons: Tensor
+) -> list[PreprocessingTrial]:
+    usable = [(trial, found) for trial, found in scored if found is not None]
     if not usable:
         raise UserError(
-            "However crops are fed to it, the model gives vectors that cannot be compared: zeros, NaN or "
+            "With every preprocessing, the model returns vectors that cannot be compared: zeros, NaN or "
             "infinity."
         )
     best = max(usable, key=_rank)[1]
@@ -266,18 +272,18 @@ def _compare(scored: Sequence[tuple[Feeding, Tensor | None]], persons: Tensor) -
         sums = torch.zeros(int(people.max()) + 1, dtype=torch.float64).index_add_(0, people, lost[valid])
         return spread((sums / people.bincount()).tolist())
 
-    ways = [
+    trials = [
         replace(
-            way,
+            trial,
             mAP=None if found is None else float(found.nanmean()),
             deficit=None if found is None or found is best else deficit(found),
         )
-        for way, found in scored
+        for trial, found in scored
     ]
-    order = {way.name: _rank((way, found)) for way, found in scored if found is not None}
-    return sorted(ways, key=lambda way: order.get(way.name, (-1.0, False)), reverse=True)
+    order = {trial.name: _rank((trial, found)) for trial, found in scored if found is not None}
+    return sorted(trials, key=lambda trial: order.get(trial.name, (-1.0, False)), reverse=True)
 
 
-def _rank(scored: tuple[Feeding, Tensor]) -> tuple[float, bool]:
-    """Return what ways are ordered by: the score to half a thousandth, then whether it is the model's own."""
+def _rank(scored: tuple[PreprocessingTrial, Tensor]) -> tuple[float, bool]:
+    """Return the sort key of a trial: mAP rounded to 0.0005, then whether it is the model's own."""
     return round(2000 * float(scored[1].nanmean())) / 2000, scored[0].own

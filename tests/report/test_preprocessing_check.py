@@ -1,4 +1,4 @@
-"""Telling how a model wants its crops, from crops with labels."""
+"""Finding a model's preprocessing by labelled crops."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from resight.errors import UserError
 from resight.features.crop_list import CropList, crops_to_embed
 from resight.inference.importing import import_model
 from resight.inference.loading import load_model
-from resight.report.feeding import check_feeding
+from resight.report.preprocessing_check import check_preprocessing
 
 SIZE = (16, 8)
 
@@ -67,40 +67,43 @@ PLAIN = {"mean": (0.0, 0.0, 0.0), "deviation": (1.0, 1.0, 1.0)}
 def test_a_wrong_range_is_found(tmp_path: Path, crops: CropList) -> None:
     file = save(tmp_path / "a.onnx")
     import_model(file, tmp_path / "wrong", given=PLAIN | {"value_range": 255})
-    found = check_feeding(load_model(tmp_path / "wrong"), crops)
-    assert {way.name for way in found.best} >= {"RGB, 0 to 1", "BGR, 0 to 1"}  # colours cannot be told
+    found = check_preprocessing(load_model(tmp_path / "wrong"), crops)
+    assert {trial.name for trial in found.best} >= {
+        "RGB, 0 to 1",
+        "BGR, 0 to 1",
+    }
     assert found.own.name == "RGB, 0 to 255"
-    assert not found.own.as_good
+    assert not found.own.tied
     words = verdict(found)
-    assert words.startswith("Crops are not fed as the model was made for: it gets RGB, 0 to 255 and loses")
+    assert words.startswith("The model's preprocessing is wrong: it is RGB, 0 to 255 and loses")
     assert "--value-range 1 --mean 0,0,0 --deviation 1,1,1" in words
     import_model(file, tmp_path / "right", given=PLAIN)
-    found = check_feeding(load_model(tmp_path / "right"), crops, tracks=True)
-    assert found.own.as_good
+    found = check_preprocessing(load_model(tmp_path / "right"), crops, tracks=True)
+    assert found.own.tied
     assert (found.crops, found.persons, found.cross_camera) == (48, 12, False)
-    assert verdict(found).startswith("Crops are fed as well as can be told: RGB, 0 to 1.")
+    assert verdict(found).startswith("The model's preprocessing, RGB, 0 to 1, is as good as any.")
 
 
-def test_a_graph_of_whole_numbers_leaves_the_colours_to_tell(tmp_path: Path, crops: CropList) -> None:
+def test_a_graph_of_whole_numbers_is_tried_with_both_colour_orders(tmp_path: Path, crops: CropList) -> None:
     import_model(save(tmp_path / "a.onnx", TensorProto.UINT8), tmp_path / "model")
-    found = check_feeding(load_model(tmp_path / "model"), crops)
-    assert {way.name for way in found.ways} == {"RGB, 0 to 255", "BGR, 0 to 255"}
+    found = check_preprocessing(load_model(tmp_path / "model"), crops)
+    assert {trial.name for trial in found.trials} == {"RGB, 0 to 255", "BGR, 0 to 255"}
 
 
-def test_json_has_every_way(tmp_path: Path, crops: CropList, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_every_trial(tmp_path: Path, crops: CropList, capsys: pytest.CaptureFixture[str]) -> None:
     import_model(save(tmp_path / "a.onnx"), tmp_path / "model", given=PLAIN)
     check(tmp_path / "model", data=tmp_path / "crops", json=True)
     printed = json.loads(capsys.readouterr().out)
-    assert printed["fed_rightly"]
-    assert len(printed["ways"]) == 10
-    assert [way["own"] for way in printed["ways"]].count(True) == 1
+    assert printed["tied_with_best"]
+    assert len(printed["trials"]) == 10
+    assert [trial["own"] for trial in printed["trials"]].count(True) == 1
 
 
 def test_crops_without_labels_are_refused(tmp_path: Path, crops: CropList) -> None:
     import_model(save(tmp_path / "a.onnx"), tmp_path / "model", given=PLAIN)
     model = load_model(tmp_path / "model")
     with pytest.raises(UserError, match="have no labels"):
-        check_feeding(model, crops_to_embed(tmp_path / "crops", unlabelled=True))
+        check_preprocessing(model, crops_to_embed(tmp_path / "crops", unlabelled=True))
     one = CropList(crops.source, "all", crops.paths[:4], np.ones(4, np.int64))
     with pytest.raises(UserError, match=r"Of 1 persons in .*, 1 have two crops\. At least 2"):
-        check_feeding(model, one)
+        check_preprocessing(model, one)
