@@ -3,14 +3,16 @@
 import io
 import warnings
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from resight.errors import UserError
 from resight.folders import HEIF_EXTRA
+from resight.timestamps import parse_time
 
 FORMATS = {
     b"\xff\xd8": "JPEG",
@@ -185,6 +187,27 @@ def damaged(error: Exception) -> ImageError:
 def is_plain_jpeg(data: bytes) -> bool:
     """Return whether a file is a JPEG without EXIF data, such as orientation, place or a second picture."""
     return data.startswith(b"\xff\xd8") and b"Exif\0\0" not in data[: 1 << 16]
+
+
+def exif_time(path: Path, zone: tzinfo | None = None) -> datetime | None:
+    """Return when a photograph was taken, by its EXIF data, or None.
+
+    Args:
+        path: of the picture.
+        zone: of a time without one; None: this machine's.
+    """
+    try:
+        with Image.open(path) as image:
+            tags = image.getexif().get_ifd(ExifTags.IFD.Exif)
+        for name in ("Original", "Digitized"):
+            text = str(tags.get(ExifTags.Base[f"DateTime{name}"], "")).replace(":", "-", 2).strip(" \0")
+            part = str(tags.get(ExifTags.Base[f"SubsecTime{name}"], "")).strip(" \0")
+            offset = str(tags.get(ExifTags.Base[f"OffsetTime{name}"], "")).strip(" \0")
+            if text:
+                return parse_time(f"{text}.{part:0<6.6}{offset}" if part.isdecimal() else text + offset, zone)
+    except Exception:  # damaged files make Pillow's readers raise nearly anything
+        pass
+    return None
 
 
 def _too_many_bytes(count: int, limits: ImageLimits) -> str:

@@ -5,7 +5,7 @@ A time without a zone is in the caller's zone: the service's ``--timezone``, els
 
 import os
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,11 +13,23 @@ from resight.errors import UserError
 
 LOCAL_ZONE_FILE = Path("/etc/localtime")
 
-_DATE_AND_TIME = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)[-_.]?(\d\d)[-_.]?(\d\d)[-_.T ]{0,3}"
-    r"(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?:[.,](\d{1,6}))?(Z)?(?!\d)"
+_DATE = r"(?<!\d)(?P<year>(?:19|20)\d\d)[-_.:]?(?P<month>\d\d)[-_.:]?(?P<day>\d\d)"
+_FRACTION = r"(?:[.,](?P<part>\d{1,6})|(?P<milli>\d{3}))?"
+_CLOCK = rf"(?P<hour>\d\d)[-_.:h]?(?P<minute>\d\d)[-_.:m]?(?P<second>\d\d)s?{_FRACTION}"
+_EAST = r"\+(?P<east>\d\d)(?:[-_.:]?(?P<east_minutes>\d\d))?"
+_WEST = r"-(?P<west>\d\d):?(?P<west_minutes>\d\d)"
+_IN_NAME = re.compile(
+    rf"(?P<pixel>PXL_)?{_DATE}(?P<between>[-_.T ]{{0,3}}|\s?at ){_CLOCK}(?:(?P<utc>Z)|{_EAST}|{_WEST})?(?!\d)"
 )
-_SECONDS = re.compile(r"(?<!\d)(1\d{9})(?:[._]?(\d{3}))?(?!\d)")
+_FRIGATE = re.compile(
+    rf"(?:^|/){_DATE}/(?P<hour>\d\d)/[^/]+/(?P<minute>\d\d)\.(?P<second>\d\d)\.\w+$",
+)
+_IN_FOLDER = re.compile(
+    rf"(?:^|/){_DATE}/(?:[^/]+/){{0,3}}(?P<hour>\d\d)[-_.:](?P<minute>\d\d)[-_.:](?P<second>\d\d)(?!\d)[^/]*$"
+)
+_COUNTED = re.compile(r"(?<![^\W_])(?P<seconds>1\d{9})(?:\.(?P<part>\d{1,6})|[._]?(?P<milli>\d{3}))?(?!\d)")
+_SERIAL = re.compile(r"(?:(?<![a-z])(?:sn|id|no|nr)|serial)[-_. ]*$", re.IGNORECASE)
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 def parse_time(text: str, zone: tzinfo | None = None) -> datetime:
@@ -54,26 +66,44 @@ def check_time(time: datetime) -> None:
         raise UserError(f"The time {time.isoformat()} lies before 1970. Was the camera's clock set?")
 
 
-def time_in_name(name: str, zone: tzinfo | None = None) -> datetime | None:
-    """Return the time in a file's name, or None.
+def time_in_name(path: str, zone: tzinfo | None = None) -> datetime | None:
+    """Return the time in a file's name, or None: see ``date_in_name`` and ``seconds_in_name``."""
+    return date_in_name(path, zone) or seconds_in_name(path)
 
-    It may be ``2024-05-31_14-30-00``, with other signs or none between the numbers, followed by a fraction or
-    by ``Z``; or seconds (10 digits) or milliseconds (13 digits) since 1970.
+
+def date_in_name(path: str, zone: tzinfo | None = None) -> datetime | None:
+    """Return the date and time of day in a file's name, or None.
+
+    It may be ``2024-05-31_14-30-00``, with other signs or none between the numbers, followed by a fraction,
+    by ``Z`` or by an offset such as ``+02:00``. Names of Pixel phones (``PXL_``) are in UTC. A folder may
+    give the date: ``2024-05-31/14-30-00.mp4``, or Frigate's ``2024-05-31/14/CAMERA/30.00.mp4`` (UTC).
 
     Args:
-        name: of the file.
-        zone: of a name without ``Z``; None: this machine's.
+        path: of the file, with ``/`` between folders.
+        zone: of a name without one; None: this machine's.
     """
-    for match in _DATE_AND_TIME.finditer(name):
-        year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
-        fraction = int((match[7] or "").ljust(6, "0"))
-        try:
-            time = datetime(year, month, day, hour, minute, second, fraction)
-            return _with_zone(time, UTC if match[8] else zone)
-        except (ValueError, OverflowError, OSError):
-            continue  # 14 digits that are not a date
-    if digits := _SECONDS.search(name):
-        return from_seconds(int(digits[1]) + int(digits[2] or 0) / 1000)
+    for match in _IN_NAME.finditer(path.rpartition("/")[2]):
+        time = _moment(match, zone)
+        serial = re.match(r"\D*\d{14}", match[0]) and time and not _EARLIEST <= time <= _tomorrow()
+        if time is not None and not serial:
+            return time
+    for pattern, its_zone in ((_FRIGATE, UTC), (_IN_FOLDER, zone)):
+        if found := pattern.search(path):
+            return _moment(found, its_zone)
+    return None
+
+
+def seconds_in_name(path: str) -> datetime | None:
+    """Return the seconds (10 digits) or milliseconds (13 digits) since 1970 in a file's name, or None.
+
+    Serial numbers may look the same: times after tomorrow, and digits that follow a letter or a word such as
+    ``serial``, are not read.
+    """
+    name = path.rpartition("/")[2]
+    for match in _COUNTED.finditer(name):
+        time = from_seconds(float(f"{match['seconds']}.{match['part'] or match['milli'] or 0}"))
+        if time <= _tomorrow() and not _SERIAL.search(name[: match.start()]):
+            return time
     return None
 
 
@@ -110,6 +140,34 @@ def find_zone(name: str | None) -> tzinfo:
         offset = datetime.now().astimezone().tzinfo  # without daylight saving rules
         assert offset is not None
         return offset
+
+
+def _moment(match: re.Match[str], zone: tzinfo | None) -> datetime | None:
+    found = match.groupdict("")
+    names = "year", "month", "day", "hour", "minute", "second"
+    year, month, day, hour, minute, second = (int(found[name]) for name in names)
+    fraction = int((found.get("part") or found.get("milli") or "0").ljust(6, "0"))
+    try:
+        time = datetime(year, month, day, hour, minute, second, fraction)
+        return _with_zone(time, _zone_of(found, zone))
+    except (ValueError, OverflowError, OSError):
+        return None  # digits that are not a date
+
+
+def _zone_of(found: dict[str, str], zone: tzinfo | None) -> tzinfo | None:
+    """Return the zone that a name gives; after ``-``, digits are an offset only in ISO 8601 (with a T)."""
+    if found.get("utc") or found.get("pixel"):
+        return UTC
+    west = found.get("west") if "T" in found.get("between", "") else None
+    hours = int(found.get("east") or west or 99)
+    minutes = int(found.get("west_minutes" if west else "east_minutes") or 0)
+    if hours > 14 or minutes % 15:
+        return zone
+    return timezone((-1 if west else 1) * timedelta(hours=hours, minutes=minutes))
+
+
+def _tomorrow() -> datetime:
+    return datetime.now(UTC) + timedelta(days=1)
 
 
 def _with_zone(time: datetime, zone: tzinfo | None) -> datetime:

@@ -101,10 +101,12 @@ def test_it_tells_what_it_found_and_where_the_times_come_from(
         "--boxes",
         tmp_path / "gt.txt",
     ]
-    call("ingest", frames, *options)
+    call("ingest", frames, *options, "--timezone", "America/New_York")
     out, error = capsys.readouterr()
     assert "Tracks" in out
-    assert "(from its name)" in error
+    assert "From 2024-05-31 10:30:00 to 2024-05-31 10:30:00, a guess." in out  # its --fps is
+    assert "starts at 2024-05-31 10:30:00 EDT (from its name)" in error
+    assert "Note: 25 frames per second is a guess. Give --fps." in error
     call("ingest", frames, *options, "--again", "--min-height", 90)
     out, error = capsys.readouterr()
     assert "Deleted 4 crops" in error
@@ -164,6 +166,8 @@ def test_what_does_not_fit_together_is_refused(frames: Path, weights: Path, tmp_
         ([*boxes, "--min-height", "nan"], "--min-height must be at least 1"),
         ([*boxes, "--fps", 0], "--fps must be at least 0.001"),
         ([*boxes, "--start", "yesterday"], "'yesterday' is not a time"),
+        ([*boxes, "--timezone", "Mars"], "There is no time zone 'Mars'"),
+        ([*boxes, "--duration", 5], "--duration is for addresses, and this is a path"),
     ):
         with pytest.raises(UserError, match=message):
             call("ingest", frames, *place, *extra)

@@ -1,7 +1,6 @@
 """Videos, folders of frames, and what may be wrong with them."""
 
 import os
-import struct
 from itertools import pairwise
 from pathlib import Path
 
@@ -94,19 +93,6 @@ def test_a_position_of_another_picture_is_found_by_counting(video: Path) -> None
     assert [frame.index for frame in read(open_source(str(video)), 1, position)] == list(range(31, 40))
 
 
-@pytest.mark.parametrize(("turn", "k"), [(90, 3), (180, 2), (270, 1)])
-def test_a_phones_video_stands_upright(tmp_path: Path, video: Path, turn: int, k: int) -> None:
-    """The track header's matrix says how far to turn the picture clockwise."""
-    content = bytearray(video.read_bytes())
-    angle = np.deg2rad(turn)
-    a, b = (round(value * 65536) for value in (np.cos(angle), np.sin(angle)))
-    place = content.index(b"tkhd") + 4 + 40
-    content[place : place + 36] = struct.pack(">9i", a, b, 0, -b, a, 0, 0, 0, 1 << 30)
-    (tmp_path / "phone.mp4").write_bytes(content)
-    frame = read(open_source(str(tmp_path / "phone.mp4")))[5]
-    assert np.abs(frame.pixels.astype(int) - np.rot90(PICTURES[5], k)).mean() < 6
-
-
 @pytest.mark.parametrize("name", ["walk.avi", "walk.mkv"])
 def test_a_video_that_was_cut_off_ends_with_a_note(tmp_path: Path, name: str) -> None:
     path = film(tmp_path / name, PICTURES * 5)
@@ -188,6 +174,10 @@ def test_a_folder_may_have_times_in_its_names(tmp_path: Path) -> None:
     folder = save(tmp_path / "frames", ["2024-05-31T14-30-00Z.png", "2024-05-31T14-30-07Z.png"])
     assert np.diff([frame.time for frame in read(open_source(str(folder)))]) == [7]
     assert np.diff([frame.time for frame in read(open_source(str(folder), rate=4))]) == [0.25]
+    turned = save(tmp_path / "turned", ["1_2024-05-31T14-30-07Z.png", "2_2024-05-31T14-30-00Z.png"])
+    source = open_source(str(turned))
+    assert [frame.time - source.start.seconds for frame in read(source)] == [0, 7]
+    assert source.notes == ["2 frames are in the order of their times, not of their names."]
     named = save(tmp_path / "lobby_2024-05-31T14-30-00Z", ["1.png", "2.png"])
     assert open_source(str(named)).start.origin == "its name"
     assert open_source(str(named), start=7.0).start.seconds == 7.0
@@ -200,6 +190,8 @@ def test_frames_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     assert [frame.index for frame in read(source)] == [0, 2]
     assert "2.png" in source.notes[0]
     assert source.notes[1] == "1 of 3 frames could not be read."
+    assert source.notes[2] == "25 frames per second is a guess. Give --fps."
+    assert source.sure_until < 0
     for name in ("1.png", "3.png"):
         (folder / name).write_bytes(b"")
     with pytest.raises(UserError, match="No frame in"):

@@ -60,18 +60,39 @@ def film(
     rate: int = 10,
     codec: str = "mpeg4",
     created: str | None = None,
+    title: str | None = None,
+    aspect: Fraction | None = None,
+    first: int = 0,
+    b_frames: int = 0,
+    options: dict[str, str] | None = None,
 ) -> Path:
-    """Write a video."""
+    """Write a video.
+
+    Args:
+        path: of the file.
+        frames: uint8 [H, W, 3] each.
+        rate: frames per second.
+        codec: FFmpeg's name.
+        created, title: in its metadata.
+        aspect: width of a pixel divided by its height.
+        first: number of the first frame on the file's clock.
+        b_frames: most frames in a row that are stored after a later one.
+        options: of the codec.
+    """
     import av
 
     with av.open(str(path), "w") as container:
-        if created is not None:
-            container.metadata["creation_time"] = created
-        stream = container.add_stream(codec, rate=rate)
+        for key, value in (("creation_time", created), ("title", title)):
+            if value is not None:
+                container.metadata[key] = value
+        stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = frames[0].shape[1], frames[0].shape[0], "yuv420p"
         stream.bit_rate = 4_000_000
         stream.codec_context.gop_size = 12
-        for index, pixels in enumerate(frames):
+        stream.codec_context.max_b_frames = b_frames
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        for index, pixels in enumerate(frames, first):
             picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             picture.pts, picture.time_base = index, Fraction(1, rate)
             container.mux(stream.encode(picture))

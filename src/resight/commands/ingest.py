@@ -14,6 +14,7 @@ from resight.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import tzinfo
 
     from resight.gallery.gallery import Gallery
     from resight.ingest.boxes import Boxes
@@ -31,6 +32,7 @@ def ingest(
     detector: Path | None = None,
     boxes: Path | None = None,
     start: str | None = None,
+    timezone: str | None = None,
     fps: float | None = None,
     every: int = 1,
     min_height: float = 64.0,
@@ -38,8 +40,8 @@ def ingest(
     crops_per_track: int = 4,
     tag: list[str] | None = None,
     duration: float | None = None,
-    timeout: float = 10.0,
-    patience: float = 300.0,
+    timeout: float | None = None,
+    patience: float | None = None,
     device: Device = "auto",
     runtime: RuntimeName = "auto",
     again: Flag = False,
@@ -59,15 +61,18 @@ def ingest(
         boxes: MOTChallenge file (det.txt, gt.txt) with the video's boxes, instead of a detector.
         start: when the video starts, such as 2024-05-31T14:30; by default from the file's name, its metadata,
             or its modification time.
-        fps: frame rate of a folder of frames, per second (25).
+        timezone: time zone of --start and of times in names, where they have none, such as Europe/Berlin; by
+            default this machine's.
+        fps: frames per second of a folder of frames or of a raw stream (.h264); by default 25, or as in the
+            stream's header.
         every: use only every Nth frame.
         min_height: in pixels; smaller persons are tracked but not cropped.
         min_sightings: fewest frames in which a person must be seen.
         crops_per_track: most crops stored of each track.
         tag: tag for all crops; may be repeated.
         duration: seconds after which to stop reading a camera; by default until Ctrl-C.
-        timeout: seconds to wait for an answer of a server, and for each piece of data.
-        patience: seconds without a frame after which to give up on a camera.
+        timeout: seconds to wait for an answer of a server, and for each piece of data (10).
+        patience: seconds without a frame after which to give up on a camera (300).
         again: delete the crops of this source and camera, and ingest it again.
     """
     from resight.gallery.crops import Filter
@@ -76,7 +81,7 @@ def ingest(
     from resight.ingest.ingestion import Choices, Ingestion
     from resight.ingest.journal import Journal
     from resight.ingest.opening import open_source
-    from resight.timestamps import parse_time
+    from resight.timestamps import find_zone, parse_time
 
     if not camera.strip():
         raise UserError("Give the camera a name: --camera lobby.")
@@ -95,13 +100,15 @@ def ingest(
         min_sightings=min_sightings,
         tags=tuple(tag or ()),
     )
+    zone = find_zone(timezone)
     frames = open_source(
         source,
-        start=None if start is None else parse_time(start).timestamp(),
+        start=None if start is None else parse_time(start, zone).timestamp(),
         rate=fps,
         limit=duration,
         timeout=timeout,
         patience=patience,
+        zone=zone,
     )
     find, tracker, made_by = _finder(detector, boxes, frames)
     say(f"{frames.name} {frames.start}.")
@@ -128,14 +135,14 @@ def ingest(
             outcome = ingestion.run()
     for note in frames.notes:
         say(f"Note: {note}")
-    _print(frames, camera, gallery, outcome, json)
+    _print(frames, camera, gallery, outcome, zone, json)
 
 
 def _finder(
     detector: Path | None, boxes: Path | None, source: "FrameSource"
 ) -> tuple["Callable[[Frame], Boxes]", "Tracker", dict[str, Any]]:
     """Return a function that finds persons, a tracker, and the digest of the detector or box file."""
-    from resight.ingest.boxes import Boxes
+    from resight.ingest.boxes import Boxes, stretched
     from resight.ingest.detector import Detector
     from resight.ingest.mot import read_boxes
     from resight.ingest.tracking import UNSURE, GivenTracks, OverlapTracker
@@ -151,9 +158,11 @@ def _finder(
                 f"Note: {boxes} has boxes up to frame {max(file.frames) + 1}; {source.name} has "
                 f"{source.total} frames. Do they belong to the same video?"
             )
+        if source.stretch != (1.0, 1.0):
+            say("Note: pixels are not square; the boxes are read as boxes in recorded pixels.")
         tracker: Tracker = GivenTracks(file.last) if file.tracked else OverlapTracker()
         digest = short_digest(boxes.read_bytes())
-        return lambda frame: file.find(frame.index), tracker, {"boxes": digest}
+        return lambda frame: stretched(file.find(frame.index), source.stretch), tracker, {"boxes": digest}
     assert detector is not None
     network = Detector.open(detector, threshold=UNSURE)
     digest = short_digest(detector.read_bytes())
@@ -174,7 +183,9 @@ def _refuse_below(least: float, **given: float | None) -> None:
             raise UserError(f"--{name.replace('_', '-')} must be at least {least:g}; got {value:g}.")
 
 
-def _print(source: "FrameSource", camera: str, gallery: str, outcome: "Outcome", json: bool) -> None:
+def _print(
+    source: "FrameSource", camera: str, gallery: str, outcome: "Outcome", zone: "tzinfo", json: bool
+) -> None:
     from resight.timestamps import from_seconds, show_time
 
     counts = outcome.counts
@@ -200,4 +211,5 @@ def _print(source: "FrameSource", camera: str, gallery: str, outcome: "Outcome",
         ],
     )
     if first is not None and last is not None:
-        print(f"From {show_time(first)} to {show_time(last)}.")
+        guess = "" if source.sure_until >= last.timestamp() else ", a guess"
+        print(f"From {show_time(first, zone)} to {show_time(last, zone)}{guess}.")

@@ -3,7 +3,7 @@
 A box is (left, top, right, bottom) in pixels of the frame; its width is ``right - left``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,11 @@ class Boxes:
 def no_boxes() -> Boxes:
     """Return the boxes of a frame without persons."""
     return Boxes(np.zeros((0, 4)), np.zeros(0))
+
+
+def stretched(boxes: Boxes, factors: tuple[float, float]) -> Boxes:
+    """Return boxes of recorded pixels in a frame that is shown wider or higher by the given factors."""
+    return replace(boxes, edges=boxes.edges * np.array(2 * factors))
 
 
 def areas(edges: Floats) -> Floats:

@@ -1,8 +1,10 @@
 """Sources of frames: a common interface to recorded videos, folders of frames and cameras."""
 
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,6 +53,8 @@ class FrameSource(Protocol):
         name: of the crops' source in the gallery.
         total: number of frames, if known.
         start: time of the first frame.
+        stretch: factors of width and height by which recorded frames are enlarged, so that pixels are square.
+        sure_until: times of frames after this are guesses; in seconds since 1970.
         live: whether frames arrive in real time and only once.
         identity: data that change if the source's frames change.
         notes: messages about problems so far.
@@ -59,6 +63,8 @@ class FrameSource(Protocol):
     name: str
     total: int | None
     start: Start
+    stretch: tuple[float, float]
+    sure_until: float
     live: bool
     identity: dict[str, Any]
     notes: list[str]
@@ -80,6 +86,7 @@ class FrameFolder:
         start: seconds since 1970 of the first frame; by default, times come from the file names, or the
             start from the folder's name.
         rate: frames per second, if the names have no times.
+        zone: of names without one; None: this machine's.
 
     Raises:
         UserError: the folder has no images.
@@ -87,23 +94,41 @@ class FrameFolder:
 
     live = False
 
-    def __init__(self, folder: Path, start: float | None = None, rate: float | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        start: float | None = None,
+        rate: float | None = None,
+        zone: tzinfo | None = None,
+    ) -> None:
         self._paths = sorted(list_images(folder), key=lambda path: natural(path.name))
         if not self._paths:
             raise UserError(f"{folder} has no frames. Image files are expected directly in it.")
         self.name = str(folder.resolve())
         self.total: int | None = len(self._paths)
         self.notes: list[str] = []
+        self.stretch = 1.0, 1.0
         self._rate = rate or DEFAULT_RATE
-        named = [time_in_name(path.name) for path in self._paths]
+        named = [time_in_name(path.name, zone) for path in self._paths]
         self._times: list[float] | None = None
         if start is None and rate is None and None not in named:
-            self._times = [time.timestamp() for time in named if time is not None]
-            self.start = Start(self._times[0], "its frames' names")
+            self._take_times([time.timestamp() for time in named if time is not None], zone)
         else:
-            self.start = start_of(folder.resolve().name, start, None, self._paths[0].stat().st_mtime)
+            changed = self._paths[0].stat().st_mtime
+            self.start = start_of(folder.resolve().as_posix(), start, None, changed, zone)
+        self._guessed = rate is None and self._times is None
+        self.sure_until = -math.inf if self._guessed or not self.start.sure else math.inf
         names = "\n".join(path.name for path in self._paths)
-        self.identity = {"frames": len(self._paths), "names": zlib.adler32(names.encode())}
+        self.identity = {"frames": len(self._paths), "names": zlib.adler32(names.encode()), "fps": self._rate}
+
+    def _take_times(self, times: list[float], zone: tzinfo | None) -> None:
+        """Use the times in the frames' names, in their order."""
+        order = sorted(range(len(times)), key=times.__getitem__)
+        moved = sum(new != old for old, new in enumerate(order))
+        self._paths, self._times = [self._paths[old] for old in order], [times[old] for old in order]
+        self.start = Start(self._times[0], "its frames' names", zone=zone)
+        if moved:
+            self.notes.append(f"{moved:,} frames are in the order of their times, not of their names.")
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
         """See ``FrameSource``."""
@@ -122,6 +147,8 @@ class FrameFolder:
             self.notes.append(f"{unreadable} of {len(self._paths)} frames could not be read.")
             if unreadable == len(range(0, len(self._paths), every)):
                 raise UserError(f"No frame in {self.name} can be read. {self.notes[0]}")
+        if self._guessed:
+            self.notes.append(f"{self._rate:g} frames per second is a guess. Give --fps.")
 
     def _time(self, index: int) -> float:
         return self.start.seconds + index / self._rate if self._times is None else self._times[index]

@@ -1,5 +1,7 @@
 """Opening a source of frames by its path or address."""
 
+from dataclasses import replace
+from datetime import tzinfo
 from pathlib import Path
 
 from resight.errors import UserError
@@ -15,8 +17,9 @@ def open_source(
     start: float | None = None,
     rate: float | None = None,
     limit: float | None = None,
-    timeout: float = TIMEOUT,
-    patience: float = PATIENCE,
+    timeout: float | None = None,
+    patience: float | None = None,
+    zone: tzinfo | None = None,
 ) -> FrameSource:
     """Open a video file, a folder of frames, or an address.
 
@@ -26,25 +29,31 @@ def open_source(
     Args:
         place: path or address.
         start: seconds since 1970 of the first frame of a recording.
-        rate: frames per second of a folder of frames.
-        limit, timeout, patience: of a camera, see ``Stream``.
+        rate: frames per second of a folder of frames or a raw stream.
+        limit, patience: of a camera, see ``Stream``.
+        timeout: seconds to wait for a server.
+        zone: of times in names without one; None: this machine's.
 
     Raises:
         UserError: it does not exist, has no frames, or an option does not apply to it.
     """
     if is_address(place):
-        name = without_password(place)
-        info = probe(place, name, timeout)
+        name, wait = without_password(place), TIMEOUT if timeout is None else timeout
+        _refuse(name, "for folders of frames and raw streams", fps=rate)
+        info = probe(place, name, wait)
         if info.duration is not None:
-            return Video(place, name, info, start, timeout)
+            _refuse(name, "for cameras, and this is a recording", duration=limit, patience=patience)
+            return Video(place, name, info, start, wait, zone)
         if start is not None:
             raise UserError(
                 f"{name} is live: its frames get the time from this machine's clock. Leave --start out."
             )
-        return Stream(place, name, limit=limit, timeout=timeout, patience=patience)
+        patience = PATIENCE if patience is None else patience
+        return Stream(place, name, limit=limit, timeout=wait, patience=patience)
+    _refuse(place, "for addresses, and this is a path", duration=limit, timeout=timeout, patience=patience)
     path = Path(place).expanduser()
     if path.is_dir():
-        return FrameFolder(path, start, rate)
+        return FrameFolder(path, start, rate, zone)
     if not path.exists():
         raise UserError(
             f"{place} does not exist. A video, a folder of frames, or an address (rtsp://...) is expected."
@@ -56,4 +65,17 @@ def open_source(
     if path.stat().st_size == 0:
         raise UserError(f"{place} is empty (0 bytes).")
     name = str(path.resolve())
-    return Video(str(path), name, probe(str(path), name, timeout), start, timeout)
+    info = probe(str(path), name, TIMEOUT)
+    if info.timed:
+        _refuse(name, "for folders of frames and raw streams; the frames of this video have times", fps=rate)
+    elif rate is not None:
+        seconds = None if info.duration is None else info.duration * info.rate / rate
+        info = replace(info, rate=rate, duration=seconds, rated=True)
+    return Video(str(path), name, info, start, zone=zone)
+
+
+def _refuse(name: str, purpose: str, **options: float | None) -> None:
+    """Refuse options that would do nothing."""
+    for option, value in options.items():
+        if value is not None:
+            raise UserError(f"{name}: --{option} is {purpose}. Leave --{option} out.")

@@ -1,14 +1,16 @@
 """Cameras: live streams, which may be interrupted and resumed, and do not wait for their reader."""
 
+import math
 import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from resight.errors import UserError
+from resight.ingest.display import Display
 from resight.ingest.frames import Frame, Position
 from resight.ingest.times import Start
-from resight.ingest.video import INSTALL, OPTIONS, TIMEOUT, reason, to_pixels, unreachable
+from resight.ingest.video import INSTALL, OPTIONS, TIMEOUT, open_container, reason, unreachable
 from resight.progress import say
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class Stream:
         self.start = Start(time.time(), "the clock of this machine")
         self.identity: dict[str, Any] = {"live": True}
         self.notes: list[str] = []
+        self.stretch, self.sure_until = (1.0, 1.0), math.inf
+        self._display = Display()
         self._changed = threading.Condition()
         self._newest: tuple[int, float, VideoFrame] | None = None
         self._failure: Exception | None = None
@@ -82,7 +86,7 @@ class Stream:
                 if newest is not None:
                     last = time.monotonic()
                     index, taken, picture = newest
-                    yield Frame(index, taken, to_pixels(picture), None)
+                    yield Frame(index, taken, self._display(picture), None)
                 elif failure is not None and not self._connected:
                     raise UserError(unreachable(self.name, failure)) from failure
                 elif time.monotonic() - last > self._patience:
@@ -96,6 +100,7 @@ class Stream:
         finally:
             self._stop.set()
             reader.join(JOIN)
+            self.notes += self._display.notes()
 
     def _read(self, every: int) -> None:
         pause = 1.0
@@ -117,14 +122,13 @@ class Stream:
             self._stop.wait(pause)
 
     def _read_connection(self, every: int) -> None:
-        import av
-
         options = OPTIONS["rtsp"] | {"fflags": "nobuffer"}
-        with av.open(self._address, options=options, timeout=self._timeout) as container:
+        with open_container(self._address, options, self._timeout) as container:
             if not container.streams.video:
                 raise EOFError("it has no video, only sound or subtitles")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            self._display.aspect = stream.sample_aspect_ratio
             for picture in container.decode(stream):
                 if self._stop.is_set():
                     return

@@ -1,20 +1,22 @@
 """Recorded videos, local or on a web server, decoded by PyAV."""
 
 import errno
+import math
 import socket
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-
-import numpy as np
+from urllib.parse import unquote, urlsplit
 
 from resight.errors import UserError
-from resight.imaging import Pixels
 from resight.ingest.background import read_ahead, wait_for
+from resight.ingest.clock import Clock, count_packets, has_times, rate_of
+from resight.ingest.display import Display, stretch_of
 from resight.ingest.frames import DEFAULT_RATE, Frame, Position, SourceLost
 from resight.ingest.times import start_of
 
@@ -32,6 +34,9 @@ _RESUMED = {"reconnect": "1", "reconnect_streamed": "1", "reconnect_delay_max": 
 OPTIONS = {"rtsp": _OVER_TCP, "rtsps": _OVER_TCP, "http": _RESUMED, "https": _RESUMED}
 """FFmpeg's options for addresses, by scheme."""
 
+WITHOUT_INDEX = ("mpegts", "mpeg")
+"""FFmpeg's names of formats whose duration is known only after reading them: files may have been joined."""
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -42,12 +47,18 @@ class VideoInfo:
         frames: declared number of frames, or 0.
         rate: frames per second.
         created: ``creation_time`` of the metadata.
+        aspect: sample aspect ratio, or None.
+        timed: whether frames have times; False for a raw stream, such as ``.h264``.
+        rated: whether ``rate`` is known; False if it is a guess.
     """
 
     duration: float | None
     frames: int
     rate: float
     created: str | None
+    aspect: Fraction | None = None
+    timed: bool = True
+    rated: bool = True
 
 
 def probe(place: str, name: str, timeout: float) -> VideoInfo:
@@ -66,13 +77,20 @@ def probe(place: str, name: str, timeout: float) -> VideoInfo:
 
 def _info(place: str, name: str, timeout: float) -> VideoInfo:
     with _opened(place, name, timeout) as (container, stream):
-        rate = stream.average_rate or stream.guessed_rate
-        return VideoInfo(
-            None if container.duration is None else container.duration / 1e6,
+        rate, timed = rate_of(container, stream), has_times(container)
+        duration = None if container.duration is None else container.duration / 1e6
+        known = VideoInfo(
+            duration,
             stream.frames,
-            float(rate) if rate else DEFAULT_RATE,
+            rate or DEFAULT_RATE,
             container.metadata.get("creation_time") or stream.metadata.get("creation_time"),
+            stream.sample_aspect_ratio,
+            timed,
+            timed or rate is not None,
         )
+        if is_address(place) or (timed and container.format.name not in WITHOUT_INDEX):
+            return known
+        return replace(known, duration=max(duration or 0.0, count_packets(container, stream) / known.rate))
 
 
 class Video:
@@ -84,6 +102,7 @@ class Video:
         info: its header.
         start: seconds since 1970 of the first frame; by default from its name, metadata or the file system.
         timeout: seconds to wait for a server.
+        zone: of a name without one; None: this machine's.
 
     Raises:
         UserError: its start time is not known.
@@ -92,19 +111,31 @@ class Video:
     live = False
 
     def __init__(
-        self, place: str, name: str, info: VideoInfo, start: float | None = None, timeout: float = TIMEOUT
+        self,
+        place: str,
+        name: str,
+        info: VideoInfo,
+        start: float | None = None,
+        timeout: float = TIMEOUT,
+        zone: tzinfo | None = None,
     ) -> None:
         self.name, self._place, self._timeout, self._info = name, place, timeout, info
         self.notes: list[str] = []
+        self.stretch = stretch_of(info.aspect)
         self._remote = is_address(place)
         self.total: int | None = info.frames or round((info.duration or 0) * info.rate) or None
         self.identity: dict[str, Any] = {"frames": self.total}
-        file, changed = PurePosixPath(urlsplit(place).path).name if self._remote else Path(place).name, None
+        path, changed = unquote(urlsplit(place).path) if self._remote else Path(name).as_posix(), None
         if not self._remote:
             known = Path(place).stat()
             self.identity = {"bytes": known.st_size, "changed": known.st_mtime_ns}
             changed = known.st_mtime - (info.duration or 0.0)  # it was last written at its end
-        self.start = start_of(file, start, info.created, changed)
+        if not info.timed:
+            self.identity["fps"] = info.rate
+        if not info.rated:
+            self.notes.append(f"The file gives no frame rate: {info.rate:g} is a guess. Give --fps.")
+        self.start = start_of(path, start, info.created, changed, zone)
+        self.sure_until = math.inf if self.start.sure and info.rated else -math.inf
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
         """See ``FrameSource``; a truncated file ends early, with a note."""
@@ -120,19 +151,20 @@ class Video:
 
     def _decoded(self, every: int, after: Position | None) -> Generator[Frame]:
         with _opened(self._place, self.name, self._timeout) as (container, stream):
-            index = self._seek(container, stream, after)
-            if after is not None and index == 0:
-                container.seek(0)
+            clock, display = Clock(container, stream, self._info.rate), Display(self._info.aspect)
+            index = self._seek(container, stream, clock, display, after)
             damaged, seconds = 0, 0.0
-            origin = float((stream.start_time or 0) * (stream.time_base or 0))
             for picture in self._pictures(container, stream):
                 if picture is None:
                     damaged += 1
                     continue
-                seconds = index / self._info.rate if picture.time is None else max(0.0, picture.time - origin)
+                seconds, stamp = clock.time(index, picture)
+                if clock.restarts:
+                    self.sure_until = min(self.sure_until, self.start.seconds + clock.restarts[0])
                 if index % every == 0 and (after is None or index > after["index"]):
-                    yield Frame(index, self.start.seconds + seconds, to_pixels(picture), picture.pts)
+                    yield Frame(index, self.start.seconds + seconds, display(picture), stamp)
                 index += 1
+        self.notes += [*display.notes(), *clock.notes()]
         self._add_notes(damaged, index, seconds)
 
     def _pictures(self, container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame | None"]:
@@ -158,11 +190,18 @@ class Video:
             except (av.error.FFmpegError, OSError):
                 yield None
 
-    def _seek(self, container: "InputContainer", stream: "VideoStream", after: Position | None) -> int:
+    def _seek(
+        self,
+        container: "InputContainer",
+        stream: "VideoStream",
+        clock: Clock,
+        display: Display,
+        after: Position | None,
+    ) -> int:
         """Seek to a position with the container's index, and return the number of the next frame.
 
         Seeking may be inexact, so the frame found must equal the one at that position in every pixel.
-        Otherwise the result is 0, and the caller starts at the first frame.
+        Otherwise the result is 0, and the next frame is the first.
         """
         import av
 
@@ -174,11 +213,13 @@ class Video:
                 if picture.pts is None or picture.pts > after["stamp"]:
                     break
                 if picture.pts == after["stamp"]:
-                    found = Frame(after["index"], 0.0, to_pixels(picture), picture.pts)
+                    found = Frame(after["index"], 0.0, display(picture), picture.pts)
                     if found.position() == after:
+                        clock.time(after["index"], picture)
                         return int(after["index"]) + 1
         except (av.error.FFmpegError, OSError):
             pass  # some containers cannot seek; reading from the start always works
+        container.seek(0)
         return 0
 
     def _add_notes(self, damaged: int, frames: int, seconds: float) -> None:
@@ -200,7 +241,7 @@ def _opened(place: str, name: str, timeout: float) -> Iterator[tuple["InputConta
     av.logging.set_level(av.logging.PANIC)
     remote, begin = is_address(place), time.monotonic()
     try:
-        container = av.open(place, options=OPTIONS.get(urlsplit(place).scheme, {}), timeout=timeout)
+        container = open_container(place, OPTIONS.get(urlsplit(place).scheme, {}) if remote else {}, timeout)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if remote:
             late = time.monotonic() - begin > 0.9 * timeout  # FFmpeg then gives various reasons
@@ -220,11 +261,12 @@ def _opened(place: str, name: str, timeout: float) -> Iterator[tuple["InputConta
         yield container, stream
 
 
-def to_pixels(picture: "VideoFrame") -> Pixels:
-    """Return a frame's pixels uint8 [H, W, 3], rotated upright."""
-    pixels = picture.to_ndarray(format="rgb24")
-    turns = round(picture.rotation / 90) % 4  # counter-clockwise, as NumPy counts
-    return np.ascontiguousarray(np.rot90(pixels, turns))
+def open_container(place: str, options: dict[str, str], timeout: float) -> "InputContainer":
+    """Open a video by PyAV, whatever the name of the file and the encoding of its title."""
+    import av
+
+    url = place if is_address(place) else f"file:{place}"  # FFmpeg takes what precedes a colon for a protocol
+    return av.open(url, options=options, timeout=timeout, metadata_errors="replace")
 
 
 def is_address(place: str) -> bool:
