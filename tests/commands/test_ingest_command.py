@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from calling import call, call_json
+from onnx_files import write_embedder
 from PIL import Image
 
 from resight.errors import UserError
@@ -188,3 +189,12 @@ def test_boxes_of_another_video_are_doubted(
     error = capsys.readouterr().err
     assert "has 12 frames. Do they belong to the same video?" in error
     assert "No persons were found" in error
+
+
+def test_a_model_that_embeds_a_crop_as_nan_is_refused_by_the_crops_name(frames: Path, tmp_path: Path) -> None:
+    """The logarithms of numbers below zero are NaN."""
+    call("model", "import", write_embedder(tmp_path / "mine.onnx"), "--out", tmp_path / "model")
+    write_embedder(tmp_path / "model" / "model.onnx", last="Log")
+    place = ["--camera", "a", "--gallery", tmp_path / "g", "--model", tmp_path / "model"]
+    with pytest.raises(UserError, match=r"The model embeds track 1, frame 1 as NaN or infinity"):
+        call("ingest", frames, *place, "--boxes", tmp_path / "det.txt")

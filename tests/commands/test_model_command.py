@@ -1,19 +1,16 @@
 """``resight model import`` and ``info``, and every command with a model of others."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from calling import call, call_json
+from onnx_files import expected, write_embedder
 from PIL import Image
 
 from resight.errors import UserError
 from resight.gallery.gallery import Gallery
-
-sys.path.append(str(Path(__file__).parents[1] / "inference"))
-from onnx_files import expected, write_embedder
 
 PLAIN = ("--value-range", "255", "--mean", "0", "--deviation", "1")
 

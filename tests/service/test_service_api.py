@@ -2,14 +2,18 @@
 
 import io
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
-from service_fakes import CAMERAS, START, Make, Running, crops, encoded, photo, pixels
+from service_fakes import CAMERAS, START, Colours, Make, Running, crops, encoded, photo, pixels
 
 from resight.gallery.crops import Filter
+from resight.imaging import Pixels
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -90,6 +94,25 @@ def test_a_search_that_cannot_be_done_is_told_why(
 def test_a_search_for_nothing_and_too_many_pictures_are_refused(shared: Running) -> None:
     assert "Give a picture" in shared.search(status=422)["error"]
     assert "at most 16" in shared.search(*[photo(0)] * 17, status=422)["error"]
+
+
+class Broken(Colours):
+    """Embeds pictures that begin with white as NaN."""
+
+    def __call__(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
+        found = super().__call__(pictures)
+        found[[int(picture[0, 0].min()) == 255 for picture in pictures]] = np.nan
+        return found
+
+
+def test_a_query_or_a_crop_that_the_model_embeds_as_nan_is_refused(make: Make) -> None:
+    running = make(model=Broken())
+    white = encoded(np.full((64, 32, 3), 255, np.uint8))
+    assert "as NaN or infinity, so it cannot be used" in running.search(white, status=422)["error"]
+    answer = running.client.post("/api/items", files=[("pictures", ("white.png", white))])
+    assert answer.status_code == 422
+    assert "embeds white.png as NaN or infinity" in answer.json()["error"]
+    assert len(running.search(photo(2), top=100)["matches"]) == 36
 
 
 def test_a_calibrated_gallery_says_which_matches_are_likely(make: Make) -> None:
