@@ -1,8 +1,16 @@
 """Threads that compute in parallel with others, and the number of cores available."""
 
 import os
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from torch import device
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 def available_cores() -> int:
@@ -28,3 +36,29 @@ def computing_threads(count: int, cores: int, name: str) -> ThreadPoolExecutor:
     list(pool.map(lambda _: all_there.wait(), range(count)))
     torch.set_num_threads(before)
     return pool
+
+
+class Workers:
+    """Threads of one core each, for operations that PyTorch itself runs on one core.
+
+    Args:
+        device: of the tensors; only a CPU with several cores gets threads.
+
+    Attributes:
+        count: number of threads; 1 means the caller's own.
+    """
+
+    def __init__(self, device: "device") -> None:
+        import torch
+
+        self.count = torch.get_num_threads() if device.type == "cpu" else 1
+        self._pool = computing_threads(self.count, 1, "worker") if self.count > 1 else None
+
+    def map(self, work: Callable[[S], T], parts: Iterable[S]) -> list[T]:
+        """Return ``work`` of each part, in order, without gradients."""
+        import torch
+
+        without_gradients = torch.no_grad()(work)  # gradients are switched off per thread
+        if self._pool is None:
+            return [without_gradients(part) for part in parts]
+        return list(self._pool.map(without_gradients, parts))

@@ -14,7 +14,7 @@ from test_scores import Watch, market
 
 from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
 from resight.errors import UserError
-from resight.evaluation import counting, ranking, reranking
+from resight.evaluation import counting, neighbours, ranking, reranking
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.ranking import nearest
 from resight.evaluation.reranking import Reranking, rerank
@@ -49,7 +49,7 @@ def reranked(query: torch.Tensor, gallery: torch.Tensor, chosen: Reranking, **op
     return torch.empty_like(values).scatter_(1, columns, values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**31),
     st.integers(1, 12),
@@ -70,7 +70,8 @@ def test_distances_equal_the_plain_ones(seed, queries, gallery, numbers, sizes, 
         patch.object(reranking, "BLOCK_ROWS", sizes[0]),
         patch.object(reranking, "TABLE_ENTRIES", sizes[1]),
         patch.object(reranking, "PAIRS", sizes[2]),
-        patch.object(reranking, "COLUMNS", sizes[3]),
+        patch.object(neighbours, "BLOCK_ROWS", sizes[0]),
+        patch.object(neighbours, "COLUMNS", sizes[3]),
     ):
         from_distances = rerank(*given_distances, Reranking(*numbers))
         from_features = reranked(*sides, Reranking(*numbers))
@@ -162,6 +163,7 @@ def test_what_is_held_is_far_less_than_a_matrix() -> None:
     query, gallery = market(100, 700)
     with (
         patch.object(reranking, "BLOCK_ROWS", 32),
+        patch.object(neighbours, "BLOCK_ROWS", 32),
         patch.object(reranking, "TABLE_ENTRIES", 2**14),
         patch.object(reranking, "PAIRS", 2**14),
         patch.object(ranking, "BLOCK_ROWS", 32),

@@ -66,6 +66,9 @@ class FeatureDistances:
         self._squares = torch.cat(
             [torch.linalg.vecdot(part, part) for part in self._features.split(1024)]
         )  # anew: of the features as they are compared
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # PyTorch notes once that sparse tensors are beta
+            self._pattern(torch.zeros(2, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
 
     def onward(self, rows: slice, out: Tensor) -> Tensor:
         columns = slice(rows.start, None)
@@ -84,15 +87,19 @@ class FeatureDistances:
 
     def pairs(self, rows: slice, starts: Tensor, columns: Tensor) -> Tensor:
         owner = torch.arange(rows.start, rows.stop, device=self.device).repeat_interleave(starts.diff())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # PyTorch's note that sparse tensors are beta
-            pattern = torch.sparse_csr_tensor(
-                starts, columns, self._squares.new_zeros(len(columns)), (len(starts) - 1, self.items)
-            )
         # dot products at these positions only, ten times faster than a product of gathered rows
-        dots = torch.sparse.sampled_addmm(pattern, self._features[rows], self._features.T, beta=0.0)
+        dots = torch.sparse.sampled_addmm(
+            self._pattern(starts, columns), self._features[rows], self._features.T, beta=0.0
+        )
         squared: Tensor = self._squares[owner] + self._squares[columns] - 2 * dots.values()
         return squared.clamp_(min=0).masked_fill_(owner == columns, 0)
+
+    def _pattern(self, starts: Tensor, columns: Tensor) -> Tensor:
+        """Return a sparse matrix with zeros at these positions."""
+        shape, zeros = (len(starts) - 1, self.items), self._squares.new_zeros(len(columns))
+        return torch.sparse_csr_tensor(
+            starts.to(self.device), columns.to(self.device), zeros, shape, check_invariants=False
+        )
 
 
 class GivenDistances:

@@ -16,7 +16,9 @@ symmetric distances; the distances to its expanded neighbours, as sparse dot pro
 dozens of numbers per item.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -24,12 +26,15 @@ from torch import Tensor
 from resight.data.pairs import spread
 from resight.errors import UserError
 from resight.evaluation.distances import Distances, GivenDistances
-from resight.evaluation.neighbours import nearest_columns, split_by_size, track_long
+from resight.evaluation.neighbours import nearest_items, split_by_size, stretches
+from resight.threads import Workers
 
-BLOCK_ROWS = 512  # rows of distances in memory at a time
-COLUMNS = 4096  # columns of a block that are searched at a time
+BLOCK_ROWS = 512  # queries at a time
 TABLE_ENTRIES = 2**24  # entries of the tables that find repeated columns
 PAIRS = 2**21  # weights compared at a time
+
+Entries = tuple[Tensor, Tensor, Tensor]
+"""Some rows of a sparse matrix: number of entries of each, columns, values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +115,21 @@ class Reranked:
     def __init__(self, distances: Distances, settings: Reranking) -> None:
         settings.check(distances.queries, distances.items - distances.queries)
         self._distances, self._settings = distances, settings
-        neighbours, self._farthest = _neighbours(distances, max(settings.k1 + 1, settings.k2))
-        encodings = _encode(distances, neighbours[:, : settings.k1 + 1], self._farthest, settings.k1)
+        self._workers = workers = Workers(distances.device)
+        neighbours, self._farthest = nearest_items(distances, max(settings.k1 + 1, settings.k2), workers)
+        near = neighbours[:, : settings.k1 + 1]
+        encodings = _encode(distances, near, self._farthest, settings.k1, workers)
         if settings.k2 > 1:
-            encodings = _average(encodings, neighbours[:, : settings.k2])
+            encodings = _average(encodings, neighbours[:, : settings.k2], workers)
         self._queries = encodings
         self._gallery = _by_column(encodings, distances.queries)
 
     def write(self, rows: Tensor, out: Tensor) -> None:
         """Write new distances of queries ``rows`` [B] to the whole gallery into ``out`` [B, G], negated."""
         share = self._settings.original
-        shared = self._shared_weight(rows, torch.zeros_like(out))
+        shared = torch.zeros_like(out)
+        parts = stretches(len(rows), -(-len(rows) // self._workers.count))
+        self._workers.map(lambda part: self._shared_weight(rows[part], shared[part]), parts)
         jaccard = shared.div_(2 - shared).sub_(1)  # negated; the weights of two encodings add up to 2
         self._distances.to_gallery(rows, out)
         out.mul_((-share / self._farthest[rows])[:, None]).add_(jaccard, alpha=1 - share)
@@ -129,8 +138,8 @@ class Reranked:
         """Return new distances [B, k] from scores of ``write``."""
         return -scores
 
-    def _shared_weight(self, rows: Tensor, out: Tensor) -> Tensor:
-        """Sum the smaller of the two weights over all items: [B, G], into ``out``, which is 0."""
+    def _shared_weight(self, rows: Tensor, out: Tensor) -> None:
+        """Add the smaller of the two weights, summed over all items, to ``out`` [B, G]."""
         owner, items, weights = self._queries.rows(rows)
         starts = self._gallery.starts.index_select(0, items)
         counts = self._gallery.starts.index_select(0, items + 1) - starts
@@ -148,7 +157,6 @@ class Reranked:
             torch.minimum(least, weight.index_select(0, entry), out=least)
             place = self._gallery.columns.index_select(0, index).add_(first.index_select(0, entry))
             flat.scatter_add_(0, place, least)
-        return out
 
 
 @torch.no_grad()
@@ -172,62 +180,13 @@ def rerank(
     return out.neg_()
 
 
-def _neighbours(distances: Distances, k: int) -> tuple[Tensor, Tensor]:
-    """Return each item's k nearest items, int64 [N, k], and its largest squared distance [N].
-
-    Distances are symmetric, so half of them suffice. Each strip of rows holds the distances from its items to
-    all later ones; its columns are the distances from those later items to the strip's.
-    """
-    items = distances.items
-    values = torch.full((items, k), torch.inf, dtype=distances.dtype, device=distances.device)
-    columns = torch.zeros(items, k, dtype=torch.int64, device=distances.device)
-    farthest = values.new_zeros(items)
-    buffer = values.new_empty(min(BLOCK_ROWS, items) * items)
-    strips = _stretches(items, BLOCK_ROWS)
-    for rows in track_long(strips, "Finding neighbours", len(strips), distances.work / 2):
-        size = rows.stop - rows.start
-        strip = distances.onward(rows, buffer[: size * (items - rows.start)].view(size, -1))
-        torch.maximum(farthest[rows], strip.amax(1), out=farthest[rows])
-        for start in range(rows.start, items, COLUMNS):
-            block = strip[:, start - rows.start :][:, :COLUMNS]
-            _take_nearer(values[rows], columns[rows], block, start)
-        for start in range(rows.stop, items, COLUMNS):
-            block, later = strip[:, start - rows.start :][:, :COLUMNS], slice(start, start + COLUMNS)
-            torch.maximum(farthest[later], block.amax(0), out=farthest[later])
-            _take_nearer(values[later], columns[later], block.T, rows.start)
-    return columns, torch.where(farthest > 0, farthest, 1)  # 0 only if all items are equal
-
-
-def _take_nearer(values: Tensor, columns: Tensor, block: Tensor, start: int) -> None:
-    """Update, in place, the k smallest values [B, k] and their columns with a block [B, M] of later columns.
-
-    The block's columns count from ``start``. Of equal values the earlier ones are kept.
-    """
-    if values[:, -1].isinf().any():
-        found, places = block, torch.arange(block.shape[1], device=block.device).expand(block.shape)
-    else:
-        near = (block < values[:, -1:]).contiguous()  # a transposed mask is read five times as slowly
-        row, column = near.nonzero(as_tuple=True)
-        counts = row.bincount(minlength=len(block))
-        nth = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-        found = values.new_full((len(block), int(counts.max())), torch.inf)
-        found[row, nth] = block[row, column]
-        places = torch.zeros_like(found, dtype=torch.int64)
-        places[row, nth] = column
-    every = torch.cat([values, found], 1)
-    kept = nearest_columns(every, values.shape[1])
-    torch.gather(every, 1, kept, out=values)
-    columns.copy_(torch.cat([columns, places + start], 1).gather(1, kept))
-
-
-def _encode(distances: Distances, neighbours: Tensor, farthest: Tensor, k1: int) -> Sparse:
+def _encode(distances: Distances, neighbours: Tensor, farthest: Tensor, k1: int, workers: Workers) -> Sparse:
     """Return the weights of each item's expanded k-reciprocal neighbours (Eqs. 3-5 and 7)."""
     items = len(neighbours)
     few = neighbours[:, : round(k1 / 2) + 1]
-    mutual, mutual_few = _mutual(neighbours), _mutual(few)
-    counts, columns, values = [], [], []
-    table = _Table(items, neighbours.device)
-    for rows in _stretches(items, table.rows):
+    mutual, mutual_few = _mutual(neighbours, workers), _mutual(few, workers)
+
+    def encode(rows: slice, table: "_Table") -> Entries:
         near, sure = neighbours[rows], mutual[rows]
         candidates = few[near]  # [B, k1 + 1, few]
         proper = mutual_few[near] & sure[:, :, None]
@@ -241,44 +200,51 @@ def _encode(distances: Distances, neighbours: Tensor, farthest: Tensor, k1: int)
         starts = torch.cat([count.new_zeros(1), count.cumsum(0)])
         weights = (-distances.pairs(rows, starts, members) / farthest[rows][owner]).exp_()
         total = weights.new_zeros(len(near)).index_add_(0, owner, weights)
-        counts.append(count)
-        columns.append(members)
-        values.append(weights / total[owner])
-    return _stack(counts, columns, values)
+        return count, members, weights / total[owner]
+
+    return _by_parts(encode, items, distances.device, workers)
 
 
-def _mutual(neighbours: Tensor) -> Tensor:
+def _mutual(neighbours: Tensor, workers: Workers) -> Tensor:
     """Return which of each item's neighbours [N, k] have the item among their own: bool [N, k]."""
     every = torch.arange(len(neighbours), device=neighbours.device)
     step = max(1, PAIRS // neighbours.shape[1] ** 2)
-    found = [
-        (neighbours[neighbours[rows]] == every[rows, None, None]).any(2)
-        for rows in _stretches(len(neighbours), step)
-    ]
-    return torch.cat(found)
+
+    def mutual(rows: slice) -> Tensor:
+        return (neighbours[neighbours[rows]] == every[rows, None, None]).any(2)
+
+    return torch.cat(workers.map(mutual, stretches(len(neighbours), step)))
 
 
-def _average(encodings: Sparse, neighbours: Tensor) -> Sparse:
+def _average(encodings: Sparse, neighbours: Tensor, workers: Workers) -> Sparse:
     """Return the mean encoding of each item's neighbours [N, k2]."""
     items, k2 = neighbours.shape
-    counts, columns, values = [], [], []
-    table = _Table(items, neighbours.device)
-    for rows in _stretches(items, table.rows):
+
+    def average(rows: slice, table: "_Table") -> Entries:
         near = neighbours[rows]
         entry, column, weight = encodings.rows(near.flatten())
         owner = entry // k2
         first = table.first(owner, column)
         total = torch.zeros_like(weight).index_add_(0, first, weight)
         kept = (first == torch.arange(len(first), device=first.device)).nonzero()[:, 0]
-        counts.append(owner[kept].bincount(minlength=len(near)))
-        columns.append(column[kept])
-        values.append(total[kept] / k2)
-    return _stack(counts, columns, values)
+        return owner[kept].bincount(minlength=len(near)), column[kept], total[kept] / k2
+
+    return _by_parts(average, items, neighbours.device, workers)
 
 
-def _stack(counts: list[Tensor], columns: list[Tensor], values: list[Tensor]) -> Sparse:
-    count = torch.cat(counts)
-    return Sparse(torch.cat([count.new_zeros(1), count.cumsum(0)]), torch.cat(columns), torch.cat(values))
+def _by_parts(
+    work: Callable[[slice, "_Table"], Entries], items: int, device: torch.device, workers: Workers
+) -> Sparse:
+    """Return the rows that ``work`` finds for ranges of items; each thread has a table of its own."""
+
+    def run(part: slice) -> list[Entries]:
+        table = _Table(items, device, TABLE_ENTRIES // workers.count)
+        starts = range(part.start, part.stop, table.rows)
+        return [work(slice(start, min(start + table.rows, part.stop)), table) for start in starts]
+
+    found = workers.map(run, stretches(items, -(-items // workers.count)))
+    count, columns, values = map(torch.cat, zip(*chain.from_iterable(found), strict=True))
+    return Sparse(torch.cat([count.new_zeros(1), count.cumsum(0)]), columns, values)
 
 
 def _by_column(encodings: Sparse, queries: int) -> Sparse:
@@ -293,15 +259,11 @@ def _by_column(encodings: Sparse, queries: int) -> Sparse:
     return Sparse(starts, owner[order], encodings.values[first:][order])
 
 
-def _stretches(total: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, total)) for start in range(0, total, size)]
-
-
 class _Table:
     """Table of a few items (rows) by all items (columns): finds repeats without sorting."""
 
-    def __init__(self, items: int, device: torch.device) -> None:
-        self.rows = max(1, min(1024, TABLE_ENTRIES // items))
+    def __init__(self, items: int, device: torch.device, entries: int) -> None:
+        self.rows = max(1, min(1024, entries // items))
         self._items = items
         self._marks = torch.zeros(self.rows, items, dtype=torch.bool, device=device)
         # not initialised: only written entries are read
