@@ -64,12 +64,19 @@ def test_exported_it_embeds_the_same(model: Network) -> None:
         assert_close(exported(other), embedder(other))
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=[variant for _, variant in VARIANTS])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        # wide convolutions at full resolution: a minute where the processor does not compute in bfloat16
+        pytest.param(one, id=one[1], marks=[pytest.mark.slow] if one[1] == "sal-cifar" else [])
+        for one in VARIANTS
+    ],
+)
 def test_it_trains_and_embeds_in_bfloat16(variant: tuple[str, str]) -> None:
     """On crops of 64x64: on AMX, PyTorch 2.13 computes convolutions of maps of 4x2 wrongly in bfloat16."""
     torch.manual_seed(0)
     model = small(*variant, widest=64).eval()
-    images = pictures(model.picture_size, 4)
+    images = pictures(model.picture_size, 3)
     with torch.inference_mode():
         exact = model.embed(images)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -80,13 +87,13 @@ def test_it_trains_and_embeds_in_bfloat16(variant: tuple[str, str]) -> None:
     assert functional.cosine_similarity(low, exact).mean() > 0.8
     training = copy.deepcopy(model).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = training(pictures(model.input_size, 4))
+        found = training(pictures(model.input_size, 2))
     losses = []
     for branch in found.branches.values():
         assert branch.embedding.isfinite().all()
         losses.append(branch.embedding.float().square().mean())
         if branch.logits is not None:
-            losses.append(functional.cross_entropy(branch.logits.float(), torch.arange(4) % PERSONS))
+            losses.append(functional.cross_entropy(branch.logits.float(), torch.arange(2)))
     torch.stack(losses).sum().backward()
     for name, parameter in training.named_parameters():
         assert parameter.grad is not None, name
