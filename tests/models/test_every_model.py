@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import PERSONS, every_variant, pictures, small
+from small import every_variant, pictures, small
 from torch import Tensor, nn
 from torch.nn import functional
 
