@@ -112,9 +112,15 @@ def from_seconds(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def show_time(time: datetime, zone: tzinfo | None = None) -> str:
-    """Return a time as text for people: ``2024-05-31 14:30:00`` in a zone; None: this machine's."""
-    return f"{time.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+def show_time(time: datetime, zone: tzinfo | None = None, guessed: bool = False) -> str:
+    """Return a time as text for people: ``2024-05-31 14:30:00``, after ``~`` if it is a guess.
+
+    Args:
+        time: with its zone.
+        zone: to show it in; None: this machine's.
+        guessed: whether it is a guess.
+    """
+    return f"{'~' if guessed else ''}{time.astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
 
 def find_zone(name: str | None) -> tzinfo:

@@ -114,6 +114,24 @@ def test_it_tells_what_it_found_and_where_the_times_come_from(
     assert f"Remove these: resight gallery compact --gallery {tmp_path}/g" in error
 
 
+def test_a_time_that_is_a_guess_is_marked_as_one_in_the_gallery(
+    frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rate, mark in (("known", ["--fps", 2], ""), ("guessed", [], "~")):
+        place = ["--gallery", tmp_path / name]
+        boxes = ["--boxes", tmp_path / "gt.txt", "--model", weights]
+        call("ingest", frames, *place, "--camera", "lobby", *boxes, *rate)
+        with Gallery.open(tmp_path / name) as gallery:
+            crops = list(gallery.crops())
+        assert {crop.time_guessed for crop in crops} == {bool(mark)}
+        assert crops[0].as_dict()["time_guessed"] is bool(mark)
+        capsys.readouterr()
+        call("gallery", "search", *place, "--crop", crops[0].id)
+        out = capsys.readouterr().out
+        assert f"lobby   {mark}2024-05-3" in out
+        assert ("Times after ~ are guesses." in out) == bool(mark)
+
+
 def test_the_gallery_knows_its_model(
     frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

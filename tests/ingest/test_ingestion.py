@@ -85,6 +85,19 @@ def make(
     )
 
 
+def test_times_after_the_clock_began_anew_are_guesses(detector: Detector, tmp_path: Path) -> None:
+    walkers = [Walker(1, 5, 40, 6), Walker(2, 5, 140, 6, first=40)]
+    pictures = [draw(walkers, index) for index in range(80)]
+    parts = [film(tmp_path / f"{half}.ts", pictures[40 * half :][:40]) for half in (0, 1)]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    shelf = Shelf()
+    make(joined, detector.detect, tmp_path, shelf.add).run()
+    guessed = {int(crop.name.split()[-1]): crop.time_guessed for crop in shelf.crops.values()}
+    assert min(guessed) < 40 < max(guessed)
+    assert all(guess == (index >= 40) for index, guess in guessed.items())
+
+
 def test_everyone_who_passes_is_found_once_with_the_right_crops(
     video: Path, detector: Detector, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """Output of ``resight gallery``."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from resight.commands.output import print_table
@@ -31,8 +31,8 @@ def print_added(result: Mapping[str, Any], gallery: str, total: int) -> None:
     print(f"{', '.join(parts)}. {gallery} now has {total:,}.")
 
 
-def print_found(found: "SearchResult", gallery: str) -> None:
-    """Print matches as a table, with explanations."""
+def print_found(found: "SearchResult", gallery: str, zone: tzinfo | None = None) -> None:
+    """Print matches as a table, with times in a zone (None: this machine's), and explanations."""
     if not found.matches and found.searched and found.offset:
         print(f"There is no such page: only {found.searched:,} crops in {gallery} match the filter.")
         return
@@ -45,7 +45,7 @@ def print_found(found: "SearchResult", gallery: str) -> None:
             f"{match.score:.3f}",
             {True: "likely", False: "", None: ""}[match.likely],
             match.crop.camera or "-",
-            "-" if match.crop.time is None else show_time(match.crop.time),
+            "-" if match.crop.time is None else show_time(match.crop.time, zone, match.crop.time_guessed),
             match.crop.person or "-",
             match.crop.id,
             match.crop.name or match.crop.source,
@@ -55,6 +55,8 @@ def print_found(found: "SearchResult", gallery: str) -> None:
     print(sheet_title(gallery, found))
     _print_lines(["", "Score", "", "Camera", "Time", "Person", "Id", "Name"], rows)
     print(threshold_line(found))
+    if any(match.crop.time_guessed for match in found.matches):
+        print("Times after ~ are guesses.")
     if any(match.reranked is not None for match in found.matches):
         print("Sorted by re-ranking, which also compares the crops' neighbours, so not by score.")
     if found.outlier:

@@ -49,6 +49,7 @@ class NewCrop:
         person: label; None if not labelled.
         tags: words to filter by.
         box: left, top, width and height in the source's frame, in pixels.
+        time_guessed: whether the time is a guess, such as by the time a file was written.
 
     Raises:
         UserError: the time has no time zone or is before 1970, or the box is empty.
@@ -62,6 +63,7 @@ class NewCrop:
     person: str | None = None
     tags: tuple[str, ...] = ()
     box: "Box | None" = None
+    time_guessed: bool = False
 
     def __post_init__(self) -> None:
         if self.time is not None:
@@ -90,6 +92,7 @@ class StoredCrop:
     box: "Box | None"
     added: datetime
     size: tuple[int, int]
+    time_guessed: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data, times in ISO 8601."""
@@ -192,6 +195,7 @@ def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str,
         "camera": crop.camera,
         CAMERA_KEY: None if crop.camera is None else camera_key(crop.camera),
         "time": taken,
+        "time_guessed": (taken is not None and crop.time_guessed) or None,
         "since": added if taken is None else min(taken, added),
         "added": None if taken is None or taken > added else added,
         "source": crop.source,
@@ -219,4 +223,5 @@ def from_payload(identity: str, payload: dict[str, Any]) -> StoredCrop:
         None if box is None else (box[0], box[1], box[2], box[3]),
         from_seconds(payload.get("added", payload["since"])),
         (height, width),
+        payload.get("time_guessed", False),
     )

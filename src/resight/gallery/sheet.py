@@ -1,6 +1,7 @@
 """A contact sheet: queries and matches in one picture, to print or send."""
 
 from collections.abc import Sequence
+from datetime import tzinfo
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -26,6 +27,7 @@ def write_sheet(
     note: str,
     first: int = 1,
     columns: int = 10,
+    zone: tzinfo | None = None,
 ) -> None:
     """Write a PNG file with the queries and, below them, the matches; likely ones have a label and thick
     frame.
@@ -37,6 +39,7 @@ def write_sheet(
         title, note: lines at the top.
         first: rank of the first match.
         columns: pictures in a row.
+        zone: of the times; None: this machine's.
 
     Raises:
         UserError: the suffix is not ``.png``, or the file cannot be written.
@@ -74,7 +77,8 @@ def write_sheet(
         crop = match.crop
         write(x, y + HEIGHT + 3, f"{first + place}. {match.score:.3f}{likely}", INK, 12, WIDTH + GAP)
         write(x, y + HEIGHT + 3 + LINE, camera_caption(crop.camera), FAINT, 10, WIDTH + GAP - 4)
-        when = crop.name.rpartition("/")[2] if crop.time is None else show_time(crop.time)
+        when = crop.name.rpartition("/")[2]
+        when = when if crop.time is None else show_time(crop.time, zone, crop.time_guessed)
         write(x, y + HEIGHT + 3 + 2 * LINE - 1, when, FAINT, 10, WIDTH + GAP - 4)
     with whole_file(path) as temporary:
         sheet.save(temporary, "PNG", optimize=True)

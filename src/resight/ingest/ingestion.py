@@ -200,6 +200,7 @@ class Ingestion:
             name=f"track {track}, frame {chosen.index}",
             tags=(*self.choices.tags, f"track-{track}"),
             box=chosen.box,
+            time_guessed=chosen.time > self.source.sure_until,
         )
 
     def _commit(self, done: bool = False) -> None:

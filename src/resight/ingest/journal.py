@@ -15,7 +15,7 @@ from resight.gallery.crops import NewCrop
 from resight.imaging import Pixels
 from resight.timestamps import from_seconds
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass
@@ -124,9 +124,11 @@ class Journal:
 
 def _plain(crop: NewCrop) -> list[Any]:
     assert crop.time is not None
-    return [crop.camera, crop.time.timestamp(), crop.source, crop.name, crop.tags, crop.box]
+    time = crop.time.timestamp(), crop.time_guessed
+    return [crop.camera, *time, crop.source, crop.name, crop.tags, crop.box]
 
 
 def _crop(plain: list[Any], pixels: Pixels) -> NewCrop:
-    camera, time, source, name, tags, box = plain
-    return NewCrop(pixels, camera, from_seconds(time), source, name, tags=tuple(tags), box=tuple(box))
+    camera, time, guessed, source, name, tags, box = plain
+    known = {"tags": tuple(tags), "box": tuple(box), "time_guessed": guessed}
+    return NewCrop(pixels, camera, from_seconds(time), source, name, **known)

@@ -14,7 +14,7 @@ from resight.gallery.crops import StoredCrop
 from resight.service.core import Service
 from resight.service.marks import different_from, plain, table
 
-COLUMNS = ("file", "camera", "time", "person", "is_not", "source", "name", "id", "sha256")
+COLUMNS = ("file", "camera", "time", "time_guessed", "person", "is_not", "source", "name", "id", "sha256")
 
 
 def write_case(
@@ -77,6 +77,7 @@ def _add(archive: zipfile.ZipFile, service: Service, crop: StoredCrop, path: str
         "file": path,
         "camera": crop.camera or "",
         "time": "" if crop.time is None else crop.time.astimezone(service.zone).isoformat(),
+        "time_guessed": crop.time_guessed,
         "person": crop.person or "",
         "is_not": " ".join(different_from(crop)),
         "source": crop.source,
