@@ -51,6 +51,11 @@ def write_json(path: Path, value: object) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def readable(name: str) -> str:
+    """Return a file's name as valid text: bytes that are no UTF-8 become ``\\xd5``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def cache_folder() -> Path:
     """Return ``$RESIGHT_CACHE``, or ``resight`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     if own := os.environ.get("RESIGHT_CACHE"):

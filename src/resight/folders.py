@@ -64,7 +64,8 @@ def list_images(folder: Path, *, deep: bool = False, left_out: LeftOut | None = 
     Args:
         folder: the folder.
         deep: list its sub-folders too.
-        left_out: counts all other files in and under it, those of other kinds by the ending of their name.
+        left_out: counts all other files in and under it, those of other kinds by the ending of their name;
+            examples are relative to the folder.
 
     Raises:
         UserError: a folder cannot be listed.
@@ -112,9 +113,9 @@ class _Walk:
                     folders.add(name)
             elif entry.is_symlink() and os.path.isfile(entry.path):
                 self._file(name, prefix, names)
-            elif self.left_out is not None:
+            else:
                 kind = "a link to nothing" if entry.is_symlink() else "no regular file"
-                self.left_out.add(kind, prefix + name)
+                self._count(kind, prefix + name)
         names.sort()
         if not folders:
             return [[prefix + name for name in names]]
@@ -143,8 +144,7 @@ class _Walk:
             reason = f"a {suffix} picture, a format that is not read"
         else:
             reason = f"no picture: {suffix}" if suffix else "no picture: a name without an ending"
-        if self.left_out is not None:
-            self.left_out.add(reason, prefix + name)
+        self._count(reason, prefix + name)
 
     def _enters(self, entry: "os.DirEntry[str]") -> bool:
         """Return whether a folder is listed; if not, count the files in it."""
@@ -154,15 +154,18 @@ class _Walk:
             real, status = os.path.realpath(entry.path), entry.stat()
             nested = any(os.path.commonpath(pair) in pair for pair in [(real, self.real)])
             if nested or (status.st_dev, status.st_ino) in self.followed:
-                if self.left_out is not None:
-                    self.left_out.add("a link to a folder that is listed already", entry.path)
+                self._count("a link to a folder that is listed already", entry.path)
                 return False
             self.followed.add((status.st_dev, status.st_ino))
         if reason is not None and self.left_out is not None and not entry.is_symlink():
             for parent, _, files in os.walk(entry.path):
                 for name in files:
-                    self.left_out.add(reason, os.path.join(parent, name))
+                    self._count(reason, os.path.join(parent, name))
         return reason is None
+
+    def _count(self, reason: str, path: str) -> None:
+        if self.left_out is not None:
+            self.left_out.add(reason, os.path.relpath(path, self.root))
 
 
 def no_folder_of_crops(name: str) -> str | None:

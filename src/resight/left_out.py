@@ -29,6 +29,10 @@ class LeftOut:
             before, first = self._found.get(reason, (0, str(example)))
             self._found[reason] = before + count, first
 
+    def add_unreadable(self, example: object, count: int = 1) -> None:
+        """Count pictures that cannot be read or decoded."""
+        self.add("a picture that cannot be read", example, count)
+
     def update(self, other: "LeftOut") -> None:
         """Add the counts of another one."""
         for reason, (count, example) in other._found.items():

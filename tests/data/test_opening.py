@@ -230,7 +230,7 @@ def test_split_folders_of_persons(write_images: WriteImages) -> None:
     )
     found = open_benchmark(root)
     assert dict(found.names) == {1: "0002", 2: "0005", 3: "0007"}
-    assert sorted(crop.person for crop in found.train) == [1, 1, 3, 3]
+    assert sorted(crop.person for crop in found.train) == [1, 1, 1, 3, 3]
     assert [(crop.person, crop.camera) for crop in found.query] == [(2, 1)]
     assert sorted((crop.person, crop.camera) for crop in found.gallery) == [
         (JUNK, 2),
@@ -238,7 +238,7 @@ def test_split_folders_of_persons(write_images: WriteImages) -> None:
         (2, 2),
     ]
     assert found.protocol == Protocol()
-    assert any("are ignored: val" in note for note in found.notes)
+    assert "The part 'val' has the same persons: it is trained on." in found.notes
     assert any("Cameras are read from the file names" in note for note in found.notes)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Flag, Json
-from resight.commands.output import print_json, print_table
+from resight.commands.output import print_json, print_left_out, print_table
 
 if TYPE_CHECKING:
     from resight.data.check import Check, PartSummary
@@ -50,6 +50,8 @@ def check(
             for sentence in content[kind]:
                 print(f"{kind.removesuffix('s').capitalize()}: {sentence}")
         print("Not usable as it is." if found.problems else "Usable.")
+        if isinstance(found, Check):
+            print_left_out(found.benchmark.left_out)
     if found.problems:
         raise SystemExit(1)
 
@@ -121,6 +123,7 @@ def split(
         f"{out}: {len(benchmark.train):,} crops to train on, {len(benchmark.query):,} queries, "
         f"{len(benchmark.gallery):,} gallery crops, {len(benchmark.draws)} draws."
     )
+    print_left_out(benchmark.left_out)
 
 
 def _values(entry: dict[str, Any]) -> str:

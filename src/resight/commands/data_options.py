@@ -26,7 +26,8 @@ class DataOptions:
         holdout: persons to hold out for testing (the last ones), 0 for none; by default the set's own test
             part, or else the last fifth of the persons ('resight evaluate': all persons of a set that the run
             was not trained on).
-        pattern: regular expression with named groups person and/or camera, searched in each file's path.
+        pattern: regular expression with named groups person and/or camera, searched in each file's path below
+            the folder; if that does not match, with the folder's own name before it.
     """
 
     reader: Annotated[Sequence[str], Parameter(negative="")] = ()
@@ -44,14 +45,18 @@ class DataOptions:
         """Return the options that were given."""
         return [f"--{name}" for name, value in self.arguments().items() if value is not None]
 
-    def crops(self, path: Path, part: "Part", unlabelled: bool) -> "CropList":
+    def crops(
+        self, path: Path, part: "Part", unlabelled: bool, camera_pattern: str | None = None
+    ) -> "CropList":
         """List the crops to embed; see ``features.crop_list.crops_to_embed``."""
         from resight.features.crop_list import crops_to_embed
 
         if len(self.reader) > 1:
             raise UserError(f"Give one --reader for the data; got {len(self.reader)}.")
         arguments = self.arguments() | {"reader": next(iter(self.reader), None)}
-        return crops_to_embed(path, part=part, unlabelled=unlabelled, **arguments)
+        return crops_to_embed(
+            path, part=part, unlabelled=unlabelled, camera_pattern=camera_pattern, **arguments
+        )
 
 
 DEFAULT = DataOptions()

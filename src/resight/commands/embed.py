@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Device, Flag, Json, RuntimeName, SkipUnreadable
-from resight.commands.output import print_json
+from resight.commands.output import print_json, print_left_out
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
 from resight.progress import say
@@ -80,7 +80,8 @@ def embed(
         return
     for reason in info["unreadable"]:
         say(f"Left out: {reason}")
-    result = info | {"folder": str(out)}
+        crops.left_out.add_unreadable(reason)
+    result = info | {"folder": str(out), "left_out": crops.left_out.as_list()}
     if camera_normalise:
         result["camera_statistics"] = str(keep_statistics(out))
     if json:
@@ -89,6 +90,7 @@ def embed(
     print(_summary(info, out))
     if camera_normalise:
         print(f"Statistics of {info['counts']['cameras']:,} cameras: {result['camera_statistics']}")
+    print_left_out(crops.left_out)
 
 
 def _summary(info: dict[str, Any], out: Path) -> str:

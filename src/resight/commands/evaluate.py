@@ -9,6 +9,7 @@ from resight.commands.options import Device, Flag, Json, RuntimeName, SkipUnread
 from resight.commands.output import (
     print_classified,
     print_json,
+    print_left_out,
     print_scores,
     print_spreads,
     print_table,
@@ -129,6 +130,7 @@ def evaluate(
     embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
     for path, reason in embedded.skipped:
         say(f"Left out: {path} {reason}")
+        benchmark.left_out.add_unreadable(benchmark.relative(path))
     scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, **scoring)
     if report is not None:
         write_report(loaded, benchmark, report, embedded=embedded, scores=scores)
@@ -136,6 +138,7 @@ def evaluate(
     result = scores.as_dict() | postprocessing.as_dict()
     result |= {"model": str(model), "data": str(benchmark.root), "branches": branches}
     result |= {"descriptor": loaded.network.descriptor, "tested": benchmark.tested()}
+    result["left_out"] = benchmark.left_out.as_list()
     if threshold:
         result["verification"] = _verify(embedded, benchmark, metric, false_match_rate)
     normalised = (
@@ -163,6 +166,7 @@ def evaluate(
         )
     if threshold:
         _print_verification(result["verification"])
+    print_left_out(benchmark.left_out)
 
 
 def _whole(benchmark: "Benchmark", arguments: dict[str, Any], known: bool) -> "Benchmark":

@@ -9,9 +9,10 @@ from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.detecting import query_persons
 from resight.commands.gallery_crops import EVERYTHING, FilterOptions, count_crops, new_crops
 from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName, Words
-from resight.commands.output import print_json
+from resight.commands.output import print_json, print_left_out
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
+from resight.left_out import LeftOut
 from resight.progress import Bar, say
 
 
@@ -46,7 +47,8 @@ def add(
         model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the
             gallery's own.
         camera: camera of all crops; by default as in the data set.
-        camera_pattern: regular expression with a group named camera, searched in each file's path.
+        camera_pattern: regular expression with a group named camera, searched in each file's path below the
+            folder; if that does not match, with the folder's own name before it.
         time: when the pictures were taken, such as 2024-05-31T14:30; or 'name' to read it from each file's
             name.
         tag: tag for all crops; may be repeated.
@@ -66,9 +68,13 @@ def add(
         raise UserError("Name folders of crops to add.")
     if camera is not None and camera_pattern is not None:
         raise UserError("Give --camera or --camera-pattern, not both.")
-    lists = [reading.crops(path, part, unlabelled) for path in crops]
-    for note in (note for found in lists for note in found.notes):
-        say(f"Note: {note}")
+    lists = [reading.crops(path, part, unlabelled, camera_pattern) for path in crops]
+    left_out = LeftOut()
+    for found in lists:
+        left_out.update(found.left_out)
+        left_out.add("junk, which shows no one person", found.source, len(found.paths) - count_crops(found))
+        for note in found.notes:
+            say(f"Note: {note}")
     settings: dict[str, Any] = {
         "forget_after_days": keep_days or None,
         "camera_normalise": camera_normalise,
@@ -96,6 +102,7 @@ def add(
                 stored,
             )
         for name, reason in added.refused:
+            left_out.add_unreadable(name)
             say(f"Left out: {reason if name in reason else f'{name}: {reason}'}")
         if calibrated and opened.metadata.calibration is None:
             say(
@@ -108,9 +115,10 @@ def add(
             say(f"To make searches faster, run: resight gallery compact --gallery {gallery}")
     result = {"new": added.new, "known": added.known, "refused": [list(one) for one in added.refused]}
     if json:
-        print_json(result | {"gallery": gallery, "crops": total})
+        print_json(result | {"gallery": gallery, "crops": total, "left_out": left_out.as_list()})
     else:
         output.print_added(result, gallery, total)
+        print_left_out(left_out)
 
 
 def search(

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from resight.data.layout import search
 from resight.errors import UserError
+from resight.files import readable
 from resight.gallery.crops import FILTERS, Filter, NewCrop, make_filter
 from resight.timestamps import parse_time, time_in_name
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from resight.features.crop_list import CropList
 
@@ -67,36 +70,42 @@ def new_crops(
     Raises:
         UserError: the pattern or the time is invalid, or a file's path does not match.
     """
-    expression = _pattern(camera_pattern)
-    folder = found.source if found.source.is_dir() else found.source.parent
+    folder = (found.source if found.source.is_dir() else found.source.parent).absolute()
+    names = [
+        path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+        for path in found.paths
+    ]
+    cameras = _cameras(found, names, folder, camera_pattern)
     fixed = None if time is None or time == "name" else parse_time(time)
-    for row, path in enumerate(found.paths):
+    for row, (path, name) in enumerate(zip(found.paths, names, strict=True)):
         person = 0 if found.persons is None else int(found.persons[row])
         if person < 0:
             continue
-        name = (
-            path.relative_to(folder.absolute()).as_posix()
-            if path.is_relative_to(folder.absolute())
-            else str(path)
-        )
         yield NewCrop(
             path,
-            camera=camera or _camera(found, row, name, expression),
+            camera=camera or cameras[row],
             time=_time_in_name(path.name) if time == "name" else fixed,
-            source=str(found.source.absolute()),
-            name=name,
+            source=readable(str(found.source.absolute())),
+            name=readable(name),
             person=found.names.get(person, str(person)) if person > 0 else None,
             tags=tuple(tags),
         )
 
 
-def _camera(found: "CropList", row: int, name: str, expression: "re.Pattern[str] | None") -> str | None:
+def _cameras(
+    found: "CropList", names: Sequence[str], folder: "Path", camera_pattern: str | None
+) -> Sequence[str | None]:
+    """Return the camera of each crop, None if it is not known."""
+    expression = _pattern(camera_pattern)
     if expression is not None:
-        match = expression.search(name)
-        if match is None:
-            raise UserError(f"The --camera-pattern does not match the path {name}.")
-        return match["camera"]
-    return None if found.cameras is None else str(int(found.cameras[row]))
+        matches = search(expression, names, folder)
+        cameras = [None if match is None else match["camera"] for match in matches]
+        if None in cameras:
+            raise UserError(f"The --camera-pattern does not match the path {names[cameras.index(None)]}.")
+        return [camera and readable(camera) for camera in cameras]
+    if found.cameras is None:
+        return [None] * len(names)
+    return [found.camera_names.get(number, str(number)) for number in found.cameras.tolist()]
 
 
 def _pattern(text: str | None) -> "re.Pattern[str] | None":

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from resight.commands.data_options import DEFAULT, CrossCamera, DataOptions
 from resight.commands.options import Device, Flag, Json, SkipUnreadable
-from resight.commands.output import print_classified, print_json, print_table
+from resight.commands.output import print_classified, print_json, print_left_out, print_table
 from resight.errors import UserError
 from resight.progress import say
 
@@ -93,15 +93,19 @@ def train(
     if isinstance(benchmark, Classification):
         _test_classes(run, model, benchmark, json)
         return
+    left_out = benchmark.left_out
+    left_out.add_unreadable("in the training part", run.info["data"]["left_out"])
     embedded = scores = None
     if benchmark.query and benchmark.gallery:
         embedded = embed_benchmark(Embedder(model), benchmark, skip_unreadable=skip_unreadable)
         scores = score_benchmark(embedded, benchmark)
+        for path, _ in embedded.skipped:
+            left_out.add_unreadable(benchmark.relative(path))
         save_scores(scores, run.folder / SCORES)
     report = write_report(model, benchmark, embedded=embedded, scores=scores)
     result = None if scores is None else scores.as_dict()
     if json:
-        print_json(_result(run, report.path, result))
+        print_json(_result(run, report.path, result) | {"left_out": left_out.as_list()})
         return
     if result is not None:
         rows: list[tuple[str, Mapping[str, float]]] = [(run.recipe.name, result)]
@@ -113,6 +117,7 @@ def train(
         )
     print(f"Run: {run.folder}")
     print(f"Report: {report.path}")
+    print_left_out(left_out)
 
 
 def _test_classes(run: "Run", model: "LoadedModel", data: "Classification", json: bool) -> None:

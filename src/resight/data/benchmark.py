@@ -8,6 +8,7 @@ from typing import Protocol as Interface
 
 from resight.data.crop import Crop
 from resight.errors import UserError
+from resight.left_out import LeftOut
 
 Pooling = Literal["average", "max"]
 GallerySide = Literal["all", "opposite"]
@@ -134,7 +135,9 @@ class Benchmark:
         gallery: crops to search in.
         protocol: the evaluation rule of query against gallery.
         names: person -> its label in the data set (folder name), where that is not the number itself.
-        notes: sentences about how the set was read (a split that was made, files left out).
+        camera_names: camera -> its label in the data set, where that is not the number itself.
+        notes: sentences about how the set was read (a split that was made).
+        left_out: files in the folder that are not used, by reason.
         query_pool: further images of the queries' persons, for ``protocol.pooling``.
         draws: of a repeated protocol; its score is the mean over them. Query and gallery hold all crops that
             may be drawn. Empty: all queries against the whole gallery, once.
@@ -151,7 +154,9 @@ class Benchmark:
     gallery: tuple[Crop, ...] = ()
     protocol: Protocol = Protocol()
     names: Mapping[int, str] = field(default_factory=dict)
+    camera_names: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: LeftOut = field(default_factory=LeftOut)
     query_pool: tuple[Crop, ...] = ()
     draws: tuple[Draw, ...] = ()
     published: Published | None = None

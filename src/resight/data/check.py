@@ -86,6 +86,7 @@ class Check:
             "published": (
                 describe(benchmark.published, counts(benchmark)) if benchmark.published is not None else None
             ),
+            "left_out": benchmark.left_out.as_list(),
             "parts": {name: asdict(part) for name, part in self.parts.items()},
             "draws": {"number": len(draws), "queries": draws[0] if draws else 0},
             "matches": None if self.matches is None else asdict(self.matches),

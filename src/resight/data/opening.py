@@ -8,12 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from resight.data.accounting import count_left_out, everything
 from resight.data.benchmark import Benchmark, Reader
 from resight.data.classification import CLASSIFICATIONS, Classification
 from resight.data.listing import apply_listing
 from resight.data.merging import merge
 from resight.data.splitting import hold_out, only_persons
 from resight.errors import UserError, did_you_mean
+from resight.left_out import LeftOut
 from resight.registry import Registry
 
 READERS: Registry[Reader[Benchmark]] = Registry("reader", "resight.data.benchmarks")
@@ -106,14 +108,18 @@ def open_benchmark(
         raise UserError("Give a --pattern or a --split, not both: what a pattern reads has no splits.")
     named = readers * len(paths) if len(readers) == 1 else readers or [None] * len(paths)
     opened: list[Benchmark] = []
+    left_out = LeftOut()
     for one, name in zip(paths, named, strict=True):
-        benchmark = read_benchmark(Path(one).expanduser(), name, pattern, None if opened else split)
+        read = benchmark = read_benchmark(Path(one).expanduser(), name, pattern, None if opened else split)
         if listing is not None:
             benchmark = apply_listing(benchmark, Path(listing))
         has_test, wanted = bool(benchmark.query or benchmark.gallery), holdout
         if opened:  # only the first set is tested on
             wanted = None if has_test else 0
         opened.append(only_persons(benchmark) if has_test and wanted is None else hold_out(benchmark, wanted))
+        used = opened[-1].train if opened[1:] else everything(opened[-1])
+        why = "a crop of the set's own test part" if listing is None else "a crop outside of the listing"
+        left_out.update(count_left_out(read, used, f"{why}, not used"))
     benchmark = opened[0] if len(opened) == 1 else merge(opened)
     if not cross_camera:
         protocol = replace(
@@ -129,7 +135,7 @@ def open_benchmark(
         "cross_camera": cross_camera,
         "listing": None if listing is None else str(Path(listing).expanduser().absolute()),
     }
-    return replace(benchmark, opened=arguments)
+    return replace(benchmark, opened=arguments, left_out=left_out)
 
 
 def read_benchmark(
@@ -139,6 +145,7 @@ def read_benchmark(
     split: int | None = None,
     *,
     pairs: bool = True,
+    camera_pattern: str | None = None,
 ) -> Benchmark:
     """Return the data set in a folder, split as it is there: nothing is held out or left out.
 
@@ -146,7 +153,8 @@ def read_benchmark(
         root: the folder.
         named: name of a reader and its options; None: the reader that recognises the folder.
         pattern, split: as in ``open_benchmark``.
-        pairs: refuse a plain folder of one person, or of one image a person.
+        pairs: refuse a plain folder of one person, of one image a person, or without labels of persons.
+        camera_pattern: tells which part of a path is the camera, in a folder that no other reader recognises.
 
     Raises:
         UserError: as ``open_benchmark``.
@@ -173,7 +181,9 @@ def read_benchmark(
     _refuse_other_level([*published, *CLASSIFICATIONS.names()], root)
     if option:
         make_reader(FALLBACK + option)  # reports that there is no such option
-    return _noting_larger_set(READERS.build(FALLBACK, pairs=pairs).read(root), published)
+    return _noting_larger_set(
+        READERS.build(FALLBACK, pattern=camera_pattern, pairs=pairs).read(root), published
+    )
 
 
 def reopen(opened: Mapping[str, Any]) -> Benchmark | Classification:

@@ -11,10 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from resight.data.accounting import count_left_out
 from resight.data.crop import Crop
 from resight.data.opening import FALLBACK, READERS, open_benchmark, read_benchmark
 from resight.errors import UserError
-from resight.folders import IMAGE_SUFFIXES, list_images, no_images
+from resight.folders import IMAGE_SUFFIXES, list_images, no_images, sub_folders
+from resight.left_out import LeftOut
 
 Part = Literal["train", "query", "gallery", "all"]
 Labels = NDArray[np.int64]
@@ -31,7 +33,9 @@ class CropList:
         persons: int64 [N]; None if not known.
         cameras: int64 [N]; None if not known.
         names: person -> label in the data set, where it differs from the number.
+        camera_names: camera -> label in the data set, where it differs from the number.
         notes: messages for the user.
+        left_out: files in the folder that are not in the list, by reason.
     """
 
     source: Path
@@ -40,7 +44,9 @@ class CropList:
     persons: Labels | None = None
     cameras: Labels | None = None
     names: Mapping[int, str] = field(default_factory=dict)
+    camera_names: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def digest(self) -> str:
         """Return a digest of the paths and labels in their order: 32 hexadecimal digits."""
@@ -62,6 +68,7 @@ def crops_to_embed(
     pattern: str | None = None,
     split: int | None = None,
     holdout: int | None = None,
+    camera_pattern: str | None = None,
 ) -> CropList:
     """List crops to embed.
 
@@ -73,6 +80,7 @@ def crops_to_embed(
         unlabelled: list every image in the folder and its sub-folders, without labels. This is the default
             for a folder that no reader recognises and that has no sub-folders.
         reader, listing, pattern, split, holdout: see ``open_benchmark``.
+        camera_pattern: see ``read_benchmark``.
 
     Raises:
         UserError: there is no such file or folder, it has no image, or the options do not apply to it; see
@@ -99,15 +107,17 @@ def crops_to_embed(
             "contain labels, read them with --pattern or --reader."
         )
         return _pictures(path, (note,))
-    return _labelled(path, part, options)
+    return _labelled(path, part, options, camera_pattern)
 
 
-def _labelled(path: Path, part: Part, options: Mapping[str, Any]) -> CropList:
+def _labelled(path: Path, part: Part, options: Mapping[str, Any], camera_pattern: str | None) -> CropList:
     if part == "all" and options["listing"] is None and options["holdout"] is None:
         reader, pattern = options["reader"], options["pattern"]
         if pattern is not None and reader is not None:
             raise UserError("Give a --pattern, or name a --reader, not both: a pattern is read by 'folder'.")
-        benchmark = read_benchmark(path, reader, pattern, options["split"], pairs=False)
+        benchmark = read_benchmark(
+            path, reader, pattern, options["split"], pairs=False, camera_pattern=camera_pattern
+        )
     else:
         benchmark = open_benchmark(path, **options)
     parts: dict[str, Sequence[Crop]] = {
@@ -120,20 +130,23 @@ def _labelled(path: Path, part: Part, options: Mapping[str, Any]) -> CropList:
         there = ", ".join(f"{name} {len(some):,}" for name, some in parts.items())
         raise UserError(f"{path} has no crops in its part '{part}'. Crops in its parts: {there}.")
     cameras = [crop.camera for crop in crops]
+    persons = np.array([crop.person for crop in crops], dtype=np.int64)
     return CropList(
         path,
         part,
         tuple(crop.path.absolute() for crop in crops),
-        np.array([crop.person for crop in crops], dtype=np.int64),
+        persons if persons.any() else None,  # all 0: nobody is labelled
         None if None in cameras else np.array(cameras, dtype=np.int64),
         benchmark.names,
+        benchmark.camera_names,
         benchmark.notes,
+        count_left_out(benchmark, crops, f"a crop of another part than '{part}'"),
     )
 
 
 def _is_plain(folder: Path) -> bool:
     """Return whether a folder has images, no sub-folders, and is not recognised by a reader."""
-    if not folder.is_dir() or any(child.is_dir() for child in folder.glob("[!.]*")):
+    if not folder.is_dir() or sub_folders(folder):
         return False
     known = (READERS.build(name) for name in READERS.names() if name != FALLBACK)
     return bool(list_images(folder)) and not any(reader.recognises(folder) for reader in known)
@@ -142,10 +155,11 @@ def _is_plain(folder: Path) -> bool:
 def _pictures(folder: Path, notes: tuple[str, ...]) -> CropList:
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}. Name the folder of the crops.")
-    paths = list_images(folder, deep=True)
+    left_out = LeftOut()
+    paths = list_images(folder, deep=True, left_out=left_out)
     if not paths:
         raise no_images(folder)
-    return CropList(folder, "all", tuple(path.absolute() for path in paths), notes=notes)
+    return CropList(folder, "all", tuple(path.absolute() for path in paths), notes=notes, left_out=left_out)
 
 
 def _listed(file: Path) -> CropList:
