@@ -376,3 +376,15 @@ def test_distractors_give_a_curve(files, tmp_path, capsys) -> None:
     ):
         with pytest.raises(UserError, match=message):
             score(*files, device="cpu", **({"distractors": tmp_path / "more.npy"} | options))
+
+
+def test_label_zero_is_a_person_where_a_query_has_it(tmp_path, capsys) -> None:
+    features = np.eye(10, dtype=np.float32)
+    files = []
+    for camera, name in enumerate(("q", "g")):
+        labels = {"persons": np.arange(10), "cameras": np.full(10, camera)}
+        np.savez(tmp_path / f"{name}.npz", features=features, **labels)
+        files.append(tmp_path / f"{name}.npz")
+    result, messages = run(capsys, *files)
+    assert (result["queries"], result["total_queries"]) == (10, 10)
+    assert "Note: label 0 is a person, as a query has it" in messages

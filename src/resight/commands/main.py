@@ -3,6 +3,7 @@
 Commands are given by import path, so ``resight --help`` imports none of them (nor torch).
 """
 
+import io
 import os
 import sys
 import threading
@@ -107,6 +108,8 @@ app.command(recipe)
 
 def main() -> None:
     """Run the command line; the exit status is 0 on success, 1 on an error, 130 after an interruption."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no UTF-8
     try:
         app()
     except UserError as error:

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from resight.commands.feature_files import embed, folder_of, read_arrays, read_features, refuse_mixed
+from resight.commands.feature_files import (
+    embed,
+    folder_of,
+    read_arrays,
+    read_features,
+    read_fingerprint,
+    refuse_mixed,
+)
 from resight.commands.options import Device, Json
 from resight.commands.output import print_json, print_scores, print_table
 from resight.commands.postprocessing import NO_POSTPROCESSING, Postprocessing
@@ -123,11 +130,17 @@ def score(
 def _read(query: Path, gallery: Path, cross_camera: bool) -> "tuple[Protocol, Embedded, Embedded]":
     """Return the protocol for the labels that are known, the queries and the gallery."""
     from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
+    from resight.data.labels import zero_is_person
 
     arrays = read_arrays(query), read_arrays(gallery)
     if folder_of(query).samefile(folder_of(gallery)):
         for side in arrays:
             side["items"] = np.arange(len(side["features"]))
+    if zero_is_person(arrays[0]["persons"]) and read_fingerprint(query) is None:
+        # the labels in folders of 'resight embed' are settled
+        say("Note: label 0 is a person, as a query has it; in a gallery alone it would mark distractors.")
+        for side in arrays:
+            side["persons"] = side["persons"] + (side["persons"] >= 0)
     with_cameras = ["cameras" in side for side in arrays]
     if cross_camera and any(with_cameras) and not all(with_cameras):
         raise UserError(

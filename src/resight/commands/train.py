@@ -49,7 +49,7 @@ def train(
     """
     from resight.data.benchmark import Benchmark
     from resight.data.classification import Classification
-    from resight.data.matching import refuse_without_match
+    from resight.data.matching import refuse_trained_persons, refuse_without_match
     from resight.data.opening import open_data, reopen
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
@@ -77,6 +77,7 @@ def train(
     elif benchmark is None:
         raise UserError("Name the data to train on: --data FOLDER.")
     if isinstance(benchmark, Benchmark):
+        refuse_trained_persons(benchmark)
         refuse_without_match(benchmark)
     for note in benchmark.notes:
         say(f"Note: {note}")

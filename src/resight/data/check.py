@@ -12,7 +12,7 @@ import numpy as np
 from resight.data.benchmark import Benchmark
 from resight.data.cache import content_digest, workers
 from resight.data.crop import DISTRACTOR, JUNK, Crop
-from resight.data.matching import MatchCounts, count_matches
+from resight.data.matching import MatchCounts, count_matches, persons_in_both
 from resight.data.published import compare, counts, describe
 from resight.errors import UserError
 from resight.imaging import decode
@@ -118,9 +118,7 @@ def check_benchmark(benchmark: Benchmark) -> Check:
     for path in sizes:
         same[looks[path].digest].append(crops[path])
     duplicates = tuple(tuple(group) for group in same.values() if len(group) > 1)
-    train = {crop.person for crop in benchmark.train}
-    test = {crop.person for crop in (*benchmark.query, *benchmark.gallery) if crop.person > 0}
-    both = tuple(sorted(train & test))
+    both = persons_in_both(benchmark)
     parts = {name: _count(split, sizes) for name, split in splits.items() if split}
     matches = count_matches(benchmark) if benchmark.query else None
     return Check(

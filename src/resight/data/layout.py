@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resight.errors import UserError
+from resight.files import readable
 
 FORMS = {
     "Market-1501": r"(?P<person>-1|\d+)_c(?P<camera>\d+)s\d+_\d+_\d+",
@@ -175,7 +176,8 @@ def folder_option(person: int, camera: int | None = None) -> str:
 def some(names: Iterable[str]) -> str:
     """Return the first of the names, for a sentence."""
     ordered = sorted(names)
-    return ", ".join(ordered[:3]) + (", ..." if len(ordered) > 3 else "")
+    shown = ", ".join(map(readable, ordered[:3]))
+    return shown + (f" and {len(ordered) - 3:,} more" if len(ordered) > 3 else "")
 
 
 def _by_names(

@@ -11,7 +11,7 @@ from resight.data.benchmark import Benchmark, Draw, Protocol
 from resight.data.crop import Crop
 from resight.data.drawing import SINGLE_SHOT
 from resight.errors import UserError
-from resight.files import write_json
+from resight.files import readable, write_json
 from resight.registry import Settings
 
 
@@ -36,7 +36,7 @@ def save_listing(benchmark: Benchmark, path: Path) -> None:
     """Write the crops of each part and of each draw as JSON."""
 
     def paths(crops: Sequence[Crop]) -> list[str]:
-        return [benchmark.relative(crop.path) for crop in crops]
+        return [readable(benchmark.relative(crop.path)) for crop in crops]
 
     content: dict[str, Any] = {"name": benchmark.name}
     for part in ("train", "query", "gallery"):
@@ -65,7 +65,7 @@ def apply_listing(benchmark: Benchmark, path: Path) -> Benchmark:
             "lists of paths under train, query, gallery, and draws of a query and a gallery each."
         ) from error
     crops = {
-        benchmark.relative(crop.path): crop
+        readable(benchmark.relative(crop.path)): crop
         for part in (benchmark.train, benchmark.query, benchmark.gallery)
         for crop in part
     }

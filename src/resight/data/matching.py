@@ -44,6 +44,28 @@ class MatchCounts:
         return ", ".join(f"{count} {reason}" for count, reason in reasons if count)
 
 
+def persons_in_both(benchmark: Benchmark) -> tuple[int, ...]:
+    """Return the persons that are both in the training part and in the test."""
+    train = {crop.person for crop in benchmark.train}
+    test = {crop.person for crop in (*benchmark.query, *benchmark.gallery) if crop.person > 0}
+    return tuple(sorted(train & test))
+
+
+def refuse_trained_persons(benchmark: Benchmark) -> None:
+    """Refuse to train on persons of the test.
+
+    Raises:
+        UserError: there are some.
+    """
+    if both := persons_in_both(benchmark):
+        named = ", ".join(benchmark.names.get(person, str(person)) for person in both[:3])
+        raise UserError(
+            f"{len(both)} persons of {benchmark.root} are in both the training part and the test, such as "
+            f"{named}: a score would not tell how unseen people are recognised. Give --holdout N to test on "
+            "N persons of the training part instead, or --holdout 0 for no test."
+        )
+
+
 def refuse_without_match(benchmark: Benchmark) -> None:
     """Refuse a test part without any match, before hours of training or embedding.
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from resight.data.accounting import count_left_out, everything
 from resight.data.benchmark import Benchmark, Reader
 from resight.data.classification import CLASSIFICATIONS, Classification
+from resight.data.labels import settle_labels
 from resight.data.listing import apply_listing
 from resight.data.merging import merge
 from resight.data.splitting import hold_out, only_persons
@@ -159,6 +160,17 @@ def read_benchmark(
     Raises:
         UserError: as ``open_benchmark``.
     """
+    return settle_labels(_read(root, named, pattern, split, pairs, camera_pattern))
+
+
+def _read(
+    root: Path,
+    named: str | None,
+    pattern: str | None,
+    split: int | None,
+    pairs: bool,
+    camera_pattern: str | None,
+) -> Benchmark:
     _refuse_no_folder(root)
     if pattern is not None:
         return READERS.build(FALLBACK, pattern=pattern, pairs=pairs).read(root)

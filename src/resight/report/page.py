@@ -12,7 +12,7 @@ from resight.data.crop import Crop
 from resight.errors import UserError
 from resight.evaluation.repeated import RepeatedScores
 from resight.evaluation.scores import Scores
-from resight.files import whole_file
+from resight.files import readable, whole_file
 from resight.imaging import Pixels
 from resight.inference.loading import LoadedModel
 from resight.models.network import Network
@@ -142,7 +142,8 @@ def write_report(
         "percent": percent,
     }
     with whole_file(path) as temporary:
-        temporary.write_text(environment().get_template("page.html.jinja").render(page), encoding="utf-8")
+        text = readable(environment().get_template("page.html.jinja").render(page))  # names of any bytes
+        temporary.write_text(text, encoding="utf-8")
     return Report(path, shown, tuple(baselines), tuple(lists))
 
 
