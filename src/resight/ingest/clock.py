@@ -60,9 +60,10 @@ class Clock:
 
     def __init__(self, container: "InputContainer", stream: "VideoStream", rate: float) -> None:
         self._raw, self._step = not has_times(container), 1 / rate
-        self._by_decoding = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+        self._by_decoding = container.format.name == "avi"
+        self._delayed = self._by_decoding and bool(stream.codec_context.has_b_frames)
         self._unit = float(stream.time_base or 0)
-        self._origin = None if self._by_decoding else stream.start_time or 0
+        self._origin = None if self._delayed else stream.start_time or 0
         self._shift, self._last, self._shown = 0.0, -1.0, 0
         self.restarts: list[float] = []
         self._mended: list[int] = []
@@ -79,14 +80,14 @@ class Clock:
         if self._raw:
             self._last = index * self._step
             return self._last, None
-        stamp = picture.dts if self._by_decoding else picture.pts
-        self._disordered += self._by_decoding and (picture.pts or 0) < self._shown
+        stamp = self.stamp(picture)
+        self._disordered += self._delayed and (picture.pts or 0) < self._shown
         self._shown = picture.pts or 0
         seconds = self._last + self._step if self._last >= 0 else 0.0
         if stamp is not None:
             self._origin = stamp if self._origin is None else self._origin
             seconds = max(0.0, (stamp - self._origin) * self._unit + self._shift)
-        elif not self._by_decoding:  # the last frames of a decoder have no time of decoding
+        elif not self._delayed:  # the last frames of a decoder have no time of decoding
             self._untimed += 1
         if self._last - seconds > RESTART:
             self.restarts.append(self._last)
@@ -98,7 +99,11 @@ class Clock:
         elif self._last >= 0 and seconds - self._last > GAP:
             self._gaps.append(seconds - self._last)
         self._last = seconds
-        return seconds, None if self._shift or self._by_decoding else stamp
+        return seconds, None if self._shift or self._delayed else stamp
+
+    def stamp(self, picture: "VideoFrame") -> int | None:
+        """Return a frame's own timestamp, in units of its stream."""
+        return picture.dts if self._by_decoding else picture.pts
 
     def notes(self) -> list[str]:
         """Return what was mended, and the gaps."""

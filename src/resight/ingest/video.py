@@ -210,10 +210,11 @@ class Video:
         try:
             container.seek(after["stamp"], stream=stream)
             for picture in container.decode(stream):
-                if picture.pts is None or picture.pts > after["stamp"]:
+                stamp = clock.stamp(picture)
+                if stamp is None or stamp > after["stamp"]:
                     break
-                if picture.pts == after["stamp"]:
-                    found = Frame(after["index"], 0.0, display(picture), picture.pts)
+                if stamp == after["stamp"]:
+                    found = Frame(after["index"], 0.0, display(picture), stamp)
                     if found.position() == after:
                         clock.time(after["index"], picture)
                         return int(after["index"]) + 1
