@@ -117,6 +117,18 @@ def test_times_are_shown_in_a_zone() -> None:
     assert show_time(moment, NEW_YORK) == "2024-05-31 08:30:00"
 
 
+def test_the_variable_names_the_zone_of_all_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESIGHT_TIMEZONE", "America/New_York")
+    assert find_zone() == NEW_YORK
+    assert parse_time("2024-05-31T14:30") == utc("2024-05-31T18:30:00")
+    assert time_in_name("2024-05-31_14-30-00.jpg") == utc("2024-05-31T18:30:00")
+    assert show_time(utc("2024-05-31T18:30:00")) == "2024-05-31 14:30:00"
+    assert show_time(utc("2024-05-31T18:30:00"), ZoneInfo("UTC"), guessed=True) == "~2024-05-31 18:30:00"
+    monkeypatch.setenv("RESIGHT_TIMEZONE", "Mars/Olympus")
+    with pytest.raises(UserError, match="no time zone 'Mars/Olympus'"):
+        parse_time("2024-05-31T14:30")
+
+
 def test_zones_know_when_clocks_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def offsets(name: str | None) -> list[timedelta | None]:
         zone = find_zone(name)

@@ -194,7 +194,7 @@ def exif_time(path: Path, zone: tzinfo | None = None) -> datetime | None:
 
     Args:
         path: of the picture.
-        zone: of a time without one; None: this machine's.
+        zone: of a time without one; None: the default zone.
     """
     try:
         with Image.open(path) as image:

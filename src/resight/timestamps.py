@@ -1,6 +1,7 @@
 """The one way to read, check and show times.
 
-A time without a zone is in the caller's zone: the service's ``--timezone``, else this machine's.
+A time without a zone is in the caller's zone: that of ``--timezone``, else the default zone, which is
+that of the variable ``RESIGHT_TIMEZONE``, else this machine's.
 """
 
 import os
@@ -38,7 +39,7 @@ def parse_time(text: str, zone: tzinfo | None = None) -> datetime:
     Args:
         text: such as ``2024-05-31T14:30``, ``2024-05-31 14:30:00.5+02:00``, ``20240531T143000Z`` or
             ``2024-05-31`` (midnight).
-        zone: of a text without one; None: this machine's.
+        zone: of a text without one; None: the default zone.
 
     Raises:
         UserError: it is not a time in ISO 8601, or lies before 1970.
@@ -80,7 +81,7 @@ def date_in_name(path: str, zone: tzinfo | None = None) -> datetime | None:
 
     Args:
         path: of the file, with ``/`` between folders.
-        zone: of a name without one; None: this machine's.
+        zone: of a name without one; None: the default zone.
     """
     for match in _IN_NAME.finditer(path.rpartition("/")[2]):
         time = _moment(match, zone)
@@ -117,23 +118,30 @@ def show_time(time: datetime, zone: tzinfo | None = None, guessed: bool = False)
 
     Args:
         time: with its zone.
-        zone: to show it in; None: this machine's.
+        zone: to show it in; None: the default zone.
         guessed: whether it is a guess.
     """
-    return f"{'~' if guessed else ''}{time.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    return f"{'~' if guessed else ''}{in_zone(time, zone):%Y-%m-%d %H:%M:%S}"
 
 
-def find_zone(name: str | None) -> tzinfo:
+def in_zone(time: datetime, zone: tzinfo | None = None) -> datetime:
+    """Return a time in a zone; None: the default zone."""
+    return time.astimezone(zone or (find_zone() if os.environ.get("RESIGHT_TIMEZONE") else None))
+
+
+def find_zone(name: str | None = None) -> tzinfo:
     """Return a time zone, with its daylight saving rules.
 
     Args:
-        name: such as ``Europe/Berlin``; None: this machine's, from the variable ``TZ`` or the system.
+        name: such as ``Europe/Berlin``; None: the default zone, by the variable ``RESIGHT_TIMEZONE``, the
+            variable ``TZ`` or the system.
 
     Raises:
         UserError: no zone has this name.
     """
+    name = name or os.environ.get("RESIGHT_TIMEZONE")
     try:
-        if name is not None:
+        if name:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UserError(f"There is no time zone '{name}'. Name one such as Europe/Berlin.") from error
@@ -179,4 +187,6 @@ def _tomorrow() -> datetime:
 def _with_zone(time: datetime, zone: tzinfo | None) -> datetime:
     if time.tzinfo is not None:
         return time
-    return time.astimezone() if zone is None else time.replace(tzinfo=zone)
+    if zone is None and not os.environ.get("RESIGHT_TIMEZONE"):
+        return time.astimezone()
+    return time.replace(tzinfo=zone or find_zone())

@@ -126,9 +126,10 @@ def test_a_time_that_is_a_guess_is_marked_as_one_in_the_gallery(
         assert {crop.time_guessed for crop in crops} == {bool(mark)}
         assert crops[0].as_dict()["time_guessed"] is bool(mark)
         capsys.readouterr()
-        call("gallery", "search", *place, "--crop", crops[0].id)
+        zone = ["--timezone", "America/New_York"]
+        call("gallery", "search", *place, "--crop", crops[0].id, "--before", "2024-05-31T10:30:06", *zone)
         out = capsys.readouterr().out
-        assert f"lobby   {mark}2024-05-3" in out
+        assert f"lobby   {mark}2024-05-31 10:30:0" in out
         assert ("Times after ~ are guesses." in out) == bool(mark)
 
 

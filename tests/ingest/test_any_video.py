@@ -162,7 +162,8 @@ def check(clip: Clip, weights: Path) -> None:
             assert crop.time is not None
             if sure:
                 seconds = (600 - half if late else 0) * clip.step + index * clip.step
-                assert crop.time.timestamp() == pytest.approx(known + seconds, abs=0.01)
+                shifted = late * 2 * clip.step  # by the muxer, to avoid times of decoding below 0
+                assert crop.time.timestamp() == pytest.approx(known + seconds, abs=0.01 + shifted)
             restarted = clip.restart == 0 and half * clip.step > 0.6 and index >= half
             assert crop.time_guessed == (not sure or restarted)
             box = WALKER.box(index)

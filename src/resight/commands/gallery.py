@@ -206,13 +206,14 @@ def search(
                 title=output.sheet_title(gallery, found),
                 note=output.threshold_line(found),
                 first=found.offset + 1,
+                zone=which.zone,
             )
             say(f"Contact sheet: {sheet}")
     if json:
         seen = query[0].as_dict() if query else {}
         print_json(found.as_dict() | seen | {"gallery": gallery, "page": page})
     else:
-        output.print_found(found, gallery)
+        output.print_found(found, gallery, which.zone)
 
 
 def info(*, gallery: GalleryPlace, json: Json = False) -> None:

@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from resight.commands.options import Timezone
 from resight.data.layout import search
 from resight.errors import UserError
 from resight.files import readable
 from resight.gallery.crops import FILTERS, Filter, NewCrop, make_filter
-from resight.timestamps import parse_time, time_in_name
+from resight.timestamps import find_zone, parse_time, time_in_name
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, tzinfo
     from pathlib import Path
 
     from resight.features.crop_list import CropList
@@ -37,10 +38,16 @@ class FilterOptions:
     person: Annotated[list[str] | None, _help("person")] = None
     source: Annotated[list[str] | None, _help("source")] = None
     labelled: Annotated[bool, _help("labelled")] = False
+    timezone: Timezone = field(default=None, compare=False)  # selects no crops
 
     def filter(self, ids: Sequence[str] = ()) -> Filter:
         """Return the filter, limited to crops with the given ids if there are any."""
-        return make_filter(vars(self), ids=ids)
+        return make_filter(vars(self), self.zone, ids)
+
+    @property
+    def zone(self) -> "tzinfo":
+        """The zone of times without one, and of times that are shown."""
+        return find_zone(self.timezone)
 
 
 EVERYTHING = FilterOptions()

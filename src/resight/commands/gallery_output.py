@@ -32,7 +32,7 @@ def print_added(result: Mapping[str, Any], gallery: str, total: int) -> None:
 
 
 def print_found(found: "SearchResult", gallery: str, zone: tzinfo | None = None) -> None:
-    """Print matches as a table, with times in a zone (None: this machine's), and explanations."""
+    """Print matches as a table, with times in a zone (None: the default zone), and explanations."""
     if not found.matches and found.searched and found.offset:
         print(f"There is no such page: only {found.searched:,} crops in {gallery} match the filter.")
         return

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.commands.gallery_output import traces_note
-from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName
+from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName, Timezone
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.files import short_digest
@@ -32,7 +32,7 @@ def ingest(
     detector: Path | None = None,
     boxes: Path | None = None,
     start: str | None = None,
-    timezone: str | None = None,
+    timezone: Timezone = None,
     fps: float | None = None,
     every: int = 1,
     min_height: float = 64.0,
@@ -61,8 +61,6 @@ def ingest(
         boxes: MOTChallenge file (det.txt, gt.txt) with the video's boxes, instead of a detector.
         start: when the video starts, such as 2024-05-31T14:30; by default from the file's name, its metadata,
             or its modification time.
-        timezone: time zone of --start and of times in names, where they have none, such as Europe/Berlin; by
-            default this machine's.
         fps: frames per second of a folder of frames or of a raw stream (.h264); by default 25, or as in the
             stream's header.
         every: use only every Nth frame.

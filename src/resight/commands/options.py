@@ -24,3 +24,10 @@ GalleryPlace = Annotated[
         help="folder of the gallery, or the address of a Qdrant cluster, http://HOST:6333/NAME.",
     ),
 ]
+Timezone = Annotated[
+    str | None,
+    Parameter(
+        help="time zone of times without one, given, shown or in file names, such as Europe/Berlin; by "
+        "default that of the variable RESIGHT_TIMEZONE, else this machine's.",
+    ),
+]

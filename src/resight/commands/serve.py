@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resight.commands.detecting import load_detector
-from resight.commands.options import Device, Flag, GalleryPlace, RuntimeName
+from resight.commands.options import Device, Flag, GalleryPlace, RuntimeName, Timezone
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.interruption import resumable
@@ -43,7 +43,7 @@ def serve(
     requests_per_minute: int | None = None,
     max_upload_mb: float = 32.0,
     max_megapixels: float = 25.0,
-    timezone: str | None = None,
+    timezone: Timezone = None,
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
     device: Device = "auto",
@@ -70,8 +70,6 @@ def serve(
         requests_per_minute: limit for each client; by default 600 with tokens, otherwise none.
         max_upload_mb: largest size of a request.
         max_megapixels: largest size of a picture.
-        timezone: time zone of displayed times and of entered times without one, such as Europe/Berlin; by
-            default this machine's.
         tls_certificate: PEM file of the certificate, for HTTPS.
         tls_key: PEM file of its private key.
         json: print tokens as one JSON value.

@@ -147,7 +147,7 @@ def make_filter(options: Mapping[str, Any], zone: tzinfo | None = None, ids: Ite
     Args:
         options: values by the names in ``FILTERS``: lists of strings, times as text, ``labelled``. An empty
             value or None sets no condition. Other names are ignored.
-        zone: time zone for times without one; None: this machine's.
+        zone: time zone for times without one; None: the default zone.
         ids: only these crops.
 
     Raises:

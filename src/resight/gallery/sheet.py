@@ -39,7 +39,7 @@ def write_sheet(
         title, note: lines at the top.
         first: rank of the first match.
         columns: pictures in a row.
-        zone: of the times; None: this machine's.
+        zone: of the times; None: the default zone.
 
     Raises:
         UserError: the suffix is not ``.png``, or the file cannot be written.

@@ -86,7 +86,7 @@ class FrameFolder:
         start: seconds since 1970 of the first frame; by default, times come from the file names, or the
             start from the folder's name.
         rate: frames per second, if the names have no times.
-        zone: of names without one; None: this machine's.
+        zone: of names without one; None: the default zone.
 
     Raises:
         UserError: the folder has no images.

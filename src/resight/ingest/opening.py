@@ -32,7 +32,7 @@ def open_source(
         rate: frames per second of a folder of frames or a raw stream.
         limit, patience: of a camera, see ``Stream``.
         timeout: seconds to wait for a server.
-        zone: of times in names without one; None: this machine's.
+        zone: of times in names without one; None: the default zone.
 
     Raises:
         UserError: it does not exist, has no frames, or an option does not apply to it.

@@ -5,7 +5,7 @@ from datetime import UTC, tzinfo
 from pathlib import PurePosixPath
 
 from resight.errors import UserError
-from resight.timestamps import date_in_name, from_seconds, parse_time, seconds_in_name, show_time
+from resight.timestamps import date_in_name, from_seconds, in_zone, parse_time, seconds_in_name, show_time
 
 DAY = 86400.0
 
@@ -18,7 +18,7 @@ class Start:
         seconds: since 1970.
         origin: where the time comes from, for messages.
         sure: False for a guess.
-        zone: to show it in; None: this machine's.
+        zone: to show it in; None: the default zone.
     """
 
     seconds: float
@@ -27,7 +27,7 @@ class Start:
     zone: tzinfo | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        time = from_seconds(self.seconds).astimezone(self.zone)
+        time = in_zone(from_seconds(self.seconds), self.zone)
         return f"starts at {show_time(time, self.zone)} {time:%Z} (from {self.origin})"
 
 
@@ -47,7 +47,7 @@ def start_of(
             cutting or converting a recording often changes this time. Seconds since 1970 in a name may be a
             serial number: they come after it, and are a guess unless another time is within a day.
         changed: start time by the file system, in seconds since 1970, or None.
-        zone: of a name without one; None: this machine's.
+        zone: of a name without one; None: the default zone.
 
     Raises:
         UserError: none of these gives a time.

@@ -102,7 +102,7 @@ class Video:
         info: its header.
         start: seconds since 1970 of the first frame; by default from its name, metadata or the file system.
         timeout: seconds to wait for a server.
-        zone: of a name without one; None: this machine's.
+        zone: of a name without one; None: the default zone.
 
     Raises:
         UserError: its start time is not known.
