@@ -159,7 +159,7 @@ def test_a_detector_finds_who_is_searched_for(
     ours = sorted((filled / "query").iterdir())
     picture, boxes = scene(tmp_path, ours[3], ours[1])
     scores = np.linspace(0.9, 0.8, len(boxes))
-    monkeypatch.setattr(detecting, "load_detector", lambda path: lambda pixels: (boxes, scores))
+    monkeypatch.setattr(detecting, "load_detector", lambda *_: lambda pixels: (boxes, scores))
     options = ["--detector", "yolox.onnx", "--top", 1]
     found = run("search", picture, *options)
     assert (found["matches"][0]["person"], found["chosen"], len(found["persons"])) == ("4", 0, 2)
@@ -180,7 +180,7 @@ def test_pictures_with_nobody_and_with_several_are_noted(
     picture, boxes = scene(tmp_path, *ours[:2])
     found = {True: (boxes, np.array([0.9, 0.8])), False: (boxes[:0], np.zeros(0))}
     several = True
-    monkeypatch.setattr(detecting, "load_detector", lambda path: lambda pixels: found[several])
+    monkeypatch.setattr(detecting, "load_detector", lambda *_: lambda pixels: found[several])
     said: list[str] = []
     monkeypatch.setattr(detecting, "say", said.append)
     run("search", picture, "--detector", "yolox.onnx")

@@ -199,15 +199,45 @@ def test_what_does_not_fit_together_is_refused(frames: Path, weights: Path, tmp_
         call("ingest", tmp_path / "none.mp4", *place, *boxes)
 
 
-def test_boxes_of_another_video_are_doubted(
+def test_boxes_of_another_video_are_refused(frames: Path, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text("900,-1,201,1,30,80,1\n")
+    options = ["--camera", "a", "--gallery", tmp_path / "g", "--model", weights]
+    with pytest.raises(UserError, match=r"there are 12 frames: 1 of 1 boxes .* Do they belong to the same"):
+        call("ingest", frames, *options, "--boxes", tmp_path / "long.txt")
+
+
+def test_what_a_file_of_boxes_leaves_out_is_in_the_result(
     frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "long.txt").write_text("900,-1,1,1,30,80,1\n")
+    """One box is of class 2, and one of frame 13, of 12."""
+    lines = (tmp_path / "gt.txt").read_text().replace(",80,1,1,1", ",80,1,2,1", 1).splitlines()
+    (tmp_path / "gt.txt").write_text("\n".join([*lines, "13,41,101,11,32,80,1,1,1"]))
     options = ["--camera", "a", "--gallery", tmp_path / "g", "--model", weights]
-    call("ingest", frames, *options, "--boxes", tmp_path / "long.txt")
-    error = capsys.readouterr().err
-    assert "has 12 frames. Do they belong to the same video?" in error
-    assert "No persons were found" in error
+    result = call_json(capsys, "ingest", frames, *options, "--boxes", tmp_path / "gt.txt")
+    assert result["boxes"] == 23
+    assert result["left_out"] == [
+        {"reason": "boxes of class 2, not a person", "count": 1, "example": "frame 1"},
+        {"reason": "boxes in frames that are not there", "count": 1, "example": "frame 13"},
+    ]
+
+
+def test_boxes_without_a_crop_are_left_out_with_the_reason(
+    frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--camera", "a", "--gallery", tmp_path / "g", "--model", weights]
+    given = [*options, "--boxes", tmp_path / "det.txt"]
+    result = call_json(capsys, "ingest", frames, *given, "--min-height", 90)
+    small = "tracks of persons who are less than 90 pixels (--min-height) tall"
+    assert (result["boxes"], result["crops"]) == (24, 0)
+    assert result["left_out"] == [{"reason": small, "count": 2, "example": "track 1"}]
+    call("ingest", frames, *given, "--min-height", 64, "--min-sightings", 20, "--again")
+    out, error = capsys.readouterr()
+    assert "0 crops of 24 boxes. Left out: 2 tracks of fewer than 20 boxes (--min-sightings)." in error
+    assert "tracks of fewer than 20 boxes" in out
+    (tmp_path / "weak.txt").write_text((tmp_path / "det.txt").read_text().replace(",0.9,", ",0.3,"))
+    result = call_json(capsys, "ingest", frames, *options, "--boxes", tmp_path / "weak.txt", "--again")
+    weak = "boxes in no track: their score is below 0.6"
+    assert result["left_out"] == [{"reason": weak, "count": 24, "example": "frame 0"}]
 
 
 def test_a_model_that_embeds_a_crop_as_nan_is_refused_by_the_crops_name(frames: Path, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from resight.errors import UserError
 from resight.gallery.crops import NewCrop
 from resight.ingest import ingestion
 from resight.ingest.boxes import Boxes
-from resight.ingest.detector import Detector
+from resight.ingest.detectors.detector import Detector
+from resight.ingest.finding import Finder
 from resight.ingest.ingestion import Choices, Ingestion, Outcome
 from resight.ingest.journal import Journal
 from resight.ingest.opening import open_source
@@ -76,12 +77,10 @@ def make(
     return Ingestion(
         source,
         "lobby",
-        find=lambda frame: Boxes(*find(frame.pixels)),
-        tracker=OverlapTracker(),
+        finder=Finder(lambda frame: Boxes(*find(frame.pixels)), OverlapTracker(), {"detector": "drawn"}),
         add=add,
         journal=Journal(folder, source.name, "lobby"),
         choices=Choices(**{"min_height": 32, **choices}),
-        made_by={"detector": "drawn"},
     )
 
 
@@ -212,15 +211,16 @@ import sys, time, json
 from pathlib import Path
 from resight.ingest import ingestion
 from resight.ingest.boxes import Boxes
+from resight.ingest.finding import Finder
 from resight.ingest.ingestion import Choices, Ingestion
 from resight.ingest.journal import Journal
-from resight.ingest.mot import read_boxes
+from resight.ingest.box_file import read_boxes
 from resight.ingest.opening import open_source
 from resight.ingest.tracking import OverlapTracker
 
 video, boxes, folder = sys.argv[1:]
 ingestion.COMMIT_SECONDS = 0.02
-file = read_boxes(Path(boxes))
+file = read_boxes(Path(boxes), (256, 320))
 source = open_source(video, start=0.0)
 
 def add(crops):
@@ -232,9 +232,9 @@ def find(frame):
     time.sleep(0.005)
     return file.find(frame.index)
 
-Ingestion(source, "lobby", find=find, tracker=OverlapTracker(), add=add,
+Ingestion(source, "lobby", finder=Finder(find, OverlapTracker(), {}), add=add,
           journal=Journal(Path(folder) / "journal", source.name, "lobby"),
-          choices=Choices(min_height=32), made_by={}).run()
+          choices=Choices(min_height=32)).run()
 print("done", flush=True)
 """
 

@@ -19,6 +19,7 @@ from resight.errors import UserError
 from resight.gallery.crops import NewCrop
 from resight.ingest.background import read_ahead, wait_for
 from resight.ingest.boxes import Boxes
+from resight.ingest.finding import Finder
 from resight.ingest.frames import Frame, SourceLost
 from resight.ingest.ingestion import Choices, Ingestion
 from resight.ingest.journal import Journal
@@ -200,12 +201,10 @@ def test_what_was_found_before_a_recording_broke_off_stays_and_the_rest_follows(
         return Ingestion(
             source,
             "lobby",
-            find=find,
-            tracker=OverlapTracker(),
+            finder=Finder(find, OverlapTracker(), {}),
             add=lambda crops: added.update((np.asarray(crop.picture).tobytes(), crop) for crop in crops),
             journal=Journal(tmp_path / "journal", source.name, "lobby"),
             choices=Choices(min_height=32, crops_per_track=1),
-            made_by={},
         )
 
     with serving(recording) as port:

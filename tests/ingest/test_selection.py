@@ -11,6 +11,7 @@ from walking import look
 from resight.ingest.boxes import Boxes, visible_shares
 from resight.ingest.frames import Frame
 from resight.ingest.selection import SLOTS, Candidate, Passage, Selection, rate, sharpness
+from resight.left_out import LeftOut
 
 FRAME = (400, 400)
 
@@ -102,13 +103,13 @@ def test_small_and_short_tracks_are_left_out() -> None:
     selection = Selection(4, min_height=60, min_sightings=3)
     for index in range(9):
         see(selection, index, 50)
-    assert selection.finish(5) == []
+    assert selection.finish(5, LeftOut()) == []
     see(selection, 0, 80)
     see(selection, 1, 80)
-    assert selection.finish(5) == []
+    assert selection.finish(5, LeftOut()) == []
     for index in range(3):
         see(selection, index, 50 if index else 80)  # followed while small, cut out while large
-    (crop,) = selection.finish(5)
+    (crop,) = selection.finish(5, LeftOut())
     assert crop.pixels.shape == (80, 40, 3)
     assert crop.box == (100, 50, 40, 80)
     assert selection.open_tracks() == []
@@ -117,9 +118,9 @@ def test_small_and_short_tracks_are_left_out() -> None:
 def test_a_box_outside_of_the_frame_gives_no_crop_and_another_its_part_inside() -> None:
     selection = Selection(4, min_height=20, min_sightings=1)
     see(selection, 0, 80, left=-60.0)
-    assert selection.finish(5) == []
+    assert selection.finish(5, LeftOut()) == []
     see(selection, 0, 80, left=-30.0)
-    (crop,) = selection.finish(5)
+    (crop,) = selection.finish(5, LeftOut())
     assert (crop.box, crop.pixels.shape) == ((0, 50, 10, 80), (80, 10, 3))
 
 
@@ -131,7 +132,7 @@ def test_it_goes_on_from_its_state() -> None:
             second.restore(json.loads(json.dumps(passages)), pictures)
         see(whole, index, 80 + index)
         see(first if index < 23 else second, index, 80 + index)
-    for one, other in zip(whole.finish(5), second.finish(5), strict=True):
+    for one, other in zip(whole.finish(5, LeftOut()), second.finish(5, LeftOut()), strict=True):
         assert (one.index, one.time, one.box, one.quality) == (
             other.index,
             other.time,

@@ -16,6 +16,7 @@ from walking import Walker, draw, film
 
 from resight.errors import UserError
 from resight.ingest.boxes import Boxes
+from resight.ingest.finding import Finder
 from resight.ingest.frames import Frame
 from resight.ingest.ingestion import Choices, Ingestion
 from resight.ingest.journal import Journal
@@ -133,12 +134,10 @@ def _run_for_five_frames(camera: str, folder: Path) -> tuple[list[int], list[str
     one = Ingestion(
         source,
         "lobby",
-        find=find,
-        tracker=OverlapTracker(),
+        finder=Finder(find, OverlapTracker(), {}),
         add=lambda crops: added.extend(crop.tags[-1] for crop in crops),
         journal=journal,
         choices=Choices(crops_per_track=1, min_height=32),
-        made_by={},
     )
     assert not one.run().already
     with np.load(journal.path) as arrays:

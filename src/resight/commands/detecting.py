@@ -11,19 +11,29 @@ if TYPE_CHECKING:
     from resight.gallery.persons import Detect, QueryPerson
 
 
-def load_detector(path: Path) -> "Detect":
-    """Return the detector in an ONNX file of a YOLOX network."""
-    from resight.ingest.detector import Detector
+def load_detector(path: Path | None, person_class: str | None) -> "Detect | None":
+    """Return the detector in a file if there is one, and print what is guessed about it."""
+    from resight.ingest.detectors.detector import Detector
 
-    return Detector.open(path).detect
+    if path is None:
+        if person_class is not None:
+            raise UserError("--person-class is a class of a detector: also give a --detector.")
+        return None
+    detector = Detector.open(path, person=person_class)
+    for note in detector.notes:
+        say(f"Note: {note}")
+    return detector.detect
 
 
-def query_persons(pictures: Sequence[Path], detector: Path | None, choice: int | None) -> list["QueryPerson"]:
+def query_persons(
+    pictures: Sequence[Path], detector: Path | None, person_class: str | None, choice: int | None
+) -> list["QueryPerson"]:
     """Return the query persons in pictures of one person; print a note if there are several or none.
 
     Args:
         pictures: files.
-        detector: ONNX file; None uses the whole pictures.
+        detector: its file; None uses the whole pictures.
+        person_class: name or number of the detector's class "person".
         choice: index of the person in the first picture; by default the one with the highest score.
     """
     from resight.gallery.persons import select_person
@@ -33,7 +43,7 @@ def query_persons(pictures: Sequence[Path], detector: Path | None, choice: int |
         raise UserError(
             "--choice is the number of a person in the first picture: also give a --detector and a picture."
         )
-    detect = None if detector is None else load_detector(detector)
+    detect = load_detector(detector, person_class)
     found = []
     for number, path in enumerate(pictures):
         person = select_person(read_pixels(path), detect, choice if number == 0 else None)

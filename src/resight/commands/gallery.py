@@ -8,7 +8,16 @@ from resight.commands import gallery_output as output
 from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.detecting import query_persons
 from resight.commands.gallery_crops import EVERYTHING, FilterOptions, count_crops, new_crops
-from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName, Words
+from resight.commands.options import (
+    DetectorFile,
+    Device,
+    Flag,
+    GalleryPlace,
+    Json,
+    PersonClass,
+    RuntimeName,
+    Words,
+)
 from resight.commands.output import print_json, print_left_out
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -136,7 +145,8 @@ def search(
     rerank: Flag = False,
     exact: bool | None = None,
     sheet: Path | None = None,
-    detector: Path | None = None,
+    detector: DetectorFile = None,
+    person_class: PersonClass = None,
     choice: int | None = None,
     device: Device = "auto",
     runtime: RuntimeName = "auto",
@@ -160,8 +170,6 @@ def search(
         exact: compare every crop in full precision; with --no-exact, only candidates selected by quantized
             vectors or the graph.
         sheet: PNG file; also write the matches there as a contact sheet.
-        detector: ONNX file of a YOLOX network that detects the person in each picture; without it, pictures
-            are used whole.
         choice: number of the person in the first picture, from 0, in the order of the detector's scores; by
             default the first.
     """
@@ -171,7 +179,7 @@ def search(
 
     if page < 1:
         raise UserError(f"--page must be at least 1; got {page}.")
-    query = query_persons(pictures, detector, choice)
+    query = query_persons(pictures, detector, person_class, choice)
     with Gallery.open(gallery, device=device, runtime=runtime) as opened:
         if unknown := sorted({*(query_camera or ())} - opened.values("camera").keys()):
             say(

@@ -1,26 +1,31 @@
 """``resight ingest``: add the persons in a video, a folder of frames or a camera's stream to a gallery."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from resight.commands.gallery_output import traces_note
-from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName, Timezone
-from resight.commands.output import print_json, print_table
+from resight.commands.options import (
+    DetectorFile,
+    Device,
+    Flag,
+    GalleryPlace,
+    Json,
+    PersonClass,
+    RuntimeName,
+    Timezone,
+)
+from resight.commands.output import print_json, print_left_out, print_table
 from resight.errors import UserError
 from resight.files import short_digest
 from resight.interruption import SAME_COMMAND, resumable, stopping
+from resight.left_out import LeftOut
 from resight.progress import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import tzinfo
 
     from resight.gallery.gallery import Gallery
-    from resight.ingest.boxes import Boxes
-    from resight.ingest.frames import Frame, FrameSource
     from resight.ingest.ingestion import Outcome
-    from resight.ingest.tracking import Tracker
 
 
 def ingest(
@@ -29,8 +34,11 @@ def ingest(
     camera: str,
     gallery: GalleryPlace,
     model: Path | None = None,
-    detector: Path | None = None,
+    detector: DetectorFile = None,
     boxes: Path | None = None,
+    person_class: PersonClass = None,
+    box_format: Literal["xywh", "xyxy"] | None = None,
+    frame_numbers: Literal["position", "file"] | None = None,
     start: str | None = None,
     timezone: Timezone = None,
     fps: float | None = None,
@@ -57,8 +65,12 @@ def ingest(
             http://...
         camera: name of the camera in the gallery.
         model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the gallery's own.
-        detector: ONNX file of a YOLOX network that detects persons.
-        boxes: MOTChallenge file (det.txt, gt.txt) with the video's boxes, instead of a detector.
+        boxes: file of the video's boxes (MOTChallenge's det.txt or gt.txt, or a tracker's results), instead
+            of a detector.
+        box_format: columns 3 to 6 of the file of boxes: left, top, width, height (xywh), or left, top, right,
+            bottom (xyxy); by default what fits.
+        frame_numbers: frame numbers in the file of boxes: places among the frames (position), or numbers in
+            the names of their files (file); by default what fits.
         start: when the video starts, such as 2024-05-31T14:30; by default from the file's name, its metadata,
             or its modification time.
         fps: frames per second of a folder of frames or of a raw stream (.h264); by default 25, or as in the
@@ -76,6 +88,7 @@ def ingest(
     from resight.gallery.crops import Filter
     from resight.gallery.gallery import Gallery
     from resight.inference.loading import load_model
+    from resight.ingest.finding import with_boxes, with_detector
     from resight.ingest.ingestion import Choices, Ingestion
     from resight.ingest.journal import Journal
     from resight.ingest.opening import open_source
@@ -108,7 +121,11 @@ def ingest(
         patience=patience,
         zone=zone,
     )
-    find, tracker, made_by = _finder(detector, boxes, frames)
+    if detector is not None:
+        finder = with_detector(detector, person_class)
+    else:
+        assert boxes is not None
+        finder = with_boxes(boxes, frames, person_class, box_format, frame_numbers)
     say(f"{frames.name} {frames.start}.")
     loaded = None if model is None else load_model(model, device=device, runtime=runtime)
     with Gallery.open(gallery, loaded, create=loaded is not None, device=device, runtime=runtime) as opened:
@@ -122,49 +139,21 @@ def ingest(
         ingestion = Ingestion(
             frames,
             camera,
-            find=find,
-            tracker=tracker,
+            finder=finder,
             add=opened.add,
             journal=journal,
             choices=choices,
-            made_by=made_by,
         )
         with resumable(SAME_COMMAND), stopping(ingestion.stop):
             outcome = ingestion.run()
-    for note in frames.notes:
+    notes = [*frames.notes, *finder.notes]
+    for note in notes:
         say(f"Note: {note}")
-    _print(frames, camera, gallery, outcome, zone, json)
-
-
-def _finder(
-    detector: Path | None, boxes: Path | None, source: "FrameSource"
-) -> tuple["Callable[[Frame], Boxes]", "Tracker", dict[str, Any]]:
-    """Return a function that finds persons, a tracker, and the digest of the detector or box file."""
-    from resight.ingest.boxes import Boxes, stretched
-    from resight.ingest.detector import Detector
-    from resight.ingest.mot import read_boxes
-    from resight.ingest.tracking import UNSURE, GivenTracks, OverlapTracker
-
-    if boxes is not None:
-        if source.live:
-            raise UserError("--boxes is only for recordings. For a camera, give a --detector.")
-        file = read_boxes(boxes)
-        if file.note:
-            say(f"Note: {file.note}")
-        if source.total is not None and max(file.frames) >= source.total:
-            say(
-                f"Note: {boxes} has boxes up to frame {max(file.frames) + 1}; {source.name} has "
-                f"{source.total} frames. Do they belong to the same video?"
-            )
-        if source.stretch != (1.0, 1.0):
-            say("Note: pixels are not square; the boxes are read as boxes in recorded pixels.")
-        tracker: Tracker = GivenTracks(file.last) if file.tracked else OverlapTracker()
-        digest = short_digest(boxes.read_bytes())
-        return lambda frame: stretched(file.find(frame.index), source.stretch), tracker, {"boxes": digest}
-    assert detector is not None
-    network = Detector.open(detector, threshold=UNSURE)
-    digest = short_digest(detector.read_bytes())
-    return lambda frame: Boxes(*network.detect(frame.pixels)), OverlapTracker(), {"detector": digest}
+    left_out = LeftOut()
+    left_out.update(finder.left_out)
+    left_out.update(outcome.counts.left_out)
+    place = {"source": frames.name, "camera": camera, "gallery": gallery}
+    _print(place, outcome, notes, left_out, zone, frames.sure_until, json)
 
 
 def _journals(gallery: "Gallery") -> Path:
@@ -182,32 +171,42 @@ def _refuse_below(least: float, **given: float | None) -> None:
 
 
 def _print(
-    source: "FrameSource", camera: str, gallery: str, outcome: "Outcome", zone: "tzinfo", json: bool
+    place: dict[str, str],
+    outcome: "Outcome",
+    notes: list[str],
+    left_out: LeftOut,
+    zone: "tzinfo",
+    sure_until: float,
+    json: bool,
 ) -> None:
     from resight.timestamps import from_seconds, show_time
 
     counts = outcome.counts
     if outcome.already:
-        say(f"{source.name} is already in the gallery. To ingest it again, give --again.")
+        say(f"{place['source']} is already in the gallery. To ingest it again, give --again.")
     elif counts.boxes == 0:
         say("No persons were found.")
+    elif counts.crops == 0:
+        reasons = "; ".join(f"{row['count']:,} {row['reason']}" for row in counts.left_out.as_list())
+        say(f"0 crops of {counts.boxes:,} boxes. Left out: {reasons}.")
     first, last = (None if time is None else from_seconds(time) for time in (counts.first, counts.last))
     if json:
         ends = {"first": first and first.isoformat(), "last": last and last.isoformat()}
-        known = asdict(counts) | ends | {"already": outcome.already}
-        place = {"source": source.name, "camera": camera, "gallery": gallery, "notes": source.notes}
-        print_json(place | known | {"frames_per_second": round(outcome.frames_per_second, 2)})
+        known = counts.as_dict() | ends | {"already": outcome.already, "left_out": left_out.as_list()}
+        speed = {"frames_per_second": round(outcome.frames_per_second, 2)}
+        print_json(place | {"notes": notes} | known | speed)
         return
     print_table(
         ["Camera", "Frames", "Boxes", "Tracks", "Crops", "Frames/s"],
         [
             [
-                camera,
+                place["camera"],
                 *(f"{number:,}" for number in (counts.frames, counts.boxes, counts.tracks, counts.crops)),
                 "" if outcome.already else f"{outcome.frames_per_second:.1f}",
             ]
         ],
     )
     if first is not None and last is not None:
-        guess = "" if source.sure_until >= last.timestamp() else ", a guess"
+        guess = "" if sure_until >= last.timestamp() else ", a guess"
         print(f"From {show_time(first, zone)} to {show_time(last, zone)}{guess}.")
+    print_left_out(left_out)

@@ -1,5 +1,6 @@
 """Options shared by several commands."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -17,6 +18,17 @@ RuntimeName = Annotated[
     Parameter(help="runtime for the model; auto takes the fastest installed one, measured once."),
 ]
 SkipUnreadable = Annotated[bool, Parameter(negative="", help="leave unreadable images out, and count them.")]
+DetectorFile = Annotated[
+    Path | None,
+    Parameter(help="network that detects persons, in an ONNX file or OpenVINO IR."),
+]
+PersonClass = Annotated[
+    str | None,
+    Parameter(
+        help="name or number of the class that is a person, in the detector or the file of boxes; by default "
+        "by its name, else as in COCO or MOTChallenge."
+    ),
+]
 GalleryPlace = Annotated[
     str,
     Parameter(

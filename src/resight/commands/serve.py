@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resight.commands.detecting import load_detector
-from resight.commands.options import Device, Flag, GalleryPlace, RuntimeName, Timezone
+from resight.commands.options import (
+    DetectorFile,
+    Device,
+    Flag,
+    GalleryPlace,
+    PersonClass,
+    RuntimeName,
+    Timezone,
+)
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
 from resight.interruption import resumable
@@ -30,7 +38,8 @@ def serve(
     *,
     gallery: GalleryPlace,
     model: Path | None = None,
-    detector: Path | None = None,
+    detector: DetectorFile = None,
+    person_class: PersonClass = None,
     host: str = "127.0.0.1",
     port: int = 8008,
     require_token: Flag = False,
@@ -57,7 +66,6 @@ def serve(
 
     Args:
         model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the gallery's own.
-        detector: ONNX file of a YOLOX network that detects the persons in uploaded pictures.
         host: address to listen on; 0.0.0.0 for all addresses of this machine.
         port: port to listen on; 0 for a free one.
         require_token: require tokens on loopback too, for example behind a proxy.
@@ -132,7 +140,7 @@ def serve(
     if audit.broken is not None:
         say(f"Warning: the audit log {audit.path} was changed before line {audit.broken}.")
     metrics = Metrics()
-    reader = UploadReader(limits, None if detector is None else load_detector(detector))
+    reader = UploadReader(limits, load_detector(detector, person_class))
 
     from resight.gallery.gallery import Gallery
     from resight.gallery.maintenance import as_embedder

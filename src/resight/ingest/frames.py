@@ -1,6 +1,7 @@
 """Sources of frames: a common interface to recorded videos, folders of frames and cameras."""
 
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,6 +121,13 @@ class FrameFolder:
         self.sure_until = -math.inf if self._guessed or not self.start.sure else math.inf
         names = "\n".join(path.name for path in self._paths)
         self.identity = {"frames": len(self._paths), "names": zlib.adler32(names.encode()), "fps": self._rate}
+
+    @property
+    def numbers(self) -> list[int] | None:
+        """Return the last number in each frame's name; None if one has none, or two have the same."""
+        found = [re.findall(r"\d+", path.stem)[-1:] for path in self._paths]
+        numbers = [int(digits) for each in found for digits in each if len(digits) <= 15]
+        return numbers if len(set(numbers)) == len(self._paths) else None
 
     def _take_times(self, times: list[float], zone: tzinfo | None) -> None:
         """Use the times in the frames' names, in their order."""

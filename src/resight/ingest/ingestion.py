@@ -4,16 +4,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
 
 from resight.errors import UserError
 from resight.gallery.crops import NewCrop
-from resight.ingest.boxes import Boxes
 from resight.ingest.colours import colours
+from resight.ingest.finding import Finder
 from resight.ingest.frames import Frame, FrameSource, Position, SourceLost
 from resight.ingest.journal import Entry, IngestCounts, Journal
 from resight.ingest.selection import Candidate, Selection
-from resight.ingest.tracking import Tracker
+from resight.ingest.tracking import NEW
 from resight.progress import Bar
 from resight.registry import Settings
 from resight.timestamps import from_seconds
@@ -64,12 +63,10 @@ class Ingestion:
     Args:
         source: of frames.
         camera: name of the camera.
-        find: returns the boxes of the persons in a frame.
-        tracker: connects boxes to tracks.
+        finder: finds and tracks the persons in it.
         add: adds crops to the gallery and returns when they are stored; existing crops must not change.
         journal: stores the progress.
         choices: of the user.
-        made_by: digest of the detector or of the file of boxes.
     """
 
     def __init__(
@@ -77,20 +74,19 @@ class Ingestion:
         source: FrameSource,
         camera: str,
         *,
-        find: Callable[[Frame], Boxes],
-        tracker: Tracker,
+        finder: Finder,
         add: Callable[[Sequence[NewCrop]], object],
         journal: Journal,
         choices: Choices,
-        made_by: dict[str, Any],
     ) -> None:
         self.source, self.camera, self.choices = source, camera, choices
-        self._find, self._tracker, self._add, self._journal = find, tracker, add, journal
+        self._find, self._tracker, self._detector = finder.find, finder.tracker, finder.detector
+        self._add, self._journal = add, journal
         self._selection = Selection(choices.crops_per_track, choices.min_height, choices.min_sightings)
         start = {} if source.live else {"start": source.start.seconds}
         # The journal remains after crops are forgotten, and tags may name persons.
         tags = {"tags": blake2b("\0".join(choices.tags).encode(), digest_size=8).hexdigest()}
-        self._settings = choices.model_dump(mode="json") | tags | made_by | source.identity | start
+        self._settings = choices.model_dump(mode="json") | tags | finder.made_by | source.identity | start
         self._counts = IngestCounts()
         self._outbox: list[NewCrop] = []
         self._position: Position | None = None
@@ -145,6 +141,8 @@ class Ingestion:
                 "or --again to delete its crops and start over."
             )
         self._counts, self._position = entry.counts, entry.position
+        if self._detector is not None and entry.detector is not None:
+            self._detector.restore(entry.detector)
         if entry.tracker is not None:
             self._tracker.restore(entry.tracker)
         self._selection.restore(entry.passages, entry.pictures)
@@ -178,7 +176,8 @@ class Ingestion:
         self._selection.see(frame, boxes, step.seen)
         for track in step.ended:
             self._finish(track)
-        counts = self._counts
+        counts, lone = self._counts, len(boxes) - len(step.seen)
+        counts.left_out.add(f"boxes in no track: their score is below {NEW}", f"frame {frame.index}", lone)
         counts.frames += 1
         counts.boxes += len(boxes)
         counts.first = frame.time if counts.first is None else counts.first
@@ -186,7 +185,7 @@ class Ingestion:
         self._last = frame
 
     def _finish(self, track: int) -> None:
-        chosen = self._selection.finish(track)
+        chosen = self._selection.finish(track, self._counts.left_out)
         self._outbox += [self._crop(track, each) for each in chosen]
         self._counts.crops += len(chosen)
         self._counts.tracks += bool(chosen)
@@ -215,6 +214,7 @@ class Ingestion:
                 done,
                 self._position,
                 None if done and not self.source.live else self._tracker.state(),
+                None if self._detector is None else self._detector.state(),
                 passages,
                 pictures,
                 self._outbox,

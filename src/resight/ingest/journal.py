@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from resight.errors import UserError
 from resight.files import short_digest, whole_file
 from resight.gallery.crops import NewCrop
 from resight.imaging import Pixels
+from resight.left_out import LeftOut
 from resight.timestamps import from_seconds
 
 FORMAT = 3
@@ -29,6 +30,7 @@ class IngestCounts:
         crops: crops of these tracks.
         first, last: times of the first and last frame, in seconds since 1970.
         seconds: time spent.
+        left_out: tracks without crops and boxes without a track.
     """
 
     frames: int = 0
@@ -38,6 +40,19 @@ class IngestCounts:
     first: float | None = None
     last: float | None = None
     seconds: float = 0.0
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts as plain data."""
+        return vars(self) | {"left_out": self.left_out.as_list()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "IngestCounts":
+        """Return the counts in data of ``as_dict``."""
+        left_out = LeftOut()
+        for row in data["left_out"]:
+            left_out.add(**row)
+        return cls(**dict(data) | {"left_out": left_out})
 
 
 @dataclass
@@ -49,6 +64,7 @@ class Entry:
         done: whether the source was read to the end and all crops were added.
         position: of the last frame used.
         tracker: state of the tracker.
+        detector: what it found out about itself.
         passages, pictures: state of ``Selection``.
         outbox: crops to add first when resuming; some may already be in the gallery.
         counts: so far.
@@ -58,6 +74,7 @@ class Entry:
     done: bool = False
     position: dict[str, Any] | None = None
     tracker: dict[str, Any] | None = None
+    detector: dict[str, Any] | None = None
     passages: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[Pixels] = field(default_factory=list)
     outbox: list[NewCrop] = field(default_factory=list)
@@ -99,15 +116,14 @@ class Journal:
         outbox = head.pop("outbox")
         split = len(pictures) - len(outbox)
         crops = [_crop(each, pixels) for each, pixels in zip(outbox, pictures[split:], strict=True)]
-        return Entry(
-            **head | {"pictures": pictures[:split], "outbox": crops, "counts": IngestCounts(**head["counts"])}
-        )
+        counts = IngestCounts.from_dict(head["counts"])
+        return Entry(**head | {"pictures": pictures[:split], "outbox": crops, "counts": counts})
 
     def write(self, entry: Entry) -> None:
         """Replace the entry; on return it is on the disk."""
         pictures: Sequence[Any] = [*entry.pictures, *(crop.picture for crop in entry.outbox)]
         known = vars(entry) | {
-            "counts": vars(entry.counts),
+            "counts": entry.counts.as_dict(),
             "outbox": [_plain(crop) for crop in entry.outbox],
         }
         del known["pictures"]

@@ -11,6 +11,7 @@ from resight.imaging import Box, Pixels, cut
 from resight.ingest.boxes import Boxes, Floats, visible_shares
 from resight.ingest.frames import Frame
 from resight.ingest.tracking import SURE
+from resight.left_out import LeftOut
 
 SLOTS = 16
 """Most time slots of a track; the best crop of each is kept."""
@@ -132,10 +133,20 @@ class Selection:
             quality = score * float(clear[row]) * rate(pixels, boxes.edges[row], frame.pixels.shape[:2])
             passage.offer(Candidate(frame.index, frame.time, box, score, quality, pixels))
 
-    def finish(self, track: int) -> list[Candidate]:
-        """Finish a track and return its crops: none if it is too short or all its boxes are too small."""
-        passage = self._open.pop(track)
-        return passage.choose(self._crops) if passage.sightings >= self._min_sightings else []
+    def finish(self, track: int, left_out: LeftOut) -> list[Candidate]:
+        """Finish a track and return its crops: none if it is too short or all its boxes are too small.
+
+        Args:
+            left_out: counts the tracks without crops.
+        """
+        passage, least = self._open.pop(track), self._min_sightings
+        if passage.sightings < least:
+            left_out.add(f"tracks of fewer than {least} boxes (--min-sightings)", f"track {track}")
+            return []
+        if not passage.best:
+            height = f"{self._min_height:g} pixels (--min-height)"
+            left_out.add(f"tracks of persons who are less than {height} tall", f"track {track}")
+        return passage.choose(self._crops)
 
     def open_tracks(self) -> list[int]:
         """Return the unfinished tracks."""

@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -54,25 +54,34 @@ class Graph(ABC):
     Attributes:
         runtime: name of the runtime.
         inputs, outputs: inputs and outputs in the file's order.
+        metadata: what the file says about the network, by key.
     """
 
     runtime: ClassVar[GraphRuntime]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    metadata: Mapping[str, str] = {}
     _path: Path
 
-    def run(self, array: Array) -> dict[str, Array]:
+    def run(self, array: Array, *others: Array) -> dict[str, Array]:
         """Return the outputs by name for one array, which is cast to the type of the input.
 
+        Args:
+            array: for the first input; a large one is run in parts.
+            others: for further inputs, the same for each part.
+
         Raises:
-            UserError: the graph has several inputs, or does not take an array of this shape.
+            UserError: the graph has more or fewer inputs, or does not take an array of this shape.
         """
         inputs = describe_ports(self.inputs)
-        if len(self.inputs) != 1:
-            raise UserError(f"{self._path} has several inputs: {inputs}. One is expected.")
-        array = np.ascontiguousarray(array, self.inputs[0].dtype)
+        if len(self.inputs) != 1 + len(others):
+            raise UserError(f"{self._path} has several inputs: {inputs}. Arrays given: {1 + len(others)}.")
+        array, *rest = (
+            np.ascontiguousarray(each, port.dtype)
+            for each, port in zip((array, *others), self.inputs, strict=True)
+        )
         try:
-            parts = [self._run(part) for part in self._parts(array)]
+            parts = [self._run(part, *rest) for part in self._parts(array)]
         except Exception as error:  # the runtimes' exceptions have no common base
             raise UserError(
                 f"{NAMES[self.runtime]} could not run {self._path} on an array {list(array.shape)}: "
@@ -88,7 +97,7 @@ class Graph(ABC):
         return [array[first : first + BATCH] for first in range(0, len(array), BATCH)]
 
     @abstractmethod
-    def _run(self, array: Array) -> list[Array]:
+    def _run(self, array: Array, *others: Array) -> list[Array]:
         """Return the outputs in order."""
 
 
@@ -172,9 +181,11 @@ class _ONNXRuntimeGraph(Graph):
         self._path = path
         self.inputs = tuple(map(_onnxruntime_port, self._session.get_inputs()))
         self.outputs = tuple(map(_onnxruntime_port, self._session.get_outputs()))
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
 
-    def _run(self, array: Array) -> list[Array]:
-        return list(self._session.run(None, {self.inputs[0].name: array}))
+    def _run(self, array: Array, *others: Array) -> list[Array]:
+        names = (port.name for port in self.inputs)
+        return list(self._session.run(None, dict(zip(names, (array, *others), strict=True))))
 
 
 class _OpenVINOGraph(Graph):
@@ -195,6 +206,8 @@ class _OpenVINOGraph(Graph):
         }
         self._path, self._lock, self._settings = path, Lock(), settings
         self._core, self._model = openvino.Core(), model
+        if model.has_rt_info(["model_info", "labels"]):
+            self.metadata = {"labels": model.get_rt_info(["model_info", "labels"]).astype(str)}
         self._any_batch = self._supports_any_batch(any_batch)
         first = self._reshaped(1) if self._any_batch else model
         self._requests = {1 if self._any_batch else 0: self._compile(first)}
@@ -203,10 +216,10 @@ class _OpenVINOGraph(Graph):
         self.inputs = tuple(self._port(port) for port in compiled.inputs)
         self.outputs = tuple(self._port(port) for port in compiled.outputs)
 
-    def _run(self, array: Array) -> list[Array]:
+    def _run(self, array: Array, *others: Array) -> list[Array]:
         with self._lock:  # a request takes one array at a time, and the next one overwrites its outputs
             if not self._any_batch:
-                return self._infer(self._requests[0], array)
+                return self._infer(self._requests[0], array, *others)
             if len(array) <= SINGLY:
                 rows = [self._infer(self._requests[1], array[[row]]) for row in range(len(array))]
                 return [np.concatenate(each) for each in zip(*rows, strict=True)]
@@ -215,16 +228,16 @@ class _OpenVINOGraph(Graph):
             filled = np.concatenate([array, *[array[-1:]] * (BATCH - len(array))])
             return [each[: len(array)] for each in self._infer(self._requests[BATCH], filled)]
 
-    def _infer(self, request: Any, array: Array) -> list[Array]:
-        found = request.infer([array], share_inputs=True)
+    def _infer(self, request: Any, *arrays: Array) -> list[Array]:
+        found = request.infer(list(arrays), share_inputs=True)
         return [np.array(found[number]) for number in range(len(self.outputs))]
 
     def _compile(self, model: Any) -> Any:
         return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
 
     def _supports_any_batch(self, any_batch: bool) -> bool:
-        rank = self._model.inputs[0].partial_shape.rank
-        if rank.is_dynamic or not (any_batch or self._model.inputs[0].partial_shape[0].is_dynamic):
+        image, *others = (port.partial_shape for port in self._model.inputs)
+        if others or image.rank.is_dynamic or not (any_batch or image[0].is_dynamic):
             return False
         try:
             outputs = [output.partial_shape for output in self._reshaped(BATCH).outputs]

@@ -12,7 +12,8 @@ from walking import GROUND, HEIGHT, TALL, WIDE, WIDTH, Walker, detector_file, dr
 from resight.errors import UserError
 from resight.inference.runtimes.graph import Graph, Port
 from resight.ingest.boxes import overlaps
-from resight.ingest.detector import PADDING, Detector, letterbox
+from resight.ingest.detectors.detector import Detector
+from resight.ingest.detectors.input_format import PADDING, InputFormat
 
 SIZE = (64, 96)
 LEVELS = [(SIZE[0] // stride, SIZE[1] // stride, stride) for stride in (8, 16, 32)]
@@ -28,10 +29,10 @@ class Fake(Graph):
         self.rows = rows
         self.inputs = (Port("images", shape, "float32"),)
         self.outputs = (Port("output", (1, *rows.shape), "float32"),)
-        self.fed: NDArray[np.float32] | None = None
+        self.fed: list[NDArray[np.float32]] = []
 
     def _run(self, array: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        self.fed = array
+        self.fed.append(array)
         return [self.rows[None]]
 
 
@@ -85,7 +86,7 @@ def test_only_persons_above_the_threshold_are_returned() -> None:
     boxes, scores = Detector(Fake(bicycle), "fake").detect(picture)
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
-    assert len(Detector(Fake(bicycle), "fake", category=1).detect(picture)[0]) == 1
+    assert len(Detector(Fake(bicycle), "fake", person="1").detect(picture)[0]) == 1
 
 
 def test_of_boxes_that_overlap_the_surest_stays() -> None:
@@ -97,22 +98,27 @@ def test_of_boxes_that_overlap_the_surest_stays() -> None:
     assert len(Detector(Fake(near), "fake", overlap=0.5).detect(picture)[0]) == 3
 
 
-def test_the_network_is_fed_blue_first_from_0_to_255() -> None:
+def test_the_network_is_fed_blue_first_from_0_to_255_or_less_imagenets_mean() -> None:
     fake = Fake(raw())
     picture = np.zeros((32, 96, 3), np.uint8)
     picture[:, :] = 10, 20, 250
     Detector(fake, "fake").detect(picture)
-    assert fake.fed is not None
-    assert fake.fed.shape == (1, 3, *SIZE)
-    assert fake.fed.dtype == np.float32
-    assert fake.fed[0, :, 0, 0].tolist() == [250, 20, 10]
-    assert fake.fed[0, :, 63, 0].tolist() == [PADDING] * 3
+    blue_first, normalised = fake.fed[-2:]
+    for fed in fake.fed[-2:]:
+        assert fed.shape == (1, 3, *SIZE)
+        assert fed.dtype == np.float32
+    assert blue_first[0, :, 0, 0].tolist() == [250, 20, 10]
+    assert blue_first[0, :, 63, 0].tolist() == [PADDING] * 3
+    red = (10 / 255 - 0.485) / 0.229
+    assert normalised[0, :, 0, 0] == pytest.approx(
+        [red, (20 / 255 - 0.456) / 0.224, (250 / 255 - 0.406) / 0.225]
+    )
 
 
-def test_letterbox_keeps_the_shape() -> None:
+def test_a_picture_keeps_its_shape_in_the_corner() -> None:
     picture = np.full((100, 300, 3), 7, np.uint8)
-    canvas, scale = letterbox(picture, (60, 60))
-    assert scale == pytest.approx(0.2)
+    canvas, placement = InputFormat("", "corner").place(picture, (60, 60))
+    assert placement.scale == pytest.approx(0.2)
     assert (canvas[:20] == 7).all()
     assert (canvas[20:] == PADDING).all()
 
@@ -152,7 +158,7 @@ def test_a_classifier_is_refused_with_its_outputs(tmp_path: Path) -> None:
     nodes = [helper.make_node("GlobalAveragePool", ["images"], ["logits"])]
     path = save_network(tmp_path / "net.onnx", nodes, {}, [1, 3, 64, 64], {"logits": [1, 3, 1, 1]})
     with pytest.raises(
-        UserError, match=r"'logits' float32 \[1, 3, 1, 1\].*one output \[1, 84 or 85, 5 \+ classes\]"
+        UserError, match=r"'logits' float32 \[1, 3, 1, 1\].*YOLOX: \[1, cells, 5 \+ classes\]"
     ):
         Detector.open(path, threads=1)
 
@@ -167,7 +173,7 @@ def test_another_kind_of_input_is_refused(tmp_path: Path) -> None:
 def test_outputs_that_are_no_probabilities_are_refused() -> None:
     rows = raw()
     rows[3, 4] = -3.0
-    with pytest.raises(UserError, match="is not a YOLOX detector"):
+    with pytest.raises(UserError, match="is not a supported detector"):
         Detector(Fake(rows), "fake")
 
 
