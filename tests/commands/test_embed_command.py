@@ -227,7 +227,7 @@ def test_camera_statistics_that_do_not_fit_are_refused(place, tmp_path, capsys) 
     with pytest.raises(UserError, match="statistics are of vectors with 3 numbers; these have"):
         call("score", *sides, "--camera-statistics", tmp_path / "narrow.npz")
     (tmp_path / "bad.npz").write_bytes(b"no archive")
-    with pytest.raises(UserError, match="holds no camera statistics, or is damaged"):
+    with pytest.raises(UserError, match="has no camera statistics, or is damaged"):
         call("score", *sides, "--camera-statistics", tmp_path / "bad.npz")
     with pytest.raises(UserError, match="Give one of them"):
         call("score", *sides, "--camera-statistics", tmp_path / "narrow.npz", "--camera-normalise")

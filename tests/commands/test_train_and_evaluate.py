@@ -228,7 +228,7 @@ def test_a_folder_that_was_trained_on_is_not_tested_whole(
     [
         ("imagenet", "Download them with: resight download resnet18"),
         ("nowhere.pth", "There is no file nowhere.pth to load weights from"),
-        ("other.safetensors", "other.safetensors does not hold the weights of this trunk"),
+        ("other.safetensors", "other.safetensors does not have the weights of this trunk"),
     ],
 )
 def test_missing_or_other_weights_are_told_before_any_picture_is_decoded(

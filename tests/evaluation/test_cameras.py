@@ -21,10 +21,10 @@ def drawn(seed: int, rows: int = 40, width: int = 6) -> tuple[np.ndarray, list[s
 def written_out(
     vectors: np.ndarray, cameras: list[str], row: int, shrinkage: float, share: float
 ) -> np.ndarray:
-    """Unit vector, minus its camera's mean with ``shrinkage`` crops at the mean of all, of unit length.
+    """Unit vector, minus its camera's mean with ``shrinkage`` crops at the overall mean, of unit length.
 
-    Of the shift from the mean of all to the camera's, ``share`` is subtracted. A camera whose crops vary less
-    than those of the median camera counts for fewer crops.
+    Of the shift from the overall mean to the camera's, ``share`` is subtracted. A camera whose crops vary
+    less than those of the median camera counts for fewer crops.
     """
     units = [vector / np.sqrt((vector**2).sum()) for vector in vectors.astype(float)]
     of = {
@@ -183,7 +183,7 @@ def test_vectors_that_equal_their_mean_are_ranked_last_and_counted(
     gallery = Embedded(vectors, torch.tensor([3, 3, 1, 2]), torch.tensor([0, 0, 1, 1]))
     query = Embedded(torch.tensor([[0.8, 0.6]]), torch.tensor([2]), torch.tensor([0]))
     found = remove_camera_means(query, gallery, statistics)
-    assert "2 gallery vectors equal their camera's mean: they are ranked last" in capsys.readouterr().err
+    assert "2 gallery vectors equal their camera's mean, so they are ranked last" in capsys.readouterr().err
     cosines = (found[0].features @ found[1].features.T)[0]
     assert cosines[:2].max() < cosines[2:].min()
     assert evaluate(*found, Protocol(cross_camera=False)).mAP == 0.5

@@ -82,7 +82,7 @@ def test_a_weights_file_is_loaded_under_the_networks_name(run: Path) -> None:
     ("source", "options", "message"),
     [
         ("missing", {}, "The folder .*missing does not exist"),
-        ("damaged.safetensors", {}, "is not a whole safetensors file"),
+        ("damaged.safetensors", {}, "is not a complete safetensors file"),
         (".", {}, r"is not a run's folder \(it has no run.json\)"),
         (".", {"device": "toaster"}, "There is no device 'toaster'"),
     ],

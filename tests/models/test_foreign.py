@@ -129,7 +129,7 @@ def test_weights_of_no_known_width_name_the_nearest(smallest: dict[str, Tensor],
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     message = refusal(saved({"backbone.stem.weight": torch.zeros(8, 3, 3, 3)}, tmp_path))
-    assert "of no architecture that Resight knows: no name is familiar" in message
+    assert "of no architecture that Resight knows: no name is the same" in message
     assert "osnet-x0.25" in message
     assert "ONNX" in message
 

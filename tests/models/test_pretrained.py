@@ -205,7 +205,7 @@ def test_the_trunk_of_another_run_is_taken(
 
 
 def test_a_folder_with_weights_is_taken(trunk: Trunk, published: dict[str, Tensor], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no weights\.safetensors\. Give a run, a model folder"):
+    with pytest.raises(UserError, match=r"there is no weights\.safetensors in .*\. Give a run"):
         read_trunk(trunk, tmp_path)
     save_file(published, tmp_path / "weights.safetensors")
     assert sorted(loaded(trunk, tmp_path).unused) == ["fc.bias", "fc.weight"]
@@ -332,7 +332,7 @@ def test_downloads_once_then_loads(
 @pytest.mark.parametrize(
     ("flaw", "message"),
     [
-        ("damaged", r"is not that file: its SHA-256 begins with [0-9a-f]{8} instead of"),
+        ("damaged", r"is not the published one: its SHA-256 begins with [0-9a-f]{8} instead of"),
         ("dying", "broke off"),
         ("absent", "answers 404 Not Found"),
     ],

@@ -84,7 +84,7 @@ def test_no_such_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"GIF89a and more", b"\xff" * 100])
 def test_a_file_of_another_kind(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(content)
-    assert "not a whole safetensors file" in refusal(tmp_path / "w.safetensors")
+    assert "not a complete safetensors file" in refusal(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
@@ -95,7 +95,7 @@ def test_a_truncated_file(path: Path, share: float) -> None:
 
 
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
-    assert "not a whole safetensors file" in refusal(tmp_path)
+    assert "not a complete safetensors file" in refusal(tmp_path)
 
 
 def test_a_safetensors_file_of_somebody_else(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Statistics of the cameras of a folder of embeddings, kept beside them."""
+"""The camera statistics of a folder of features, in a file beside them."""
 
 from pathlib import Path
 
@@ -12,17 +12,18 @@ from resight.files import whole_file
 
 FILE = "camera_statistics.npz"
 ROWS = 65_536
-"""Vectors that are read at a time."""
+"""Number of vectors read at a time."""
 
 
-def keep_statistics(folder: Path) -> Path:
-    """Write the statistics of a folder's cameras, junk left out, with the model's fingerprint.
+def write_statistics(folder: Path) -> Path:
+    """Write the statistics of a folder's cameras, without junk.
 
     Args:
-        folder: that ``resight embed`` wrote, with cameras.
+        folder: folder written by ``resight embed``, with cameras.
 
     Returns:
-        The file: arrays ``cameras`` [C], ``counts`` [C], ``sums`` float64 [C, D] and the ``fingerprint``.
+        The file: arrays ``cameras`` [C], ``counts`` [C], ``sums`` float64 [C, D] and the model's
+        ``fingerprint``.
     """
     info = read_info(folder)
     assert info is not None
@@ -45,7 +46,7 @@ def keep_statistics(folder: Path) -> Path:
 
 
 def read_statistics(path: Path) -> CameraStatistics:
-    """Read what ``keep_statistics`` wrote; ``path`` is the folder or the file.
+    """Read what ``write_statistics`` wrote; ``path`` is the folder or the file.
 
     Raises:
         UserError: there are no statistics, or they are damaged.
@@ -62,7 +63,7 @@ def read_statistics(path: Path) -> CameraStatistics:
         if sums.ndim != 2 or not len(cameras) == len(counts) == len(sums):
             raise ValueError(f"{len(cameras)} cameras, {len(counts)} counts, sums of the shape {sums.shape}")
     except Exception as error:
-        raise UserError(f"{file} holds no camera statistics, or is damaged: {error}.") from error
+        raise UserError(f"{file} has no camera statistics, or is damaged: {error}.") from error
     return CameraStatistics(
         sums.shape[1],
         counts=dict(zip(cameras.tolist(), counts.tolist(), strict=True)),

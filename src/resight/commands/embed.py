@@ -53,7 +53,7 @@ def embed(
         camera_normalise: also keep the statistics of the crops' cameras, for 'resight score
             --camera-statistics'; the features stay as they are.
     """
-    from resight.commands.camera_statistics import keep_statistics
+    from resight.commands.camera_statistics import write_statistics
     from resight.features.embedding import embed_crops
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
@@ -83,7 +83,7 @@ def embed(
         crops.left_out.add_unreadable(reason)
     result = info | {"folder": str(out), "left_out": crops.left_out.as_list()}
     if camera_normalise:
-        result["camera_statistics"] = str(keep_statistics(out))
+        result["camera_statistics"] = str(write_statistics(out))
     if json:
         print_json(result)
         return

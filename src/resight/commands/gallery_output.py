@@ -125,19 +125,19 @@ def print_info(facts: Mapping[str, Any]) -> None:
 
 def cameras_line(facts: Mapping[str, Any]) -> str:
     """Return whether cameras' means are removed, and which cameras have few crops."""
-    from resight.gallery.cameras import FEWEST
+    from resight.gallery.cameras import MIN_CROPS
 
     found, cameras = facts["camera_normalise"], len(facts["cameras"])
     if not found["on"]:
         return "kept, as the gallery's settings say"
     if not found["active"]:
         there = f"{cameras:,} {'camera' if cameras == 1 else 'cameras'} and {facts['crops']:,} crops"
-        return f"kept: {there} are too few (removed from 2 cameras and {FEWEST} crops on)"
+        return f"kept: {there} are too few (removed from 2 cameras and {MIN_CROPS} crops on)"
     few = found["too_few"]
     if not few:
         return f"removed from the vectors of all {cameras:,} cameras"
     named = ", ".join(few[:5]) + (", ..." if len(few) > 5 else "")
-    lack = f"{len(few):,} of {cameras:,} cameras have too few crops yet and lose mostly the mean of all"
+    lack = f"{len(few):,} of {cameras:,} cameras have few crops, so mostly the overall mean is subtracted"
     return f"removed; {lack}: {named}"
 
 

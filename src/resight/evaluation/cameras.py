@@ -1,4 +1,4 @@
-"""Removing the part of every vector that comes from its camera."""
+"""Camera normalisation: subtracting the mean vector of each camera from its vectors."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,30 +17,31 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 
 SHRINKAGE = 20.0
-"""Crops at the mean of all that each camera's mean includes. Without them, means of 5 to 10 crops per camera
-make rankings worse than no means."""
+"""Number of additional crops at the overall mean in each camera's mean. Without them, the means of cameras
+with 5 to 10 crops make rankings worse than without normalisation."""
 
 SHARE = 0.75
-"""Share of a camera's shift from the mean of all that is removed where cameras may see people of different
-looks, as in a gallery: all of it takes a part of the people along (figures: docs/methods/cameras.md)."""
+"""Share of a camera's shift from the overall mean that is removed if cameras may see different groups of
+people, as in a gallery: the shift contains that difference, too (figures: docs/methods/cameras.md)."""
 
 SHORTEST = 1e-6
-"""Vectors shorter than this have no direction."""
+"""Vectors shorter than this are treated as zero."""
 
 
 @dataclass
 class CameraStatistics:
-    """The mean vector of each camera; crops can be added and removed one by one.
+    """The mean vector of each camera; crops can be added and removed.
 
-    Vectors from one camera have a part in common that does not depend on the person, so that in a search
-    other persons from the query's own camera come first (Song, Park and Lee: Exploring the Camera Bias of
-    Person Re-identification, ICLR 2025). ``apply`` scales vectors to unit length, subtracts their camera's
-    mean, and scales them again. The paper also divides by the deviation, which made no measurable difference.
+    The vectors of one camera have a component in common that does not depend on the person. In a search,
+    other persons from the query's own camera therefore come first (Song, Park and Lee: Exploring the Camera
+    Bias of Person Re-identification, ICLR 2025). ``apply`` scales vectors to unit length, subtracts their
+    camera's mean, and scales them again. The paper also divides by the deviation, which made no measurable
+    difference.
 
     Attributes:
-        width: D, numbers in a vector.
-        shrinkage: number of crops at the mean of all that are added to each camera's.
-        share: of a camera's shift from the mean of all, that is removed.
+        width: D, length of a vector.
+        shrinkage: number of additional crops at the overall mean in each camera's mean.
+        share: share of a camera's shift from the overall mean that is removed.
         counts: camera -> number of its crops.
         sums: camera -> float64 [D], sum of its unit vectors.
     """
@@ -69,7 +70,7 @@ class CameraStatistics:
 
         Args:
             vectors: [N, D], of any length.
-            cameras: the camera of each; None where it is not known.
+            cameras: the camera of each; None if unknown.
 
         Raises:
             UserError: vectors have another width, or the number of cameras differs.
@@ -81,9 +82,9 @@ class CameraStatistics:
         self._add(vectors, cameras, -1)
 
     def mean(self, camera: Hashable = None) -> NDArray[np.float64]:
-        """Return what is subtracted from a camera's vectors [D]: its mean, shrunk towards that of all crops.
+        """Return the vector [D] that is subtracted for a camera: its mean, shrunk towards the overall mean.
 
-        For an unknown camera, or one without crops, this is the mean of all.
+        For an unknown camera, or one without crops, this is the overall mean.
         """
         return self.means([camera])[camera]
 
@@ -104,34 +105,34 @@ class CameraStatistics:
         return {camera: shrunk(camera) for camera in cameras}
 
     def _weights(self) -> dict[Hashable, float]:
-        """Return the crops that each camera counts for: fewer where they are more alike than usual.
+        """Return the effective number of crops of each camera: fewer if they vary less than other cameras'.
 
-        The mean of a camera that sees one person, or one picture again and again, says more of these than of
+        The mean of a camera that sees one person or one picture again and again describes that rather than
         the camera. The number of its crops is multiplied by (s / t)^2, at most 1, where s is the variance of
-        its vectors, and t is the median of these over the cameras. Of one crop there is no variance.
+        its vectors and t the median of the cameras' variances. A camera with one crop has no variance.
         """
         spreads = {
             camera: (count - float(self.sums[camera] @ self.sums[camera]) / count) / (count - 1)
             for camera, count in self.counts.items()
             if count > 1
         }
-        usual = float(np.median(list(spreads.values()))) if spreads else 0.0
-        if usual < SHORTEST:
+        median = float(np.median(list(spreads.values()))) if spreads else 0.0
+        if median < SHORTEST:
             return {camera: float(count) for camera, count in self.counts.items()}
         return {
-            camera: count * min(1.0, max(0.0, spreads.get(camera, usual)) / usual) ** 2
+            camera: count * min(1.0, max(0.0, spreads.get(camera, median)) / median) ** 2
             for camera, count in self.counts.items()
         }
 
     def apply(self, vectors: Vectors, cameras: Sequence[Hashable]) -> Vectors:
-        """Return vectors [N, D] without their cameras' means, of unit length.
+        """Return vectors [N, D] of unit length without their cameras' means.
 
         A vector that equals its camera's mean becomes zero.
         """
         if vectors.shape[1] != self.width:
             raise UserError(
                 f"The camera statistics are of vectors with {self.width:,} numbers; these have "
-                f"{vectors.shape[1]:,}. Take statistics of the same model."
+                f"{vectors.shape[1]:,}. Use statistics of the same model."
             )
         result, means = unit_or_zero(vectors), self.means(set(cameras))
         for camera, rows in rows_of(cameras):
@@ -158,16 +159,17 @@ def remove_camera_means(
 ) -> "tuple[Embedded, Embedded]":
     """Return query and gallery without their cameras' means.
 
-    From crops of a camera that is not in the statistics, the mean of all is subtracted. A vector that equals
-    its camera's mean is kept and ranked last: where there is one, vectors have one more number, -1 in it.
+    For cameras that are not in the statistics, the overall mean is subtracted. A gallery vector that equals
+    its camera's mean becomes zero, and is ranked last: then all vectors get one more number, which is -1 in
+    it.
 
     Args:
-        query, gallery: with cameras.
-        statistics: by default those of the gallery's crops but junk, whose whole shift is removed, as each
-            person of a test is seen by several cameras.
+        query, gallery: crops with cameras.
+        statistics: by default those of the gallery without junk, with the whole shift removed, because in a
+            test each person is seen by several cameras.
 
     Raises:
-        UserError: cameras are not known, there is only one, or vectors are of another width.
+        UserError: cameras are not known, there is only one, or vectors have another width.
     """
     import torch
 
@@ -182,14 +184,14 @@ def remove_camera_means(
         statistics = CameraStatistics.fit(features, gallery.cameras[kept].tolist(), share=1.0)
     if len(statistics.counts) < 2:
         raise UserError(
-            "All gallery crops are from one camera, so there is nothing between cameras to remove. Leave "
-            "--camera-normalise out."
+            "All gallery crops are from one camera, so there is no difference between cameras to remove. "
+            "Leave --camera-normalise out."
         )
     seen = {*query.cameras.tolist(), *gallery.cameras.tolist()}
     if new := sorted(seen - statistics.counts.keys()):
         say(
             f"Note: the means include no crop from {len(new):,} of the cameras "
-            f"({', '.join(map(str, new[:5]))}): the mean of all is subtracted from theirs."
+            f"({', '.join(map(str, new[:5]))}). The overall mean is subtracted from their vectors."
         )
     found = []
     for side in (query, gallery):
@@ -197,7 +199,7 @@ def remove_camera_means(
         found.append(statistics.apply(side.features.float().cpu().numpy(), side.cameras.tolist()))
     queries, crops = found
     if len(lost := np.flatnonzero(~crops.any(axis=1))):
-        say(f"Note: {len(lost):,} gallery vectors equal their camera's mean: they are ranked last.")
+        say(f"Note: {len(lost):,} gallery vectors equal their camera's mean, so they are ranked last.")
         queries = np.pad(queries, ((0, 0), (0, 1)), constant_values=1)
         crops = np.pad(crops, ((0, 0), (0, 1)))
         crops[lost, -1] = -1
@@ -208,9 +210,9 @@ def remove_camera_means(
 
 
 def restore(vectors: Vectors, mean: Vectors) -> Vectors:
-    """Return the unit vectors [N, D] of which ``unit_or_zero(v - mean)`` are given.
+    """Return the unit vectors v [N, D] for which ``unit_or_zero(v - mean)`` are the given vectors.
 
-    These are v = length x given + mean, where length is the root, not negative, of |v| = 1.
+    v = length * given + mean, where length is the non-negative solution of |v| = 1.
     """
     given, mean64 = vectors.astype(np.float64), mean.astype(np.float64)
     along = given @ mean64
@@ -219,7 +221,7 @@ def restore(vectors: Vectors, mean: Vectors) -> Vectors:
 
 
 def unit_or_zero(vectors: Vectors) -> Vectors:
-    """Return vectors [N, D] scaled to length 1; those that are too short become zero."""
+    """Return vectors [N, D] scaled to length 1; those shorter than ``SHORTEST`` become zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Vectors = (vectors / np.where(lengths > SHORTEST, lengths, np.inf)).astype(np.float32)
     return scaled

@@ -5,15 +5,15 @@ its k-reciprocal neighbours, expanded by those of its neighbours (Sec. 3.2-3.3),
 nearest items (Sec. 3.4, local query expansion). The new distance of two items mixes the Jaccard distance of
 their encodings with the original one (Sec. 3.5).
 
-As in the authors' code (copies of it differ), distances are Euclidean, squared once, divided by the largest
-of their row. The k1 + 1 nearest items are used, as the item itself is the first. The expansion uses
-``round(k1 / 2) + 1`` neighbours (half to even), and adds a set if more than two thirds of it are known
-already. The authors' sort does not define the order of ties; here the item itself comes first, then the
-others in order.
+As in the authors' code (copies of it differ), distances are Euclidean, squared once, and divided by the
+largest of their row. The k1 + 1 nearest items are used, because the item itself is the first. The expansion
+uses ``round(k1 / 2) + 1`` neighbours (half to even), and adds a neighbour's set if more than two thirds of it
+are in the item's own set. The authors' sort does not define the order of ties; here the item itself comes
+first, then the others in order.
 
-In memory are each item's nearest items and its farthest distance, from one blockwise pass over half of the
-symmetric distances; the distances to its expanded neighbours, as sparse dot products; and the encodings, some
-dozens of numbers per item.
+Memory holds, for each item, the nearest items and the farthest distance, from one blockwise pass over half of
+the symmetric distances; the distances to its expanded neighbours, as sparse dot products; and its encoding, a
+few dozen numbers.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from resight.evaluation.neighbours import nearest_items, split_by_size, stretche
 from resight.threads import Workers
 
 BLOCK_ROWS = 512  # queries at a time
-TABLE_ENTRIES = 2**24  # entries of the tables that find repeated columns
+TABLE_ENTRIES = 2**24  # entries of the tables that find duplicate columns
 PAIRS = 2**21  # weights compared at a time
 
 Entries = tuple[Tensor, Tensor, Tensor]
@@ -45,8 +45,8 @@ class Reranking:
         k1: number of nearest items that may be k-reciprocal neighbours.
         k2: number of nearest items, with the item itself, over which encodings are averaged; 1: no averaging.
         original: lambda, the share of the original distance in the new one.
-        junk: leave gallery crops labelled junk out only after re-ranking, as the authors' script for
-            Market-1501 does.
+        junk: whether gallery crops labelled junk take part and are removed from the ranking afterwards, as in
+            the authors' script for Market-1501.
 
     Raises:
         UserError: a number is out of range.
@@ -58,7 +58,7 @@ class Reranking:
     junk: bool = False
 
     def as_dict(self) -> dict[str, float]:
-        """Return the numbers by the paper's names, and ``junk`` if it takes part."""
+        """Return the parameters by the paper's names, and ``junk`` if it takes part."""
         numbers: dict[str, float] = {"k1": self.k1, "k2": self.k2, "lambda": self.original}
         return numbers | ({"junk": True} if self.junk else {})
 
@@ -85,7 +85,7 @@ class Sparse:
     """A sparse matrix, row by row.
 
     Attributes:
-        starts: int64 [rows + 1], where each row's entries begin, then their number.
+        starts: int64 [rows + 1], the index of each row's first entry, and finally P.
         columns: int64 [P].
         values: [P].
     """
@@ -95,7 +95,7 @@ class Sparse:
     values: Tensor
 
     def rows(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the entries of some rows [B]: int64 [P] from 0 to B - 1, columns [P] and values [P]."""
+        """Return the entries of some rows [B]: their place in ``rows`` [P], columns [P] and values [P]."""
         starts = self.starts.index_select(0, rows)
         owner, index = spread(starts, self.starts.index_select(0, rows + 1) - starts)
         return owner, self.columns.index_select(0, index), self.values.index_select(0, index)
@@ -105,7 +105,7 @@ class Reranked:
     """Re-ranked distances of queries to the gallery, computed block by block.
 
     Args:
-        distances: of all items.
+        distances: distances of all items.
         settings: how to re-rank.
 
     Raises:
@@ -125,7 +125,7 @@ class Reranked:
         self._gallery = _by_column(encodings, distances.queries)
 
     def write(self, rows: Tensor, out: Tensor) -> None:
-        """Write new distances of queries ``rows`` [B] to the whole gallery into ``out`` [B, G], negated."""
+        """Write negated new distances of queries ``rows`` [B] to the whole gallery into ``out`` [B, G]."""
         share = self._settings.original
         shared = torch.zeros_like(out)
         parts = stretches(len(rows), -(-len(rows) // self._workers.count))
@@ -163,10 +163,10 @@ class Reranked:
 def rerank(
     query_gallery: Tensor, query_query: Tensor, gallery_gallery: Tensor, settings: Reranking = Reranking()
 ) -> Tensor:
-    """Return new distances [Q, G] from given distances.
+    """Return re-ranked distances [Q, G].
 
     Args:
-        query_gallery, query_query, gallery_gallery: Euclidean distances, not squared: [Q, G], [Q, Q], [G, G].
+        query_gallery, query_query, gallery_gallery: Euclidean distances [Q, G], [Q, Q], [G, G], not squared.
         settings: how to re-rank.
 
     Raises:
@@ -260,13 +260,13 @@ def _by_column(encodings: Sparse, queries: int) -> Sparse:
 
 
 class _Table:
-    """Table of a few items (rows) by all items (columns): finds repeats without sorting."""
+    """Table of a few items (rows) by all items (columns), to find duplicates without sorting."""
 
     def __init__(self, items: int, device: torch.device, entries: int) -> None:
         self.rows = max(1, min(1024, entries // items))
         self._items = items
         self._marks = torch.zeros(self.rows, items, dtype=torch.bool, device=device)
-        # not initialised: only written entries are read
+        # not initialised, because only written entries are read
         self._places = torch.empty(self.rows * items, dtype=torch.int32, device=device)
 
     def contains(self, members: Tensor, valid: Tensor, candidates: Tensor) -> Tensor:
@@ -278,7 +278,7 @@ class _Table:
         return found
 
     def first(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return, for each of P entries, the position of the representative of its row and column."""
+        """Return, for each of P entries, the position of one entry that represents its row and column."""
         keys = rows * self._items + columns
         self._places.scatter_(0, keys, torch.arange(len(keys), dtype=torch.int32, device=keys.device))
         return self._places.index_select(0, keys).long()

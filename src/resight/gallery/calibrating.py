@@ -55,7 +55,7 @@ def labelled_crops(store: Store) -> Embedded:
 def without_means(crops: Embedded, means: CameraMeans) -> Embedded:
     """Return features of other crops than a gallery's without the means of their own cameras.
 
-    Where these are not known, or there is one, the mean of all of the gallery's crops is removed.
+    If these are unknown, or there is only one, the overall mean of the gallery is subtracted.
     """
     vectors = unit_or_zero(crops.features.float().cpu().numpy())
     cameras = [] if crops.cameras is None else crops.cameras.tolist()

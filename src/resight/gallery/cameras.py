@@ -1,9 +1,9 @@
-"""The part of a gallery's vectors that comes from the cameras: it is removed before vectors are stored.
+"""Camera normalisation of a gallery: cameras' means are subtracted from vectors before these are stored.
 
-A store holds c = (v - m) / |v - m|, where v is the model's unit vector and m a mean of the crop's camera: a
-search without the cameras' means is like any other. The field ``mean`` of a record names m. As |v| = 1, v is
-restored from c and m: each vector is stored once, and when a camera's mean has moved, its crops are rewritten
-without being embedded again.
+A store has c = (v - m) / |v - m|, where v is the model's unit vector and m a mean of the crop's camera, so a
+search without the cameras' means costs no more than any other. The field ``mean`` of a record has the number
+of m. As |v| = 1, v can be restored from c and m: each vector is stored once, and when a camera's mean has
+moved, its crops are rewritten without embedding them again.
 """
 
 import io
@@ -21,15 +21,15 @@ from resight.gallery.stores.store import Record, Store
 from resight.inference.embedder import Vectors
 
 MEAN = "mean"
-"""Field with the number of the mean that was subtracted. None was where it is 0 or missing."""
+"""Field with the number of the subtracted mean; 0 or missing if there is none."""
 
-FEWEST = 20
-"""Crops in all from which on means are removed."""
+MIN_CROPS = 20
+"""Smallest number of crops in a gallery whose means are removed."""
 
 DRIFT, SAMPLING = 0.01, 0.5
-"""Distance that the subtracted mean of N crops may have from the exact one: the first, or the second divided
-by sqrt(N), about half of the mean's standard error, if that is more. By a mean that is 0.01 off, 99 % of the
-first ten are those by the exact one, and the mAP is the same to 0.2."""
+"""Largest distance of the subtracted mean of N crops from the exact one: the larger of DRIFT and SAMPLING /
+sqrt(N), about half of the mean's standard error. With a mean that is 0.01 off, the first ten results are to
+99 % the same as with the exact one, and the mAP differs by at most 0.2."""
 
 BATCH = 256
 
@@ -39,12 +39,12 @@ Camera = Hashable
 
 @dataclass(frozen=True, slots=True)
 class CameraNormalisation:
-    """Whether vectors lack the part that comes from their camera.
+    """Whether a gallery removes its cameras' means from the vectors.
 
     Attributes:
-        on: wanted.
-        active: done: there are two cameras and enough crops.
-        too_few: cameras with so few crops that these lose the mean of all crops rather than their own.
+        on: whether it is switched on.
+        active: whether it is done: it is on, and there are two cameras and enough crops.
+        too_few: cameras with so few crops that mostly the overall mean is subtracted.
     """
 
     on: bool
@@ -53,14 +53,14 @@ class CameraNormalisation:
 
 
 class CameraMeans:
-    """The means that a store's vectors lack, and the exact ones, which follow every change.
+    """The means that were subtracted from a store's vectors, and the exact means, updated by every change.
 
     Args:
-        store: of the vectors.
-        width: numbers a vector.
-        on: whether means are to be removed.
-        write: keeps what ``load`` reads.
-        changing: held by whoever changes the store.
+        store: store of the vectors.
+        width: length of a vector.
+        on: whether to remove means.
+        write: function that keeps what ``load`` reads.
+        changing: lock that is held while the store is changed.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class CameraMeans:
     ) -> None:
         self.on, self.statistics = on, CameraStatistics(width)
         self._store, self._write, self._changing = store, write, changing
-        self._numbers: dict[
-            Camera, int
-        ] = {}  # of the mean that a camera's crops lose; None: any other camera
+        # camera -> number of the mean to subtract; None: for any other camera
+        self._numbers: dict[Camera, int] = {}
         self._means: dict[int, Vectors] = {}
-        self._unfinished: set[Camera] = set()  # cameras some of whose crops still lack an earlier mean
+        # cameras with crops from which an earlier mean was subtracted
+        self._unfinished: set[Camera] = set()
         self._next, self._renewed_at = 1, 0
         self._saved, self._dirty = b"", False
         self._source = self
@@ -89,34 +89,34 @@ class CameraMeans:
 
     @property
     def active(self) -> bool:
-        """Whether means are removed: that is wanted, and there are two cameras and ``FEWEST`` crops."""
-        return self.on and len(self.statistics.counts.keys() - {None}) > 1 and self.total >= FEWEST
+        """Whether means are removed: switched on, and there are two cameras and ``MIN_CROPS`` crops."""
+        return self.on and len(self.statistics.counts.keys() - {None}) > 1 and self.total >= MIN_CROPS
 
     @property
     def too_few(self) -> list[str]:
-        """Cameras with so few crops that these lose the mean of all rather than their own."""
+        """Cameras with so few crops that mostly the overall mean is subtracted."""
         counts = self.statistics.counts
         return sorted(str(camera) for camera in counts if camera is not None and counts[camera] < SHRINKAGE)
 
     def load(self, written: bytes | None) -> None:
-        """Take over what ``save`` wrote."""
+        """Restore what ``save`` wrote."""
         if not written or written == self._saved:
             return
         with np.load(io.BytesIO(written), allow_pickle=False) as arrays:
-            about = json.loads(str(arrays["about"]))
-            self.statistics.counts = dict(about["counts"])
+            metadata = json.loads(str(arrays["metadata"]))
+            self.statistics.counts = dict(metadata["counts"])
             self.statistics.sums = dict(zip(self.statistics.counts, arrays["sums"], strict=True))
-            self._numbers = dict(about["numbers"])
-            self._means = dict(zip(about["means"], arrays["means"], strict=True))
-        self._unfinished, self._next = set(about["unfinished"]), about["next"]
+            self._numbers = dict(metadata["numbers"])
+            self._means = dict(zip(metadata["means"], arrays["means"], strict=True))
+        self._unfinished, self._next = set(metadata["unfinished"]), metadata["next"]
         self._saved, self._dirty = written, False
 
     def save(self) -> None:
-        """Write everything, if it has changed."""
+        """Write the means and statistics if they have changed."""
         if not self._dirty:
             return
         width = self.statistics.width
-        about = {
+        metadata = {
             "counts": list(self.statistics.counts.items()),
             "numbers": list(self._numbers.items()),
             "means": list(self._means),
@@ -126,7 +126,7 @@ class CameraMeans:
         file = io.BytesIO()
         np.savez(
             file,
-            about=np.array(json.dumps(about)),
+            metadata=np.array(json.dumps(metadata)),
             sums=np.reshape(list(self.statistics.sums.values()), (-1, width)),
             means=np.reshape(list(self._means.values()), (-1, width)).astype(np.float32),
         )
@@ -134,9 +134,9 @@ class CameraMeans:
         self._write(self._saved)
 
     def recount(self) -> None:
-        """Read the crops of each camera that has another number of them than was written.
+        """Compute the exact mean again for each camera whose number of crops is not what ``save`` wrote.
 
-        It has after a process was killed, or where several change a gallery on a cluster.
+        This happens after a process was killed, or if several processes change a gallery on a cluster.
         """
         if not self.on:
             return
@@ -153,7 +153,7 @@ class CameraMeans:
                         self._count(self.restored(records), self.statistics.update)
 
     def add(self, records: Sequence[Record]) -> list[Record]:
-        """Include new crops in the exact means, and return them as they are to be stored."""
+        """Add new crops to the exact means, and return them as they should be stored."""
         if not self.on or not records:
             return list(records)
         self._count(records, self.statistics.update)
@@ -161,31 +161,31 @@ class CameraMeans:
         return self.without(records)
 
     def remove(self, records: Sequence[Record]) -> None:
-        """Take stored crops out of the exact means."""
+        """Remove stored crops from the exact means."""
         if self.on and records:
             self._count(self.restored(records), self.statistics.remove)
 
     def query(self, vectors: Vectors, cameras: Sequence[Camera]) -> Vectors:
-        """Return unit vectors [N, D] without their cameras' means, if these are removed.
+        """Return unit vectors [N, D] without their cameras' means, if means are removed.
 
-        For a camera that is not known or has no crops, this is the mean of all.
+        For a camera that is unknown or has no crops, the overall mean is subtracted.
         """
-        usual = self._numbers.get(None, 0)
-        return self._subtract(vectors, [self._numbers.get(camera, usual) for camera in cameras])
+        overall = self._numbers.get(None, 0)
+        return self._subtract(vectors, [self._numbers.get(camera, overall) for camera in cameras])
 
     def without(self, records: Sequence[Record]) -> list[Record]:
-        """Return records of vectors as they came, without the means of their cameras."""
+        """Return records with the cameras' means subtracted from their vectors."""
         if not records:
             return []
         numbers = [self._numbers.get(_camera(record), 0) for record in records]
         vectors = self._subtract(_vectors(records), numbers)
         return [
-            replace(record, vector=vector, payload=_named(record, number))
+            replace(record, vector=vector, payload=_with_number(record, number))
             for record, vector, number in zip(records, vectors, numbers, strict=True)
         ]
 
     def restored(self, records: Sequence[Record]) -> list[Record]:
-        """Return stored records with their vectors as they came."""
+        """Return stored records with their original vectors."""
         if not records:
             return []
         vectors = _vectors(records)
@@ -196,16 +196,16 @@ class CameraMeans:
 
     @property
     def overdue(self) -> bool:
-        """Whether there are twice as many crops as when the means were last renewed."""
-        return self.on and self.total >= max(FEWEST, 2 * self._renewed_at)
+        """Whether the number of crops has doubled since the means were last renewed."""
+        return self.on and self.total >= max(MIN_CROPS, 2 * self._renewed_at)
 
     def renew(self, exactly: bool = False) -> None:
         """Rewrite the crops of each camera whose mean has moved by more than is allowed.
 
-        Killed at any time, the next call goes on.
+        If the process is killed, the next call continues.
 
         Args:
-            exactly: or has moved at all.
+            exactly: rewrite them if the mean has moved at all.
         """
         with self._changing:
             moved = self._moved(exactly)
@@ -228,9 +228,9 @@ class CameraMeans:
             self.save()
 
     def for_copy(self, store: Store, write: Callable[[bytes], None]) -> "CameraMeans":
-        """Return the means of a store that crops are copied to: the exact ones.
+        """Return the means for a store that crops are copied to: the exact ones.
 
-        Later changes are included in the exact means of both.
+        Later changes update the exact means of both.
         """
         copy = CameraMeans(store, self.statistics.width, self.on, write, self._changing)
         with self._changing:
@@ -240,7 +240,7 @@ class CameraMeans:
         return copy
 
     def exchange(self, records: list[Record]) -> list[Record]:
-        """Return records of the store that is copied with this copy's means in place of its own."""
+        """Return records of the copied store with this copy's means subtracted instead of its own."""
         return self.without(self._source.restored(records))
 
     def _count(self, records: Sequence[Record], change: Callable[[Vectors, Sequence[Camera]], None]) -> None:
@@ -248,7 +248,7 @@ class CameraMeans:
         self._dirty = True
 
     def _exact(self, cameras: Iterable[Camera]) -> dict[Camera, Vectors]:
-        """Return the exact means, which are zero while none are removed."""
+        """Return the exact means; zero while means are not removed."""
         if not self.active:
             return {camera: np.zeros(self.statistics.width, np.float32) for camera in cameras}
         means = self.statistics.means(cameras)
@@ -268,7 +268,7 @@ class CameraMeans:
         return found
 
     def _set(self, means: dict[Camera, Vectors]) -> None:
-        """Remove these means from now on."""
+        """Subtract these means from now on."""
         for camera, mean in means.items():
             self._numbers[camera] = self._next if mean.any() else 0
             if mean.any():
@@ -277,7 +277,7 @@ class CameraMeans:
             self._dirty = True
 
     def _rewrite(self, camera: Camera) -> None:
-        """Rewrite those of a camera's crops that lack another mean than the present one."""
+        """Rewrite those crops of a camera from which another mean than the current one was subtracted."""
         where, after = _crops_of(camera, self.statistics.counts or self._numbers), None
         while True:
             with self._changing:
@@ -306,7 +306,7 @@ def _vectors(records: Sequence[Record]) -> Vectors:
     return np.stack([record.vector for record in records])  # type: ignore[misc]
 
 
-def _named(record: Record, number: int) -> dict[str, object]:
+def _with_number(record: Record, number: int) -> dict[str, object]:
     """Return a record's fields with the number of its mean."""
     return record.payload | {MEAN: number} if number or MEAN in record.payload else record.payload
 

@@ -11,7 +11,7 @@ from resight.gallery.stores.store import Layout
 from resight.inference.embedder import ModelIdentity
 from resight.registry import Settings
 
-FORMAT = 2
+FORMAT = 3
 """Increased when the storage format of galleries changes."""
 
 

@@ -1,6 +1,6 @@
 """Weights of other toolkits: recognising their architecture, and loading them into our networks.
 
-The names of tensors are those of torchreid and torchvision, which our trunks also use (``models.trunks``).
+Tensors are matched by the names in torchreid and torchvision, which our trunks (``models.trunks``) also use.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +16,13 @@ from resight.errors import UserError, did_you_mean
 from resight.models.checkpoints import read_checkpoint
 from resight.models.network import Network, build_model
 from resight.models.trunk import TrunkNetwork
-from resight.models.weights import differences, few
+from resight.models.weights import TensorMatch, few, match_tensors
 
 TORCHREID = ("classifier.",)
-"""Prefixes of the tensors of torchreid's classifiers."""
+"""Prefixes of the names of tensors of torchreid's classifiers."""
 
 EITHER = (*TORCHREID, "fc.weight", "fc.bias")
-"""The same for ResNets, also torchvision's."""
+"""The same for ResNets of torchreid or torchvision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Architecture:
     """A network with weights published by others.
 
     Attributes:
-        settings: of our network ``pooled``.
-        classifiers: prefixes of the tensors of classifiers, which embedding does not need.
+        settings: settings of our network ``pooled``.
+        classifiers: prefixes of the names of classifiers' tensors, which embedding does not need.
     """
 
     settings: Mapping[str, Any]
@@ -51,7 +51,7 @@ def _mobilenet(name: str, **trunk: Any) -> Architecture:
 
 
 FINER = (1, 2, 2, 1)
-"""Strides of a ResNet without a stride in its last layer."""
+"""Strides of a ResNet whose last layer does not downsample."""
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     **{f"osnet-x{width}": _osnet(width) for width in (1.0, 0.75, 0.5, 0.25)},
@@ -74,10 +74,10 @@ class ForeignWeights:
     """A network with weights of another toolkit.
 
     Attributes:
-        network: in evaluation mode, on the CPU; takes RGB, normalises with ImageNet's statistics.
+        network: network in evaluation mode, on the CPU; takes RGB, normalised with ImageNet's statistics.
         architecture: its name in ``ARCHITECTURES``.
         used: number of the file's tensors that were loaded.
-        dropped: names of a classifier's tensors.
+        dropped: names of the tensors of its classifier.
         unused: names of other tensors that the network does not have.
     """
 
@@ -92,7 +92,7 @@ def read_foreign(path: Path, architecture: str | None = None) -> ForeignWeights:
     """Read weights of another toolkit into a network.
 
     Args:
-        path: of a file for ``read_checkpoint``.
+        path: file that ``read_checkpoint`` reads.
         architecture: name in ``ARCHITECTURES``; by default recognised by names and shapes of the tensors.
 
     Raises:
@@ -112,15 +112,16 @@ def read_foreign(path: Path, architecture: str | None = None) -> ForeignWeights:
             raise UserError(_cannot_tell(path, fits, fitting))
         (architecture,) = fitting
     fit = fits[architecture]
-    if fit.wrong or any(len(fits[name].chosen) > len(fit.chosen) for name in fitting):
+    match = fit.match
+    if match.differences or any(len(fits[name].match.used) > len(match.used) for name in fitting):
         raise UserError(_misfit(path, fits, fit))
     network = _build(architecture)
-    _load(network, fit.chosen)
-    return ForeignWeights(network, architecture, len(fit.chosen), tuple(fit.dropped), tuple(fit.unused))
+    _load(network, match.used)
+    return ForeignWeights(network, architecture, len(match.used), tuple(match.dropped), tuple(match.unused))
 
 
 def match_architecture(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of the architectures (sometimes several) with these tensors, without classifiers."""
+    """Return the names of the architectures (sometimes several) with these tensors, classifiers left out."""
     return [name for name in ARCHITECTURES if _fit(tensors, name).exact]
 
 
@@ -130,50 +131,35 @@ class _Fit:
 
     Attributes:
         architecture: its name.
-        chosen: tensors for it, by their published names.
-        dropped, unused: names in the file of classifiers, and of tensors that the network does not have.
-        wrong: a line for each kind of difference in names or shapes; "" if none.
-        alike: number of tensors with the same name and shape in both, and with the same name.
+        match: the file's tensors beside the architecture's, by their published names.
     """
 
     architecture: str
-    chosen: dict[str, Tensor]
-    dropped: list[str]
-    unused: list[str]
-    wrong: str
-    alike: tuple[int, int]
+    match: TensorMatch
 
     @property
     def exact(self) -> bool:
-        """Whether nothing is missing, and only a classifier is left over."""
-        return not self.wrong and not self.unused
+        """Whether no tensor is missing, and only a classifier is left over."""
+        return not self.match.differences and not self.match.unused
 
     @property
-    def differing(self) -> str:
+    def differences(self) -> str:
         """The differences, a line for each kind."""
-        return self.wrong or f"\n  {len(self.unused)} not of the model: {few(self.unused)}"
+        unused = self.match.unused
+        return self.match.differences or f"\n  {len(unused)} not of the model: {few(unused)}"
+
+    @property
+    def similarity(self) -> tuple[int, int]:
+        """Number of tensors with the same name and shape in both, and with the same name."""
+        used, expected = self.match.used, self.match.expected
+        common = used.keys() & expected.keys()
+        return sum(used[name].shape == expected[name].shape for name in common), len(common)
 
 
 def _fit(tensors: Mapping[str, Tensor], architecture: str) -> _Fit:
     rename, expected = _expected(architecture)
-    parts = {name.partition(".")[0] for name in expected}
-    chosen: dict[str, Tensor] = {}
-    dropped, unused = [], []
-    for name, published in zip(tensors, rename(list(tensors)), strict=True):
-        if name.startswith(ARCHITECTURES[architecture].classifiers):
-            dropped.append(name)
-        elif published.partition(".")[0] in parts:
-            chosen[published] = tensors[name]
-        else:
-            unused.append(name)
-    needed = {
-        name: tensor
-        for name, tensor in expected.items()
-        if name in chosen or not name.endswith(".num_batches_tracked")  # unused, and not in old files
-    }
-    named = chosen.keys() & needed.keys()
-    alike = sum(chosen[name].shape == needed[name].shape for name in named), len(named)
-    return _Fit(architecture, chosen, dropped, unused, differences(chosen, needed), alike)
+    classifiers = ARCHITECTURES[architecture].classifiers
+    return _Fit(architecture, match_tensors(tensors, rename(list(tensors)), expected, classifiers))
 
 
 def expected_tensors(architecture: str) -> dict[str, Tensor]:
@@ -201,7 +187,7 @@ def _build(architecture: str) -> TrunkNetwork:
 
 
 def _published(name: str) -> str:
-    """Return the published name of a tensor of our network; "" if it has none."""
+    """Return the published name of a tensor of ours; "" if it has none."""
     if name.startswith("head.feature."):
         return name.replace("head.feature.", "fc.")
     return name.removeprefix("trunk.") if name.startswith("trunk.") else ""
@@ -210,8 +196,8 @@ def _published(name: str) -> str:
 def _load(network: Network, tensors: Mapping[str, Tensor]) -> None:
     """Load tensors by their published names.
 
-    The published fully-connected layer has a bias before its batch normalisation. Ours has none: the bias is
-    subtracted from the running mean.
+    The published fully-connected layer has a bias before its batch normalisation. Ours does not: the bias is
+    subtracted from the running mean instead.
     """
     found = dict(tensors)
     if (bias := found.pop("fc.0.bias", None)) is not None:
@@ -223,37 +209,42 @@ def _load(network: Network, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _misfit(path: Path, fits: Mapping[str, _Fit], fit: _Fit) -> str:
-    """Describe how a file differs from an architecture, and name the one that fits best."""
+    """Return a message: how a file differs from an architecture, and which one fits best."""
     best = _nearest(fits)
     if best.exact:
         advice = f"They are those of {best.architecture}: give --architecture {best.architecture}, or none."
     elif best is fit:
         advice = "No other architecture that Resight knows fits better."
     else:
-        advice = f"{best.architecture} fits best, but differs too:{best.differing}"
-    return f"The tensors in {path} are not those of {fit.architecture}:{fit.differing}\n{advice}"
+        advice = f"{best.architecture} fits best, but differs too:{best.differences}"
+    return f"The tensors in {path} are not those of {fit.architecture}:{fit.differences}\n{advice}"
 
 
 def _cannot_tell(path: Path, fits: Mapping[str, _Fit], fitting: Sequence[str]) -> str:
-    """Describe why the architecture of a file is not known."""
+    """Return a message: why the architecture of a file is not known."""
     if fitting:
         return (
             f"The tensors in {path} may be those of {' or '.join(fitting)}, which have the same tensors but "
-            f"differ, such as in a stride. Look up how they were trained, and give --architecture."
+            "differ otherwise, such as in a stride. Look up how they were trained, and give --architecture."
         )
     best = _nearest(fits)
-    if not best.alike[1]:
+    if not best.similarity[1]:
         return (
-            f"The tensors in {path} are of no architecture that Resight knows: no name is familiar. Known "
-            f"are {', '.join(fits)}. Export the network to ONNX with its own program, and import that."
+            f"The tensors in {path} are of no architecture that Resight knows: no name is the same. Known "
+            f"architectures: {', '.join(fits)}. Export the network to ONNX with its own program, and import "
+            "that."
         )
     return (
         f"The tensors in {path} are of no architecture that Resight knows. The nearest is "
-        f"{best.architecture}, from which they differ:{best.differing}\n"
+        f"{best.architecture}, from which they differ:{best.differences}\n"
         "Export the network to ONNX with its own program, and import that."
     )
 
 
 def _nearest(fits: Mapping[str, _Fit]) -> _Fit:
-    """Return the fit with the most tensors of equal name and shape; among equals, the fewest left over."""
-    return max(fits.values(), key=lambda fit: (fit.exact, fit.alike, -len(fit.chosen), -len(fit.unused)))
+    """Return the fit with the most tensors of equal name and shape; of these, that with the fewest others."""
+
+    def closeness(fit: _Fit) -> tuple[bool, tuple[int, int], int, int]:
+        return fit.exact, fit.similarity, -len(fit.match.used), -len(fit.match.unused)
+
+    return max(fits.values(), key=closeness)

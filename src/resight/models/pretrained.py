@@ -1,4 +1,4 @@
-"""Published weights for trunks: downloading a file, checking it, loading it."""
+"""Published weights for trunks: downloading, checking and loading them."""
 
 import hashlib
 import http.client
@@ -16,7 +16,7 @@ from resight.models.checkpoints import read_checkpoint
 from resight.models.foreign import match_architecture
 from resight.models.network import Network
 from resight.models.trunk import Trunk
-from resight.models.weights import WEIGHTS, differences
+from resight.models.weights import WEIGHTS, match_tensors
 from resight.progress import Bar, say
 
 PUBLISHED = {
@@ -27,12 +27,12 @@ PUBLISHED = {
     "mobilenet-v3-large": "mobilenet_v3_large-8738ca79.pth",
     "mobilenet-v3-small": "mobilenet_v3_small-047dcff4.pth",
 }
-"""Name -> torchvision's file of ImageNet weights ("V1"); its name ends in the start of its SHA-256."""
+"""Name -> torchvision's file of ImageNet weights ("V1"); its name ends with the start of its SHA-256."""
 
 HOST = "https://download.pytorch.org/models"
 
 TIMEOUT = 30
-"""Seconds without a byte after which a download is given up."""
+"""Seconds without any data after which a download fails."""
 
 CHUNK = 1 << 20
 
@@ -42,10 +42,10 @@ class Download:
     """Published weights on this machine.
 
     Attributes:
-        path: of the file.
+        path: the file.
         bytes: size of the file.
-        sha256: of its content.
-        fetched: whether they were downloaded now, or there before.
+        sha256: SHA-256 of the file.
+        fetched: whether they were downloaded now; if not, they were there already.
     """
 
     path: Path
@@ -59,8 +59,8 @@ class TrunkWeights:
     """Tensors of a file that fit a trunk.
 
     Attributes:
-        path: of the file.
-        tensors: by their names in the trunk.
+        path: the file.
+        tensors: name in the trunk -> tensor.
         unused: names of the file's tensors that the trunk does not have.
     """
 
@@ -69,7 +69,7 @@ class TrunkWeights:
     unused: list[str]
 
     def load(self, trunk: Trunk) -> None:
-        """Load them into the trunk, and print which of the file's tensors were not used."""
+        """Load the tensors into the trunk, and print which of the file's were not used."""
         trunk.load_state_dict(self.tensors, strict=False)
         rest = (
             f"{len(self.unused)} were not used: {', '.join(self.unused)}."
@@ -98,49 +98,38 @@ def read_trunk(trunk: Trunk, source: str | Path) -> TrunkWeights:
     """Read weights for a trunk.
 
     Args:
-        trunk: of any kind, on any device, also ``meta``: only shapes are used.
+        trunk: trunk on any device, also ``meta``: only the shapes of its tensors are used.
         source: ``imagenet`` for the published weights of this trunk, which must have been downloaded; a file
             that ``read_checkpoint`` reads; or a folder with ``weights.safetensors``, such as a run or a model
-            folder. Of a whole network with a ``trunk``, such as a run's weights, the trunk is used.
+            folder. If it has a whole network, such as a run's, only the trunk is used.
 
     Raises:
         UserError: no weights are published for this trunk, or they have not been downloaded; the file is
-            missing, damaged, or has no tensors; tensors of the trunk are missing in it or have another shape.
+            missing, damaged, or has no tensors; tensors of the trunk are missing or have another shape.
     """
     path = _published(trunk) if source == "imagenet" else _weights_file(Path(source).expanduser())
-    layers = dict(trunk.named_children())
     found = read_checkpoint(path)
-    chosen, unused = {}, []
-    for name, own_name in zip(found, trunk.own_names(_in_trunk(found)), strict=True):
-        if own_name.partition(".")[0] in layers:
-            chosen[own_name] = found[name]
-        else:
-            unused.append(name)
-    expected = {
-        name: tensor
-        for name, tensor in trunk.state_dict().items()
-        if name in chosen or not name.endswith(".num_batches_tracked")  # unused, and not in old files
-    }
-    if wrong := differences(chosen, expected):
+    match = match_tensors(found, trunk.own_names(_in_trunk(found)), trunk.state_dict())
+    if match.differences:
         fitting = match_architecture(found)
         advice = f"They are those of {' or '.join(fitting)}. " if fitting else ""
         raise UserError(
-            f"{path} does not hold the weights of this trunk. Of {len(expected)} tensors:{wrong}\n"
-            f"{advice}Take weights of the same architecture, depth, stem and width."
+            f"{path} does not have the weights of this trunk. Of {len(match.expected)} tensors:"
+            f"{match.differences}\n{advice}Take weights of the same architecture, depth, stem and width."
         )
-    return TrunkWeights(path, chosen, unused)
+    return TrunkWeights(path, match.used, match.unused)
 
 
 def download(name: str, *, host: str = HOST, folder: Path | None = None) -> Download:
-    """Download published weights unless they are there, and check their hash; a broken file is not kept.
+    """Download published weights unless they are there, and check their hash; a damaged file is deleted.
 
     Args:
         name: such as ``resnet50``.
-        host: URL of the folder of files.
-        folder: for the file; by default ``weights`` in the cache folder.
+        host: URL of the folder with the files.
+        folder: folder for the file; by default ``weights`` in the cache folder.
 
     Raises:
-        UserError: no weights have that name; the server cannot be reached, stops, or sends something else; or
+        UserError: no weights have that name; the server cannot be reached, stops, or sends another file; or
             the disk is full.
     """
     if name not in PUBLISHED:
@@ -152,10 +141,10 @@ def download(name: str, *, host: str = HOST, folder: Path | None = None) -> Down
         sha256 = _fetch(f"{host}/{path.name}", temporary)
         if not sha256.startswith(_expected_hash(path)):
             raise UserError(
-                f"What {host}/{path.name} sent is not that file: its SHA-256 begins with {sha256[:8]} "
-                f"instead of {_expected_hash(path)}. It was not kept. Try again; if it happens again, "
-                f"something between here and the server changes files: copy {path.name} from another "
-                f"machine to {path.parent}."
+                f"The file received from {host}/{path.name} is not the published one: its SHA-256 begins "
+                f"with {sha256[:8]} instead of {_expected_hash(path)}. It was deleted. Try again. If this "
+                "happens again, something between this machine and the server changes files: then copy "
+                f"{path.name} from another machine to {path.parent}."
             )
     return Download(path, path.stat().st_size, sha256, fetched=True)
 
@@ -232,14 +221,14 @@ def _weights_file(path: Path) -> Path:
         return path
     if not (path / WEIGHTS).is_file():
         raise UserError(
-            f"pretrained: the folder {path} holds no {WEIGHTS}. Give a run, a model folder with weights "
-            "instead of a graph (ONNX, OpenVINO), or a file of weights."
+            f"pretrained: there is no {WEIGHTS} in the folder {path}. Give a run, a model folder with "
+            "weights instead of an ONNX or OpenVINO graph, or a weights file."
         )
     return path / WEIGHTS
 
 
 def _in_trunk(names: Iterable[str]) -> list[str]:
-    """Return the names without the prefix of the trunk ("" outside of it)."""
+    """Return names without the prefix ``trunk.``; "" for other parts of a whole network."""
     names = list(names)
     if not any(name.startswith("trunk.") for name in names):
         return names

@@ -1,11 +1,12 @@
 """Self-contained weights files: the file alone rebuilds the model and embeds a picture correctly.
 
-A safetensors file has the tensors of the network, with its normalisation statistics. Its metadata have the
-model, its settings and the number of persons, and repeat input size and statistics for other programs.
+A safetensors file has the tensors of the network and, in its metadata, the model, its settings and the number
+of persons. Input size and normalisation are repeated there for other programs.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pydantic
@@ -20,11 +21,11 @@ from resight.files import whole_file
 from resight.models.network import Network, build_model
 
 WEIGHTS = "weights.safetensors"
-"""Name of the file in the folder of a run."""
+"""Name of the weights file in a run's folder."""
 
 FORMAT = "1"
 NAMED = 3
-"""Tensors of each kind to name in a message."""
+"""Number of tensors of each kind that a message names."""
 
 
 def save_weights(model: Network, path: Path) -> None:
@@ -53,15 +54,15 @@ def load_weights(path: Path, device: torch.device) -> Network:
     """Rebuild the network of a weights file on the device, in evaluation mode.
 
     Raises:
-        UserError: there is no such file; it is damaged, or not Resight's; its model, settings or tensors are
-            not those of this version; the message names them.
+        UserError: there is no such file; it is damaged, or not Resight's; or its model, settings or tensors
+            are not those of this version.
     """
     path = Path(path)
     metadata, tensors = _read(path)
     if "resight_format" not in metadata:
         raise UserError(
             f"{path} does not name the model of its weights, so it was not written by Resight. "
-            "Expected a weights.safetensors file of a run."
+            "Expected the file weights.safetensors of a run."
         )
     if metadata["resight_format"] != FORMAT:
         raise UserError(
@@ -80,8 +81,8 @@ def load_weights(path: Path, device: torch.device) -> Network:
     expected = model.state_dict()
     if wrong := differences(tensors, expected):
         raise UserError(
-            f"The tensors in {path} are not those of the model that it names, so it is of another "
-            f"architecture or another version of Resight. Of {len(expected)} tensors:{wrong}\n"
+            f"The tensors in {path} are not those of the model that it names, so its architecture or version "
+            f"of Resight is another one. Of {len(expected)} tensors:{wrong}\n"
             "Use the version that wrote the file, or train the recipe again."
         )
     model.load_state_dict(tensors)
@@ -89,14 +90,14 @@ def load_weights(path: Path, device: torch.device) -> Network:
 
 
 def is_own(path: Path) -> bool:
-    """Return whether a file's name or its metadata make it a weights file of Resight, whole or not."""
+    """Return whether a file is a weights file of Resight, by its metadata or, if damaged, by its suffix."""
     if path.suffix.lower() != ".safetensors":
         return False
     try:
         with safe_open(path, framework="pt") as file:
             return "resight_format" in (file.metadata() or {})
     except (SafetensorError, OSError):
-        return True  # load_weights says what is wrong with it
+        return True  # so that load_weights reports what is wrong with it
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -109,9 +110,60 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         ) from None
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path} is not a whole safetensors file ({error}): it is of another kind, or was cut off. "
+            f"{path} is not a complete safetensors file ({error}): it is of another kind, or was cut off. "
             "Copy the original again, or train the run again."
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorMatch:
+    """How a file's tensors match those of a network.
+
+    Attributes:
+        used: tensors for the network, by its names.
+        dropped: names in the file of a classifier's tensors, which embedding does not need.
+        unused: names in the file of other tensors that belong to no part of the network.
+        expected: the network's tensors, without those that old files lack.
+        differences: a line for each kind of difference between ``used`` and ``expected``; "" if none.
+    """
+
+    used: dict[str, Tensor]
+    dropped: list[str]
+    unused: list[str]
+    expected: dict[str, Tensor]
+    differences: str
+
+
+def match_tensors(
+    tensors: Mapping[str, Tensor],
+    names: Iterable[str],
+    expected: Mapping[str, Tensor],
+    classifiers: tuple[str, ...] = (),
+) -> TensorMatch:
+    """Match a file's tensors with those of a network.
+
+    Args:
+        tensors: the file's, by their names there.
+        names: the network's name for each of them.
+        expected: the network's tensors; only their shapes are used.
+        classifiers: prefixes of names in the file of classifiers.
+    """
+    parts = {name.partition(".")[0] for name in expected}
+    used: dict[str, Tensor] = {}
+    dropped, unused = [], []
+    for name, own_name in zip(tensors, names, strict=True):
+        if name.startswith(classifiers):
+            dropped.append(name)
+        elif own_name.partition(".")[0] in parts:
+            used[own_name] = tensors[name]
+        else:
+            unused.append(name)
+    needed = {
+        name: tensor
+        for name, tensor in expected.items()
+        if name in used or not name.endswith(".num_batches_tracked")  # not needed, and not in old files
+    }
+    return TensorMatch(used, dropped, unused, needed, differences(used, needed))
 
 
 def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

@@ -92,7 +92,7 @@ class SearchRequest(FilterForm):
         description="number of the detected person in the first picture, from 0",
     )
     query_camera: Word = Field(
-        "", description="camera that took the pictures; without it, the mean of all is removed"
+        "", description="camera that took the pictures; without it, the overall mean is subtracted"
     )
     other_cameras: bool = Field(False, description="leave out crops of the query's cameras")
     combine: Combine = Field(

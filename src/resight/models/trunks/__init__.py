@@ -1,1 +1,1 @@
-"""One trunk per file: turns images into feature maps, layer by layer."""
+"""Trunks, one per file: networks that turn images into feature maps, layer by layer."""

@@ -10,17 +10,17 @@ from resight.models.trunks.start import initialise
 from resight.models.units import ConvUnit
 
 LAYERS = {"layer1": (128, 2), "layer2": (256, 2), "layer3": (512, 6), "layer4": (1024, 2)}
-"""Layer -> its channels and its units (Table 1, rows between two strides of 2)."""
+"""Layer -> number of channels and of units (Table 1: each layer begins with a stride of 2)."""
 
 
 @TRUNKS.register("mobilenet")
 class MobileNet(Trunk):
-    """MobileNet V1 without its classifier, its thirteen units in four layers of strides 4, 8, 16 and 32.
+    """MobileNet V1 without its classifier: thirteen units in four layers, with strides 4, 8, 16 and 32.
 
     The stem is the 3x3 convolution and the first unit.
 
     Args:
-        width: multiplies all channels (Section 3.3, "width multiplier"); the paper has 1, 0.75, 0.5, 0.25.
+        width: factor of all channels (Section 3.3, "width multiplier"); the paper has 1, 0.75, 0.5, 0.25.
     """
 
     def __init__(self, *, width: Annotated[float, Field(gt=0, le=4, multiple_of=0.125)] = 1.0) -> None:
@@ -42,5 +42,5 @@ class MobileNet(Trunk):
 
 
 def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Return a 3x3 depthwise convolution with the stride, then a 1x1 convolution (Fig. 3)."""
+    """Return a 3x3 depthwise convolution with this stride and a 1x1 convolution (Fig. 3)."""
     return nn.Sequential(ConvUnit(inputs, inputs, 3, stride, groups=inputs), ConvUnit(inputs, outputs))

@@ -27,17 +27,17 @@ FLAT = {
     "1": {"0": "0.0", "1": "0.1", "3": "1", "4": "2"},
     "": {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"},
 }
-"""Positions in a block in the earliest files -> torchvision's: in block 1, and in the others."""
+"""Position in a block in the earliest files -> torchvision's; for block 1, and for the others."""
 
 unit = partial(ConvUnit, activation=nn.ReLU6)
 
 
 @TRUNKS.register("mobilenet-v2")
 class MobileNetV2(Trunk):
-    """MobileNetV2 without its classifier, in four layers of strides 4, 8, 16 and 32; 1,280 output channels.
+    """MobileNetV2 without its classifier, in four layers with strides 4, 8, 16 and 32; 1,280 output channels.
 
     Args:
-        width: multiplies all channels; if below 1, except those of the last layer.
+        width: factor of all channels, except that the last layer never has fewer than 1,280.
     """
 
     def __init__(self, *, width: Annotated[float, Field(gt=0, le=4)] = 1.0) -> None:
@@ -64,7 +64,7 @@ class MobileNetV2(Trunk):
 
     @staticmethod
     def own_names(names: Sequence[str]) -> list[str]:
-        """Return torchvision's names for tensors of files that number a block's parts consecutively."""
+        """Return torchvision's names for tensors of the earliest files, whose blocks are not nested."""
         if not any(re.fullmatch(r"features\.\d+\.conv\.0\.weight", name) for name in names):
             return list(names)
 
@@ -81,7 +81,7 @@ class InvertedResidual(nn.Module):
     Args:
         inputs, outputs: channels of input and output.
         stride: of the depthwise convolution.
-        expansion: factor of the width inside; 1 leaves the first convolution out.
+        expansion: factor of the channels inside the block; with 1, there is no expansion convolution.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:

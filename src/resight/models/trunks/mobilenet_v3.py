@@ -47,18 +47,18 @@ ROWS: dict[str, tuple[Row, ...]] = {
 """Kernel, channels inside, output channels, squeeze-and-excitation, h-swish, stride (Tables 1 and 2)."""
 
 norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
-"""As in the training of torchvision's weights; the paper has a momentum of 0.99 in its own convention."""
+"""As torchvision trained its weights. The paper's momentum of 0.99 is 0.01 in PyTorch's convention."""
 
 
 @TRUNKS.register("mobilenet-v3")
 class MobileNetV3(Trunk):
-    """MobileNetV3 before pooling, in four layers of strides 4, 8, 16 and 32.
+    """MobileNetV3 up to pooling, in four layers with strides 4, 8, 16 and 32.
 
-    The fully-connected layer after pooling belongs to torchvision's classifier, and is not part of it.
+    The fully-connected layer after pooling is part of torchvision's classifier, and is left out.
 
     Args:
         size: ``large``, whose last layer has 960 channels, or ``small``, with 576.
-        width: multiplies all channels.
+        width: factor of all channels.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class InvertedResidualV3(nn.Module):
     """Expansion, depthwise convolution, squeeze-and-excitation, linear projection, and a shortcut (Fig. 4).
 
     Args:
-        inputs, inner, outputs: channels of the input, inside, and of the output.
-        kernel, stride: of the depthwise convolution.
-        excite: have squeeze-and-excitation.
-        swish: h-swish instead of ReLU.
+        inputs, inner, outputs: number of channels of the input, inside the block, and of the output.
+        kernel, stride: size and stride of the depthwise convolution.
+        excite: whether it has squeeze-and-excitation.
+        swish: whether the activation is h-swish instead of ReLU.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class InvertedResidualV3(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Weights channels by their means over the map (Section 5.3); a quarter of them inside."""
+    """Weights channels by their means over the map (Section 5.3), by a hidden layer of a quarter of them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

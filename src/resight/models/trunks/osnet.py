@@ -13,10 +13,10 @@ from resight.models.trunks.start import initialise
 from resight.models.units import instance_norm
 
 CHANNELS = (64, 256, 384, 512)
-"""Of conv1 .. conv4 (Table 1)."""
+"""Channels of conv1 .. conv4 (Table 1)."""
 
 STREAMS = "abcd"
-"""Streams of a block; the t-th sees 2t + 1 pixels (Section 3.2: T = 4)."""
+"""Streams of a block; the t-th has a receptive field of 2t + 1 pixels (Section 3.2: T = 4)."""
 
 REDUCTION = 16
 """Factor by which the gate's hidden layer is narrower than its input (Section 3.2)."""
@@ -29,8 +29,7 @@ BLOCKS: dict[str, tuple[Place, ...]] = {
     "ibn": ("after", "after", None, None, None, None),
     "ain": ("inside", "inside", None, "inside", "inside", None),
 }
-"""Normalisation -> that of the two blocks each of conv2, conv3 and conv4."""
-
+"""Normalisation -> the places in the six blocks, two each of conv2, conv3 and conv4."""
 
 PARTS = {
     "layer1": ("conv2.0", "conv2.1"),
@@ -43,18 +42,18 @@ PARTS = {
 
 @TRUNKS.register("osnet")
 class OSNet(Trunk):
-    """OSNet up to conv5, where the paper pools: ``layer1`` .. ``layer4`` are its conv2 .. conv5.
+    """OSNet up to conv5, after which the paper pools: ``layer1`` .. ``layer4`` are its conv2 .. conv5.
 
-    Its FC of 512 belongs to the head, not the trunk. A transition, 1x1 convolution and 2x2 average
-    pooling, begins layer2 and layer3, so that a layer ends with its own blocks; in the names of parameters it
-    is the last part of conv2 and of conv3.
+    Its fully-connected layer of 512 belongs to the head. layer2 and layer3 begin with a transition (1x1
+    convolution and 2x2 average pooling), so that each layer ends with its blocks; in the names of parameters,
+    a transition is the last part of conv2 or conv3.
 
     Args:
-        width: multiplies all channels (the paper's beta: 1, 0.75, 0.5 and 0.25).
-        norm: ``batch``; or instance normalisation as well, for persons in cameras that were not trained on:
-            ``ibn``, in conv1 and after both blocks of conv2; ``ain``, in conv1 and inside the four blocks
-            that a search chose (Zhou et al., "Learning Generalisable Omni-Scale Representations for Person
-            Re-Identification", TPAMI 2021).
+        width: factor of all channels (the paper's beta: 1, 0.75, 0.5 and 0.25).
+        norm: ``batch``; or additional instance normalisation, for cameras that were not trained on: ``ibn``,
+            in conv1 and after both blocks of conv2; ``ain``, in conv1 and inside the four blocks that an
+            architecture search chose (Zhou et al., "Learning Generalisable Omni-Scale Representations for
+            Person Re-Identification", TPAMI 2021).
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class OSNet(Trunk):
 
     @staticmethod
     def own_names(names: Sequence[str]) -> list[str]:
-        """Return the names here of tensors that torchreid's separate OSNet-AIN wrote."""
+        """Return our names for tensors of torchreid's OSNet-AIN, which is a separate network there."""
 
         def stream(found: re.Match[str]) -> str:
             letter = STREAMS[int(found[1])]
@@ -95,7 +94,7 @@ class OSNet(Trunk):
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, normalisation and (unless ``relu`` is off) ReLU, by these names."""
+    """Convolution without bias, normalisation and, unless ``relu`` is false, ReLU; with torchreid's names."""
 
     normalised_by: ClassVar = {"conv": "bn"}
 
@@ -120,7 +119,7 @@ class ConvNorm(nn.Module):
 
 
 class Lite(nn.Module):
-    """Lite 3x3: a linear 1x1 convolution, then a 3x3 depthwise one (Section 3.1, Fig. 3b)."""
+    """Lite 3x3: a linear 1x1 convolution and a 3x3 depthwise convolution (Section 3.1, Fig. 3b)."""
 
     normalised_by: ClassVar = {"conv2": "bn"}
 
@@ -140,11 +139,11 @@ class OmniScale(nn.Module):
     """Residual block of four scales, weighted per channel by one shared gate (Section 3.2, Fig. 4b).
 
     ``relu(shortcut(x) + conv3(sum over t of gate(s_t) * s_t))`` with ``s_t = Lite^t(conv1(x))``.
-    The shortcut is a projection where channels differ.
+    The shortcut is a projection if the numbers of channels differ.
 
     Args:
-        inputs, outputs: channels of input and output; a quarter of the latter inside.
-        instance: where instance normalisation is; ``inside``, it replaces the batch normalisation of conv3.
+        inputs, outputs: number of channels of input and output; inside, there are outputs / 4.
+        instance: where instance normalisation is; ``inside`` replaces the batch normalisation of conv3.
     """
 
     def __init__(self, inputs: int, outputs: int, instance: Place = None) -> None:
@@ -179,8 +178,8 @@ class Gate(nn.Module):
         hidden = max(1, channels // REDUCTION)
         self.global_avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc1 = nn.Conv2d(channels, hidden, 1)
-        # Pooled features are positive and similar for all images: a unit below zero at the start stays at
-        # zero.
+        # pooled features are positive and similar for all images, so a unit that starts below zero would stay
+        # there
         nn.init.ones_(self.fc1.bias)  # type: ignore[arg-type]
         self.relu = nn.ReLU(inplace=True)
         self.fc2 = nn.Conv2d(hidden, channels, 1)

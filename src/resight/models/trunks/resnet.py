@@ -25,22 +25,21 @@ Dilation = Annotated[int, Field(ge=1)]
 class ResNet(Trunk):
     """ResNet-18, 50 or 101 without its classifier: ``layer1`` .. ``layer4``.
 
-    The stride of a bottleneck is in its 3x3 convolution. A dilated layer computes the same as the strided
-    one, on a finer grid: the convolution whose stride was removed has the dilation of the layer before; all
-    after it have the layer's own. So ImageNet weights keep their meaning, and the receptive field is that of
-    the strided network, as in SAL (Section III-A: dilation doubles *after* every original downsampling) and
-    in SONA (Section 2.1, from Yu et al., CVPR 2017). SAL and SONA: strides 1, 2, 1, 1 and dilations 1, 1, 2,
-    4.
+    The stride of a bottleneck is in its 3x3 convolution. A dilated layer computes the same as a strided one,
+    on a finer grid: the convolution whose stride was removed has the dilation of the previous layer, and
+    those after it that of its own layer. So ImageNet weights fit, and the receptive field is that of the
+    strided network, as in SAL (Section III-A: dilation doubles *after* every original downsampling) and in
+    SONA (Section 2.1, from Yu et al., CVPR 2017). SAL and SONA: strides 1, 2, 1, 1 and dilations 1, 1, 2, 4.
 
     Args:
-        depth: which ResNet.
-        strides, dilations: of layer1 .. layer4.
-        stem: ``imagenet``, a 7x7 convolution and max pooling, of stride 2 each; or ``cifar``, a 3x3
-            convolution of stride 1 for images of 32x32 (SAL, Table 4).
-        norm: ``batch``; or instance normalisation as well (Pan et al., "Two at Once", ECCV 2018), for
-            persons in cameras that were not trained on: ``ibn-a``, of half the channels after the first
-            convolution of each block in layer1 .. layer3; ``ibn-b``, after the stem's convolution and after
-            the sum that ends layer1 and layer2.
+        depth: number of weighted layers.
+        strides, dilations: those of layer1 .. layer4.
+        stem: ``imagenet``, a 7x7 convolution and max pooling with stride 2 each; or ``cifar``, a 3x3
+            convolution with stride 1 for images of 32x32 (SAL, Table 4).
+        norm: ``batch``; or additional instance normalisation (Pan et al., "Two at Once", ECCV 2018), for
+            cameras that were not trained on: ``ibn-a``, for half of the channels after the first convolution
+            of each block in layer1 .. layer3; ``ibn-b``, after the stem's convolution and after the last sum
+            in layer1 and in layer2.
     """
 
     normalised_by: ClassVar = {"conv1": "bn1"}
@@ -95,13 +94,13 @@ class ResNet(Trunk):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut.
+    """Two 3x3 convolutions with a shortcut.
 
     Args:
-        inputs, width: channels of input and output.
-        stride: of the first convolution, and of the shortcut.
+        inputs, width: number of channels of input and output.
+        stride: stride of the first convolution and the shortcut.
         entry: dilation of the first convolution.
-        dilation: of the second.
+        dilation: dilation of the second convolution.
     """
 
     normalised_by: ClassVar = {"conv1": "bn1", "conv2": "bn2"}
@@ -124,13 +123,13 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions around a shortcut, which is a projection where sizes differ.
+    """1x1, 3x3 and 1x1 convolutions with a shortcut, which is a projection if sizes differ.
 
     Args:
-        inputs: channels of the input.
-        width: channels inside; the output has four times as many.
-        stride: of the 3x3 convolution, and of the shortcut.
-        dilation: of the 3x3 convolution.
+        inputs: number of channels of the input.
+        width: number of channels inside; the output has four times as many.
+        stride: stride of the 3x3 convolution and the shortcut.
+        dilation: dilation of the 3x3 convolution.
     """
 
     expansion = 4
@@ -172,7 +171,7 @@ class HalfInstanceNorm(nn.Module):
 
 
 def _projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """Return the shortcut: the identity if the shapes agree."""
+    """Return the shortcut: the identity if input and output have the same shape, else a projection."""
     if inputs == outputs and stride == 1:
         return nn.Sequential()
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

@@ -1,4 +1,4 @@
-"""Shared by trunks: initialisation without loaded weights, rounded widths, layers by stride."""
+"""Shared by trunks: initialisation, rounded widths, layers by stride."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ from torch import nn
 
 
 def initialise(trunk: nn.Module) -> None:
-    """Draw the convolutions without bias (before a normalisation) as He et al. (ICCV 2015).
+    """Initialise the convolutions without bias (before a normalisation) as He et al. (ICCV 2015).
 
-    By "fan out", which keeps the variance of gradients.
+    With "fan out", which preserves the variance of gradients.
     """
     for module in trunk.modules():
         if isinstance(module, nn.Conv2d) and module.bias is None:
@@ -16,7 +16,7 @@ def initialise(trunk: nn.Module) -> None:
 
 
 def rounded(channels: float) -> int:
-    """Return the multiple of 8 nearest to a number of channels, but at least 90 % of it (MobileNetV2, V3)."""
+    """Return the multiple of 8 nearest to a number of channels, at least 90 % of it (MobileNetV2, V3)."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
@@ -24,11 +24,11 @@ def rounded(channels: float) -> int:
 def grouped_by_stride(
     strides: Sequence[int], channels: Sequence[int]
 ) -> tuple[dict[str, list[str]], dict[str, int], dict[str, int]]:
-    """Group consecutive modules: each stride of 2 after the stem's begins a layer.
+    """Group consecutive modules: each stride of 2, except the stem's, begins a new layer.
 
     Args:
-        strides: of the modules of ``features``; the first is the stem's.
-        channels: of their outputs.
+        strides: stride of each module of ``features``; the first is the stem.
+        channels: number of output channels of each.
 
     Returns:
         ``parts`` (with the stem), ``channels`` and ``strides`` of a trunk.
