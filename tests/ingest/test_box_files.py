@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from resight.errors import UserError
@@ -13,6 +15,13 @@ from resight.ingest.box_file import BoxFile, read_boxes
 from resight.ingest.frames import FrameFolder
 
 SIZE = (480, 640)
+ROW = st.tuples(
+    st.integers(0, 12),
+    st.sampled_from([-1, 0, 1, 2]),
+    *[st.integers(-20, 620)] * 2,
+    *[st.integers(1, 200)] * 2,
+    *[st.sampled_from([-1, 0, 0.5, 1, 1, 2])] * 4,
+)
 
 
 def read(tmp_path: Path, lines: Sequence[str], **options: Any) -> BoxFile:
@@ -65,7 +74,7 @@ def cvat() -> list[str]:
 
 
 def test_cvats_labels_tell_the_class(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"class 1: 5 boxes, class 2: 14 boxes.*--person-class NUMBER"):
+    with pytest.raises(UserError, match=r"5 of class 1, 14 of class 2\..*--person-class NUMBER"):
         read(tmp_path, cvat())
     boxes = read(tmp_path, cvat(), person="2")
     assert len(boxes.frames) == 14
@@ -209,7 +218,7 @@ def test_a_folder_knows_the_numbers_of_its_files(tmp_path: Path) -> None:
         ("1,-1,1,1,0,9,1\n", "line 1: a box 0 wide"),
         ("1,-1,nan,1,9,9,1\n", "line 1: .*not finite"),
         ("1,4,1,1,9,9,0,1,1\n", "no boxes of persons but those to ignore"),
-        ("1,4,1,1,9,9,1,3,1\n", "class 3: 1 boxes. In MOTChallenge's files class 1 is a pedestrian"),
+        ("1,4,1,1,9,9,1,3,1\n", "classes: 1 of class 3. In MOTChallenge's files class 1 is a pedestrian"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -217,8 +226,26 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message:
         read(tmp_path, [text])
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    width=st.sampled_from([6, 7, 8, 9, 10]),
+    rows=st.lists(ROW, min_size=1, max_size=12),
+    person=st.sampled_from([None, None, "0", "1", "person"]),
+)
+def test_every_box_is_used_or_counted_or_the_file_is_refused(
+    tmp_path: Path, width: int, rows: list[tuple[float, ...]], person: str | None
+) -> None:
+    lines = [",".join(f"{number:g}" for number in row[:width]) for row in rows]
+    try:
+        boxes = read(tmp_path, lines, person=person)
+    except UserError:
+        return
+    used = sum(len(each) for each in boxes.frames.values())
+    assert used + boxes.left_out.total() == len(lines)
+
+
 def test_a_class_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="has no box of a person, class 7: class 1: 5 boxes"):
+    with pytest.raises(UserError, match="has no box of a person, class 7, but 5 of class 1, 14 of class 2"):
         read(tmp_path, cvat(), person="7")
     with pytest.raises(UserError, match="has no column of classes: leave --person-class out"):
         read(tmp_path, frame_lines(1), person="1")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from networks import emitting
 from numpy.typing import NDArray
+from PIL import Image
 
 from resight.errors import UserError
 from resight.ingest.detectors.detector import Detector
@@ -19,6 +20,10 @@ from resight.ingest.detectors.ssd import SSD
 from resight.ingest.detectors.trial import LONGEST, Trial
 from resight.ingest.detectors.yolo import YOLO
 from resight.ingest.detectors.yolox import YOLOX
+from resight.ingest.finding import with_detector
+from resight.ingest.ingestion import Choices, Ingestion
+from resight.ingest.journal import Journal
+from resight.ingest.opening import open_source
 
 SIZE = (64, 96)
 CELLS = 8 * 12 + 4 * 6 + 2 * 3
@@ -280,3 +285,32 @@ def test_a_trial_that_stays_close_ends_after_some_pictures() -> None:
         assert trial.open == [0, 1]
         assert trial.judge({0: np.array([0.5, 0.2]), 1: np.array([0.6])}) == 1
     assert trial.open == [1]
+
+
+def test_what_a_detector_learnt_is_stored_with_the_progress(tmp_path: Path) -> None:
+    frames = tmp_path / "2024-05-31_14-30-00Z"
+    frames.mkdir()
+    for number in range(6):
+        Image.fromarray(PICTURE).save(frames / f"{number}.png")
+    path = write(tmp_path / "net.onnx", yolox(IMAGENET))
+    journal = Journal(tmp_path, "frames", "gate")
+
+    def ingest() -> tuple[int, list[str]]:
+        finder = with_detector(path, None)
+        one = Ingestion(
+            open_source(str(frames)),
+            "gate",
+            finder=finder,
+            add=lambda crops: None,
+            journal=journal,
+            choices=Choices(min_height=8, every=2),
+        )
+        return one.run().counts.boxes, finder.notes
+
+    boxes, notes = ingest()
+    assert boxes == 3
+    assert "3 persons are found in the first 3 pictures with any" in notes[1]
+    entry = journal.read()
+    assert entry is not None
+    assert entry.detector == {"open": [0, 1], "sums": [0, 2.25], "boxes": [0, 3], "pictures": 3, "tried": 3}
+    assert ingest() == (boxes, notes)  # without a frame: it is known from the journal

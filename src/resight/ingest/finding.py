@@ -7,6 +7,7 @@ from typing import Any
 
 from resight.errors import UserError
 from resight.files import short_digest
+from resight.inference.graphs import graph_files
 from resight.ingest.box_file import BoxFormat, FrameNumbers, read_boxes
 from resight.ingest.boxes import Boxes, stretched
 from resight.ingest.detectors.detector import Detector
@@ -49,7 +50,8 @@ def with_detector(path: Path, person_class: str | None) -> Finder:
         UserError: see ``Detector.open``.
     """
     detector = Detector.open(path, threshold=UNSURE, person=person_class)
-    made_by = {"detector": short_digest(path.read_bytes()), "person_class": detector.person}
+    digest = short_digest(b"".join(file.read_bytes() for file in graph_files(path)))
+    made_by = {"detector": digest, "person_class": detector.person}
     return Finder(lambda frame: Boxes(*detector.detect(frame.pixels)), OverlapTracker(), made_by, detector)
 
 

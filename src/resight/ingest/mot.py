@@ -119,13 +119,13 @@ def _persons(
     person = person_class(given, names, f"{path.with_name('labels.txt') if names else path}")
     numbers, counts = np.unique(rows[:, CLASS], return_counts=True)
     found = dict(zip(numbers.astype(int).tolist(), counts.tolist(), strict=True))
-    listed = ", ".join(f"class {number}: {count} boxes" for number, count in found.items())
+    listed = ", ".join(f"{count:,} of class {number}" for number, count in found.items())
     if person is None:
         person = PEDESTRIAN if flagged or 0 not in found else 0
         if flagged and found.get(person, 0) < max(found.values()):
             raise UserError(
-                f"{path} has {listed}. In MOTChallenge's files class 1 is a pedestrian; here it is not the "
-                "most frequent one. Give the right one: --person-class NUMBER."
+                f"{path} has boxes of classes: {listed}. In MOTChallenge's files class 1 is a pedestrian; "
+                "here it is not the most frequent one. Give the right one: --person-class NUMBER."
             )
         if not flagged:
             first = "0" if person == 0 else "1"
@@ -134,8 +134,8 @@ def _persons(
                 f"counted from {first}, so {first} is a person."
             )
     if person not in found:
-        raise UserError(f"{path} has no box of a person, class {person}: {listed}. See --person-class.")
-    for number in found.keys() - {person}:
+        raise UserError(f"{path} has no box of a person, class {person}, but {listed}. See --person-class.")
+    for number in sorted(found.keys() - {person}):
         name = f" ({names[number]})" if number in names else ""
         rows = _keep(rows, rows[:, CLASS] != number, f"boxes of class {number}{name}, not a person", left_out)
     return rows
