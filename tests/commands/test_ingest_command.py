@@ -167,7 +167,7 @@ def test_a_gallery_of_an_earlier_build_is_refused_in_one_sentence(
             call("ingest", frames, *options, *model_option)
         assert str(refused.value) == (
             f"The gallery {place} was made by an earlier version of Resight, in format 1, and this one reads "
-            "format 2: create a new gallery in another place, from the same crops or videos, with "
+            "format 3: create a new gallery in another place, from the same crops or videos, with "
             "'resight gallery add CROPS --gallery NEW --model MODEL' or 'resight ingest'."
         )
     assert (place / "gallery.json").read_text() == written
