@@ -15,7 +15,7 @@ from resight.errors import UserError
 if TYPE_CHECKING:
     from resight.evaluation.embedded import Embedded
 
-LABELS = ("persons", "cameras", "items")
+LABELS = ("persons", "cameras", "items", "clothes")
 FINGERPRINT = "fingerprint"
 WHY = {
     "features": "there is nothing to compare",

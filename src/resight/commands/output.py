@@ -47,10 +47,11 @@ def print_scores(scores: "Scores", title: str) -> None:
     print_table(["Score", "%"], [[name, f"{100 * value:.1f}"] for name, value in values.items()])
     print(f"{scores.queries:,} of {scores.total_queries:,} queries have a match.")
     removed = scores.removed
+    clothes = ", or the same clothes" if scores.protocol.cross_clothes else ""
     ignored = {
         "junk crops": removed.junk_crops,
         "pairs of a query with itself": removed.itself_pairs,
-        "pairs of one person and one camera": removed.same_camera_pairs,
+        f"pairs of one person and one camera{clothes}": removed.same_camera_pairs,
     }
     if any(ignored.values()):
         print("Ignored: " + ", ".join(f"{count:,} {what}" for what, count in ignored.items() if count) + ".")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
+from resight.commands.options import Flag
 from resight.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ class ProtocolOptions:
 
     Args:
         gallery_side: opposite ignores all gallery crops by the query's own camera, also of other persons.
+        cross_clothes: ignore matches in the query's own clothes, for data sets with labels of clothes.
         cmc: single-shot computes rank-k on galleries with one crop of each person, drawn at random for each
             query; mAP and mINP always use all crops.
         draws: with --cmc single-shot, number of random galleries (100).
     """
 
     gallery_side: Literal["all", "opposite"] | None = None
+    cross_clothes: Flag = False
     cmc: Literal["all", "single-shot"] | None = None
     draws: int | None = None
 
@@ -43,6 +46,7 @@ class ProtocolOptions:
 
     def _changes(self) -> dict[str, Any]:
         every = {"gallery_side": self.gallery_side, "cmc": self.cmc, "draws": self.draws}
+        every |= {"cross_clothes": self.cross_clothes or None}
         return {name: value for name, value in every.items() if value is not None}
 
 

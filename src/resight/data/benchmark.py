@@ -28,6 +28,8 @@ class Protocol:
         name: shown in reports, such as ``market-1501``.
         cross_camera: a gallery crop of the query's person *and* camera is ignored (the field's rule). False
             where cameras are not known: every image of the person but the query itself counts.
+        cross_clothes: a gallery crop of the query's person in the query's clothes is ignored too.
+        tracks: queries and gallery are tracks, each the mean of its crops' features.
         pooling: how the features of a query's person under its camera (``Benchmark.query_pool``) are
             combined; None: the query's own features are used.
         gallery_side: ``opposite``: crops of *all* persons under the query's own camera are ignored, as for
@@ -42,6 +44,8 @@ class Protocol:
 
     name: str = "market-1501"
     cross_camera: bool = True
+    cross_clothes: bool = False
+    tracks: bool = False
     pooling: Pooling | None = None
     gallery_side: GallerySide = "all"
     cmc: Cmc = "all"
@@ -66,7 +70,8 @@ class Protocol:
         """Return the protocol in words, for a title."""
         side = ["gallery of the other cameras"] if self.gallery_side == "opposite" else []
         shots = [f"CMC of {self.draws} single shots"] if self.cmc == "single-shot" else []
-        return [self.name, *side, *shots]
+        clothes = ["matches in other clothes only"] if self.cross_clothes else []
+        return [self.name, *side, *clothes, *shots]
 
 
 EVERY_OTHER_IMAGE = Protocol(name="every-other-image", cross_camera=False)

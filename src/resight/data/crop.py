@@ -1,5 +1,6 @@
 """One picture of a person: its file, the person and the camera."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,17 @@ class Crop:
         path: the image file.
         person: number of the person, 1 or more; or ``JUNK``, or ``DISTRACTOR``.
         camera: number of the camera, 0 or more; None if it is not known.
+        clothes: number of the clothes among those of the person; None if it is not known.
+        track: number of the track among those of the person under the camera; None: the crop is on its own.
     """
 
     path: Path
     person: int
     camera: int | None
+    clothes: int | None = None
+    track: int | None = None
+
+
+def track_of(crop: Crop) -> Hashable:
+    """Return what the crops of one track have in common; a crop on its own is a track."""
+    return crop.path if crop.track is None else (crop.person, crop.camera, crop.track)

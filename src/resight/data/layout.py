@@ -16,12 +16,15 @@ from resight.files import readable
 
 FORMS = {
     "Market-1501": r"(?P<person>-1|\d+)_c(?P<camera>\d+)s\d+_\d+_\d+",
+    "PRW": r"(?P<person>-[12]|\d+)_c(?P<camera>\d+)s\d+_\d+",
     "DukeMTMC": r"(?P<person>-1|\d+)_c(?P<camera>\d+)_f\d+",
-    "RandPerson": r"(?P<person>\d+)_(?P<camera>s\d+_c\d+)_f\d+",
+    "RandPerson": r"(?P<person>\d+)_(?P<camera>s\d+_?c\d+)(?:_[a-z]?\d+)*",  # ClonedPerson, UnrealPerson
     "VeRi": r"(?P<person>-1|\d+)_c(?P<camera>\d+)(?:_\d+)+",
-    "MARS": r"(?:00)?(?P<person>-1|\d{4})C(?P<camera>\d)T\d{4}F\d+",
+    "LTCC": r"(?P<person>\d+)_(?P<clothes>\d+)_c(?P<camera>\d+)_\d+",
+    "MARS": r"(?:00)?(?P<person>-1|\d{4})C(?P<camera>\d)T(?P<track>\d{4})F\d+",
+    "CUHK-SYSU": r"p(?P<person>-?\d+)_s\d+(?:_\d+)?",
 }
-"""Names of files that hold person and camera, without their ending."""
+"""Names of files that hold the person and, if known, camera, clothes and track, without their ending."""
 
 CAMERA = re.compile(
     r"cam(?:era)?s?([\W_]?\d\w*|[\W_]\w+)?|(?:c|ch|channel|view)[\W_]?\d{1,3}|\w+[\W_]cam(?:era)?", re.I
@@ -185,6 +188,7 @@ def _by_names(
 ) -> PathLayout:
     """Return the layout of files with names of a known form, in folders that agree with them or do not."""
     said = f"the file names, which have {form} form"
+    known = "" if "camera" not in expression.groupindex else "cameras"
     folders: dict[str, set[str]] = defaultdict(set)
     persons: dict[str, set[str]] = defaultdict(set)
     for path in paths:
@@ -196,9 +200,10 @@ def _by_names(
     mixed = [folder for folder, there in folders.items() if len(there) > 1]
     spread = any(len(there) > 1 for there in persons.values())
     if not mixed and not spread:
-        return PathLayout(expression, outer, None, f"Cameras are read from {said}")
+        evidence = f"Persons are the folders {some(folders)}"
+        return PathLayout(expression, outer, None, f"Cameras are read from {said}" if known else evidence)
     if not any(folders) or (mixed and spread) or _all(CAMERA, folders):
-        return PathLayout(expression, None, None, f"Persons and cameras are read from {said}")
+        return PathLayout(expression, None, None, f"Persons{known and f' and {known}'} are read from {said}")
     fact = f"the {len(folders):,} folders ({some(folders)}) are not the {len(persons):,} persons in {said}"
     text = expression.pattern.removesuffix(r"\.\w+")
     raise two_readings(

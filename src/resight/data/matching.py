@@ -11,7 +11,7 @@ from resight.data.pairs import CropLabels, ProtocolPairs
 from resight.errors import UserError
 
 UNKNOWN = -1
-"""Label of an unknown camera."""
+"""Label of an unknown camera or of unknown clothes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,13 @@ def count_matches(benchmark: Benchmark) -> MatchCounts:
 
 def _labels(crops: Sequence[Crop], items: dict[Crop, int]) -> CropLabels:
     """Return the labels of crops; ``items`` collects the number of each crop."""
-    persons, cameras, numbers = (
+    persons, cameras, numbers, clothes = (
         torch.tensor(list(column), dtype=torch.int64)
         for column in (
             (crop.person for crop in crops),
             (UNKNOWN if crop.camera is None else crop.camera for crop in crops),
             (items.setdefault(crop, len(items)) for crop in crops),
+            (UNKNOWN if crop.clothes is None else crop.clothes for crop in crops),
         )
     )
-    return CropLabels(persons, cameras, numbers)
+    return CropLabels(persons, cameras, numbers, clothes)

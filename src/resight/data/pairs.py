@@ -11,11 +11,12 @@ from resight.data.crop import JUNK
 
 @dataclass(frozen=True, slots=True)
 class CropLabels:
-    """Labels of N crops, int64 [N] each: persons, and cameras and items (which identify crops) if known."""
+    """Labels of N crops, int64 [N] each: persons; if known, cameras, items (identify crops), clothes."""
 
     persons: Tensor
     cameras: Tensor | None = None
     items: Tensor | None = None
+    clothes: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Pairs:
 
     Attributes:
         itself: the crop is the query: ignored.
-        same_camera: another crop of the query's person, taken by the query's own camera: ignored.
+        same_camera: another crop of the query's person, taken by the query's own camera (or, if the protocol
+            says so, in the query's clothes): ignored.
         matches: right crops that count, row by row.
         of_person: int64 [B], gallery crops of the query's person, whether or not they count.
     """
@@ -47,9 +49,12 @@ class ProtocolPairs:
         # a junk or distractor query shows no person: it gets a label that no crop here has
         self._persons = torch.where(query.persons > 0, query.persons, JUNK)
         self._by_person = Groups(gallery.persons)
-        self._cameras = self._items = None
+        self._items = None
+        self._apart: list[tuple[Tensor, Tensor]] = []  # labels that must differ
         if protocol.cross_camera and query.cameras is not None and gallery.cameras is not None:
-            self._cameras = query.cameras, gallery.cameras
+            self._apart.append((query.cameras, gallery.cameras))
+        if protocol.cross_clothes and query.clothes is not None and gallery.clothes is not None:
+            self._apart.append((query.clothes, gallery.clothes))
         if query.items is not None and gallery.items is not None:
             self._items = query.items, gallery.items, Groups(gallery.items)
 
@@ -68,9 +73,9 @@ class ProtocolPairs:
             query_items, gallery_items, by_item = self._items
             itself = by_item.pairs(query_items[rows])
             counts &= query_items[rows][row] != gallery_items[column]
-        if self._cameras is not None:
-            query_cameras, gallery_cameras = self._cameras
-            same = counts & (query_cameras[rows][row] == gallery_cameras[column])
+        if self._apart:
+            equal = [of_query[rows][row] == of_gallery[column] for of_query, of_gallery in self._apart]
+            same = counts & torch.stack(equal).any(0)
             same_camera = row[same], column[same]
             counts &= ~same
         return Pairs(itself, same_camera, (row[counts], column[counts]), of_person)

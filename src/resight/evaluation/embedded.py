@@ -18,6 +18,7 @@ class Embedded:
         cameras: int64 [N], or None if they are not known.
         items: int64 [N] that identify crops, so that a query does not find itself in the gallery; None if
             query and gallery share no crop.
+        clothes: int64 [N], or None if they are not known.
 
     Raises:
         UserError: features are not [N, D], or labels are not int64 [N].
@@ -27,11 +28,12 @@ class Embedded:
     persons: Tensor
     cameras: Tensor | None = None
     items: Tensor | None = None
+    clothes: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2:
             raise UserError(f"Features must be [N, D]; got the shape {tuple(self.features.shape)}.")
-        for name in ("persons", "cameras", "items"):
+        for name in ("persons", "cameras", "items", "clothes"):
             labels = getattr(self, name)
             if labels is None:
                 continue
@@ -45,8 +47,9 @@ class Embedded:
 
     def take(self, rows: Tensor) -> "Embedded":
         """Return some rows, int64 [R]."""
-        cameras, items = (None if part is None else part[rows] for part in (self.cameras, self.items))
-        return Embedded(self.features[rows], self.persons[rows], cameras, items)
+        others = (self.cameras, self.items, self.clothes)
+        taken = (None if part is None else part[rows] for part in others)
+        return Embedded(self.features[rows], self.persons[rows], *taken)
 
     def __len__(self) -> int:
         return len(self.features)

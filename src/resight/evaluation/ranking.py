@@ -181,10 +181,9 @@ class Comparison:
 
 def _labels(crops: Embedded, rows: Tensor, device: torch.device) -> CropLabels:
     """Return the labels of some crops, on the device."""
-    cameras, items = (
-        None if labels is None else labels[rows].to(device) for labels in (crops.cameras, crops.items)
-    )
-    return CropLabels(crops.persons[rows].to(device), cameras, items)
+    others = (crops.cameras, crops.items, crops.clothes)
+    known = (None if labels is None else labels[rows].to(device) for labels in others)
+    return CropLabels(crops.persons[rows].to(device), *known)
 
 
 @torch.no_grad()
@@ -251,6 +250,11 @@ def _check(query: Embedded, gallery: Embedded, protocol: Protocol, metric: str) 
                 f"The protocol '{protocol.name}' ignores gallery crops of the query's person under its own "
                 f"camera, but the {side} has no cameras. Give cameras on both sides, or use a protocol "
                 "without them (every-other-image; --no-cross-camera on the command line)."
+            )
+        if protocol.cross_clothes and embedded.clothes is None:
+            raise UserError(
+                f"Matches in the query's own clothes cannot be ignored: the {side} has no labels of clothes. "
+                "Leave --cross-clothes out."
             )
     lengths = query.features.shape[1], gallery.features.shape[1]
     if lengths[0] != lengths[1] or not lengths[0]:

@@ -32,6 +32,7 @@ class CropList:
         paths: absolute paths of the N crops.
         persons: int64 [N]; None if not known.
         cameras: int64 [N]; None if not known.
+        clothes: int64 [N]; None if not known.
         names: person -> label in the data set, where it differs from the number.
         camera_names: camera -> label in the data set, where it differs from the number.
         notes: messages for the user.
@@ -43,6 +44,7 @@ class CropList:
     paths: tuple[Path, ...]
     persons: Labels | None = None
     cameras: Labels | None = None
+    clothes: Labels | None = None
     names: Mapping[int, str] = field(default_factory=dict)
     camera_names: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ class CropList:
             digest.update(os.fsencode(path) + b"\0")
         for labels in (self.persons, self.cameras):
             digest.update(b"none" if labels is None else labels.tobytes())
+        digest.update(b"" if self.clothes is None else self.clothes.tobytes())
         return digest.hexdigest()
 
 
@@ -129,7 +132,7 @@ def _labelled(path: Path, part: Part, options: Mapping[str, Any], camera_pattern
     if not crops:
         there = ", ".join(f"{name} {len(some):,}" for name, some in parts.items())
         raise UserError(f"{path} has no crops in its part '{part}'. Crops in its parts: {there}.")
-    cameras = [crop.camera for crop in crops]
+    cameras, clothes = [crop.camera for crop in crops], [crop.clothes for crop in crops]
     persons = np.array([crop.person for crop in crops], dtype=np.int64)
     return CropList(
         path,
@@ -137,6 +140,7 @@ def _labelled(path: Path, part: Part, options: Mapping[str, Any], camera_pattern
         tuple(crop.path.absolute() for crop in crops),
         persons if persons.any() else None,  # all 0: nobody is labelled
         None if None in cameras else np.array(cameras, dtype=np.int64),
+        None if None in clothes else np.array(clothes, dtype=np.int64),
         benchmark.names,
         benchmark.camera_names,
         benchmark.notes,

@@ -98,6 +98,7 @@ def embed_crops(
                 }
                 items = np.array([_item(path) for path in crops.paths], dtype=np.int64)
                 columns = {"persons": crops.persons, "cameras": crops.cameras, "items": items}
+                columns["clothes"] = crops.clothes
                 progress.finish(columns, crops.paths, crops.names, facts)
         processes.broadcast(None)  # wait until process 0 has finished
     info = read_info(folder)

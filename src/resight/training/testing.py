@@ -1,6 +1,6 @@
 """Testing a model on a benchmark: embed query and gallery, score them."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 
 from resight.data.benchmark import Benchmark, Draw
 from resight.data.cache import PixelCache
-from resight.data.crop import Crop
+from resight.data.crop import Crop, track_of
 from resight.errors import UserError
 from resight.evaluation.classification import ClassificationScores
 from resight.evaluation.embedded import Embedded
@@ -72,19 +72,36 @@ def embed_benchmark(
 
     def embedded(crops: Sequence[Crop]) -> Embedded:
         rows = torch.tensor([row[crop] for crop in crops], dtype=torch.int64)
-        cameras = [crop.camera for crop in crops]
-        return Embedded(
-            features[rows],
-            torch.tensor([crop.person for crop in crops], dtype=torch.int64),
-            None if None in cameras else torch.tensor(cameras, dtype=torch.int64),
-            rows if shared else None,
-        )
+        known = _numbers([crop.camera for crop in crops]), _numbers([crop.clothes for crop in crops])
+        persons = torch.tensor([crop.person for crop in crops], dtype=torch.int64)
+        return Embedded(features[rows], persons, known[0], rows if shared else None, known[1])
 
-    query = embedded(query_crops)
+    query, gallery = embedded(query_crops), embedded(gallery_crops)
+    if benchmark.protocol.tracks:
+        query, query_crops = _of_tracks(query, query_crops)
+        gallery, gallery_crops = _of_tracks(gallery, gallery_crops)
     if benchmark.protocol.pooling is not None:
         images = embedded([crop for crop in benchmark.query_pool if crop in row])
         query = pool_queries(query, images, benchmark.protocol.pooling)
-    return EmbeddedBenchmark(query, embedded(gallery_crops), query_crops, gallery_crops, cache.skipped)
+    return EmbeddedBenchmark(query, gallery, query_crops, gallery_crops, cache.skipped)
+
+
+def _numbers(labels: Sequence[int | None]) -> torch.Tensor | None:
+    """Return labels as a tensor, None if one of them is not known."""
+    return None if None in labels else torch.tensor(labels, dtype=torch.int64)
+
+
+def _of_tracks(embedded: Embedded, crops: Sequence[Crop]) -> tuple[Embedded, tuple[Crop, ...]]:
+    """Return the mean feature of each track, with the labels of its first crop, and those crops."""
+    first: dict[Hashable, int] = {}
+    for row, crop in enumerate(crops):
+        first.setdefault(track_of(crop), row)
+    place = {track: number for number, track in enumerate(first)}
+    tracks = torch.tensor([place[track_of(crop)] for crop in crops], dtype=torch.int64)
+    rows = torch.tensor(list(first.values()), dtype=torch.int64)
+    sums = embedded.features.new_zeros(len(rows), embedded.features.shape[1])
+    means = sums.index_add(0, tracks, embedded.features) / tracks.bincount()[:, None]
+    return replace(embedded.take(rows), features=means), tuple(crops[row] for row in first.values())
 
 
 def score_benchmark(

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from resight.imaging import natural
 
 EXAMPLE = r"--pattern '(?P<person>\d+)_cam(?P<camera>\d+)'"
 
-JUNK_LABELS = ("-1", "00-1")
+JUNK_LABELS = ("-1", "-2", "00-1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class _Labelled:
     path: Parts
     person: str | None
     camera: str | None
+    clothes: str | None = None
+    track: str | None = None
 
 
 @READERS.register("folder")
@@ -34,8 +36,8 @@ class Folder:
     """One sub-folder per person, images anywhere under it; or the same in train, query and gallery (or test).
 
     Args:
-        pattern: regular expression with named groups person and/or camera, searched in each file's path below
-            the folder; if it does not match them, with the folder's own name before it.
+        pattern: regular expression with named groups person and/or camera (and clothes, track), searched in
+            each file's path below the folder; if it does not match, with the folder's own name before it.
         pairs: refuse a set of one person only, of one image per person, or without labels of persons.
     """
 
@@ -138,11 +140,12 @@ def _label(path: Parts, layout: PathLayout, named: dict[str, str | None] | None)
     def folder(level: int | None) -> str | None:
         return path[level] if level is not None and 0 <= level < len(path) - 1 else None
 
-    person, camera = named.get("person"), named.get("camera")
     if layout.form is not None and (found := layout.form.fullmatch(path[-1])) is not None:
-        person = found["person"] if layout.person is None else None
-        camera = camera or found["camera"]
-    return _Labelled(path, person or folder(layout.person), camera or folder(layout.camera))
+        labels = found.groupdict() if layout.person is None else found.groupdict() | {"person": None}
+        named = labels | named
+    person, camera = named.get("person"), named.get("camera")
+    others = named.get("clothes"), named.get("track")
+    return _Labelled(path, person or folder(layout.person), camera or folder(layout.camera), *others)
 
 
 def _place_validation(parts: dict[str, list[_Labelled]], notes: list[str]) -> None:
@@ -168,14 +171,17 @@ def _benchmark(root: Path, parts: dict[str, list[_Labelled]], notes: list[str]) 
         parts["gallery"] = [replace(item, person=None) if item.person in zeros else item for item in gallery]
     everyone = [item for items in parts.values() for item in items]
     labels = {item.person for item in everyone if item.person is not None} - set(JUNK_LABELS)
-    names = {name: number for number, name in enumerate(sorted(labels, key=natural), 1)}
+    names = {name: number for name, number in _number(labels).items() if name is not None}
     persons = names | dict.fromkeys(JUNK_LABELS, JUNK)
     cameras = _number_cameras(everyone, notes)
+    clothes, tracks = _number({item.clothes for item in everyone}), _number({item.track for item in everyone})
 
     def crop(item: _Labelled) -> Crop:
         camera = None if item.camera is None else cameras[item.camera]
         person = DISTRACTOR if item.person is None else persons[item.person]
-        return Crop(root.joinpath(*item.path), person, camera)
+        return Crop(
+            root.joinpath(*item.path), person, camera, clothes.get(item.clothes), tracks.get(item.track)
+        )
 
     crops = {part: tuple(map(crop, items)) for part, items in parts.items()}
     query, tested, protocol = crops.get("query", ()), crops.get("gallery", ()), Protocol()
@@ -201,6 +207,12 @@ def _benchmark(root: Path, parts: dict[str, list[_Labelled]], notes: list[str]) 
         names={number: readable(name) for name, number in names.items()},
         notes=tuple(notes),
     )
+
+
+def _number(labels: Iterable[str | None]) -> dict[str | None, int]:
+    """Number labels from 1 in natural order; None is no label."""
+    names = sorted((label for label in labels if label is not None), key=natural)
+    return {name: number for number, name in enumerate(names, 1)}
 
 
 def _distractors(parts: dict[str, list[_Labelled]]) -> set[str | None]:
