@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     """Return a function that runs ``resight gallery`` and returns its JSON; or its output, or its error."""
     monkeypatch.setenv("RESIGHT_GALLERY", str(tmp_path / "gallery"))
 
-    def call(*words: object, fails: bool = False, text: bool = False) -> Any:
+    def call(*words: object, fails: bool = False, text: bool = False, quiet: bool = True) -> Any:
         arguments = ["resight", "gallery", *map(str, words), *([] if fails or text else ["--json"])]
         monkeypatch.setattr(sys, "argv", arguments)
         capsys.readouterr()
@@ -64,7 +65,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         out, error = capsys.readouterr()
         if fails:
             assert stopped.value.code == 1
-            assert not out
+            assert not (quiet and out)
             return error
         return out if text else json.loads(out)
 
@@ -77,6 +78,15 @@ class _nothing:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the notes that commands print."""
+    notes: list[str] = []
+    for module in ("gallery", "gallery_output"):
+        monkeypatch.setattr(f"resight.commands.{module}.say", notes.append)
+    return notes
 
 
 @pytest.fixture
@@ -229,25 +239,187 @@ def test_thresholds_are_calibrated(run: Run, filled: Path, tmp_path: Path, weigh
 
 
 def test_forgetting(run: Run, filled: Path) -> None:
-    assert run("forget", "--camera", "1", "--dry-run") | {"gallery": ""} == {
+    preview = run("forget", "--camera", "1", "--dry-run")
+    (camera,) = preview.pop("cameras")
+    assert preview | {"gallery": ""} == {
         "gallery": "",
         "forgotten": 0,
         "found": 6,
         "crops": 18,
         "traces": False,
     }
-    kept = run("forget", "--camera", "1", "--no-compact")
+    assert (camera["camera"], camera["crops"]) == ("1", 6)
+    assert camera["first"] < camera["last"]
+    kept = run("forget", "--camera", "1", "--no-compact", "--yes")
     assert (kept["forgotten"], kept["traces"]) == (6, True)
     assert run("info")["traces"]
     run("compact")
     assert not run("info")["traces"]
-    assert run("forget", "--person", "2", "--person", "3")["crops"] == 8
+    assert run("forget", "--person", "2", "--person", "3", "--yes")["crops"] == 8
     assert "options that select crops" in run("forget", fails=True)
     assert "Give exactly one of" in run("forget", "--expired", "--camera", "2", fails=True)
     assert run("forget", "--before", "2024-01-01")["forgotten"] == 0
     assert "is not a time" in run("forget", "--before", "yesterday", fails=True)
-    assert run("forget", "--keep-days", "30")["forgotten"] == 8
+
+
+class Terminal(io.StringIO):
+    """Standard input from somebody who types."""
+
+    def isatty(self) -> bool:
+        """Return that it is a terminal."""
+        return True
+
+
+def test_deleting_is_shown_and_asked(run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = ("forget", "--person", "2", "--person", "3")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    refused = "6 crops would be deleted (2 of 1, 4 of 2). Nobody can be asked without a terminal: give --yes"
+    assert refused in run(*everything, fails=True, quiet=False)
+    assert "asked with --json: give --yes" in run(*everything, "--json", fails=True, quiet=False)
+    for answer, left in (("n\n", 18), ("", 18), ("y\n", 12)):
+        monkeypatch.setattr(sys, "stdin", Terminal(answer))
+        if left == 18:
+            assert "Nothing was deleted." in run(*everything, fails=True, quiet=False)
+        else:
+            printed = run(*everything, text=True)
+            assert "Delete these 6 crops permanently? [y/N]" in printed
+            assert "First" in printed
+            assert "2024-05-31" in printed
+        assert run("info")["crops"] == left
+
+
+def test_a_retention_period_is_shown_and_asked(run: Run, filled: Path) -> None:
+    error = run("forget", "--keep-days", "30", fails=True, quiet=False)
+    assert "18 crops would be deleted" in error
+    assert run("forget", "--keep-days", "30", "--dry-run")["found"] == 18
+    assert run("info")["forget_after_days"] is None
+    assert "must be longer than 0 days; got -3" in run("forget", "--keep-days=-3", "--yes", fails=True)
+    assert run("forget", "--keep-days", "36500") | {"gallery": ""} == {
+        "gallery": "", "forgotten": 0, "found": 0, "cameras": [], "crops": 18, "traces": False,
+    }  # fmt: skip
+    assert run("forget", "--keep-days", "30", "--yes")["forgotten"] == 18
     assert run("forget", "--expired")["crops"] == 0
+    assert run("forget", "--keep-days", "0")["found"] == 0
+
+
+def test_adding_what_is_too_old_is_warned_of(
+    run: Run, weights: Path, tmp_path: Path, heard: list[str]
+) -> None:
+    data = crops(tmp_path / "data", 2)
+    added = run("add", data, "--model", weights, "--time", "name", "--keep-days", "30")
+    assert (added["new"], added["expired"], added["crops"]) == (8, 8, 8)
+    assert "8 of these crops are older than 30 days, the gallery's retention period" in heard[-1]
+    assert "--keep-days is for a new gallery" in run("add", data, "--keep-days", "3", fails=True)
+    # 'forget' alone opens the gallery without deleting: the period can still be changed
+    assert run("forget", "--keep-days", "0")["crops"] == 8
+
+
+def test_a_deleted_crop_does_not_come_back(run: Run, filled: Path) -> None:
+    run("forget", "--person", "2", "--yes")
+    again = run("add", filled, "--part", "gallery", "--time", "name")
+    assert (again["new"], again["known"], again["crops"]) == (0, 15, 15)
+    left = next(row for row in again["left_out"] if "deleted" in row["reason"])
+    assert (left["count"], left["reason"]) == (
+        3,
+        "a picture that was deleted from the gallery (--add-again adds it)",
+    )
+    assert left["example"].startswith("bounding_box_test/0002_")
+    assert run("add", filled, "--part", "gallery", "--add-again")["new"] == 3
+    assert run("add", filled, "--part", "gallery")["known"] == 18
+
+
+def test_known_crops_with_other_values_are_told_and_updated(run: Run, filled: Path) -> None:
+    given = (
+        "add",
+        filled,
+        "--part",
+        "gallery",
+        "--camera",
+        "lobby",
+        "--time",
+        "2024-06-01T10:00Z",
+        "--tag",
+        "x",
+    )
+    told = run(*given)
+    assert (told["known"], told["updated"]) == (18, False)
+    assert [(row["field"], row["count"]) for row in told["differences"]] == [
+        ("camera", 18), ("time", 18), ("tags", 18),
+    ]  # fmt: skip
+    assert told["differences"][0]["example"].endswith(
+        (": lobby, in the gallery 1", ": lobby, in the gallery 2")
+    )
+    assert "run the command again with --update" in run(*given, text=True)
+    assert [row["camera"] for row in run("info")["cameras"]] == ["1", "2"]
+    assert run(*given, "--update")["updated"]
+    info = run("info")
+    assert info["tags"] == {"demo": 18, "x": 18}
+    assert info["cameras"] == [
+        {
+            "camera": "lobby",
+            "crops": 18,
+            "first": "2024-06-01T10:00:00+00:00",
+            "last": "2024-06-01T10:00:00+00:00",
+        }
+    ]
+    assert run(*given)["differences"] == []
+
+
+def test_equal_labels_of_two_folders_are_noted_or_told_apart(
+    run: Run, weights: Path, tmp_path: Path, heard: list[str]
+) -> None:
+    one, other = tmp_path / "north", tmp_path / "south"
+    for place, seed in ((one, 0), (other, 9)):
+        generator = np.random.default_rng(seed)
+        for person in ("1", "2"):
+            (place / person).mkdir(parents=True)
+            for at in range(2):
+                pixels = generator.integers(0, 256, (64, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(place / person / f"{at}.png")
+    prefixed = run(
+        "add", one, other, "--model", weights, "--label-prefix", "{source}-", "--gallery", tmp_path / "p"
+    )
+    assert prefixed["new"] == 8
+    assert not [note for note in heard if "the same label" in note]
+    assert run("info", "--gallery", tmp_path / "p")["persons"] == 4
+    note = (
+        f"Note: 2 persons of {other} have the same label as persons of other sources, such as '1' of {one}, "
+        "and become one person with them. If these are other people, give a --label-prefix, such as "
+        "'{source}-'."
+    )
+    run("add", one, other, "--model", weights)
+    assert note in heard
+    heard.clear()
+    run("add", other)
+    assert note in heard, "in the gallery, too"
+    assert run("info")["persons"] == 2
+
+
+def test_one_bad_file_does_not_stop_the_others(run: Run, weights: Path, tmp_path: Path) -> None:
+    data = tmp_path / "plain"
+    data.mkdir()
+    for at, name in enumerate(
+        ("lobby_20240531_143000.png", "gate_20240531_143001.png", "notime.png", "7.png")
+    ):
+        Image.fromarray(np.full((16, 8, 3), 40 * at, np.uint8)).save(data / name)
+    (data / "lobby_20240531_143002.jpg").write_bytes(b"no")
+    added = run(
+        "add", data, "--model", weights, "--time", "name", "--camera-pattern", "(?P<camera>lobby|gate|notime)"
+    )
+    assert (added["new"], added["crops"]) == (2, 2)
+    assert [(row["reason"], row["count"], row["example"]) for row in added["left_out"]] == [
+        ("a path that the --camera-pattern does not match", 1, "7.png"),
+        ("a file name without a time", 1, "notime.png"),
+        ("a picture that cannot be read", 1, "lobby_20240531_143002.jpg"),
+    ]
+    query = [data / "lobby_20240531_143000.png", data / "lobby_20240531_143002.jpg", data / "gone.png"]
+    found = run("search", *query)
+    assert found["left_out"] == [
+        {"reason": "a picture that cannot be read", "count": 2, "example": str(query[1])}
+    ]
+    assert found["matches"] == run("search", query[0])["matches"]
+    assert "Left out" in run("search", *query, text=True)
+    assert "is not a picture" in run("search", query[1], fails=True)
 
 
 def test_ids_pages_and_pictures_that_are_none(run: Run, filled: Path, tmp_path: Path) -> None:
@@ -325,16 +497,22 @@ def test_mistakes_are_told_in_sentences(run: Run, weights: Path, tmp_path: Path)
     for pattern, error in (
         ("(", "not a regular expression"),
         ("c", "group named camera"),
-        ("(?P<camera>x)", "does not match the path"),
+        (
+            "(?P<camera>zz)",
+            "No crop can be added. Left out: a path that the --camera-pattern does not match: 4",
+        ),
     ):
         given = ("add", data, "--model", weights, "--camera-pattern", pattern)
         assert error in run(*given, fails=True)
     (tmp_path / "plain").mkdir()
     Image.new("RGB", (8, 16)).save(tmp_path / "plain" / "picture.png")
-    assert "picture.png contains no time" in run("add", tmp_path / "plain", "--time", "name", fails=True)
+    error = run("add", tmp_path / "plain", "--time", "name", fails=True)
+    assert "Left out: a file name without a time: 1, such as picture.png. Change" in error
     added = run(
         "add",
         tmp_path / "plain",
+        "--model",
+        weights,
         "--camera-pattern",
         "(?P<camera>[a-z]+)",
         "--time",
@@ -397,3 +575,63 @@ def test_a_query_camera_that_the_gallery_lacks_is_noted(
 def test_a_new_gallery_can_keep_the_means(run: Run, weights: Path, tmp_path: Path) -> None:
     run("add", crops(tmp_path / "crops"), "--model", weights, "--no-camera-normalise")
     assert run("info")["camera_normalise"] == {"on": False, "active": False, "too_few": []}
+
+
+def test_stored_crops_are_listed_and_corrected(run: Run, filled: Path) -> None:
+    listed = run("list", "--person", "1", "--top", "2")
+    assert (listed["found"], [crop["person"] for crop in listed["crops"]]) == (3, ["1", "1"])
+    assert "2 of 3 crops." in run("list", "--person", "1", "--top", "2", text=True)
+    own = run("list", "--person", "1")["crops"]
+    one = own[0]["id"]
+    shown = run("correct", "--person", "1", "--set-camera", "gate", "--dry-run")
+    assert (shown["corrected"], shown["found"]) == (0, 3)
+    corrected = run(
+        "correct", "--crop", one, "--set-camera", "gate", "--set-time", "2024-06-01T10:00Z",
+        "--set-person", "Anna", "--add-tag", "tall", "--remove-tag", "demo",
+    )  # fmt: skip
+    assert corrected["corrected"] == 1
+    (crop,) = run("list", "--crop", one)["crops"]
+    found = {field: crop[field] for field in ("camera", "time", "person", "tags")}
+    assert found == {
+        "camera": "gate",
+        "time": "2024-06-01T10:00:00+00:00",
+        "person": "Anna",
+        "tags": ["tall"],
+    }
+    assert "Corrected 2 crops." in run("correct", "--person", "1", "--shift-time", "-3600", text=True)
+    shifted = {crop["id"]: crop["time"] for crop in run("list", "--person", "1")["crops"]}
+    for crop in own[1:]:
+        before, after = (datetime.fromisoformat(time) for time in (crop["time"], shifted[crop["id"]]))
+        assert before - after == timedelta(hours=1)
+    run("correct", "--crop", one, "--set-camera", "", "--set-time", "", "--set-person", "")
+    (crop,) = run("list", "--crop", one)["crops"]
+    assert (crop["camera"], crop["time"], crop["person"]) == (None, None, None)
+    for words, error in (
+        (("--person", "1"), "Say what to correct"),
+        (("--set-person", "x"), "Say which crops to correct"),
+        (("--person", "1", "--set-time", "2024-06-01", "--shift-time", "1"), "not both"),
+        (("--camera", "x", "--set-person", "y"), "has the camera 'x'"),
+    ):
+        assert error in run("correct", *words, fails=True)
+
+
+def test_persons_are_listed_and_renamed(run: Run, filled: Path) -> None:
+    assert run("persons")["persons"] == [{"person": str(at), "crops": 3} for at in range(1, 7)]
+    assert run("rename", "2", "Anna")["crops"] == 3
+    error = run("rename", "3", "Anna", fails=True)
+    assert "3 crops are labelled as 'Anna' already" in error
+    assert "To merge the two: --merge." in error
+    assert "'3' is now 'Anna', in 3 crops." in run("rename", "3", "Anna", "--merge", text=True)
+    assert {"person": "Anna", "crops": 6} in run("persons")["persons"]
+    assert "No crop in the gallery is labelled as '3'" in run("rename", "3", "x", fails=True)
+
+
+def test_correcting_times_beyond_the_retention_period_is_warned_of(
+    run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch, heard: list[str]
+) -> None:
+    run("correct", "--camera", "1", "--set-time", datetime.now(UTC).isoformat())
+    run("correct", "--camera", "2", "--set-time", datetime.now(UTC).isoformat())
+    run("forget", "--keep-days", "30")
+    assert not heard[1:]
+    run("correct", "--camera", "1", "--set-time", "2024-06-01")
+    assert "6 of these crops are older than 30 days" in heard[-1]

@@ -1,13 +1,19 @@
-"""``resight gallery``: add, search and info."""
+"""``resight gallery``: add and search."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from resight.commands import gallery_output as output
 from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.detecting import query_persons
-from resight.commands.gallery_crops import EVERYTHING, FilterOptions, count_crops, new_crops
+from resight.commands.gallery_crops import (
+    EVERYTHING,
+    FilterOptions,
+    NewCropOptions,
+    at_least_one,
+    count_crops,
+    shared_labels,
+)
 from resight.commands.options import (
     DetectorFile,
     Device,
@@ -34,9 +40,12 @@ def add(
     camera_pattern: str | None = None,
     time: str | None = None,
     tag: Words = None,
+    label_prefix: str = "",
     part: Literal["train", "query", "gallery", "all"] = "all",
     unlabelled: Flag = False,
     reading: DataOptions = DEFAULT,
+    update: Flag = False,
+    add_again: Flag = False,
     keep_days: float | None = None,
     camera_normalise: bool = True,
     shards: int = 1,
@@ -47,8 +56,8 @@ def add(
 ) -> None:
     """Add crops to a gallery; with --model, create it if needed.
 
-    A picture that is already in the gallery is not added again. If the command is killed, run it again to
-    resume.
+    A picture that is already in the gallery is not added again, nor is one that was deleted from it. If the
+    command is killed, run it again to resume.
 
     Args:
         crops: data sets that 'resight data readers' lists, other folders of images, or text files of image
@@ -61,8 +70,13 @@ def add(
         time: when the pictures were taken, such as 2024-05-31T14:30; or 'name' to read it from each file's
             name.
         tag: tag for all crops; may be repeated.
+        label_prefix: text before the label of each person; {source} stands for the name of the data set's
+            folder. Without it, equal labels in two data sets are one person.
         part: part of a data set; 'all' adds every crop.
         unlabelled: add every image in the folder and its sub-folders, without labels.
+        update: store camera, time, person and tags of crops that are already in the gallery, where they are
+            given.
+        add_again: also add pictures that were deleted from the gallery.
         keep_days: for a new gallery: days after which crops are deleted; 0 keeps them forever.
         camera_normalise: for a new gallery: remove each camera's mean from the vectors of its crops, so that
             persons are found across cameras. 'resight gallery settings' changes it.
@@ -75,8 +89,9 @@ def add(
 
     if not crops:
         raise UserError("Name folders of crops to add.")
-    if camera is not None and camera_pattern is not None:
-        raise UserError("Give --camera or --camera-pattern, not both.")
+    options = NewCropOptions(
+        camera=camera, camera_pattern=camera_pattern, time=time, tags=tag or (), label_prefix=label_prefix
+    )
     lists = [reading.crops(path, part, unlabelled, camera_pattern) for path in crops]
     left_out = LeftOut()
     for found in lists:
@@ -90,10 +105,20 @@ def add(
         "shards": shards,
         "replicas": replicas,
     }
-    settings |= {"device": device, "runtime": runtime}
+    # a --keep-days that is refused below must not delete crops before
+    settings |= {"device": device, "runtime": runtime, "expire": keep_days is None}
     loaded = None if model is None else load_model(model, device=device, runtime=runtime)
     count = sum(count_crops(found) for found in lists)
+    skipped = LeftOut()
+    new_crops = at_least_one((crop for found in lists for crop in options.crops(found, skipped)), skipped)
     with Gallery.open(gallery, loaded, create=loaded is not None, **settings) as opened:
+        if keep_days is not None and (keep_days or None) != opened.metadata.forget_after_days:
+            raise UserError(
+                f"--keep-days is for a new gallery, and {gallery} exists. To change its retention period: "
+                f"resight gallery forget --gallery {gallery} --keep-days {keep_days:g}"
+            )
+        for note in shared_labels(opened, lists, options):
+            say(f"Note: {note}")
         calibrated = opened.metadata.calibration is not None
         if (words := opened.prepare(count)) is not None:
             say(f"Embedding with {words}.")
@@ -102,17 +127,12 @@ def add(
             def stored(batch: Added) -> None:
                 bar.advance(len(batch.ids))
 
-            added = opened.add(
-                (
-                    crop
-                    for found in lists
-                    for crop in new_crops(found, camera, camera_pattern, time, tag or ())
-                ),
-                stored,
-            )
+            added = opened.add(new_crops, stored, update=update, add_again=add_again)
         for name, reason in added.refused:
-            left_out.add_unreadable(name)
             say(f"Left out: {reason if name in reason else f'{name}: {reason}'}")
+        left_out.update(skipped)
+        output.count_left_out(added, left_out)
+        output.warn_of_expired(added.expired, opened)
         if calibrated and opened.metadata.calibration is None:
             say(
                 "Note: the means of the cameras are now removed from all vectors, which changes the scores. "
@@ -122,11 +142,15 @@ def add(
         total = len(opened)
         if total > opened.graph_from and facts["indexed"] < 0.8 * total:
             say(f"To make searches faster, run: resight gallery compact --gallery {gallery}")
-    result = {"new": added.new, "known": added.known, "refused": [list(one) for one in added.refused]}
     if json:
-        print_json(result | {"gallery": gallery, "crops": total, "left_out": left_out.as_list()})
+        result = {"new": added.new, "known": added.known, "refused": [list(one) for one in added.refused]}
+        result |= {"differences": output.count_differences(added), "updated": update}
+        result |= {"expired": added.expired, "left_out": left_out.as_list()}
+        print_json(result | {"gallery": gallery, "crops": total})
     else:
-        output.print_added(result, gallery, total)
+        known = f", {added.known:,} already in the gallery" if added.known else ""
+        print(f"{added.new:,} crops added{known}. {gallery} now has {total:,}.")
+        output.print_differences(added, update)
         print_left_out(left_out)
 
 
@@ -179,9 +203,13 @@ def search(
 
     if page < 1:
         raise UserError(f"--page must be at least 1; got {page}.")
-    query = query_persons(pictures, detector, person_class, choice)
+    left_out, cameras = LeftOut(), query_camera or []
+    persons = query_persons(pictures, detector, person_class, choice, left_out)
+    query = list(persons.values())
+    if len(cameras) == len(pictures) > 1:
+        cameras = [cameras[number] for number in persons]
     with Gallery.open(gallery, device=device, runtime=runtime) as opened:
-        if unknown := sorted({*(query_camera or ())} - opened.values("camera").keys()):
+        if unknown := sorted({*cameras} - opened.values("camera").keys()):
             say(
                 f"Note: the gallery has no crop from the camera '{unknown[0]}', so the mean of all crops "
                 "takes the place of that camera's."
@@ -198,7 +226,7 @@ def search(
             offset=(page - 1) * top,
             where=which.filter(),
             other_cameras=other_cameras,
-            cameras=query_camera or (),
+            cameras=cameras,
             false_match_rate=false_match_rate,
             rerank=rerank,
             exact=exact,
@@ -219,37 +247,8 @@ def search(
             say(f"Contact sheet: {sheet}")
     if json:
         seen = query[0].as_dict() if query else {}
-        print_json(found.as_dict() | seen | {"gallery": gallery, "page": page})
+        said = {"gallery": gallery, "page": page, "left_out": left_out.as_list()}
+        print_json(found.as_dict() | seen | said)
     else:
         output.print_found(found, gallery, which.zone)
-
-
-def info(*, gallery: GalleryPlace, json: Json = False) -> None:
-    """Show what is in a gallery: counts, cameras, times, model, calibration."""
-    from resight.gallery.crops import Filter
-    from resight.gallery.gallery import Gallery
-
-    with Gallery.open(gallery) as opened:
-        cameras = []
-        for name, count in sorted(opened.values("camera").items()):
-            times = opened.times(Filter(cameras=(name,)))
-            first, last = (None, None) if times is None else (time.isoformat() for time in times)
-            cameras.append({"camera": name, "crops": count, "first": first, "last": last})
-        facts = {
-            "gallery": gallery,
-            "crops": len(opened),
-            "labelled": opened.count(Filter(labelled=True)),
-            "persons": len(opened.values("person")),
-            "cameras": cameras,
-            "sources": opened.values("source"),
-            "tags": opened.values("tags"),
-            **opened.facts(),
-            "bytes": opened.size(),
-            **opened.metadata.model_dump(mode="json", exclude={"store", "format"}),
-            "graph_from": opened.graph_from,
-            "camera_normalise": asdict(opened.camera_normalisation()),
-        }
-    if json:
-        print_json(facts)
-    else:
-        output.print_info(facts)
+        print_left_out(left_out)

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -12,6 +14,8 @@ from resight.data.layout import search
 from resight.errors import UserError
 from resight.files import readable
 from resight.gallery.crops import FILTERS, Filter, NewCrop, make_filter
+from resight.imaging import natural
+from resight.left_out import LeftOut
 from resight.timestamps import find_zone, parse_time, time_in_name
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resight.features.crop_list import CropList
+    from resight.gallery.gallery import Gallery
 
 
 def _help(name: str) -> Parameter:
@@ -53,85 +58,142 @@ class FilterOptions:
 EVERYTHING = FilterOptions()
 
 
+NO_CAMERA = "a path that the --camera-pattern does not match"
+NO_TIME = "a file name without a time"
+
+
 def count_crops(found: "CropList") -> int:
     """Return the number of crops in a list that are not junk."""
     return len(found.paths) if found.persons is None else int((found.persons >= 0).sum())
 
 
-def new_crops(
-    found: "CropList",
-    camera: str | None,
-    camera_pattern: str | None,
-    time: str | None,
-    tags: Sequence[str],
-) -> Iterator[NewCrop]:
-    """Yield the crops of a list that are not junk.
+@dataclass(frozen=True, kw_only=True)
+class NewCropOptions:
+    """What is stored with the crops of data sets.
 
-    Args:
-        found: the list.
-        camera: of all crops, or None.
+    Attributes:
+        camera: of all crops; None: as in the data set.
         camera_pattern: regular expression for the camera in a path, or None.
         time: time of all crops; ``name`` to read it from each file's name; or None.
         tags: of all crops.
+        label_prefix: put before the label of each person; ``{source}`` stands for the data set's folder.
 
     Raises:
-        UserError: the pattern or the time is invalid, or a file's path does not match.
+        UserError: the pattern or the time is invalid.
     """
-    folder = (found.source if found.source.is_dir() else found.source.parent).absolute()
-    names = [
-        path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
-        for path in found.paths
-    ]
-    cameras = _cameras(found, names, folder, camera_pattern)
-    fixed = None if time is None or time == "name" else parse_time(time)
-    for row, (path, name) in enumerate(zip(found.paths, names, strict=True)):
-        person = 0 if found.persons is None else int(found.persons[row])
-        if person < 0:
-            continue
-        yield NewCrop(
-            path,
-            camera=camera or cameras[row],
-            time=_time_in_name(path.name) if time == "name" else fixed,
-            source=readable(str(found.source.absolute())),
-            name=readable(name),
-            person=found.names.get(person, str(person)) if person > 0 else None,
-            tags=tuple(tags),
+
+    camera: str | None = None
+    camera_pattern: str | None = None
+    time: str | None = None
+    tags: Sequence[str] = ()
+    label_prefix: str = ""
+
+    def __post_init__(self) -> None:
+        if self.camera is not None and self.camera_pattern is not None:
+            raise UserError("Give --camera or --camera-pattern, not both.")
+        _ = self._expression, self._fixed_time
+
+    def label(self, found: "CropList", person: int) -> str | None:
+        """Return the label of a person of a data set; None for an unlabelled crop, whose person is 0."""
+        if person <= 0:
+            return None
+        prefix = self.label_prefix.replace("{source}", found.source.absolute().name)
+        return prefix + found.names.get(person, str(person))
+
+    def labels(self, found: "CropList") -> set[str]:
+        """Return the labels of all persons of a data set."""
+        persons = set() if found.persons is None else set(found.persons.tolist())
+        return {label for person in persons if (label := self.label(found, person)) is not None}
+
+    def crops(self, found: "CropList", left_out: LeftOut) -> Iterator[NewCrop]:
+        """Yield the crops of a list that are not junk; those without camera or time are left out."""
+        folder = (found.source if found.source.is_dir() else found.source.parent).absolute()
+        names = [
+            path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+            for path in found.paths
+        ]
+        cameras = self._cameras(found, names, folder)
+        for row, (path, name) in enumerate(zip(found.paths, names, strict=True)):
+            person = 0 if found.persons is None else int(found.persons[row])
+            time = time_in_name(path.name) if self.time == "name" else self._fixed_time
+            if person < 0:
+                continue
+            if self._expression is not None and cameras[row] is None:
+                left_out.add(NO_CAMERA, name)
+            elif self.time == "name" and time is None:
+                left_out.add(NO_TIME, name)
+            else:
+                yield NewCrop(
+                    path,
+                    camera=self.camera or cameras[row],
+                    time=time,
+                    source=readable(str(found.source.absolute())),
+                    name=readable(name),
+                    person=self.label(found, person),
+                    tags=tuple(self.tags),
+                )
+
+    def _cameras(self, found: "CropList", names: Sequence[str], folder: "Path") -> Sequence[str | None]:
+        """Return the camera of each crop, None if it is not known or does not match the pattern."""
+        if self._expression is not None:
+            matches = search(self._expression, names, folder)
+            return [None if match is None else readable(match["camera"] or "") or None for match in matches]
+        if found.cameras is None:
+            return [None] * len(names)
+        return [found.camera_names.get(number, str(number)) for number in found.cameras.tolist()]
+
+    @cached_property
+    def _fixed_time(self) -> "datetime | None":
+        return None if self.time in (None, "name") else parse_time(str(self.time))
+
+    @cached_property
+    def _expression(self) -> "re.Pattern[str] | None":
+        if self.camera_pattern is None:
+            return None
+        try:
+            expression = re.compile(self.camera_pattern)
+        except re.error as error:
+            raise UserError(f"The --camera-pattern is not a regular expression: {error}.") from error
+        if "camera" not in expression.groupindex:
+            raise UserError("The --camera-pattern needs a group named camera, such as (?P<camera>[a-z]+).")
+        return expression
+
+
+def at_least_one(crops: Iterator[NewCrop], left_out: LeftOut) -> Iterator[NewCrop]:
+    """Return the crops.
+
+    Raises:
+        UserError: there are none, because all were left out.
+    """
+    first = next(crops, None)
+    if first is None:
+        reasons = "; ".join(
+            f"{row['reason']}: {row['count']:,}, such as {row['example']}" for row in left_out.as_list()
         )
-
-
-def _cameras(
-    found: "CropList", names: Sequence[str], folder: "Path", camera_pattern: str | None
-) -> Sequence[str | None]:
-    """Return the camera of each crop, None if it is not known."""
-    expression = _pattern(camera_pattern)
-    if expression is not None:
-        matches = search(expression, names, folder)
-        cameras = [None if match is None else match["camera"] for match in matches]
-        if None in cameras:
-            raise UserError(f"The --camera-pattern does not match the path {names[cameras.index(None)]}.")
-        return [camera and readable(camera) for camera in cameras]
-    if found.cameras is None:
-        return [None] * len(names)
-    return [found.camera_names.get(number, str(number)) for number in found.cameras.tolist()]
-
-
-def _pattern(text: str | None) -> "re.Pattern[str] | None":
-    if text is None:
-        return None
-    try:
-        expression = re.compile(text)
-    except re.error as error:
-        raise UserError(f"The --camera-pattern is not a regular expression: {error}.") from error
-    if "camera" not in expression.groupindex:
-        raise UserError("The --camera-pattern needs a group named camera, such as (?P<camera>[a-z]+).")
-    return expression
-
-
-def _time_in_name(name: str) -> "datetime":
-    time = time_in_name(name)
-    if time is None:
         raise UserError(
-            f"The file name {name} contains no time, such as 2024-05-31_14-30-00 or seconds since 1970. "
-            "Give one time for all crops, --time 2024-05-31T14:30, or leave --time out."
+            f"No crop can be added. Left out: {reasons}. Change --camera-pattern or --time, or give one "
+            "camera and one time for all: --camera lobby --time 2024-05-31T14:30."
         )
-    return time
+    return chain([first], crops)
+
+
+def shared_labels(gallery: "Gallery", lists: Sequence["CropList"], options: NewCropOptions) -> Iterator[str]:
+    """Yield a sentence for each data set whose labels persons of other sources have."""
+    labelled: dict[str, str] = {}
+    stored = gallery.values("person").keys()
+    for found in lists:
+        source, labels = readable(str(found.source.absolute())), options.labels(found)
+        same = {label: labelled[label] for label in labels if labelled.get(label, source) != source}
+        if there := labels & stored:
+            where = Filter(persons=tuple(there))
+            if others := tuple(name for name in gallery.values("source", where) if name != source):
+                elsewhere = gallery.values("person", replace(where, sources=others))
+                same |= dict.fromkeys(elsewhere, others[0])
+        labelled |= dict.fromkeys(labels, source)
+        if same:
+            first = min(same, key=natural)
+            yield (
+                f"{len(same):,} persons of {source} have the same label as persons of other sources, such as "
+                f"'{first}' of {same[first]}, and become one person with them. If these are other people, "
+                "give a --label-prefix, such as '{source}-'."
+            )

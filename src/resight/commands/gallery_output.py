@@ -1,13 +1,19 @@
 """Output of ``resight gallery``."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from resight.commands.output import print_table
+from resight.left_out import LeftOut
+from resight.progress import say
 from resight.timestamps import show_time
 
 if TYPE_CHECKING:
+    from resight.gallery.adding import Added
+    from resight.gallery.catalogue import Catalogue
+    from resight.gallery.crops import StoredCrop
     from resight.gallery.metadata import Calibration
     from resight.gallery.searching import SearchResult
 
@@ -22,13 +28,41 @@ def traces_note(gallery: str) -> str:
     )
 
 
-def print_added(result: Mapping[str, Any], gallery: str, total: int) -> None:
-    """Print how many crops were added."""
-    left_out = len(result["refused"])
-    parts = [f"{result['new']:,} crops added"]
-    parts += [f"{result['known']:,} already in the gallery"] if result["known"] else []
-    parts += [f"{left_out:,} left out because they cannot be read"] if left_out else []
-    print(f"{', '.join(parts)}. {gallery} now has {total:,}.")
+def count_left_out(added: "Added", left_out: LeftOut) -> None:
+    """Count the crops that were not added because they cannot be read, or were deleted."""
+    for name, _ in added.refused:
+        left_out.add_unreadable(name)
+    for name in added.erased:
+        left_out.add("a picture that was deleted from the gallery (--add-again adds it)", name)
+
+
+def warn_of_expired(count: int, gallery: "Catalogue") -> None:
+    """Say that crops are older than the retention period, if there are any."""
+    if count:
+        say(
+            f"Warning: {count:,} of these crops are older than {gallery.metadata.forget_after_days:g} days, "
+            "the gallery's retention period. The next command that opens it will delete them. To keep them, "
+            f"first run: resight gallery forget --gallery {gallery.place} --keep-days DAYS (0: forever)"
+        )
+
+
+def count_differences(added: "Added") -> list[dict[str, Any]]:
+    """Return, for each field, how many crops are in the gallery with another value, and the first example."""
+    first = {one.field: one for one in reversed(added.differences)}
+    counts = Counter(one.field for one in added.differences)
+    return [
+        {"field": field, "count": count, "example": f"{first[field].name}: {first[field].describe()}"}
+        for field, count in counts.items()
+    ]
+
+
+def print_differences(added: "Added", updated: bool) -> None:
+    """Print which fields of crops that were already in the gallery differ, or were updated."""
+    rows = [[row["field"], f"{row['count']:,}", row["example"]] for row in count_differences(added)]
+    if rows:
+        print_table(["Updated" if updated else "Differs", "Count", "First example"], rows)
+        if not updated:
+            print("To store the new values, run the command again with --update.")
 
 
 def print_found(found: "SearchResult", gallery: str, zone: tzinfo | None = None) -> None:
@@ -63,6 +97,24 @@ def print_found(found: "SearchResult", gallery: str, zone: tzinfo | None = None)
         print("The picture is unlike the gallery's crops. Does it show one upright person, cropped closely?")
 
 
+def print_crops(crops: Sequence["StoredCrop"], count: int, zone: tzinfo) -> None:
+    """Print stored crops, and how many there are in all."""
+    rows = [
+        [
+            crop.id,
+            crop.camera or "-",
+            "-" if crop.time is None else show_time(crop.time, zone, crop.time_guessed),
+            crop.person or "-",
+            ", ".join(crop.tags) or "-",
+            crop.name or crop.source,
+        ]
+        for crop in crops
+    ]
+    if rows:
+        _print_lines(["Id", "Camera", "Time", "Person", "Tags", "Name"], rows)
+    print(f"{len(rows):,} of {count:,} crops.")
+
+
 def sheet_title(gallery: str, found: "SearchResult") -> str:
     """Return a line about what was searched."""
     how = "exact search" if found.exact else "approximate search"
@@ -86,6 +138,7 @@ def print_info(facts: Mapping[str, Any]) -> None:
     model = facts["model"]
     size = "" if facts["bytes"] is None else f", {facts['bytes'] / 1e6:,.0f} MB"
     days = facts["forget_after_days"]
+    cameras = sum(row["camera"] is not None for row in facts["cameras"])
     calibration, labelled = facts["calibration"], "no"
     if calibration is not None:
         counts = f"{calibration['crops']:,} crops of {calibration['persons']:,} persons"
@@ -103,7 +156,7 @@ def print_info(facts: Mapping[str, Any]) -> None:
         ["Search", graph],
         ["Kept", "forever" if days is None else f"for {days:g} days"],
         ["Calibrated", labelled],
-        ["Cameras' means", cameras_line(facts)],
+        ["Cameras' means", cameras_line(facts["camera_normalise"], cameras, facts["crops"])],
         ["Created", show_time(datetime.fromisoformat(facts["created"]))],
     ]
     if facts["traces"]:
@@ -111,27 +164,36 @@ def print_info(facts: Mapping[str, Any]) -> None:
     if facts["reembedding"] is not None:
         rows.append(["Unfinished", f"re-embedding with {facts['reembedding']['model']['name']}; rerun it"])
     print_table([facts["gallery"], ""], rows)
-    if facts["cameras"]:
-        times = [
-            [show_time(datetime.fromisoformat(row[end])) if row[end] else "-" for end in ("first", "last")]
-            for row in facts["cameras"]
-        ]
-        cameras = [
-            [row["camera"], f"{row['crops']:,}", *ends]
-            for row, ends in zip(facts["cameras"], times, strict=True)
-        ]
-        print_table(["Camera", "Crops", "First", "Last"], cameras)
+    print_cameras(facts["cameras"])
 
 
-def cameras_line(facts: Mapping[str, Any]) -> str:
+def print_cameras(cameras: Sequence[Mapping[str, Any]], zone: tzinfo | None = None) -> None:
+    """Print the crops of each camera with their first and last time; nothing if there are none."""
+
+    def shown(time: str | None) -> str:
+        return "-" if time is None else show_time(datetime.fromisoformat(time), zone)
+
+    rows = [
+        [
+            row["camera"] or "not known",
+            f"{row['crops']:,}",
+            shown(row["first"]),
+            shown(row["last"]),
+        ]
+        for row in cameras
+    ]
+    if rows:
+        print_table(["Camera", "Crops", "First", "Last"], rows)
+
+
+def cameras_line(found: Mapping[str, Any], cameras: int, crops: int) -> str:
     """Return whether cameras' means are removed, and which cameras have few crops."""
     from resight.gallery.cameras import MIN_CROPS
 
-    found, cameras = facts["camera_normalise"], len(facts["cameras"])
     if not found["on"]:
         return "kept, as the gallery's settings say"
     if not found["active"]:
-        there = f"{cameras:,} {'camera' if cameras == 1 else 'cameras'} and {facts['crops']:,} crops"
+        there = f"{cameras:,} {'camera' if cameras == 1 else 'cameras'} and {crops:,} crops"
         return f"kept: {there} are too few (removed from 2 cameras and {MIN_CROPS} crops on)"
     few = found["too_few"]
     if not few:

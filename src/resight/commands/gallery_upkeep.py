@@ -1,4 +1,4 @@
-"""``resight gallery``: forget, export, reembed, calibrate, settings, compact."""
+"""``resight gallery``: export, reembed, calibrate, settings, compact."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from resight.commands import gallery_output as output
 from resight.commands.gallery_crops import EVERYTHING, FilterOptions
-from resight.commands.options import Device, Flag, GalleryPlace, Json, RuntimeName, Words
+from resight.commands.options import Device, GalleryPlace, Json, RuntimeName
 from resight.commands.output import print_json
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
@@ -14,62 +14,6 @@ from resight.progress import Bar, say
 
 if TYPE_CHECKING:
     from resight.gallery.gallery import Gallery
-
-
-def forget(
-    *,
-    gallery: GalleryPlace,
-    crop: Words = None,
-    which: FilterOptions = EVERYTHING,
-    expired: Flag = False,
-    keep_days: float | None = None,
-    dry_run: Flag = False,
-    compact: bool = True,
-    json: Json = False,
-) -> None:
-    """Delete crops and their pictures permanently, or set the retention period.
-
-    Afterwards the gallery is compacted ('resight gallery compact'), which removes the vectors and names of
-    the deleted crops from its files.
-
-    Args:
-        crop: id of a crop; may be repeated.
-        expired: delete crops older than the retention period. Every command that opens the gallery does so.
-        keep_days: set the retention period to this many days, and delete older crops; 0 keeps crops forever.
-        dry_run: only count the crops.
-        compact: with --no-compact, traces stay in the gallery's files until 'resight gallery compact' runs.
-    """
-    from resight.gallery.gallery import Gallery
-
-    where = which.filter(tuple(crop or ()))
-    selected = crop or which != EVERYTHING
-    if sum(map(bool, (selected, expired, keep_days is not None))) != 1:
-        raise UserError(
-            "Give exactly one of: options that select crops (--before, --camera, --person, --source, --crop, "
-            "...), --expired, --keep-days."
-        )
-    if dry_run and not selected:
-        raise UserError("--dry-run needs options that select crops, such as --before, --camera or --crop.")
-    with Gallery.open(gallery) as opened:
-        opened.check_filter(where)
-        if keep_days is not None:
-            opened.keep_for(keep_days or None)
-        if selected:
-            count = opened.count(where) if dry_run else opened.forget(where)
-        else:
-            count = opened.expired_on_opening + opened.forget_expired()
-        if compact and not dry_run and opened.metadata.traces:
-            _compact(opened)
-        left, traces = len(opened), opened.metadata.traces
-    if json:
-        found = {"forgotten": 0 if dry_run else count, "found": count, "crops": left, "traces": traces}
-        print_json({"gallery": gallery, **found})
-    elif dry_run:
-        print(f"{count:,} of {left:,} crops would be deleted.")
-    else:
-        print(f"Deleted {count:,} crops; {left:,} are left in {gallery}.")
-        if traces:
-            print(output.traces_note(gallery))
 
 
 def export(
@@ -189,11 +133,11 @@ def settings(*, gallery: GalleryPlace, camera_normalise: bool, json: Json = Fals
     with Gallery.open(gallery) as opened:
         opened.normalise_cameras(camera_normalise)
         found = asdict(opened.camera_normalisation())
-        facts = {"camera_normalise": found, "cameras": opened.values("camera"), "crops": len(opened)}
+        line = output.cameras_line(found, len(opened.values("camera")), len(opened))
     if json:
         print_json({"gallery": gallery, "camera_normalise": found})
     else:
-        print(f"{gallery}: the cameras' means are {output.cameras_line(facts)}.")
+        print(f"{gallery}: the cameras' means are {line}.")
 
 
 def compact(*, gallery: GalleryPlace, json: Json = False) -> None:
@@ -209,7 +153,7 @@ def compact(*, gallery: GalleryPlace, json: Json = False) -> None:
         if len(opened) > opened.graph_from:
             say(f"Building a graph of {len(opened):,} crops. For 100,000, this takes minutes.")
         before = opened.size()
-        _compact(opened)
+        compact_with_bar(opened)
         count, facts, after = len(opened), opened.facts(), opened.size()
     if json:
         print_json({"gallery": gallery, "crops": count, **facts, "bytes": after})
@@ -222,7 +166,8 @@ def compact(*, gallery: GalleryPlace, json: Json = False) -> None:
         print(f"{gallery}: {count:,} crops, {facts['indexed']:,} in the graph{sizes}.")
 
 
-def _compact(opened: "Gallery") -> None:
+def compact_with_bar(opened: "Gallery") -> None:
+    """Compact a gallery; show a progress bar if it is rewritten."""
     if not opened.metadata.traces:
         opened.compact()
         return

@@ -132,7 +132,8 @@ def ingest(
         journal = Journal(_journals(opened), frames.name, camera)
         if again:
             journal.remove()
-            forgotten = opened.forget(Filter(cameras=(camera,), sources=(frames.name,)))
+            earlier = Filter(cameras=(camera,), sources=(frames.name,))
+            forgotten = opened.forget(earlier, remember=False)  # the same crops are added again
             say(f"Deleted {forgotten:,} crops of the earlier ingestion.")
             if opened.metadata.traces:
                 say(traces_note(gallery))

@@ -54,10 +54,16 @@ app.command(data)
 gallery = App(name="gallery", help="Store crops and search them.", help_format="markdown")
 gallery.command("resight.commands.gallery:add", name="add", help="Add crops to a gallery.")
 gallery.command("resight.commands.gallery:search", name="search", help="Find a person by pictures.")
-gallery.command("resight.commands.gallery:info", name="info", help="Show what is in a gallery.")
+gallery.command("resight.commands.gallery_listing:info", name="info", help="Show what is in a gallery.")
 gallery.command(
-    "resight.commands.gallery_upkeep:forget", name="forget", help="Delete crops; set the retention period."
+    "resight.commands.gallery_changes:forget", name="forget", help="Delete crops; set the retention period."
 )
+gallery.command("resight.commands.gallery_listing:list_crops", name="list", help="List stored crops.")
+gallery.command("resight.commands.gallery_listing:persons", name="persons", help="List the labelled persons.")
+gallery.command(
+    "resight.commands.gallery_changes:correct", name="correct", help="Correct camera, time, person or tags."
+)
+gallery.command("resight.commands.gallery_changes:rename", name="rename", help="Give a person another name.")
 gallery.command(
     "resight.commands.gallery_upkeep:export", name="export", help="Write features, labels and pictures."
 )

@@ -142,8 +142,8 @@ def serve(
     metrics = Metrics()
     reader = UploadReader(limits, load_detector(detector, person_class))
 
+    from resight.gallery.embedding import as_embedder
     from resight.gallery.gallery import Gallery
-    from resight.gallery.maintenance import as_embedder
     from resight.inference.loading import load_model
     from resight.models.network import Network
 

@@ -8,13 +8,14 @@ files are read; decoding and storing wait.
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from resight.data.cache import workers
 from resight.errors import UserError
+from resight.gallery.corrections import Difference
 from resight.gallery.crops import NewCrop, to_payload
 from resight.gallery.metadata import now
 from resight.gallery.pictures import Contents
@@ -45,12 +46,31 @@ class Added:
         new: number of crops added.
         known: number of crops that were already in the gallery.
         refused: name and reason of each crop that could not be read.
+        erased: name of each crop that was left out because its picture was deleted from the gallery.
+        differences: of crops that were already in the gallery, from how they were to be added.
+        expired: number of crops that were added although they are older than the retention period.
     """
 
     ids: tuple[str | None, ...] = ()
     new: int = 0
     known: int = 0
     refused: tuple[tuple[str, str], ...] = ()
+    erased: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    expired: int = 0
+
+    @classmethod
+    def total(cls, parts: Sequence["Added"]) -> "Added":
+        """Return the result of all parts."""
+        return cls(
+            tuple(identity for part in parts for identity in part.ids),
+            sum(part.new for part in parts),
+            sum(part.known for part in parts),
+            tuple(refusal for part in parts for refusal in part.refused),
+            tuple(name for part in parts for name in part.erased),
+            tuple(difference for part in parts for difference in part.differences),
+            sum(part.expired for part in parts),
+        )
 
 
 Reading = tuple[list[NewCrop], list[Future[list[Contents | str | None]]]]
@@ -69,12 +89,20 @@ class PreparedCrop:
     jpeg: bytes
 
 
+Prepared = tuple[list[PreparedCrop], list[tuple[str, NewCrop]], Added]
+"""New crops; those that are in the store already, with their ids; and the result once they are stored."""
+
+
 def add_crops(
     known: Callable[[Sequence[str]], Container[str]],
     put: Callable[[Sequence[Record]], None],
     embedder: SupportsEmbedding,
     crops: Iterable[NewCrop],
     stored: Callable[[Added], None] = lambda some: None,
+    *,
+    erased: Callable[[Sequence[str]], Container[str]] = lambda ids: (),
+    compare: Callable[[Sequence[tuple[str, NewCrop]]], Sequence[Difference]] = lambda known: (),
+    expired_before: float | None = None,
 ) -> Added:
     """Add crops to a store.
 
@@ -84,13 +112,16 @@ def add_crops(
         embedder: embeds the crops.
         crops: may be endless.
         stored: called with the result of each part of the crops once it is on the disk.
+        erased: returns those of the given ids that were deleted, and are left out.
+        compare: called with the crops that are in the store already; returns their differences.
+        expired_before: seconds since 1970 before which crops are older than the retention period.
 
     Raises:
         UserError: the disk is full; the parts that ``stored`` was called with remain in the store.
     """
     source, on_cpu, batches = iter(crops), embedder.on_cpu, 1
     outcomes: dict[str, str | None] = {}  # of each new picture: None, or why it cannot be read
-    storing: list[tuple[Future[None], Added]] = []
+    storing: list[Future[Added]] = []
     total: list[Added] = []
     with (
         computing_threads(workers(), 1, "reader") as readers,
@@ -102,39 +133,55 @@ def add_crops(
             some = list(islice(source, batches * BATCH))
             return some, _shares(readers, _read, some)
 
-        def prepare(reading: Reading) -> tuple[list[PreparedCrop], Added]:
+        def prepare(reading: Reading) -> Prepared:
             some = reading[0]
             read = (one for share in reading[1] for one in share.result())
             contents = [one or _content(crop) for crop, one in zip(some, read, strict=True)]
-            there = known([one.id for one in contents if isinstance(one, Contents)])
+            ids = [one.id for one in contents if isinstance(one, Contents)]
+            there = known(ids)
+            gone = erased([identity for identity in ids if identity not in there])
             new: dict[str, tuple[NewCrop, Contents]] = {}
+            again: list[tuple[str, NewCrop]] = []
             for crop, one in zip(some, contents, strict=True):
-                if isinstance(one, Contents) and one.id not in there and one.id not in outcomes:
-                    new.setdefault(one.id, (crop, one))
+                if not isinstance(one, Contents) or one.id in gone:
+                    continue
+                if one.id in there or one.id in outcomes or one.id in new:
+                    again.append((one.id, crop))
+                else:
+                    new[one.id] = crop, one
             shares = _shares(readers, lambda share: _prepare(embedder, share), list(new.values()))
             prepared = [one for share in shares for one in share.result()]
             for name, result in zip(new, prepared, strict=True):
                 outcomes[name] = result if isinstance(result, str) else None
             ready = [one for one in prepared if isinstance(one, PreparedCrop)]
             reasons = [one if isinstance(one, str) else outcomes.get(one.id) for one in contents]
-            ids = tuple(
-                one.id if isinstance(one, Contents) and reason is None else None
+            kept = tuple(
+                one.id if isinstance(one, Contents) and reason is None and one.id not in gone else None
                 for one, reason in zip(contents, reasons, strict=True)
             )
             refused = tuple((_name(crop), why) for crop, why in zip(some, reasons, strict=True) if why)
-            return ready, Added(ids, len(ready), len(some) - len(ready) - len(refused), refused)
+            deleted = tuple(
+                _name(crop)
+                for crop, one in zip(some, contents, strict=True)
+                if isinstance(one, Contents) and one.id in gone
+            )
+            old = sum(one.payload["since"] < (expired_before or 0) for one in ready)
+            count = len(some) - len(ready) - len(refused) - len(deleted)
+            return ready, again, Added(kept, len(ready), count, refused, deleted, expired=old)
+
+        def store(records: Sequence[Record], again: Sequence[tuple[str, NewCrop]], added: Added) -> Added:
+            put(records)
+            return replace(added, differences=tuple(compare(again))) if again else added
 
         def settle() -> None:
             while storing:
-                future, added = storing.pop()
-                future.result()
-                stored(added)
-                total.append(added)
+                total.append(storing.pop().result())
+                stored(total[-1])
 
         reading = read()
         following = None if on_cpu else ahead.submit(prepare, reading)
         while reading[0]:
-            ready, added = prepare(reading) if following is None else following.result()
+            ready, again, added = prepare(reading) if following is None else following.result()
             reading = read()
             following = None if on_cpu else ahead.submit(prepare, reading)
             begin = time.monotonic()
@@ -142,16 +189,11 @@ def add_crops(
             if on_cpu and time.monotonic() - begin < LONG_ENOUGH:
                 batches = min(2 * batches, MAX_BATCHES)
             settle()
-            storing.append((storer.submit(put, records), added))
+            storing.append(storer.submit(store, records, again, added))
             if on_cpu:
                 settle()
         settle()
-    return Added(
-        tuple(identity for some in total for identity in some.ids),
-        sum(some.new for some in total),
-        sum(some.known for some in total),
-        tuple(refusal for some in total for refusal in some.refused),
-    )
+    return Added.total(total)
 
 
 def _shares(readers: Executor, work: Callable[[Sequence[T]], U], items: Sequence[T]) -> list[Future[U]]:

@@ -1,7 +1,7 @@
-"""The contents of a gallery: reading, counting, labelling and forgetting crops."""
+"""The contents of a gallery: reading, counting and deleting crops."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from threading import Lock, RLock
@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from resight.errors import UserError, did_you_mean
 from resight.gallery.cameras import CameraMeans, CameraNormalisation
-from resight.gallery.crops import CAMERA_KEY, Filter, StoredCrop, camera_key, check_ids, from_payload
+from resight.gallery.crops import Filter, StoredCrop, check_ids, from_payload
+from resight.gallery.erased import ErasedIds
 from resight.gallery.metadata import Metadata, check_days, now
 from resight.gallery.stores.store import Record, StorageBackend, Store
 from resight.timestamps import from_seconds
@@ -18,6 +19,26 @@ DAY = 86400.0
 EVERYTHING = Filter()
 NO_SUCH_CROP = "No crop in the gallery has the id '{}'."
 Field = Literal["camera", "source", "person", "tags"]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraCrops:
+    """Crops of one camera.
+
+    Attributes:
+        camera: name, or None if it is not known.
+        crops: their number.
+        times: the first and the last time; None if no time is known.
+    """
+
+    camera: str | None
+    crops: int
+    times: tuple[datetime, datetime] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, times in ISO 8601."""
+        first, last = (None, None) if self.times is None else (time.isoformat() for time in self.times)
+        return {"camera": self.camera, "crops": self.crops, "first": first, "last": last}
 
 
 class Catalogue:
@@ -35,6 +56,7 @@ class Catalogue:
     ) -> None:
         self.metadata = metadata
         self._backend, self._store = backend, store
+        self._erased = ErasedIds(backend.erasures())
         self._pending = pending  # filled by a re-embedding; changes to the store are repeated here
         self._copies: list[Store] = []  # filled by ``compact``; changes are repeated here too
         self._changing, self._compacting = RLock(), Lock()
@@ -80,6 +102,25 @@ class Catalogue:
         found = self._store.value_range(where, "time")
         return None if found is None else (from_seconds(found[0]), from_seconds(found[1]))
 
+    def by_camera(self, where: Filter = EVERYTHING) -> list[CameraCrops]:
+        """Return the matching crops of each camera in the order of names; those of unknown cameras last."""
+        counts: dict[str | None, int] = dict(sorted(self.values("camera", where).items()))
+        if unknown := self.count(where) - sum(counts.values()):
+            counts[None] = unknown
+        named = tuple(name for name in counts if name is not None)
+        return [
+            CameraCrops(
+                camera,
+                crops,
+                self.times(
+                    replace(where, not_cameras=(*where.not_cameras, *named))
+                    if camera is None
+                    else replace(where, cameras=(camera,))
+                ),
+            )
+            for camera, crops in counts.items()
+        ]
+
     def facts(self) -> dict[str, int]:
         """Return the number of crops in the graph (``indexed``) and of ``segments``."""
         return self._store.facts()
@@ -119,48 +160,6 @@ class Catalogue:
         records, following = self._store.page(where, top, after)
         return [from_payload(record.id, record.payload) for record in records], following
 
-    def label(self, ids: Sequence[str], person: str | None) -> None:
-        """Label crops with the person that they show; None removes the label.
-
-        Raises:
-            UserError: a crop is not in the gallery.
-        """
-        self._change(ids, {"person": person})
-
-    def tag(self, ids: Sequence[str], tags: Sequence[str]) -> None:
-        """Replace the tags of crops.
-
-        Raises:
-            UserError: a crop is not in the gallery.
-        """
-        self._change(ids, {"tags": list(dict.fromkeys(tags))})
-
-    def set_camera(self, ids: Sequence[str], camera: str | None) -> None:
-        """Correct which camera took crops; None: not known.
-
-        Raises:
-            UserError: a crop is not in the gallery.
-        """
-        with self._compacting, self._changing:
-            records = self._records(ids, "vector")
-            self._note_traces()
-            self._means.remove(records)
-            fields = {"camera": camera, CAMERA_KEY: None if camera is None else camera_key(camera)}
-            set_fields = {} if camera is None else fields
-            moved = [
-                replace(
-                    record,
-                    payload={key: value for key, value in record.payload.items() if key not in fields}
-                    | set_fields,
-                )
-                for record in self._means.restored(records)
-            ]
-            for store in self._stores():
-                store.change([record.id for record in records if store.get([record.id])], fields)
-            self._store.update(self._means.add(moved))
-            self._means.save()
-        self._renew_means()
-
     def normalise_cameras(self, on: bool) -> None:
         """Remove the cameras' means from all vectors, or put them back; 100,000 crops take a minute.
 
@@ -177,11 +176,16 @@ class Catalogue:
         means = self._means
         return CameraNormalisation(means.on, means.active, tuple(means.too_few) if means.active else ())
 
-    def forget(self, where: Filter) -> int:
+    def forget(self, where: Filter, *, remember: bool = True) -> int:
         """Delete the matching crops, and return how many there were.
 
         From then on no search finds them, and no file contains their pictures. Traces of them (vectors,
-        names, tags) stay in the engine's files until ``compact``.
+        names, tags) stay in the engine's files until ``compact``. Only an HMAC of each id remains, so that
+        ``add`` can leave the same pictures out.
+
+        Args:
+            where: selects crops.
+            remember: with False, ``add`` takes the same pictures again.
 
         Raises:
             UserError: the filter is empty, which would delete all crops.
@@ -192,8 +196,12 @@ class Catalogue:
             count = self._store.count(where)
             if count:
                 self._note_traces()
+                ids: list[str] = []
                 for records in self._store.scan(where, "vector"):
                     self._means.remove(records)
+                    ids += [record.id for record in records]
+                if remember:  # first: a process that is killed between the two leaves crops, and no gap
+                    self._erased.remember(ids)
             for store in self._stores():
                 if store.count(where):
                     store.delete(where)
@@ -202,13 +210,21 @@ class Catalogue:
             self._renew_means()
         return count
 
-    def forget_expired(self) -> int:
-        """Delete the crops that are older than the retention period, and return how many there were.
+    def expired(self, days: float | None = None) -> Filter | None:
+        """Return a filter for the crops that are older than a number of days; None if crops are kept forever.
 
         A crop's age counts from when it was taken or, if that is not known, from when it was added.
+
+        Args:
+            days: 0 for ever; by default the retention period.
         """
-        days = self.metadata.forget_after_days
-        return 0 if days is None else self.forget(Filter(older_than=now().timestamp() - days * DAY))
+        days = self.metadata.forget_after_days if days is None else days
+        return None if not days else Filter(older_than=now().timestamp() - days * DAY)
+
+    def forget_expired(self) -> int:
+        """Delete the crops that are older than the retention period, and return how many there were."""
+        expired = self.expired()
+        return 0 if expired is None else self.forget(expired)
 
     def keep_for(self, days: float | None) -> None:
         """Set the retention period in days; None keeps crops forever.
@@ -229,14 +245,6 @@ class Catalogue:
             if identity not in found:
                 raise UserError(NO_SUCH_CROP.format(identity))
         return [found[identity] for identity in ids]
-
-    def _change(self, ids: Sequence[str], fields: dict[str, Any]) -> None:
-        with self._changing:
-            if any(record.payload.get(field) for record in self._records(ids) for field in fields):
-                self._note_traces()
-            for store in self._stores():
-                if there := list(store.get(ids)):
-                    store.change(there, fields)
 
     def _put(self, records: Sequence[Record]) -> None:
         with self._changing:

@@ -184,20 +184,13 @@ def camera_key(camera: str) -> int:
 
 
 def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str, Any]:
-    """Return the fields to store with a crop's vector and picture; unknown ones are left out.
-
-    Retention counts from ``since``: when the picture was taken, or when it was added if that time is unknown
-    or in the future. ``added`` is left out if both are the same.
-    """
-    taken = None if crop.time is None else crop.time.timestamp()
-    added = now.timestamp()
+    """Return the fields to store with a crop's vector and picture; unknown ones are left out."""
     known: dict[str, Any] = {
         "camera": crop.camera,
         CAMERA_KEY: None if crop.camera is None else camera_key(crop.camera),
-        "time": taken,
-        "time_guessed": (taken is not None and crop.time_guessed) or None,
-        "since": added if taken is None else min(taken, added),
-        "added": None if taken is None or taken > added else added,
+        **time_fields(
+            None if crop.time is None else crop.time.timestamp(), now.timestamp(), crop.time_guessed
+        ),
         "source": crop.source,
         "name": crop.name,
         "person": crop.person,
@@ -206,6 +199,24 @@ def to_payload(crop: NewCrop, size: tuple[int, int], now: datetime) -> dict[str,
         "size": list(size),
     }
     return {key: value for key, value in known.items() if value is not None and value not in ("", [])}
+
+
+def time_fields(taken: float | None, added: float, guessed: bool = False) -> dict[str, float | bool | None]:
+    """Return a crop's fields for times; None: to be left out.
+
+    Retention counts from ``since``: when the picture was taken, or when it was added if that time is unknown
+    or in the future. ``added`` is left out if both are the same.
+
+    Args:
+        taken, added: seconds since 1970 when the picture was taken, and when it was added.
+        guessed: whether ``taken`` is a guess.
+    """
+    return {
+        "time": taken,
+        "time_guessed": (taken is not None and guessed) or None,
+        "since": added if taken is None else min(taken, added),
+        "added": None if taken is None or taken > added else added,
+    }
 
 
 def from_payload(identity: str, payload: dict[str, Any]) -> StoredCrop:

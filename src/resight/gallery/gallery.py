@@ -13,21 +13,13 @@ from resight.errors import UserError
 from resight.gallery.adding import Added, add_crops
 from resight.gallery.catalogue import EVERYTHING
 from resight.gallery.crops import Filter, NewCrop, Picture, from_payload
-from resight.gallery.maintenance import DEFAULT_FALSE_MATCH_RATE, MaintainedCatalogue, as_embedder
+from resight.gallery.embedding import as_embedder
+from resight.gallery.maintenance import DEFAULT_FALSE_MATCH_RATE, MaintainedCatalogue
 from resight.gallery.metadata import Metadata, OperatingPoint, check_days, now, parse_metadata
 from resight.gallery.outliers import OutlierDetector
-from resight.gallery.pictures import read_pixels
 from resight.gallery.searching import Combine, Match, SearchResult, nearest
-from resight.gallery.stores.store import StorageBackend, Store
-from resight.imaging import Pixels
-from resight.inference.embedder import (
-    Embedder,
-    SupportsEmbedding,
-    Vectors,
-    check_model,
-    identity_of,
-    unit,
-)
+from resight.gallery.stores.store import Record, StorageBackend, Store
+from resight.inference.embedder import SupportsEmbedding, Vectors, check_model, identity_of, unit
 from resight.progress import say
 
 if TYPE_CHECKING:
@@ -45,8 +37,6 @@ class Gallery(MaintainedCatalogue):
     process at a time.
     """
 
-    _device = "auto"
-    _runtime: "Runtime" = "auto"
     _outliers: tuple[tuple[str, bool], int, OutlierDetector | None] = (("", False), 0, None)
     """Model fingerprint, whether vectors lack their cameras' means, number of crops, detector."""
     _open = True
@@ -66,8 +56,9 @@ class Gallery(MaintainedCatalogue):
         camera_normalise: bool = True,
         device: str = "auto",
         runtime: "Runtime" = "auto",
+        expire: bool = True,
     ) -> "Gallery":
-        """Open or create a gallery; expired crops are forgotten at once.
+        """Open or create a gallery.
 
         Args:
             place: a folder, or the address of a Qdrant cluster, ``http://host:6333/NAME``.
@@ -76,6 +67,7 @@ class Gallery(MaintainedCatalogue):
             create: make a gallery if there is none.
             forget_after_days, graph_from, shards, replicas: settings of a new gallery; see ``Metadata``.
             device, runtime: for the model if the gallery loads it; see ``load_model``.
+            expire: delete the crops that are older than the retention period.
 
         Raises:
             UserError: there is no such gallery, another process is using it, it was made with another model
@@ -102,6 +94,7 @@ class Gallery(MaintainedCatalogue):
                     forget_after_days=forget_after_days,
                 )
                 store, pending = backend.make_store(metadata.store, metadata.layout), None
+                backend.erasures().erasure_key()  # two processes on a cluster could make one each later
                 backend.write(metadata.model_dump_json(indent=2))
             else:
                 metadata = parse_metadata(written, backend.place)
@@ -120,82 +113,59 @@ class Gallery(MaintainedCatalogue):
             raise
         gallery = cls(backend, metadata, store, pending)
         gallery._embedder, gallery._device, gallery._runtime = embedder, device, runtime
-        gallery.expired_on_opening = gallery.forget_expired()
+        if expire and (count := gallery.forget_expired()):
+            gallery.expired_on_opening = count
+            say(f"Deleted {count:,} crops that are older than {metadata.forget_after_days:g} days.")
         try:
             gallery._renew_means()
         except UserError as error:  # such as a full disk; crops can be searched for, and forgotten
             say(f"Note: the cameras' means were not brought up to date. {error}")
         return gallery
 
-    def use(self, model: "LoadedModel | SupportsEmbedding") -> None:
-        """Embed pictures with this model from now on.
+    def add(
+        self,
+        crops: Iterable[NewCrop],
+        stored: Callable[[Added], None] = lambda batch: None,
+        *,
+        update: bool = False,
+        add_again: bool = False,
+    ) -> Added:
+        """Add crops; those whose picture is already in the gallery are not added again.
 
-        Raises:
-            UserError: the gallery was made with another model.
-        """
-        embedder = as_embedder(model, self.metadata.model.precision)
-        check_model(self.place, self.metadata.model, embedder)
-        self._embedder = embedder
-
-    def load_own_model(self) -> "LoadedModel":
-        """Load the model that the gallery was made with from the path stored in the gallery.
-
-        Raises:
-            UserError: the path is unknown or no longer exists.
-        """
-        from resight.inference.loading import load_model
-
-        weights = self.metadata.model.weights
-        if weights is None or not Path(weights).exists():
-            gone = "" if weights is None else ", which no longer exists"
-            raise UserError(
-                f"To embed pictures, the gallery needs its model: {self.metadata.model.describe()}{gone}. "
-                "Give it with --model MODEL."
-            )
-        precision = self.metadata.model.precision
-        return load_model(weights, device=self._device, precision=precision, runtime=self._runtime)
-
-    def prepare(self, crops: int | None = None) -> str | None:
-        """Decide which runtime embeds pictures; return it in words (see ``Embedder.prepare``)."""
-        embedder = self._need_model()
-        return embedder.prepare(crops) if isinstance(embedder, Embedder) else None
-
-    def add(self, crops: Iterable[NewCrop], stored: Callable[[Added], None] = lambda batch: None) -> Added:
-        """Add crops; those whose picture is already in the gallery are not changed.
-
-        Pictures that cannot be read are left out, and listed in the result.
+        Pictures that cannot be read, or that were deleted from the gallery, are left out, and listed in the
+        result.
 
         Args:
             crops: to add; they are read in batches.
             stored: called with the result of each part of the crops once it is stored and survives the end of
                 the process.
+            update: store camera, time, person and tags of crops that are already in the gallery, where they
+                are given.
+            add_again: also add pictures that were deleted from the gallery.
 
         Raises:
             UserError: there is no model, or the disk is full; what was added before stays.
         """
+        expired = self.expired()
+
+        def put(records: Sequence[Record]) -> None:
+            self._put(records)
+            if add_again:
+                self._erased.drop([record.id for record in records])
+
         try:
-            return add_crops(lambda ids: self._store.get(ids), self._put, self._need_model(), crops, stored)
+            return add_crops(
+                lambda ids: self._store.get(ids),
+                put,
+                self._need_model(),
+                crops,
+                stored,
+                erased=(lambda ids: ()) if add_again else self._erased.among,
+                compare=lambda known: self.compare(known, update),
+                expired_before=None if expired is None else expired.older_than,
+            )
         finally:
             self._renew_means()
-
-    def preprocess(self, pixels: Pixels) -> Pixels:
-        """Return a picture resized for the model; searching for it gives the same result.
-
-        Raises:
-            UserError: there is no model.
-        """
-        return self._need_model().preprocess([pixels])[0]
-
-    def embed(self, pictures: Sequence[Picture]) -> Vectors:
-        """Return the unit vectors float32 [N, D] of pictures.
-
-        Raises:
-            UserError: there is no model, or a picture cannot be read.
-        """
-        embedder = self._need_model()
-        ready = embedder.preprocess(read_pixels(picture) for picture in pictures)
-        names = [one if isinstance(one, Path) else f"picture {n}" for n, one in enumerate(pictures, 1)]
-        return unit(embedder(ready), ready, names)
 
     def search(
         self,
@@ -303,12 +273,6 @@ class Gallery(MaintainedCatalogue):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _need_model(self) -> SupportsEmbedding:
-        if self._embedder is None:
-            self.use(self.load_own_model())
-        assert self._embedder is not None
-        return self._embedder
 
     def _normalised(self, vectors: Vectors) -> Vectors:
         if vectors.ndim != 2 or vectors.shape[1] != self.metadata.model.width:

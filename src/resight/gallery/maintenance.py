@@ -5,28 +5,26 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from resight.errors import UserError
-from resight.gallery.catalogue import EVERYTHING, Catalogue
+from resight.gallery.catalogue import EVERYTHING
 from resight.gallery.copying import copy_crops
 from resight.gallery.crops import Filter
+from resight.gallery.embedding import EmbeddingCatalogue, as_embedder
 from resight.gallery.metadata import Reembedding
 from resight.gallery.stores.store import Record
-from resight.inference.embedder import Embedder, SupportsEmbedding, identity_of
+from resight.inference.embedder import SupportsEmbedding, identity_of
 
 if TYPE_CHECKING:
-    from resight.device import Precision
     from resight.evaluation.embedded import Embedded
     from resight.inference.loading import LoadedModel
 
 DEFAULT_FALSE_MATCH_RATE = 0.001
 
 
-class MaintainedCatalogue(Catalogue):
+class MaintainedCatalogue(EmbeddingCatalogue):
     """A catalogue whose stores can be replaced while other threads read and change them."""
-
-    _embedder: SupportsEmbedding | None = None
 
     def compact(self, done: Callable[[int], None] = lambda crops: None) -> None:
         """Build graphs and free disk space; if traces of forgotten crops are left, rewrite the stores.
@@ -180,17 +178,3 @@ class MaintainedCatalogue(Catalogue):
     def _next_name(self) -> str:
         numbers = [int(name.rpartition("-")[2]) for name in self._backend.stores()]
         return f"{self.metadata.store.rpartition('-')[0]}-{max(numbers) + 1}"
-
-
-def as_embedder(
-    model: "LoadedModel | SupportsEmbedding", precision: "Precision | None" = None
-) -> SupportsEmbedding:
-    """Return an embedder for a loaded model; an embedder is returned unchanged.
-
-    Args:
-        model: what ``load_model`` returned, or an embedder.
-        precision: of a model without a precision of its own.
-    """
-    if hasattr(model, "preprocess"):
-        return cast("SupportsEmbedding", model)
-    return Embedder(model, precision=precision if model.precision == "auto" else None)

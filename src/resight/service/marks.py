@@ -12,10 +12,9 @@ import zipfile
 from collections.abc import Sequence
 from typing import IO
 
+from resight.gallery.corrections import NOT
 from resight.gallery.crops import Filter, StoredCrop
 from resight.gallery.gallery import Gallery
-
-NOT = "not:"
 
 
 def mark(

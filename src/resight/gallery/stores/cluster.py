@@ -13,11 +13,13 @@ from qdrant_client.http.exceptions import ApiException, ResponseHandlingExceptio
 
 from resight.errors import UserError
 from resight.gallery.crops import CAMERA_KEY, Filter
+from resight.gallery.stores.cluster_erasures import ClusterErasures
 from resight.gallery.stores.store import (
     GRAPH_EDGES,
     GRAPH_EFFORT,
     KEYWORDS,
     NUMBERS,
+    ErasureStore,
     Layout,
     Part,
     Record,
@@ -206,6 +208,10 @@ class ClusterBackend(StorageBackend):
     def write_means(self, store: str, contents: bytes) -> None:
         """Write what is known of a store's cameras to a point of its own."""
         self._write(self._means(store), "means", b64encode(contents).decode())
+
+    def erasures(self) -> ErasureStore:
+        """Return the collection of what remains of deleted crops."""
+        return ClusterErasures(self._client, self._name)
 
     def make_store(self, name: str, layout: Layout) -> Store:
         """Create a collection and its indexes."""

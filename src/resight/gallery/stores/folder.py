@@ -11,7 +11,7 @@ from resight.gallery.stores.edge import EdgeStore, check_free_space
 from resight.gallery.stores.edge_requests import SCANNED_NUMBERS
 from resight.gallery.stores.picture_store import FILE as PICTURES
 from resight.gallery.stores.picture_store import PictureStore
-from resight.gallery.stores.store import Layout, Store
+from resight.gallery.stores.store import ErasureStore, Layout, Store
 
 METADATA = "gallery.json"
 LOCK = "lock"
@@ -79,6 +79,10 @@ class FolderBackend:
     def write_means(self, store: str, contents: bytes) -> None:
         """Write the store's file of means."""
         self._write(self._means(store), contents)
+
+    def erasures(self) -> ErasureStore:
+        """Return the file of the pictures, which also has the HMACs."""
+        return self._picture_store()
 
     def make_store(self, name: str, layout: Layout) -> Store:
         """Create a store in a sub-folder."""

@@ -1,12 +1,14 @@
 """The pictures of a gallery in a folder: JPEG files by crop id, in one SQLite database.
 
-The engine would store each picture twice, as text: in its log and in a segment.
+The engine would store each picture twice, as text: in its log and in a segment. The database also has the
+HMACs of the ids of deleted crops (``gallery.erased``), and their key.
 """
 
 import os
+import secrets
 import sqlite3
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -20,6 +22,12 @@ SETTINGS = (
     "journal_mode = DELETE",  # unlike a write-ahead log, keep no copies of pages after a transaction
     "synchronous = EXTRA",  # committed transactions survive a power failure
     "temp_store = MEMORY",
+)
+
+TABLES = (
+    "pictures (id BLOB PRIMARY KEY, jpeg BLOB NOT NULL)",
+    "erased (hmac BLOB PRIMARY KEY) WITHOUT ROWID",
+    "erasure_key (row INTEGER PRIMARY KEY CHECK (row = 1), key BLOB NOT NULL)",
 )
 
 
@@ -42,9 +50,8 @@ class PictureStore:
         try:
             for setting in SETTINGS:
                 self._database.execute(f"PRAGMA {setting}")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS pictures (id BLOB PRIMARY KEY, jpeg BLOB NOT NULL)"
-            )
+            for table in TABLES:
+                self._database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
         except sqlite3.DatabaseError as error:
             self._database.close()
             raise UserError(
@@ -86,6 +93,25 @@ class PictureStore:
         known = set(map(_key, ids))
         there = self._query("SELECT id FROM pictures")
         self._change("DELETE FROM pictures WHERE id = ?", (row for row in there if row[0] not in known))
+
+    def erasure_key(self) -> bytes:
+        """Return the key for ids of deleted crops; make it if there is none."""
+        self._change("INSERT OR IGNORE INTO erasure_key VALUES (1, ?)", [(secrets.token_bytes(32),)])
+        return self._query("SELECT key FROM erasure_key")[0][0]
+
+    def add_erased(self, hmacs: Sequence[bytes]) -> None:
+        """Keep HMACs of ids of deleted crops, in one transaction."""
+        self._change("INSERT OR IGNORE INTO erased VALUES (?)", ((one,) for one in hmacs))
+
+    def read_erased(self, hmacs: Sequence[bytes]) -> set[bytes]:
+        """Return those of the given HMACs that are kept."""
+        if not self._query("SELECT 1 FROM erased LIMIT 1"):
+            return set()
+        return {one for one in hmacs if self._query("SELECT 1 FROM erased WHERE hmac = ?", (one,))}
+
+    def remove_erased(self, hmacs: Sequence[bytes]) -> None:
+        """Delete HMACs, in one transaction."""
+        self._change("DELETE FROM erased WHERE hmac = ?", ((one,) for one in hmacs))
 
     def close(self) -> None:
         """Close the database."""

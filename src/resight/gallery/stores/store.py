@@ -157,6 +157,22 @@ class Store(Protocol):
         return
 
 
+class ErasureStore(Protocol):
+    """What remains of deleted crops: HMACs of their ids, and the key of these (``gallery.erased``)."""
+
+    def erasure_key(self) -> bytes:
+        """Return the gallery's key: 32 random bytes, made once."""
+
+    def add_erased(self, hmacs: Sequence[bytes]) -> None:
+        """Keep HMACs, 16 bytes each; on return they survive the end of this process."""
+
+    def read_erased(self, hmacs: Sequence[bytes]) -> set[bytes]:
+        """Return those of the given HMACs that are kept."""
+
+    def remove_erased(self, hmacs: Sequence[bytes]) -> None:
+        """Delete HMACs."""
+
+
 class StorageBackend(Protocol):
     """The storage of a gallery: its metadata and its stores. There are two stores during a re-embedding.
 
@@ -183,6 +199,9 @@ class StorageBackend(Protocol):
 
     def write_means(self, store: str, contents: bytes) -> None:
         """Replace what is known of the cameras of a store, all of it or nothing."""
+
+    def erasures(self) -> "ErasureStore":
+        """Return the store of what remains of deleted crops."""
 
     def make_store(self, name: str, layout: Layout) -> Store:
         """Create a store; first remove what a killed attempt left under that name."""
