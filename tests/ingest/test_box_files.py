@@ -96,9 +96,9 @@ def test_mot15s_world_coordinates_are_no_classes(tmp_path: Path) -> None:
 
 
 def test_visdrones_ten_columns_hold_classes(tmp_path: Path) -> None:
-    boxes = read(tmp_path, ["1,1,301,1,9,19,1,1,0,0", "1,2,331,1,9,19,1,4,0,1", "2,1,301,1,9,19,1,1,1,2"])
-    assert boxes.last == {1: 1}
-    assert reasons(boxes) == {"boxes of class 4, not a person": (1, "frame 1")}
+    boxes = read(tmp_path, ["1,1,301,1,9,19,1,1,0,0", "1,2,331,1,9,19,1,4,0,1", "2,2,301,1,9,19,1,4,1,2"])
+    assert boxes.last == {1: 0}
+    assert reasons(boxes) == {"boxes of class 4, not a person": (2, "frame 1")}
 
 
 @pytest.mark.parametrize(("first", "person"), [(0, 0), (1, 1)])

@@ -241,9 +241,14 @@ def test_without_names_the_class_is_guessed_and_said_or_asked_for(tmp_path: Path
     several = case.nobody["detection_out"].copy()
     several[0, 0, 1, 1] = 2
     path = write(tmp_path / "b.onnx", case._replace(nobody={"detection_out": several}))
-    with pytest.raises(UserError, match=r"does not tell which .*--person-class 1 for Open Model Zoo's"):
+    with pytest.raises(UserError, match=r"Give its number: --person-class NUMBER \(1 in person-detection-r"):
         Detector.open(path, threads=1)
     assert len(Detector.open(path, threads=1, person="1").detect(PICTURE)[0]) == 1
+    case = rf_detr()
+    of_one = {"dets": case.found["dets"], "labels": case.found["labels"][..., :2]}
+    path = write(tmp_path / "c.onnx", case._replace(found=of_one, nobody=of_one))
+    with pytest.raises(UserError, match=r"--person-class NUMBER \(in RF-DETR 0 or 1, by its version"):
+        Detector.open(path, threads=1)
 
 
 def test_another_task_is_refused(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def _persons(
     listed = ", ".join(f"{count:,} of class {number}" for number, count in found.items())
     if person is None:
         person = PEDESTRIAN if flagged or 0 not in found else 0
-        if flagged and found.get(person, 0) < max(found.values()):
+        if flagged and rows.shape[1] <= LAST + 1 and found.get(person, 0) < max(found.values()):
             raise UserError(
                 f"{path} has boxes of classes: {listed}. In MOTChallenge's files class 1 is a pedestrian; "
                 "here it is not the most frequent one. Give the right one: --person-class NUMBER."

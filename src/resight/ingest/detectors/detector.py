@@ -176,9 +176,8 @@ class Detector:
             unnamed = self.family.unnamed_person()
             if unnamed is None:
                 raise UserError(
-                    f"{self.name} does not tell which of its classes is a person. Give the number: "
-                    "--person-class 1 for Open Model Zoo's person-detection-retail-0013, 0 for its "
-                    "person-detection-0200 to -0203."
+                    f"{self.name} does not tell which of its classes is a person. Give its number: "
+                    f"--person-class NUMBER ({self.family.numbering})."
                 )
             number, reason = unnamed
             if reason:

@@ -13,7 +13,7 @@ import numpy as np
 
 from resight.inference.runtimes.graph import Array
 from resight.ingest.boxes import Floats
-from resight.ingest.detectors.family import Family, Outputs, corners, only
+from resight.ingest.detectors.family import COCO, Family, Outputs, corners, only
 from resight.ingest.detectors.input_format import InputFormat, imagenet
 from resight.ingest.detectors.rt_detr import STRETCHED
 
@@ -29,6 +29,8 @@ class DETR(Family):
     """
 
     outputs = "RF-DETR, RT-DETR: [1, boxes, 4] and [1, boxes, classes]; or [1, boxes, 4 + classes]"
+
+    numbering = "in RF-DETR 0 or 1, by its version, if it was trained on one class"
 
     def __init__(
         self, size: tuple[int, int], classes: int, boxes: str | None, formats: tuple[InputFormat, ...]
@@ -62,6 +64,10 @@ class DETR(Family):
             (logits,) = (value[0] for name, value in outputs.items() if name != self._boxes)
             scores = 1 / (1 + np.exp(-np.clip(logits[:, person].astype(np.float64), -50, 50)))
         return corners(boxes) * np.tile(self._size[::-1], 2), scores
+
+    def unnamed_person(self) -> tuple[int, str] | None:
+        """See ``Family``; RF-DETR's networks of own classes may have one more, as number 0."""
+        return None if self._boxes == "dets" and self.classes not in COCO else super().unnamed_person()
 
 
 def _fractions(values: Array) -> bool:

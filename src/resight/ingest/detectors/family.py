@@ -24,12 +24,14 @@ class Family(ABC):
     Attributes:
         outputs: what the family's networks return, for messages.
         suppresses: whether several boxes of a person come out, of which the best must be chosen.
+        numbering: numbers of the class "person" in known networks, for messages.
         formats: which its input may have; where there are several, a trial decides.
         classes: number of classes; None if the outputs do not tell.
     """
 
     outputs: ClassVar[str]
     suppresses: ClassVar[bool] = False
+    numbering: ClassVar[str] = "0 in most networks"
     formats: tuple[InputFormat, ...]
     classes: int | None = None
 

@@ -21,6 +21,7 @@ class SSD(Family):
     """
 
     outputs = "SSD: [1, 1, boxes, 7]"
+    numbering = "1 in person-detection-retail-0013, 0 in person-detection-0200 to -0203"
     formats = (InputFormat("BGR from 0 to 255", "stretch", "bgr", 255),)
 
     def __init__(self, size: tuple[int, int], seen: set[int]) -> None:
