@@ -174,6 +174,14 @@ def test_a_folder_may_have_times_in_its_names(tmp_path: Path) -> None:
     folder = save(tmp_path / "frames", ["2024-05-31T14-30-00Z.png", "2024-05-31T14-30-07Z.png"])
     assert np.diff([frame.time for frame in read(open_source(str(folder)))]) == [7]
     assert np.diff([frame.time for frame in read(open_source(str(folder), rate=4))]) == [0.25]
+    for name, begin, sure in (
+        ("2024-05-31T14-30-00Z", 1717165800, True),
+        ("cam_1456789012", 1456789012, False),  # may be a serial number
+    ):
+        numbered = save(tmp_path / f"{name} one", [f"{name}_{number}.png" for number in (1, 2, 10)])
+        source = open_source(str(numbered))
+        assert [frame.time for frame in read(source)] == [begin, begin + 0.04, begin + 0.08]
+        assert source.start.sure == sure
     turned = save(tmp_path / "turned", ["1_2024-05-31T14-30-07Z.png", "2_2024-05-31T14-30-00Z.png"])
     source = open_source(str(turned))
     assert [frame.time - source.start.seconds for frame in read(source)] == [0, 7]

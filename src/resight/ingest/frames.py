@@ -112,11 +112,14 @@ class FrameFolder:
         self._rate = rate or DEFAULT_RATE
         named = [time_in_name(path.name, zone) for path in self._paths]
         self._times: list[float] | None = None
-        if start is None and rate is None and None not in named:
+        one = None not in named and len(set(named)) == 1 < len(named)  # of the recording, or a serial number
+        if start is None and rate is None and None not in named and not one:
             self._take_times([time.timestamp() for time in named if time is not None], zone)
         else:
-            changed = self._paths[0].stat().st_mtime
-            self.start = start_of(folder.resolve().as_posix(), start, None, changed, zone)
+            path = self._paths[0] if one else folder
+            self.start = start_of(
+                path.resolve().as_posix(), start, None, self._paths[0].stat().st_mtime, zone
+            )
         self._guessed = rate is None and self._times is None
         self.sure_until = -math.inf if self._guessed or not self.start.sure else math.inf
         names = "\n".join(path.name for path in self._paths)
