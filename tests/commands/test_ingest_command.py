@@ -120,7 +120,8 @@ def test_a_time_that_is_a_guess_is_marked_as_one_in_the_gallery(
     for name, rate, mark in (("known", ["--fps", 2], ""), ("guessed", [], "~")):
         place = ["--gallery", tmp_path / name]
         boxes = ["--boxes", tmp_path / "gt.txt", "--model", weights]
-        call("ingest", frames, *place, "--camera", "lobby", *boxes, *rate)
+        found = call_json(capsys, "ingest", frames, *place, "--camera", "lobby", *boxes, *rate)
+        assert (found["start_from"], found["time_guessed"]) == ("its name", bool(mark))
         with Gallery.open(tmp_path / name) as gallery:
             crops = list(gallery.crops())
         assert {crop.time_guessed for crop in crops} == {bool(mark)}

@@ -153,7 +153,7 @@ def ingest(
     left_out = LeftOut()
     left_out.update(finder.left_out)
     left_out.update(outcome.counts.left_out)
-    place = {"source": frames.name, "camera": camera, "gallery": gallery}
+    place = {"source": frames.name, "camera": camera, "gallery": gallery, "start_from": frames.start.origin}
     _print(place, outcome, notes, left_out, zone, frames.sure_until, json)
 
 
@@ -193,7 +193,8 @@ def _print(
     first, last = (None if time is None else from_seconds(time) for time in (counts.first, counts.last))
     if json:
         ends = {"first": first and first.isoformat(), "last": last and last.isoformat()}
-        known = counts.as_dict() | ends | {"already": outcome.already, "left_out": left_out.as_list()}
+        known = counts.as_dict() | ends | {"time_guessed": sure_until < (counts.last or 0.0)}
+        known |= {"already": outcome.already, "left_out": left_out.as_list()}
         speed = {"frames_per_second": round(outcome.frames_per_second, 2)}
         print_json(place | {"notes": notes} | known | speed)
         return
