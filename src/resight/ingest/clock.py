@@ -17,8 +17,8 @@ _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS
 
 
 def has_times(container: "InputContainer") -> bool:
-    """Return whether the frames of a format have times: not those of a raw stream, such as ``.h264``."""
-    return not container.format.flags & _NO_TIMES
+    """Return whether the frames of a format have times: not those of raw streams and pictures."""
+    return not (container.format.flags & _NO_TIMES or container.format.name.endswith("_pipe"))
 
 
 def rate_of(container: "InputContainer", stream: "VideoStream") -> float | None:
