@@ -1,7 +1,7 @@
 """A service under load: 50 clients on loopback, one minute; requests a second, percentiles, errors, memory.
 
     python benchmarks/service.py [--clients 50] [--seconds 60] [--json]
-    python benchmarks/service.py --run RUN --gallery GALLERY
+    python benchmarks/service.py --run RUN --gallery GALLERY [--runtime torch]
 
 Without --gallery it draws 200 synthetic persons before 5 cameras and adds their crops by an untrained
 HAN(Small); --folder keeps both for the next call. The clients are one other process with plain sockets
@@ -66,13 +66,15 @@ class Server:
 
     Args:
         gallery, run: what it serves, and its model; None for the gallery's own.
+        runtime: that embeds uploads.
         batching: describe the pictures of several requests at once.
     """
 
-    def __init__(self, gallery: Path, run: Path | None, *, batching: bool = True) -> None:
+    def __init__(self, gallery: Path, run: Path | None, runtime: str, *, batching: bool = True) -> None:
         code = RESIGHT if batching else ALONE + RESIGHT
         model = [] if run is None else ["--model", str(run)]
         command = [sys.executable, "-c", code, "serve", "--gallery", str(gallery), "--port", "0", *model]
+        command += ["--runtime", runtime]
         self._begin = time.perf_counter()
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -182,20 +184,20 @@ def growth(memory: list[float]) -> float | None:
     return round(statistics.mean(memory[-third:]) / statistics.mean(memory[-2 * third : -third]), 4)
 
 
-def measure(gallery: Path, run: Path | None, clients: int, seconds: float) -> dict[str, Any]:
+def measure(gallery: Path, run: Path | None, runtime: str, clients: int, seconds: float) -> dict[str, Any]:
     """Measure everything."""
     starts = []
     for _ in range(3):
-        with Server(gallery, run) as server:
+        with Server(gallery, run, runtime) as server:
             starts.append((server.first_answer, server.first_search))
-    with Server(gallery, run) as server:
+    with Server(gallery, run, runtime) as server:
         about = json.loads(server.get("/api/gallery"))
         mixed = server.load(clients, seconds, MIX)
         paced = server.load(clients, seconds / 3, MIX, pause=1.0, seed=1)
     searches = []
     for turn in range(2):  # twice, so that what else the machine does falls on both
         for batching in (True, False):
-            with Server(gallery, run, batching=batching) as server:
+            with Server(gallery, run, runtime, batching=batching) as server:
                 for many in (1, clients):
                     found = server.load(many, seconds / 4, UPLOADS, seed=turn)
                     searches.append({"batching": batching, **found})
@@ -269,6 +271,7 @@ def main() -> None:
     )
     parser.add_argument("--gallery", type=Path, help="folder of a gallery; by default one is made")
     parser.add_argument("--run", type=Path, help="run or weights; by default the gallery's own")
+    parser.add_argument("--runtime", default="auto", choices=("auto", "torch", "onnxruntime", "openvino"))
     parser.add_argument("--folder", type=Path, help="where the gallery that is made stays")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
@@ -277,7 +280,7 @@ def main() -> None:
         if gallery is None:
             gallery, weights = prepare(options.folder or Path(temporary))
             run = run or weights
-        result = measure(gallery, run, options.clients, options.seconds)
+        result = measure(gallery, run, options.runtime, options.clients, options.seconds)
     if options.json:
         print(json.dumps(result, indent=2))
     else:
