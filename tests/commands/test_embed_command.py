@@ -159,7 +159,7 @@ def test_an_unfinished_folder_is_not_scored(place, tmp_path, monkeypatch) -> Non
     with pytest.raises(UserError, match=r"out is not finished: \d of 3 chunks are embedded"):
         call("score", tmp_path / "query", tmp_path / "out")
     embed(place, tmp_path / "out", *options, "--skip-unreadable")
-    with pytest.raises(UserError, match=r"There is no persons\.npy in .*out, so the persons of its"):
+    with pytest.raises(UserError, match=r"out has no array 'persons'; .* So the persons of its"):
         call("score", tmp_path / "query", tmp_path / "out")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scoring import Arrays, draw, embedded, run
 
 from resight.commands.feature_files import read_arrays
 from resight.commands.main import main
@@ -18,26 +19,10 @@ from resight.commands.score import score
 from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
 from resight.errors import UserError
 from resight.evaluation.cameras import remove_camera_means
-from resight.evaluation.embedded import Embedded
 from resight.evaluation.expansion import augment_gallery, expand_queries
 from resight.evaluation.growing import evaluate_growing
 from resight.evaluation.reranking import Reranking
 from resight.evaluation.scores import evaluate
-
-Arrays = dict[str, np.ndarray]
-
-
-def draw(seed: int, crops: int) -> Arrays:
-    generator = np.random.default_rng(seed)
-    return {
-        "features": generator.normal(size=(crops, 8)).astype(np.float32),
-        "persons": generator.integers(1, 6, crops),
-        "cameras": generator.integers(0, 3, crops),
-    }
-
-
-def embedded(arrays: Arrays) -> Embedded:
-    return Embedded(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 @pytest.fixture
@@ -45,12 +30,6 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     for name, arrays in (("query", draw(1, 20)), ("gallery", draw(2, 70))):
         np.savez(tmp_path / f"{name}.npz", **arrays)
     return tmp_path / "query.npz", tmp_path / "gallery.npz"
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: Path, **options: object) -> tuple[dict, str]:
-    score(*arguments, device="cpu", json=True, **options)
-    printed = capsys.readouterr()
-    return json.loads(printed.out), printed.err
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -187,7 +166,10 @@ def without(name: str) -> Arrays:
     [
         (without("persons"), "has no array 'persons'; there are: 'features', 'cameras'"),
         (without("features"), "has no array 'features'; there are: 'persons', 'cameras'"),
-        (without("cameras"), "bad.npz has no array 'cameras', but the other file has one"),
+        (
+            without("cameras"),
+            "bad.npz has no array 'cameras' for the queries, but there is one for the gallery",
+        ),
         (without("features") | {"features": np.float32(1)}, r"'features' .* got the shape \(\)"),
         (without("features") | {"features": np.ones(20)}, r"'features' .* got the shape \(20,\)"),
         (without("features") | {"features": np.ones((20, 8), complex)}, "got the type complex128"),
@@ -199,10 +181,16 @@ def without(name: str) -> Arrays:
             without("persons") | {"persons": np.ones(19, int)},
             r"'persons' .* 20 features; got the shape \(19,\)",
         ),
-        (without("persons") | {"persons": np.ones(20)}, "'persons' .* got the type float64"),
-        (without("persons") | {"persons": np.ones(20, np.uint64)}, "'persons' .* got the type uint64"),
+        (
+            without("persons") | {"persons": np.full(20, 1.5)},
+            r"'persons' .* text; got 1\.5 in row 0",
+        ),
+        (
+            without("persons") | {"persons": np.full(20, 2**63, np.uint64)},
+            "'persons' .* got 9223372036854775808",
+        ),
         (without("persons") | {"persons": np.full(20, 99)}, r"their person is not in the gallery \(20\)"),
-        (without("cameras") | {"cameras": np.full((20, 1), 3)}, r"'cameras' .* got the shape \(20, 1\)"),
+        (without("cameras") | {"cameras": np.full((20, 2), 3)}, r"'cameras' .* got the shape \(20, 2\)"),
         (without("persons") | {"persons": np.array([Bomb()] * 20)}, "'persons' .* contains Python objects"),
     ],
 )
@@ -223,14 +211,14 @@ def test_files_that_are_no_archives_are_named(files, tmp_path) -> None:
         "text.npz": (b"hello", "is not an .npz archive"),
         "empty.npz": (b"", "is not an .npz archive"),
         "short.npz": (whole[: len(whole) // 2], "is not an .npz archive, or it is cut short"),
-        "one.npy": ((tmp_path / "one.npy").read_bytes(), "is not an .npz archive"),
+        "one.npy": ((tmp_path / "one.npy").read_bytes(), "There are no labels beside .*one.npy"),
         "damaged.npz": (bytes(damaged), "'features' .* is damaged"),
     }
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=message):
             score(files[0], tmp_path / name, device="cpu")
-    with pytest.raises(UserError, match=r"There is no features\.npy"):
+    with pytest.raises(UserError, match=r"has no array 'features'; there are: 'one'"):
         score(files[0], tmp_path, device="cpu")
 
 
@@ -288,8 +276,8 @@ def test_one_folder_as_both_does_not_find_a_query_itself(tmp_path, capsys) -> No
 def test_broken_folders_are_named(files, tmp_path) -> None:
     arrays = draw(1, 20)
     cases = {
-        "nothing": ({}, "There is no features.npy in .*nothing"),
-        "alone": ({"features": arrays["features"]}, "There is no persons.npy in .*alone"),
+        "nothing": ({}, "nothing has no array 'features'; there are: none"),
+        "alone": ({"features": arrays["features"]}, "alone has no array 'persons'; there are: 'features'"),
         "short": (arrays | {"persons": np.ones(19, int)}, r"'persons' in .*short must be \[N\]"),
         "bomb": (arrays | {"persons": np.array([Bomb()] * 20)}, "'persons' in .*bomb .* Python objects"),
     }

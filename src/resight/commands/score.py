@@ -3,14 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from resight.commands.feature_files import (
     embed,
-    folder_of,
-    read_arrays,
     read_features,
     read_fingerprint,
+    read_sides,
     refuse_mixed,
 )
 from resight.commands.options import Device, Json
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
 
 def score(
     query: Path,
-    gallery: Path,
+    gallery: Path | None = None,
     *,
     metric: Literal["cosine", "euclidean"] = "cosine",
     postprocessing: Postprocessing = NO_POSTPROCESSING,
@@ -45,17 +42,19 @@ def score(
 ) -> None:
     """Score query features against gallery features: mAP, rank-k and mINP.
 
-    Query and gallery are NumPy .npz archives with the arrays features [N, D] and persons [N] (-1 is junk, 0 a
-    distractor) and, if known, cameras [N]; or folders with features.npy, persons.npy and cameras.npy, such as
-    'resight embed' writes, which are read without loading all features into memory. Gallery crops of the
-    query's person by its own camera are ignored. Without cameras, every other image of the person counts. If
-    both files are the same, each query is the gallery crop of its row; otherwise an array items [N] in both
-    identifies shared crops. If files name the model of their features (folders of 'resight embed', or a
-    string fingerprint in an archive), all must name the same one.
+    Query and gallery are files with the arrays features [N, D] and persons [N] (-1 is junk, 0 a distractor)
+    and, if known, cameras [N]: .npz, .mat, .pt, .csv or .parquet files, .npy files with their labels beside
+    them, or folders of .npy files, such as 'resight embed' writes. Arrays may have the names that other
+    toolkits use, such as query_f, query_label and query_cam. Features in .npy files are read without loading
+    all of them into memory. Gallery crops of the query's person by its own camera are ignored. Without
+    cameras, every other image of the person counts. If both files are the same, each query is the gallery
+    crop of its row; otherwise an array items [N] in both identifies shared crops. If files name the model of
+    their features (folders of 'resight embed', or a string fingerprint in an archive), all must name the same
+    one.
 
     Args:
-        query: .npz archive or folder of the queries.
-        gallery: .npz archive or folder of the gallery.
+        query: file or folder of the queries; or of both, such as layumi's pytorch_result.mat.
+        gallery: file or folder of the gallery.
         metric: cosine similarity or Euclidean distance.
         camera_statistics: folder that 'resight embed --camera-normalise' wrote, or camera_statistics.npz in
             it: remove the means of these crops' cameras, three quarters of each shift.
@@ -76,7 +75,7 @@ def score(
     from resight.evaluation.growing import evaluate_growing
     from resight.evaluation.scores import evaluate
 
-    refuse_mixed(query, gallery, *(path for path in (distractors, camera_statistics) if path is not None))
+    refuse_mixed(*(path for path in (query, gallery, distractors, camera_statistics) if path is not None))
     options: dict[str, Any] = {"metric": metric, "ap": ap, "ranks": _parse_ranks(ranks)}
     place: dict[str, Any] = {"metric": metric, "device": resolve_device(device)}
     scoring = postprocessing.options()
@@ -110,14 +109,14 @@ def score(
             _as_dict(scores, curve)
             | postprocessing.as_dict()
             | ({} if camera_statistics is None else {"camera_statistics": str(camera_statistics)})
-            | {"query": str(query), "gallery": str(gallery)}
+            | {"query": str(query), "gallery": str(gallery or query)}
         )
         return
     means = [] if camera_statistics is None else [f"cameras' means of {camera_statistics} removed"]
     title = ", ".join(
         [metric, *means, *postprocessing.describe(), *protocol.describe(), f"average precision by {ap}"]
     )
-    print_scores(scores, f"{query} in {gallery}: {title}")
+    print_scores(scores, f"{query}{'' if gallery is None else f' in {gallery}'}: {title}")
     if curve:
         shown = [f"Rank-{k}" for k in scores.ranks]
         rows = [
@@ -127,15 +126,12 @@ def score(
         print_table(["Distractors", "mAP", *shown], rows)
 
 
-def _read(query: Path, gallery: Path, cross_camera: bool) -> "tuple[Protocol, Embedded, Embedded]":
+def _read(query: Path, gallery: Path | None, cross_camera: bool) -> "tuple[Protocol, Embedded, Embedded]":
     """Return the protocol for the labels that are known, the queries and the gallery."""
     from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
     from resight.data.labels import zero_is_person
 
-    arrays = read_arrays(query), read_arrays(gallery)
-    if folder_of(query).samefile(folder_of(gallery)):
-        for side in arrays:
-            side["items"] = np.arange(len(side["features"]))
+    arrays = read_sides(query, gallery)
     if zero_is_person(arrays[0]["persons"]) and read_fingerprint(query) is None:
         # the labels in folders of 'resight embed' are settled
         say("Note: label 0 is a person, as a query has it; in a gallery alone it would mark distractors.")
@@ -144,8 +140,9 @@ def _read(query: Path, gallery: Path, cross_camera: bool) -> "tuple[Protocol, Em
     with_cameras = ["cameras" in side for side in arrays]
     if cross_camera and any(with_cameras) and not all(with_cameras):
         raise UserError(
-            f"{gallery if with_cameras[0] else query} has no array 'cameras', but the other file has one. "
-            "Give cameras in both, or use --no-cross-camera."
+            f"{gallery if with_cameras[0] and gallery else query} has no array 'cameras' for the "
+            f"{'gallery' if with_cameras[0] else 'queries'}, but there is one for the "
+            f"{'queries' if with_cameras[0] else 'gallery'}. Give cameras for both, or use --no-cross-camera."
         )
     protocol = Protocol() if cross_camera and all(with_cameras) else EVERY_OTHER_IMAGE
     if not protocol.cross_camera:
