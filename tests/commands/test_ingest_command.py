@@ -182,6 +182,7 @@ def test_what_does_not_fit_together_is_refused(frames: Path, weights: Path, tmp_
         ([], "Give either --detector FILE.onnx to detect persons, or --boxes"),
         ([*boxes, "--detector", "x.onnx"], "Give either"),
         (["--detector", tmp_path / "none.onnx"], "There is no file"),
+        (["--detector", "x.onnx", "--box-format", "xyxy"], "are for a file of boxes: leave them out"),
         ([*boxes, "--every", 0], "--every must be at least 1; got 0"),
         ([*boxes, "--crops-per-track", 0], "--crops-per-track must be at least 1"),
         ([*boxes, "--min-height", "nan"], "--min-height must be at least 1"),

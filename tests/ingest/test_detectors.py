@@ -222,11 +222,19 @@ def test_the_files_own_names_tell_the_class(tmp_path: Path) -> None:
     assert Detector.open(path, threads=1, person="cat").person == 0
     with pytest.raises(UserError, match=r"has no class '7' .* its classes are 0 cat, 1 dog, 2 Person"):
         Detector.open(path, threads=1, person="7")
+    path = write(tmp_path / "c.onnx", yolov5(), names="['cat', 'person']")
+    assert Detector.open(path, threads=1).person == 1
     path = write(tmp_path / "b.onnx", yolov8(), names="{0: 'cat', 1: 'dog'}")
     with pytest.raises(
         UserError, match=r"the classes 0 cat, 1 dog; none of them is a person .*--person-class"
     ):
         Detector.open(path, threads=1)
+
+
+@pytest.mark.parametrize("names", ["7", "{'a': 'person'}", "__import__('os')", "[" * 500])
+def test_names_that_are_none_are_passed_over(tmp_path: Path, names: str) -> None:
+    path = write(tmp_path / "a.onnx", yolov8(), names=names, imgsz="None")
+    assert Detector.open(path, threads=1).person == 0
 
 
 def test_without_names_the_class_is_guessed_and_said_or_asked_for(tmp_path: Path) -> None:

@@ -122,6 +122,8 @@ def ingest(
         zone=zone,
     )
     if detector is not None:
+        if box_format is not None or frame_numbers is not None:
+            raise UserError("--box-format and --frame-numbers are for a file of boxes: leave them out.")
         finder = with_detector(detector, person_class)
     else:
         assert boxes is not None

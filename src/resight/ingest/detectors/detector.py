@@ -1,7 +1,8 @@
 """A person detector: a network of any family, run by ONNX Runtime or OpenVINO."""
 
 import ast
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -142,8 +143,8 @@ class Detector:
     def _read_size(self) -> tuple[int, int]:
         """Return the input's height and width."""
         image, *others = self._graph.inputs
-        known = _literal(self._graph.metadata.get("imgsz", ""))  # Ultralytics: [height, width]
-        height, width = known if isinstance(known, Sequence) and len(known) == 2 else [DEFAULT_SIZE] * 2
+        known = re.findall(r"\d+", self._graph.metadata.get("imgsz", ""))  # Ultralytics: [height, width]
+        height, width = known if len(known) == 2 else [DEFAULT_SIZE] * 2
         batch, *rest = image.shape or (None,)
         fits = len(rest) == 3 and rest[0] in (3, None) and batch in (None, 1) and "float" in image.dtype
         sized = all(port.dtype.startswith("int") and port.shape[1:] == (2,) for port in others)
@@ -199,16 +200,11 @@ class Detector:
         )
 
 
-def _literal(text: str) -> Any:
-    """Return the Python literal in a text, or None: Ultralytics writes metadata so."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-
-
 def _names(metadata: Mapping[str, str]) -> dict[int, str]:
     """Return the names of the classes: Ultralytics' ``names``, or OpenVINO's ``labels``; {} if unknown."""
-    names = _literal(metadata.get("names", "")) or metadata.get("labels", "").split()
-    pairs = names.items() if isinstance(names, dict) else enumerate(names)
-    return {int(number): str(name) for number, name in pairs}
+    try:
+        names = ast.literal_eval(metadata.get("names", ""))  # {0: 'person', ...}, or a list in old files
+        pairs = names.items() if isinstance(names, dict) else enumerate(names)
+        return {int(number): str(name) for number, name in pairs}
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return dict(enumerate(metadata.get("labels", "").split()))
