@@ -17,6 +17,7 @@ from resight.imaging import Pixels, shrink
 from resight.ingest.boxes import Boxes
 from resight.ingest.frames import Frame
 from resight.ingest.selection import Selection
+from resight.left_out import LeftOut
 from resight.service.limits import Limits, Refusal
 from resight.service.uploads import UploadReader
 
@@ -132,7 +133,7 @@ def test_a_box_gives_the_same_pixels_from_a_video_and_from_an_upload(
     edges = np.array([min(a, b), min(c, d), max(a, b), max(c, d)])
     selection = Selection(crops=1, min_height=0, min_sightings=1)
     selection.see(Frame(0, 0.0, picture), Boxes(edges[None], np.array([0.9])), [(1, 0)])
-    from_video = selection.finish(1)
+    from_video = selection.finish(1, LeftOut())
     uploaded = UploadReader(Limits(), finds(tuple(edges.tolist()))).persons(encoded(picture))
     assert len(from_video) == len(uploaded)
     for crop, (cut, box) in zip(from_video, uploaded, strict=True):
