@@ -49,7 +49,7 @@ BAD = {
     "zip": (b"PK\x03\x04" + b"\0" * 60, 415, "a ZIP file"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "an SVG drawing"),
     "page": (b"  <!DOCTYPE html><script>alert(1)</script>", 415, "a web page"),
-    "heic": (b"\0\0\0\x18ftypheic\0\0\0\0", 415, "a HEIC"),
+    "heic": (b"\0\0\0\x18ftypheic\0\0\0\0", 415, "a HEIF"),
     "video": (b"\0\0\0\x18ftypmp42\0\0\0\0", 415, "a video"),
     "tiff": (encoded(pixels(1), "TIFF"), 415, "a TIFF"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "is not a picture"),
