@@ -3,16 +3,18 @@
 import io
 import struct
 import zlib
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from resight.errors import UserError
-from resight.image_files import ImageError, ImageLimits
+from resight.image_files import ImageError, ImageLimits, exif_time
 from resight.imaging import cut, decode, natural, read_image, resize, resize_alike, resize_all, shrink
 
 
@@ -38,6 +40,34 @@ def close(pixels: np.ndarray, picture: Image.Image, tolerance: float = 6) -> boo
 )
 def test_formats(tmp_path: Path, picture: Image.Image, name: str) -> None:
     assert close(read_image(save(picture, tmp_path / name)), picture)
+
+
+def exif(**tags: str) -> Image.Exif:
+    found = Image.Exif()
+    found.get_ifd(ExifTags.IFD.Exif).update({ExifTags.Base[name]: value for name, value in tags.items()})
+    return found
+
+
+def test_a_photographs_time_is_in_its_exif_data(tmp_path: Path, picture: Image.Image) -> None:
+    taken = "2024:05:31 14:30:00"
+    berlin, path = ZoneInfo("Europe/Berlin"), tmp_path / "a.jpg"
+    for tags, wanted in (
+        ({"DateTimeOriginal": taken}, "2024-05-31T12:30:00+00:00"),
+        ({"DateTimeDigitized": taken}, "2024-05-31T12:30:00+00:00"),
+        ({"DateTimeOriginal": taken, "SubsecTimeOriginal": "25"}, "2024-05-31T12:30:00.25+00:00"),
+        ({"DateTimeOriginal": taken, "OffsetTimeOriginal": "-05:00"}, "2024-05-31T19:30:00+00:00"),
+    ):
+        save(picture, path, exif=exif(**tags))
+        assert exif_time(path, berlin) == datetime.fromisoformat(wanted)
+        assert exif_time(path.read_bytes(), berlin) == datetime.fromisoformat(wanted)
+    for tags in (
+        {},
+        {"DateTimeOriginal": "0000:00:00 00:00:00"},
+        {"DateTimeOriginal": "    :  :     :  :  "},
+    ):
+        assert exif_time(save(picture, path, exif=exif(**tags)), berlin) is None
+    path.write_bytes(b"no picture")
+    assert exif_time(path) is None
 
 
 def test_heic_is_read_with_the_extra(tmp_path: Path, picture: Image.Image) -> None:

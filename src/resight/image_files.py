@@ -189,15 +189,15 @@ def is_plain_jpeg(data: bytes) -> bool:
     return data.startswith(b"\xff\xd8") and b"Exif\0\0" not in data[: 1 << 16]
 
 
-def exif_time(path: Path, zone: tzinfo | None = None) -> datetime | None:
+def exif_time(picture: Path | bytes, zone: tzinfo | None = None) -> datetime | None:
     """Return when a photograph was taken, by its EXIF data, or None.
 
     Args:
-        path: of the picture.
+        picture: path or bytes of its file.
         zone: of a time without one; None: the default zone.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(picture if isinstance(picture, Path) else io.BytesIO(picture)) as image:
             tags = image.getexif().get_ifd(ExifTags.IFD.Exif)
         for name in ("Original", "Digitized"):
             text = str(tags.get(ExifTags.Base[f"DateTime{name}"], "")).replace(":", "-", 2).strip(" \0")

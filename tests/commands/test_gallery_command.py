@@ -635,3 +635,33 @@ def test_correcting_times_beyond_the_retention_period_is_warned_of(
     assert not heard[1:]
     run("correct", "--camera", "1", "--set-time", "2024-06-01")
     assert "6 of these crops are older than 30 days" in heard[-1]
+
+
+def test_one_zone_for_names_for_photographs_and_for_what_is_shown(
+    run: Run, weights: Path, tmp_path: Path, heard: list[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 64, 32, 3), np.uint8)
+    photograph = Image.Exif()
+    photograph.get_ifd(0x8769)[0x9003] = "2024:05:31 14:30:00"  # DateTimeOriginal
+    frigate = tmp_path / "2024-05-31" / "14" / "gate"
+    frigate.mkdir(parents=True)
+    for folder in ("photographs", "named"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(noise[0]).save(tmp_path / "photographs" / "a.jpg", exif=photograph)
+    Image.fromarray(noise[1]).save(tmp_path / "photographs" / "b.png")
+    Image.fromarray(noise[1]).save(tmp_path / "named" / "2024-05-31_14-30-00.png")
+    Image.fromarray(noise[2]).save(frigate / "30.00.png")
+    zone = ("--timezone", "America/New_York")
+    assert run("add", tmp_path / "photographs", "--camera", "a", "--model", weights, *zone)["new"] == 2
+    assert heard[-1] == "Note: 1 pictures have a time in their EXIF data, which was used."
+    run("add", tmp_path / "named", "--camera", "b", "--time", "name", "--update", *zone)
+    run("add", frigate, "--camera", "c", "--time", "name", *zone)
+    times = {row["camera"]: row["first"] for row in run("info")["cameras"]}
+    assert times == {
+        "a": "2024-05-31T18:30:00+00:00",
+        "b": "2024-05-31T18:30:00+00:00",
+        "c": "2024-05-31T14:30:00+00:00",  # in UTC
+    }
+    shown = run("list", "--camera", "c", *zone, text=True)
+    assert "2024-05-31 10:30:00" in shown
+    assert "There is no time zone 'Mars'" in run("add", frigate, "--timezone", "Mars", fails=True)

@@ -172,6 +172,15 @@ def test_added_crops_are_found_and_the_same_picture_is_not_added_twice(running: 
     assert running.search(photo(50, 7), top=1)["matches"][0]["id"] == again["ids"][0]
 
 
+def test_an_added_photograph_has_the_time_in_its_exif_data(make: Make) -> None:
+    running = make(people=[])
+    taken = Image.Exif()
+    taken.get_ifd(0x8769)[0x9003] = "2024:05:31 14:30:00"  # DateTimeOriginal
+    files = {"pictures": encoded(pixels(1), "JPEG", exif=taken)}
+    (identity,) = running.client.post("/api/items", files=files).json()["ids"]
+    assert running.client.get(f"/api/items/{identity}").json()["time"] == "2024-05-31T14:30:00+00:00"
+
+
 def test_one_unreadable_picture_keeps_all_from_being_added(running: Running) -> None:
     files = [("pictures", ("a.png", photo(50))), ("pictures", ("b.png", b"%PDF-1.7"))]
     answer = running.client.post("/api/items", files=files)

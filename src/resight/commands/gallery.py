@@ -1,5 +1,6 @@
 """``resight gallery``: add and search."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,13 +23,16 @@ from resight.commands.options import (
     Json,
     PersonClass,
     RuntimeName,
+    Timezone,
     Words,
 )
 from resight.commands.output import print_json, print_left_out
 from resight.errors import UserError
+from resight.gallery.crops import NewCrop
 from resight.interruption import SAME_COMMAND, resumable
 from resight.left_out import LeftOut
 from resight.progress import Bar, say
+from resight.timestamps import find_zone
 
 
 @resumable(SAME_COMMAND)
@@ -39,6 +43,7 @@ def add(
     camera: str | None = None,
     camera_pattern: str | None = None,
     time: str | None = None,
+    timezone: Timezone = None,
     tag: Words = None,
     label_prefix: str = "",
     part: Literal["train", "query", "gallery", "all"] = "all",
@@ -68,7 +73,7 @@ def add(
         camera_pattern: regular expression with a group named camera, searched in each file's path below the
             folder; if that does not match, with the folder's own name before it.
         time: when the pictures were taken, such as 2024-05-31T14:30; or 'name' to read it from each file's
-            name.
+            name; by default as in the EXIF data of each, if it has them.
         tag: tag for all crops; may be repeated.
         label_prefix: text before the label of each person; {source} stands for the name of the data set's
             folder. Without it, equal labels in two data sets are one person.
@@ -90,7 +95,12 @@ def add(
     if not crops:
         raise UserError("Name folders of crops to add.")
     options = NewCropOptions(
-        camera=camera, camera_pattern=camera_pattern, time=time, tags=tag or (), label_prefix=label_prefix
+        camera=camera,
+        camera_pattern=camera_pattern,
+        time=time,
+        zone=find_zone(timezone),
+        tags=tag or (),
+        label_prefix=label_prefix,
     )
     lists = [reading.crops(path, part, unlabelled, camera_pattern) for path in crops]
     left_out = LeftOut()
@@ -110,7 +120,15 @@ def add(
     loaded = None if model is None else load_model(model, device=device, runtime=runtime)
     count = sum(count_crops(found) for found in lists)
     skipped = LeftOut()
-    new_crops = at_least_one((crop for found in lists for crop in options.crops(found, skipped)), skipped)
+    photographs = 0
+
+    def each_crop() -> Iterator[NewCrop]:
+        nonlocal photographs
+        for crop in (crop for found in lists for crop in options.crops(found, skipped)):
+            photographs += time is None and crop.time is not None
+            yield crop
+
+    new_crops = at_least_one(each_crop(), skipped)
     with Gallery.open(gallery, loaded, create=loaded is not None, **settings) as opened:
         if keep_days is not None and (keep_days or None) != opened.metadata.forget_after_days:
             raise UserError(
@@ -130,6 +148,8 @@ def add(
             added = opened.add(new_crops, stored, update=update, add_again=add_again)
         for name, reason in added.refused:
             say(f"Left out: {reason if name in reason else f'{name}: {reason}'}")
+        if photographs:
+            say(f"Note: {photographs:,} pictures have a time in their EXIF data, which was used.")
         left_out.update(skipped)
         output.count_left_out(added, left_out)
         output.warn_of_expired(added.expired, opened)

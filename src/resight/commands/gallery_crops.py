@@ -14,6 +14,7 @@ from resight.data.layout import search
 from resight.errors import UserError
 from resight.files import readable
 from resight.gallery.crops import FILTERS, Filter, NewCrop, make_filter
+from resight.image_files import exif_time
 from resight.imaging import natural
 from resight.left_out import LeftOut
 from resight.timestamps import find_zone, parse_time, time_in_name
@@ -74,7 +75,8 @@ class NewCropOptions:
     Attributes:
         camera: of all crops; None: as in the data set.
         camera_pattern: regular expression for the camera in a path, or None.
-        time: time of all crops; ``name`` to read it from each file's name; or None.
+        time: time of all crops; ``name`` to read it from each file's path; None: as in its EXIF data.
+        zone: of times without one; None: the default zone.
         tags: of all crops.
         label_prefix: put before the label of each person; ``{source}`` stands for the data set's folder.
 
@@ -85,6 +87,7 @@ class NewCropOptions:
     camera: str | None = None
     camera_pattern: str | None = None
     time: str | None = None
+    zone: "tzinfo | None" = None
     tags: Sequence[str] = ()
     label_prefix: str = ""
 
@@ -115,12 +118,11 @@ class NewCropOptions:
         cameras = self._cameras(found, names, folder)
         for row, (path, name) in enumerate(zip(found.paths, names, strict=True)):
             person = 0 if found.persons is None else int(found.persons[row])
-            time = time_in_name(path.name) if self.time == "name" else self._fixed_time
             if person < 0:
                 continue
             if self._expression is not None and cameras[row] is None:
                 left_out.add(NO_CAMERA, name)
-            elif self.time == "name" and time is None:
+            elif (time := self._time(path)) is None and self.time == "name":
                 left_out.add(NO_TIME, name)
             else:
                 yield NewCrop(
@@ -133,6 +135,13 @@ class NewCropOptions:
                     tags=tuple(self.tags),
                 )
 
+    def _time(self, path: "Path") -> "datetime | None":
+        if self.time is None:
+            return exif_time(path, self.zone)
+        return (
+            time_in_name(path.absolute().as_posix(), self.zone) if self.time == "name" else self._fixed_time
+        )
+
     def _cameras(self, found: "CropList", names: Sequence[str], folder: "Path") -> Sequence[str | None]:
         """Return the camera of each crop, None if it is not known or does not match the pattern."""
         if self._expression is not None:
@@ -144,7 +153,7 @@ class NewCropOptions:
 
     @cached_property
     def _fixed_time(self) -> "datetime | None":
-        return None if self.time in (None, "name") else parse_time(str(self.time))
+        return None if self.time in (None, "name") else parse_time(str(self.time), self.zone)
 
     @cached_property
     def _expression(self) -> "re.Pattern[str] | None":

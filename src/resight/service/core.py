@@ -15,6 +15,7 @@ from resight.gallery.crops import Filter, NewCrop, StoredCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.persons import QueryPerson
 from resight.gallery.searching import SearchResult
+from resight.image_files import exif_time
 from resight.imaging import decode, encode_jpeg, jpeg_size, resize, shrink
 from resight.service import marks
 from resight.service.audit import Audit
@@ -134,7 +135,6 @@ class Service:
             self.reader.check(data)
         fields: dict[str, Any] = {
             "camera": form.camera or None,
-            "time": time,
             "source": form.source,
             "person": form.person or None,
             "tags": tuple(form.tag),
@@ -149,6 +149,7 @@ class Service:
         with self._adding:
             crops: list[NewCrop] = []
             for data, name in contents:
+                fields["time"] = time or exif_time(data, self.zone)
                 if form.detect:
                     cut = self.reader.persons(data)
                     crops += [NewCrop(pixels, name=name, box=box, **fields) for pixels, box in cut]
