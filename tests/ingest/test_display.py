@@ -1,5 +1,6 @@
 """Frames are read as they are meant to be shown."""
 
+import io
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -44,6 +45,18 @@ def test_the_display_matrix_turns_and_mirrors(
     shown = np.zeros((np.ptp(y) + 1, np.ptp(x) + 1, 3), np.uint8)
     shown[y - y.min(), x - x.min()] = DRAWN
     assert difference(next(open_source(str(tmp_path / "phone.mp4")).frames(1)).pixels, shown) < 6
+
+
+@pytest.mark.parametrize(("orientation", "k"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_photographs_in_a_row_are_turned_by_their_exif_data(tmp_path: Path, orientation: int, k: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = io.BytesIO()
+    Image.fromarray(DRAWN).save(content, "JPEG", quality=90, exif=exif)
+    (tmp_path / "camera.mjpeg").write_bytes(3 * content.getvalue())
+    frames = list(open_source(str(tmp_path / "camera.mjpeg")).frames(1))
+    assert len(frames) == 3
+    assert difference(frames[0].pixels, np.rot90(DRAWN, k)) < 6
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Frames as they are meant to be shown: with square pixels, upright, and of one moment."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ class Display:
 
     def __call__(self, picture: "VideoFrame") -> Pixels:
         """Return the pixels of a frame."""
-        matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+        turned = _turning(picture)
         across, down = stretch_of(self.aspect)
         recorded = picture.width, picture.height
         width, height = round(recorded[0] * across), round(recorded[1] * down)
@@ -57,7 +58,7 @@ class Display:
         if (width, height) != (picture.width, picture.height):
             picture = picture.reformat(width, height, "rgb24", interpolation="BICUBIC")
         pixels: Pixels = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
-        return np.ascontiguousarray(pixels if matrix is None else _turned(pixels, bytes(matrix)))
+        return np.ascontiguousarray(turned(pixels))
 
     def notes(self) -> list[str]:
         """Return how frames were changed."""
@@ -91,9 +92,18 @@ class Display:
         return self._graph[1].pull()  # type: ignore[return-value]
 
 
-def _turned(pixels: Pixels, matrix: bytes) -> Pixels:
-    """Apply a display matrix: column p and row q are shown in column a p + c q and row b p + d q."""
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)
-    if abs(a) + abs(d) < abs(b) + abs(c):
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+def _turning(picture: "VideoFrame") -> Callable[[Pixels], Pixels]:
+    """Return what turns and mirrors the pixels of a frame by its display matrix."""
+    try:
+        matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 does not know all data that FFmpeg 8 gives, such as EXIF; no mirroring then
+        turns = round(picture.rotation / 90) % 4
+        return lambda pixels: np.rot90(pixels, turns)
+    if matrix is None:
+        return lambda pixels: pixels
+    # column p and row q are shown in column a p + c q and row b p + d q
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)
+    swapped = abs(a) + abs(d) < abs(b) + abs(c)
+    across, down = (c, b) if swapped else (a, d)
+    order = slice(None, None, -1 if down < 0 else 1), slice(None, None, -1 if across < 0 else 1)
+    return lambda pixels: (pixels.swapaxes(0, 1) if swapped else pixels)[order]
