@@ -44,6 +44,7 @@ def test_formats(tmp_path: Path, picture: Image.Image, name: str) -> None:
 
 def exif(**tags: str) -> Image.Exif:
     found = Image.Exif()
+    found[ExifTags.Base.Make] = "a camera"
     found.get_ifd(ExifTags.IFD.Exif).update({ExifTags.Base[name]: value for name, value in tags.items()})
     return found
 
@@ -66,6 +67,9 @@ def test_a_photographs_time_is_in_its_exif_data(tmp_path: Path, picture: Image.I
         {"DateTimeOriginal": "    :  :     :  :  "},
     ):
         assert exif_time(save(picture, path, exif=exif(**tags)), berlin) is None
+    for name in ("a.png", "a.webp"):
+        other = save(picture, tmp_path / name, exif=exif(DateTimeOriginal=taken))
+        assert exif_time(other, berlin) == datetime.fromisoformat("2024-05-31T12:30:00+00:00")
     path.write_bytes(b"no picture")
     assert exif_time(path) is None
 

@@ -197,6 +197,10 @@ def exif_time(picture: Path | bytes, zone: tzinfo | None = None) -> datetime | N
         zone: of a time without one; None: the default zone.
     """
     try:
+        with picture.open("rb") if isinstance(picture, Path) else io.BytesIO(picture) as file:
+            head = file.read(1 << 16)
+        if is_plain_jpeg(head) or (head.startswith(b"\x89PNG") and b"eXIf" not in head):
+            return None  # Pillow takes longer, and decodes the whole PNG
         with Image.open(picture if isinstance(picture, Path) else io.BytesIO(picture)) as image:
             tags = image.getexif().get_ifd(ExifTags.IFD.Exif)
         for name in ("Original", "Digitized"):
