@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -179,6 +180,15 @@ def test_an_added_photograph_has_the_time_in_its_exif_data(make: Make) -> None:
     files = {"pictures": encoded(pixels(1), "JPEG", exif=taken)}
     (identity,) = running.client.post("/api/items", files=files).json()["ids"]
     assert running.client.get(f"/api/items/{identity}").json()["time"] == "2024-05-31T14:30:00+00:00"
+
+
+def test_a_time_that_is_a_guess_is_shown_as_one(make: Make) -> None:
+    running = make(people=[replace(crop, time_guessed=at == 0) for at, crop in enumerate(crops(1))])
+    listed = running.client.get("/api/items").json()["items"]
+    assert sum(item["time_guessed"] for item in listed) == 1
+    for item in listed:
+        details = running.client.get(f"/crops/{item['id']}").text
+        assert ("(a guess)" in details) == item["time_guessed"]
 
 
 def test_one_unreadable_picture_keeps_all_from_being_added(running: Running) -> None:
