@@ -662,6 +662,6 @@ def test_one_zone_for_names_for_photographs_and_for_what_is_shown(
         "b": "2024-05-31T18:30:00+00:00",
         "c": "2024-05-31T14:30:00+00:00",  # in UTC
     }
-    shown = run("list", "--camera", "c", *zone, text=True)
-    assert "2024-05-31 10:30:00" in shown
+    assert "2024-05-31 10:30:00" in run("list", "--camera", "c", *zone, text=True)
+    assert "2024-05-31 10:30:00" in run("info", *zone, text=True)
     assert "There is no time zone 'Mars'" in run("add", frigate, "--timezone", "Mars", fails=True)

@@ -4,16 +4,18 @@ from dataclasses import asdict
 
 from resight.commands import gallery_output as output
 from resight.commands.gallery_crops import EVERYTHING, FilterOptions
-from resight.commands.options import GalleryPlace, Json, Words
+from resight.commands.options import GalleryPlace, Json, Timezone, Words
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
+from resight.timestamps import find_zone
 
 
-def info(*, gallery: GalleryPlace, json: Json = False) -> None:
+def info(*, gallery: GalleryPlace, timezone: Timezone = None, json: Json = False) -> None:
     """Show what is in a gallery: counts, cameras, times, model, calibration."""
     from resight.gallery.crops import Filter
     from resight.gallery.gallery import Gallery
 
+    zone = find_zone(timezone)
     with Gallery.open(gallery) as opened:
         facts = {
             "gallery": gallery,
@@ -32,7 +34,7 @@ def info(*, gallery: GalleryPlace, json: Json = False) -> None:
     if json:
         print_json(facts)
     else:
-        output.print_info(facts)
+        output.print_info(facts, zone)
 
 
 def list_crops(

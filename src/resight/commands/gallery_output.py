@@ -133,8 +133,8 @@ def threshold_line(found: "SearchResult") -> str:
     )
 
 
-def print_info(facts: Mapping[str, Any]) -> None:
-    """Print what is in a gallery."""
+def print_info(facts: Mapping[str, Any], zone: tzinfo | None = None) -> None:
+    """Print what is in a gallery, with times in a zone (None: the default zone)."""
     model = facts["model"]
     size = "" if facts["bytes"] is None else f", {facts['bytes'] / 1e6:,.0f} MB"
     days = facts["forget_after_days"]
@@ -157,14 +157,14 @@ def print_info(facts: Mapping[str, Any]) -> None:
         ["Kept", "forever" if days is None else f"for {days:g} days"],
         ["Calibrated", labelled],
         ["Cameras' means", cameras_line(facts["camera_normalise"], cameras, facts["crops"])],
-        ["Created", show_time(datetime.fromisoformat(facts["created"]))],
+        ["Created", show_time(datetime.fromisoformat(facts["created"]), zone)],
     ]
     if facts["traces"]:
         rows.append(["Deleted", traces_note(facts["gallery"])])
     if facts["reembedding"] is not None:
         rows.append(["Unfinished", f"re-embedding with {facts['reembedding']['model']['name']}; rerun it"])
     print_table([facts["gallery"], ""], rows)
-    print_cameras(facts["cameras"])
+    print_cameras(facts["cameras"], zone)
 
 
 def print_cameras(cameras: Sequence[Mapping[str, Any]], zone: tzinfo | None = None) -> None:
