@@ -12,7 +12,7 @@ class ConvUnit(nn.Sequential):
     Args:
         inputs, outputs, kernel, stride, groups: of the convolution, which pads by half its kernel.
         activation: makes the activation, which works in place.
-        norm: makes the normalisation of so many channels.
+        norm: function of the number of channels that returns the normalisation.
     """
 
     def __init__(

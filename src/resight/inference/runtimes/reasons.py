@@ -32,7 +32,7 @@ def explain(path: Path, runtime: GraphRuntime, reason: str) -> str:
     ):
         missing = Path(found[1] or found[2]).name
         return (
-            f"{path} keeps its weights in a second file, '{missing}', which is not beside it or is cut off. "
+            f"{path} has its weights in a second file, '{missing}', which is missing or cut off. "
             "Copy both files into one folder."
         )
     if path.suffix.lower() == ".xml":
