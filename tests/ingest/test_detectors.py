@@ -17,7 +17,7 @@ from resight.ingest.detectors.end_to_end import EndToEndYOLO
 from resight.ingest.detectors.family import Family
 from resight.ingest.detectors.rt_detr import RTDETR
 from resight.ingest.detectors.ssd import SSD
-from resight.ingest.detectors.trial import LONGEST, Trial
+from resight.ingest.detectors.trial import LONGEST, SELDOM, Trial
 from resight.ingest.detectors.yolo import YOLO
 from resight.ingest.detectors.yolox import YOLOX
 from resight.ingest.finding import with_detector
@@ -290,6 +290,17 @@ def test_an_input_format_that_finds_persons_where_there_is_nobody_is_wrong() -> 
     assert trial.open == [1]
     assert trial.note() == "gets B: with A it finds persons in an empty picture."
     assert Trial(["A", "B"], [np.array([0.9]), np.array([0.5])]).open == [0, 1]
+
+
+def test_pictures_of_nobody_are_seldom_tried_in_two_formats() -> None:
+    trial = Trial(["A", "B"], [np.zeros(0), np.zeros(0)])
+    due = []
+    for _ in range(3 * SELDOM):
+        due.append(trial.due())
+        trial.judge({number: np.zeros(0) for number in due[-1]})
+    assert [len(formats) for formats in due] == ([2] * SELDOM + [2, *[1] * (SELDOM - 1)] * 2)
+    assert trial.judge({0: np.zeros(0), 1: np.array([0.9])}) == 1
+    assert trial.due() == [0, 1]
 
 
 def test_a_trial_that_stays_close_ends_after_some_pictures() -> None:

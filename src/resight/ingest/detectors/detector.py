@@ -107,14 +107,11 @@ class Detector:
         Returns:
             boxes [N, 4] (left, top, right, bottom, inside the picture) and scores [N].
         """
-        with self._lock:
-            tried = self._trial.open
         image = np.ascontiguousarray(image)
-        found = {number: self._find(image, self.family.formats[number]) for number in tried}
-        if len(tried) == 1:
-            return found[tried[0]]
+        found = {number: self._find(image, self.family.formats[number]) for number in self._trial.due()}
         with self._lock:
-            return found[self._trial.judge({number: scores for number, (_, scores) in found.items()})]
+            best = self._trial.judge({number: scores for number, (_, scores) in found.items()})
+        return found.get(best) or next(iter(found.values()))  # another thread may have judged meanwhile
 
     def state(self) -> dict[str, Any]:
         """Return what was learnt from the pictures so far, as data for JSON."""

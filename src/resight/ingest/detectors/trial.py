@@ -17,6 +17,10 @@ LONGEST = 50
 """Pictures with persons after which the best format is taken, however small its lead."""
 
 
+SELDOM = 20
+"""After so many pictures without a person, only one in as many is tried with more than one format."""
+
+
 class Trial:
     """Collects evidence until one format is clearly the best; until then, all are tried on each picture.
 
@@ -36,8 +40,13 @@ class Trial:
         self._sums, self._boxes = [0.0] * len(words), [0] * len(words)
         self._pictures = self._tried = 0
 
+    def due(self) -> list[int]:
+        """Return the formats to try on the next picture."""
+        waiting = not self._pictures and self._tried >= SELDOM
+        return self.open[:1] if waiting and self._tried % SELDOM else self.open
+
     def judge(self, scores: Mapping[int, Floats]) -> int:
-        """Take a picture's scores [N] with each open format, and return the best format so far."""
+        """Take a picture's scores [N] with each format that was due, and return the best format so far."""
         if len(self.open) > 1:
             for at, found in scores.items():
                 self._sums[at] += sum(_likely(found))
