@@ -156,6 +156,7 @@ def check_folder(
             "--device",
             "cpu",
         )
+        assert isinstance(added, dict) or not usable, added
         if isinstance(added, dict):
             left_out = sum(row["count"] for row in added["left_out"])
             assert added["new"] + added["known"] + left_out == len(files), added

@@ -206,6 +206,20 @@ def test_frames_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
         read(FrameFolder(folder))
 
 
+def test_files_that_are_no_frames_are_counted_and_names_may_be_any_bytes(tmp_path: Path) -> None:
+    folder = save(tmp_path / "frames", ["1.png"])
+    os.rename(folder / "1.png", os.fsencode(folder) + b"/\xd5\xc51.png")
+    (folder / "notes.txt").touch()
+    (folder / "@eaDir").mkdir()
+    (folder / "@eaDir" / "1.png").touch()
+    source = FrameFolder(folder)
+    assert len(list(read(source))) == 1
+    assert [(row["reason"], row["count"]) for row in source.left_out.as_list()] == [
+        ("in @eaDir: made by a file server or viewer", 1),
+        ("no picture: .txt", 1),
+    ]
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     with pytest.raises(UserError, match="has no frames"):

@@ -1,6 +1,7 @@
 """Sources of frames: a common interface to recorded videos, folders of frames and cameras."""
 
 import math
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from resight.errors import UserError
+from resight.files import readable
 from resight.folders import list_images
 from resight.imaging import Pixels, natural, read_image
 from resight.ingest.times import Start, start_of
+from resight.left_out import LeftOut
 from resight.timestamps import time_in_name
 
 DEFAULT_RATE = 25.0
@@ -89,6 +92,9 @@ class FrameFolder:
         rate: frames per second, if the names have no times.
         zone: of names without one; None: the default zone.
 
+    Attributes:
+        left_out: files that are no frames, by reason.
+
     Raises:
         UserError: the folder has no images.
     """
@@ -102,10 +108,12 @@ class FrameFolder:
         rate: float | None = None,
         zone: tzinfo | None = None,
     ) -> None:
-        self._paths = sorted(list_images(folder), key=lambda path: natural(path.name))
+        self.left_out = LeftOut()
+        found = list_images(folder, left_out=self.left_out)
+        self._paths = sorted(found, key=lambda path: natural(path.name))
         if not self._paths:
             raise UserError(f"{folder} has no frames. Image files are expected directly in it.")
-        self.name = str(folder.resolve())
+        self.name = readable(str(folder.resolve()))
         self.total: int | None = len(self._paths)
         self.notes: list[str] = []
         self.stretch = 1.0, 1.0
@@ -123,7 +131,11 @@ class FrameFolder:
         self._guessed = rate is None and self._times is None
         self.sure_until = -math.inf if self._guessed or not self.start.sure else math.inf
         names = "\n".join(path.name for path in self._paths)
-        self.identity = {"frames": len(self._paths), "names": zlib.adler32(names.encode()), "fps": self._rate}
+        self.identity = {
+            "frames": len(self._paths),
+            "names": zlib.adler32(os.fsencode(names)),
+            "fps": self._rate,
+        }
 
     @property
     def numbers(self) -> list[int] | None:

@@ -9,7 +9,7 @@ from resight.errors import UserError
 from resight.gallery.crops import NewCrop
 from resight.ingest.colours import colours
 from resight.ingest.finding import Finder
-from resight.ingest.frames import Frame, FrameSource, Position, SourceLost
+from resight.ingest.frames import Frame, FrameFolder, FrameSource, Position, SourceLost
 from resight.ingest.journal import Entry, IngestCounts, Journal
 from resight.ingest.selection import Candidate, Selection
 from resight.ingest.tracking import NEW
@@ -108,6 +108,8 @@ class Ingestion:
             self._restore(entry)
             if entry.done and not self.source.live:
                 return Outcome(self._counts, True, 0.0)
+        elif isinstance(self.source, FrameFolder):
+            self._counts.left_out.update(self.source.left_out)
         self._began_at, self._begin = self._counts.frames, time.monotonic()
         self._spent = self._counts.seconds
         try:

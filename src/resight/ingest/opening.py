@@ -5,6 +5,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from resight.errors import UserError
+from resight.files import readable
 from resight.folders import IMAGE_SUFFIXES
 from resight.ingest.frames import FrameFolder, FrameSource
 from resight.ingest.stream import PATIENCE, Stream
@@ -64,7 +65,7 @@ def open_source(
         )
     if path.stat().st_size == 0:
         raise UserError(f"{place} is empty (0 bytes).")
-    name = str(path.resolve())
+    name = readable(str(path.resolve()))
     info = probe(str(path), name, TIMEOUT)
     if info.timed:
         _refuse(name, "for folders of frames and raw streams; the frames of this video have times", fps=rate)
