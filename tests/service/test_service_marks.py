@@ -45,6 +45,34 @@ def test_different_takes_a_wrong_label_back_and_is_remembered(running: Running) 
     assert state(running, other) == ("ann", ())
 
 
+def test_naming_renames_the_whole_person(running: Running) -> None:
+    query, second, third, other = running.ids(2)[:4]
+    made = mark(running, crops=[second], query=[query], same=True)["person"]
+    mark(running, crops=[other], query=[query], same=False)
+    assert state(running, other) == (None, (f"not:{made}",))
+    assert mark(running, crops=[third], query=[query], person="Anna", same=True)["person"] == "Anna"
+    assert running.gallery.values("person") == {"Anna": 3}
+    assert state(running, other) == (None, ("not:Anna",))
+    # "not Anna" is what it was already, and nothing of the former name comes back
+    mark(running, crops=[other], query=[query], person="Anna", same=False)
+    assert state(running, other) == (None, ("not:Anna",))
+
+
+def test_a_name_that_somebody_gave_is_not_replaced_by_a_mark(running: Running) -> None:
+    query, second, third = running.ids(2)[:3]
+    running.gallery.label([query], "Bob")
+    said = {"crops": [second], "query": [query], "person": "Anna", "same": True}
+    answer = running.client.post("/api/marks", json=said)
+    assert answer.status_code == 422
+    assert "labelled as 'Bob'. If this person is called 'Anna', rename 'Bob' first" in answer.json()["error"]
+    running.gallery.label([third], "Carl")
+    answer = running.client.post(
+        "/api/marks", json={"crops": [second], "query": [query, third], "same": True}
+    )
+    assert "labelled as 2 persons, Bob and Carl" in answer.json()["error"]
+    assert running.gallery.values("person") == {"Bob": 1, "Carl": 1}
+
+
 def test_marks_for_an_uploaded_picture_need_no_query(running: Running) -> None:
     own = running.ids(1)
     name = mark(running, crops=own[:1], same=True)["person"]

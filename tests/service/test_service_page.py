@@ -3,6 +3,7 @@
 import csv
 import json
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,75 @@ def test_marks_are_kept_shown_and_taken_back(visit: Open) -> None:
         assert len([one for one in archive.namelist() if one.endswith(".jpg")]) == 3
 
 
+def test_naming_renames_and_merging_is_asked(visit: Open) -> None:
+    there = visit()
+    there.running.gallery.label(there.running.ids(5), "Bob")
+    there.page.reload()
+    first = there.running.ids(4)[0]
+    there.answered(there.page.locator(f"#c-{first} .shot").click)
+    there.card(0).locator("[data-act=same]").click()
+    expect(there.card(0).locator(".marks")).not_to_be_empty()
+    made = there.page.input_value("#name")
+    there.page.fill("#name", "Anna")
+    there.card(1).locator("[data-act=same]").click()  # the name is given just before
+    expect(there.card(1).locator(".marks")).to_have_text("Anna")
+    expect(there.card(0).locator(".marks")).to_have_text("Anna")
+    assert there.running.gallery.values("person") == {"Anna": 3, "Bob": 6}
+    assert made not in there.page.locator("#person option").all_text_contents()
+    # a name that somebody gave is asked about, and so is a name that is taken
+    there.page.fill("#name", "Bob")
+    there.page.keyboard.press("Enter")
+    expect(there.page.locator("#rename-title")).to_have_text("Rename Anna")
+    there.page.click("#rename [data-close]")
+    expect(there.page.locator("#name")).to_have_value("Anna")
+    there.page.fill("#name", "Bob")
+    there.page.keyboard.press("Enter")
+    there.page.click("#rename-go")
+    expect(there.page.locator("#rename-note")).to_contain_text("6 crops are labelled as 'Bob' already")
+    expect(there.page.locator("#rename-go")).to_have_text("Merge")
+    assert there.running.gallery.values("person") == {"Anna": 3, "Bob": 6}
+    there.page.click("#rename-go")
+    expect(there.page.locator(".toast", has_text="Anna is now Bob, in 3 crops.")).to_have_count(1)
+    assert there.running.gallery.values("person") == {"Bob": 9}
+    there.answered(lambda: there.page.select_option("#person", "Bob"))
+    there.page.click("#rename-open")
+    there.page.fill("#rename [name=name]", "Carl")
+    there.page.keyboard.press("Enter")
+    expect(there.card(0).locator(".marks")).to_have_text("Carl")
+    expect(there.page.locator("#person")).to_have_value("Carl")
+    assert there.running.gallery.values("person") == {"Carl": 9}
+    assert [text for text in there.troubles if "409" not in text] == []
+    there.troubles.clear()
+
+
+def test_selected_crops_are_corrected(visit: Open) -> None:
+    there = visit()
+    own = there.running.ids(1)[:2]
+    for identity in own:
+        there.page.locator(f"#c-{identity} [data-act=select]").check()
+    there.page.click("#bar [data-act=edit]")
+    expect(there.page.locator("#edit-title")).to_have_text("Correct 2 crops")
+    there.page.fill("#edit [name=camera]", "roof")
+    there.page.fill("#edit [name=time]", "2026-05-05T10:00:00")
+    there.page.fill("#edit [name=person]", "Anna")
+    there.page.fill("#edit [name=add_tags]", "tall, red bag")
+    there.click("#edit button[value=go]")
+    expect(there.page.locator(f"#c-{own[0]} .info b")).to_have_text("roof")
+    expect(there.page.locator(f"#c-{own[0]} time")).to_have_text("5 May 2026 10:00:00")
+    for crop in there.running.gallery.get(own):
+        assert (crop.camera, crop.person, crop.tags) == ("roof", "Anna", ("tall", "red bag"))
+        assert crop.time == datetime(2026, 5, 5, 10, tzinfo=UTC)
+    there.click("input[name=camera][value=roof]")  # is offered at once
+    expect(there.cards).to_have_count(2)
+
+
+def test_one_unreadable_picture_does_not_stop_a_search(visit: Open) -> None:
+    there = visit()
+    there.give(photo(2), b"no picture")
+    assert {name[0] for name in there.names()[:6]} == {"2"}
+    expect(there.page.locator("#results .warning")).to_contain_text("1.png was left out.")
+
+
 def test_forgetting_asks_first_and_deletes(visit: Open) -> None:
     there = visit()
     own = there.running.ids(1)[:2]
@@ -156,6 +226,8 @@ def test_forgetting_asks_first_and_deletes(visit: Open) -> None:
         there.page.locator(f"#c-{identity} [data-act=select]").check()
     there.page.click("#bar [data-act=forget]")
     expect(there.page.locator("#forget")).to_contain_text("Delete 2 crops?")
+    row = ["lobby", "2", "4 May 2026, 08:01:00", "4 May 2026, 08:01:01"]
+    assert there.page.locator("#forget td").all_text_contents() == row
     there.page.keyboard.press("Enter")  # keeps: that button has the focus
     expect(there.page.locator("#forget")).to_be_hidden()
     assert len(there.running.gallery) == 36

@@ -1,5 +1,7 @@
 """The page for whoever comes: with a token, by keys, on a phone, in the dark; when something goes wrong."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -189,8 +191,27 @@ def test_details_show_the_crop_take_labels_and_show_where_the_model_looks(visit:
     there.page.fill("#label-form [name=tags]", "tall, red bag")
     there.page.click("#label-form button")
     expect(there.page.locator(".toast")).to_have_text("Saved.")
-    crop = there.running.gallery.get([identity])[0]
-    assert (crop.person, set(crop.tags)) == ("Ann <b>", {"tall", "red bag"})
+    before = there.running.gallery.get([identity])[0]
+    assert (before.person, set(before.tags)) == ("Ann <b>", {"tall", "red bag"})
+    there.page.fill("#label-form [name=camera]", "roof")
+    there.page.fill("#label-form [name=time]", "2026-05-05T10:00:00")
+    there.click("#label-form button")
+    expect(there.page.locator(f"#c-{identity} .info b")).to_have_text("roof")
+    after = there.running.gallery.get([identity])[0]
+    assert after == replace(before, camera="roof", time=datetime(2026, 5, 5, 10, tzinfo=UTC))
+    # a name that was made by a mark is changed in all crops of the person
+    there.running.gallery.label(there.running.ids(1), "person-0923")
+    there.page.keyboard.press("Escape")
+    there.page.locator(f"#c-{there.running.ids(1)[0]} [data-act=details]").click()
+    expect(there.page.locator("#label-form .tick")).to_have_text(
+        "A new name is for all 6 crops of person-0923"
+    )
+    there.page.fill("#label-form [name=person]", "Bob")
+    there.page.click("#label-form button")
+    expect(there.page.locator(f"#c-{there.running.ids(1)[1]} .marks")).to_have_text("Bob")
+    assert there.running.gallery.values("person")["Bob"] == 6
+    there.page.keyboard.press("Escape")
+    there.page.locator(f"#c-{identity} [data-act=details]").click()
     there.answered(there.page.locator("#details [data-more]").click)
     expect(there.page.locator("#name")).to_have_value("Ann <b>")
 

@@ -168,7 +168,9 @@ def rename(person: str, name: str, *, gallery: GalleryPlace, merge: Flag = False
         try:
             count = opened.rename(person, name, merge=merge)
         except NameTaken as error:
-            raise UserError(f"{error} To merge the two: --merge.") from error
+            raise UserError(
+                f"{error} If '{person}' is somebody else, choose another name. To merge the two: --merge."
+            ) from error
     if json:
         print_json({"gallery": gallery, "person": name, "crops": count})
     else:

@@ -156,10 +156,7 @@ class CorrectedCatalogue(Catalogue):
             if name == person:
                 return len(own)
             if (others := self.count(Filter(persons=(name,)))) and not merge:
-                raise NameTaken(
-                    f"{others:,} crops are labelled as '{name}' already. If '{person}' is somebody else, "
-                    "choose another name."
-                )
+                raise NameTaken(f"{others:,} crops are labelled as '{name}' already.")
             self.label(own, name)
             marked = [crop.id for crop in self.crops(Filter(tags=(NOT + person,)))]
             self.change_tags(marked, [NOT + name], [NOT + person])

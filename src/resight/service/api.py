@@ -10,11 +10,13 @@ from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from resight.imaging import natural
 from resight.service import forms
 from resight.service.core import Service
 from resight.service.guard import Caller
 from resight.service.limits import Refusal
 from resight.service.marks import write_labels
+from resight.service.uploads import refusals
 
 PRIVATE: Any = {"store": True, "shards": True, "replicas": True, "model": {"weights"}}
 """Metadata about how and where a gallery is stored on this machine."""
@@ -126,19 +128,24 @@ def api_routes(service: Service) -> APIRouter:
 
     @router.post("/api/items", tags=["Crops"], status_code=201)
     def add(form: Annotated[forms.Addition, MULTIPART], caller: Writer) -> dict[str, Any]:
-        """Add crops. A picture that is already in the gallery is not added again."""
+        """Add crops. A picture that is in the gallery, or was deleted from it, is not added again."""
         added = service.add(form, caller)
         return {
             "ids": added.ids,
             "new": added.new,
             "known": added.known,
-            "refused": [{"name": name, "reason": reason} for name, reason in added.refused],
+            "refused": refusals(added.refused),
+            "erased": added.erased,
+            "differences": [
+                {"id": one.id, "field": one.field, "values": one.describe()} for one in added.differences
+            ],
+            "expired": added.expired,
         }
 
     @router.patch("/api/items", tags=["Crops"])
-    def label(form: forms.Labelling, caller: Writer) -> dict[str, Any]:
-        """Set the person, the tags and the camera of crops."""
-        crops = service.label(form, caller)
+    def correct(form: forms.Correction, caller: Writer) -> dict[str, Any]:
+        """Correct the person, the tags, the camera and the time of crops."""
+        crops = service.correct(form, caller)
         return {"items": [crop.as_dict() for crop in crops]}
 
     @router.post("/api/search", tags=["Search"])
@@ -147,9 +154,23 @@ def api_routes(service: Service) -> APIRouter:
         return service.search(form, caller).as_dict()
 
     @router.post("/api/forget", tags=["Crops"])
-    def forget(form: Annotated[forms.Forgetting, MULTIPART], caller: Writer) -> dict[str, int]:
-        """Delete crops with their pictures."""
-        return {"forgotten": service.forget(form, caller)}
+    def forget(form: Annotated[forms.Forgetting, MULTIPART], caller: Writer) -> dict[str, Any]:
+        """Delete crops with their pictures; return how many of each camera, with first and last time."""
+        count, cameras = service.forget(form, caller)
+        found = sum(row.crops for row in cameras)
+        return {"forgotten": count, "found": found, "cameras": [row.as_dict() for row in cameras]}
+
+    @router.get("/api/persons", tags=["Labels"])
+    def persons(where: Annotated[forms.FilterForm, Query()]) -> dict[str, Any]:
+        """Return the labelled persons with their numbers of selected crops."""
+        counts = gallery.values("person", where.filter(service.zone))
+        rows = sorted(counts.items(), key=lambda entry: natural(entry[0]))
+        return {"persons": [{"person": name, "crops": count} for name, count in rows]}
+
+    @router.post("/api/rename", tags=["Labels"])
+    def rename(form: forms.Renaming, caller: Writer) -> dict[str, Any]:
+        """Give a person another name, in the labels of all crops."""
+        return {"person": form.name, "crops": service.rename(form, caller)}
 
     @router.post("/api/marks", tags=["Labels"])
     def mark(form: forms.Marking, caller: Writer) -> dict[str, Any]:

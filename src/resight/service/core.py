@@ -1,16 +1,15 @@
 """The actions of a service (search, add, mark, forget, ...); each is first written to the audit log."""
 
 import hashlib
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from fastapi import UploadFile
-
 from resight.errors import UserError
 from resight.gallery.adding import Added
+from resight.gallery.catalogue import CameraCrops
+from resight.gallery.corrections import NameTaken
 from resight.gallery.crops import Filter, NewCrop, StoredCrop
 from resight.gallery.gallery import Gallery
 from resight.gallery.persons import QueryPerson
@@ -19,11 +18,11 @@ from resight.image_files import exif_time
 from resight.imaging import decode, encode_jpeg, jpeg_size, resize, shrink
 from resight.service import marks
 from resight.service.audit import Audit
-from resight.service.forms import Addition, Forgetting, Labelling, Marking, SearchRequest
+from resight.service.forms import Addition, Correction, Forgetting, Marking, Renaming, SearchRequest
 from resight.service.guard import Caller
 from resight.service.limits import Limits, Refusal
 from resight.service.metrics import Metrics
-from resight.service.uploads import UploadReader
+from resight.service.uploads import UploadReader, content_of, name_of, read_each, refusals
 from resight.timestamps import parse_time
 
 if TYPE_CHECKING:
@@ -43,15 +42,17 @@ class SearchResponse:
     Attributes:
         result: the matches.
         person: in the first picture; None if the query has only stored crops.
+        refused: name and reason of each picture that cannot be read.
     """
 
     result: SearchResult
     person: QueryPerson | None
+    refused: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        no_person = {"persons": None, "chosen": None}
-        return self.result.as_dict() | (no_person if self.person is None else self.person.as_dict())
+        person = {"persons": None, "chosen": None} if self.person is None else self.person.as_dict()
+        return self.result.as_dict() | person | {"refused": refusals(self.refused)}
 
 
 class Service:
@@ -85,10 +86,10 @@ class Service:
         metrics.watch(lambda: len(gallery))
 
     def search(self, form: SearchRequest, caller: Caller) -> SearchResponse:
-        """Search for pictures and stored crops.
+        """Search for pictures and stored crops; pictures that cannot be read are left out.
 
         Raises:
-            Refusal, UserError: the query or the filter is invalid.
+            Refusal, UserError: the query or the filter is invalid, or no picture can be read.
         """
         if not form.pictures and not form.crop:
             raise Refusal(422, "Give a picture, or the id of a stored crop, to search for.")
@@ -102,12 +103,15 @@ class Service:
             where=form.describe(),
             offset=form.offset,
         )
-        uploads = [
-            self.reader.read(data, form.choice if number == 0 else None, self.gallery.preprocess)
-            for number, data in enumerate(contents)
-        ]
+
+        def read(number: int, data: bytes) -> QueryPerson:
+            choice = form.choice if number == 0 else None
+            return self.reader.read(data, choice, self.gallery.preprocess)
+
+        needed = None if form.choice is None else 0  # the choice is in this picture, and in no other
+        uploads, refused = read_each(contents, form.pictures, read, needed)
         result = self.gallery.search(
-            [upload.pixels for upload in uploads],
+            [upload.pixels for upload in uploads.values()],
             crops=form.crop,
             combine=form.combine,
             top=form.top,
@@ -119,20 +123,26 @@ class Service:
             rerank=form.rerank,
         )
         self.metrics.searches.inc()
-        return SearchResponse(result, uploads[0] if uploads else None)
+        return SearchResponse(result, next(iter(uploads.values()), None), refused)
 
     def add(self, form: Addition, caller: Caller) -> Added:
         """Add uploaded crops, or the persons that the detector finds in uploaded pictures.
 
+        Pictures that cannot be read are left out.
+
         Raises:
-            Refusal, UserError: no crop was added.
+            Refusal, UserError: no picture can be read, or the detector finds nobody.
         """
         if form.detect and self.reader.detect is None:
             raise Refusal(422, "The service has no detector. Start it with --detector FILE.onnx.")
         time = parse_time(form.time, self.zone) if form.time else None
-        contents = [(content_of(file), name_of(file)) for file in form.pictures]
-        for data, _ in contents:
+        contents = [content_of(file) for file in form.pictures]
+
+        def check(number: int, data: bytes) -> tuple[bytes, str]:
             self.reader.check(data)
+            return data, name_of(form.pictures[number])
+
+        readable, refused = read_each(contents, form.pictures, check)
         fields: dict[str, Any] = {
             "camera": form.camera or None,
             "source": form.source,
@@ -142,13 +152,13 @@ class Service:
         self.log(
             caller,
             "add",
-            pictures=[hashlib.sha256(data).hexdigest() for data, _ in contents],
+            pictures=[hashlib.sha256(data).hexdigest() for data in contents],
             time=None if time is None else time.isoformat(),
             fields=[field for field in ("camera", "source", "person", "tag") if getattr(form, field)],
         )
         with self._adding:
             crops: list[NewCrop] = []
-            for data, name in contents:
+            for data, name in readable.values():
                 fields["time"] = time or exif_time(data, self.zone)
                 if form.detect:
                     cut = self.reader.persons(data)
@@ -157,12 +167,14 @@ class Service:
                     crops.append(NewCrop(data, name=name, **fields))
             if not crops:
                 raise Refusal(422, "The detector found no person in the pictures.")
-            added = self.gallery.add(crops)
+            added = self.gallery.add(crops, update=form.update, add_again=form.add_again)
         self.metrics.added.inc(added.new)
-        return added
+        ids = iter(added.ids)
+        each = () if form.detect else (next(ids) if at in readable else None for at in range(len(contents)))
+        return replace(added, ids=(*each, *ids), refused=(*refused, *added.refused))
 
-    def forget(self, form: Forgetting, caller: Caller) -> int:
-        """Delete the selected crops, and return their number.
+    def forget(self, form: Forgetting, caller: Caller) -> tuple[int, list[CameraCrops]]:
+        """Delete the selected crops; return how many were deleted, and which were selected, by camera.
 
         Raises:
             Refusal, UserError: the filter is empty, or no crop has one of its cameras.
@@ -174,13 +186,14 @@ class Service:
                 "Say which crops to delete. To delete all crops, stop the service and delete the gallery.",
             )
         self.gallery.check_filter(where)
-        count = self.gallery.count(where)
-        if form.dry_run or not count:
-            return count
-        self.log(caller, "forget", ids=form.id, where=form.describe(), crops=count)
+        cameras = self.gallery.by_camera(where)
+        if form.dry_run or not cameras:
+            return 0, cameras
+        crops = sum(row.crops for row in cameras)
+        self.log(caller, "forget", ids=form.id, where=form.describe(), crops=crops)
         count = self.gallery.forget(where)
         self.metrics.forgotten.inc(count)
-        return count
+        return count, cameras
 
     def forget_expired(self) -> int:
         """Delete crops older than the retention period, and return their number."""
@@ -210,16 +223,34 @@ class Service:
             self.log(caller, "mark", **form.model_dump(include={"crops", "query", "same"}))
             return marks.mark(self.gallery, form.crops, query=form.query, person=form.person, same=form.same)
 
-    def label(self, form: Labelling, caller: Caller) -> list[StoredCrop]:
-        """Set person, tags and camera of crops; None changes nothing, an empty word removes the value."""
+    def rename(self, form: Renaming, caller: Caller) -> int:
+        """Give a person another name, and return the number of crops.
+
+        Raises:
+            Refusal, UserError: another person has the new name, or there is no such person.
+        """
+        with self._marking:
+            self.log(caller, "rename", crops=self.gallery.count(Filter(persons=(form.person,))))
+            try:
+                return self.gallery.rename(form.person, form.name, merge=form.merge)
+            except NameTaken as error:
+                raise Refusal(409, str(error)) from error
+
+    def correct(self, form: Correction, caller: Caller) -> list[StoredCrop]:
+        """Correct person, tags, camera and time; None changes nothing, an empty word removes the value."""
+        time = parse_time(form.time, self.zone) if form.time else None
         with self._marking:
             self.crops(form.crops)
-            fields = [name for name in ("person", "tags", "camera") if getattr(form, name) is not None]
-            self.log(caller, "label", crops=form.crops, fields=fields)
+            changed = form.model_dump(exclude={"crops"}, exclude_defaults=True)
+            self.log(caller, "correct", crops=form.crops, fields=list(changed))
             if form.person is not None:
                 self.gallery.label(form.crops, form.person or None)
             if form.tags is not None:
                 self.gallery.tag(form.crops, form.tags)
+            if form.add_tags:
+                self.gallery.change_tags(form.crops, form.add_tags)
+            if form.time is not None:
+                self.gallery.set_time(form.crops, time)
             if form.camera is not None:
                 self.gallery.set_camera(form.crops, form.camera or None)
             return self.gallery.get(form.crops)
@@ -271,14 +302,3 @@ class Service:
             self.audit.write(caller.as_dict(), what, **kept)
         except UserError as error:
             raise Refusal(507, str(error)) from error
-
-
-def content_of(file: UploadFile) -> bytes:
-    """Return the bytes of an uploaded file."""
-    return file.file.read()
-
-
-def name_of(file: UploadFile) -> str:
-    """Return the name of an uploaded file, only for display."""
-    name = os.path.basename((file.filename or "").replace("\\", "/"))
-    return "".join(letter for letter in name if letter.isprintable())[:200]

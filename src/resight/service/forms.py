@@ -114,13 +114,15 @@ class Addition(Form):
     person: Word = ""
     tag: Words = []
     detect: bool = Field(False, description="add each person that the detector finds")
+    update: bool = Field(False, description="store the values of crops that are already in the gallery")
+    add_again: bool = Field(False, description="also add pictures that were deleted from the gallery")
 
 
 class Forgetting(FilterForm):
     """Crops to delete: those that a filter selects, or those with the given ids."""
 
     id: Ids = []
-    dry_run: bool = Field(False, description="only count the crops")
+    dry_run: bool = Field(False, description="only show which crops would be deleted")
 
 
 class Marking(Form):
@@ -128,17 +130,29 @@ class Marking(Form):
 
     crops: Ids = Field(min_length=1, description="ids of the crops to mark")
     query: Ids = Field([], description="ids of the query's stored crops")
-    person: Word = Field("", description="name of the person; by default the query's label, or a new one")
+    person: Word = Field(
+        "", description="name of the person; by default the query's label, or a new one, which it replaces"
+    )
     same: bool | None = Field(description="whether it is the same person; null removes the mark")
 
 
-class Labelling(Form):
-    """Person, tags and camera of crops; missing fields change nothing."""
+class Renaming(Form):
+    """A person's new name."""
+
+    person: Word = Field(min_length=1, description="present name")
+    name: Word = Field(min_length=1, description="new name")
+    merge: bool = Field(False, description="allow that a person of the new name exists: both become one")
+
+
+class Correction(Form):
+    """Person, tags, camera and time of crops; missing fields change nothing."""
 
     crops: Ids = Field(min_length=1)
     person: Word | None = Field(None, description="empty to remove it")
     tags: Words | None = Field(None, description="replace the current ones")
+    add_tags: Words = Field([], description="are added to the current ones")
     camera: Word | None = Field(None, description="replaces the current one; empty if it is not known")
+    time: Word | None = Field(None, description="when they were taken; empty if it is not known")
 
     @model_validator(mode="before")
     @classmethod

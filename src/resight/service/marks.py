@@ -12,9 +12,13 @@ import zipfile
 from collections.abc import Sequence
 from typing import IO
 
+from resight.errors import UserError
 from resight.gallery.corrections import NOT
 from resight.gallery.crops import Filter, StoredCrop
 from resight.gallery.gallery import Gallery
+
+GENERATED = re.compile("person-[0-9a-f]{4}")
+"""Names of persons that nobody has named."""
 
 
 def mark(
@@ -26,16 +30,30 @@ def mark(
         gallery: of the crops.
         crops: ids of the crops to mark.
         query: ids of the query's crops; unlabelled ones get the name.
-        person: name; by default that of the query's crops, or a new one.
+        person: name; by default that of the query's crops, or a new one. A person whose name was made here is
+            renamed.
         same: whether it is the same person; None removes the mark.
 
     Raises:
-        UserError: a crop is not in the gallery.
+        UserError: a crop is not in the gallery, or the query's crops are labelled as another person or as
+            several.
     """
     queries = gallery.get(query)
+    named = list(dict.fromkeys(crop.person for crop in queries if crop.person is not None))
+    if same is not None and len(named) > 1:
+        raise UserError(
+            f"The crops that you search for are labelled as {len(named)} persons, {' and '.join(named)}. If "
+            "these are one person, rename one of them first."
+        )
+    if same is not None and person and named and person != named[0]:
+        if not GENERATED.fullmatch(named[0]):
+            raise UserError(
+                f"The crops that you search for are labelled as '{named[0]}'. If this person is called "
+                f"'{person}', rename '{named[0]}' first; if not, correct the labels of single crops."
+            )
+        gallery.rename(named[0], person)
     marked = gallery.get(crops)
     if not person:
-        named = [crop.person for crop in queries if crop.person is not None]
         if same and not named:
             named = [crop.person for crop in marked if crop.person is not None]
         person = named[0] if named else _new_name(gallery)

@@ -19,13 +19,14 @@ from resight.imaging import encode_jpeg, natural
 from resight.service import forms
 from resight.service.api import MULTIPART, AnyCaller, Identity, download
 from resight.service.case import write_case
-from resight.service.core import Service, content_of
+from resight.service.core import Service
 from resight.service.described import routes_of
 from resight.service.guard import COOKIE, Guard
 from resight.service.limits import Refusal
-from resight.service.marks import different_from, plain
+from resight.service.marks import GENERATED, different_from, plain
 from resight.service.timeline import timeline
 from resight.service.tokens import SESSION_SECONDS
+from resight.service.uploads import content_of
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 RATES = (0.0001, 0.001, 0.01)
@@ -98,11 +99,24 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
             following=form.offset + len(result.matches) if len(result.matches) == form.top else None,
             likely=sum(bool(match.likely) for match in result.matches),
             thumbs=_persons(response.person),
+            refused=response.refused,
         )
 
     @router.get("/crops/{identity}")
     def details(identity: Identity, caller: AnyCaller) -> Response:
-        return html("details.html", may_write=caller.role == "write", crop=service.crops([identity])[0])
+        crop = service.crops([identity])[0]
+        same = gallery.count(Filter(persons=(crop.person,))) if crop.person is not None else 0
+        return html(
+            "details.html",
+            may_write=caller.role == "write",
+            crop=crop,
+            same=same,
+            generated=GENERATED.fullmatch(crop.person or "") is not None,
+        )
+
+    @router.post("/deletion")
+    def deletion(form: Annotated[forms.Forgetting, MULTIPART], caller: AnyCaller) -> Response:
+        return html("deletion.html", cameras=gallery.by_camera(form.filter(service.zone, form.id)))
 
     @router.get("/crops/{identity}/attention")
     def attention(identity: Identity) -> Response:
@@ -203,6 +217,7 @@ def _templates(service: Service, files: dict[str, tuple[bytes, str]]) -> jinja2.
         "zone": _zone_names(service.zone),
     }
     environment.filters |= {"moment": moment, "day": day, "clock": clock}
+    environment.filters["local"] = lambda time: f"{time.astimezone(service.zone):%Y-%m-%dT%H:%M:%S}"
     environment.filters["zone_then"] = lambda time: f"{time.astimezone(service.zone):%Z}"
     environment.filters["days"] = lambda ends: " – ".join(dict.fromkeys(map(day, ends)))
     environment.filters["shown_tags"] = lambda tags: [tag for tag in tags if not tag.startswith("not:")]

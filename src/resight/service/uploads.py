@@ -1,14 +1,20 @@
 """Reading uploaded pictures: as ``imaging`` does, with stricter limits, a few at a time."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import BoundedSemaphore
+from typing import TypeVar
+
+from fastapi import UploadFile
 
 from resight.gallery.persons import Detect, QueryPerson, cut_person, find_persons, select_person
 from resight.image_files import ImageError, ImageLimits, open_image
 from resight.imaging import Box, Pixels, decode, shrink
 from resight.service.limits import Limits, Refusal
 from resight.threads import available_cores
+
+T = TypeVar("T")
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """Formats of uploads: those of browsers, which have few and well-tested decoders."""
@@ -90,3 +96,52 @@ class UploadReader:
 
 def _refusal(error: ImageError) -> Refusal:
     return Refusal(STATUS.get(error.problem, 415), f"The picture {error}")
+
+
+def read_each(
+    contents: Sequence[bytes],
+    files: Sequence[UploadFile],
+    read: Callable[[int, bytes], T],
+    needed: int | None = None,
+) -> tuple[dict[int, T], tuple[tuple[str, str], ...]]:
+    """Read uploaded pictures; return what was read, and name and reason of each that cannot be read.
+
+    What was read is by the number of its picture, in order.
+
+    Args:
+        contents: of the files.
+        files: with their names.
+        read: called with the number of a picture and its contents.
+        needed: number of a picture that must be readable.
+
+    Raises:
+        Refusal: none can be read, or not the one that is needed.
+    """
+    found: dict[int, T] = {}
+    refused: list[tuple[str, Refusal]] = []
+    for number, data in enumerate(contents):
+        try:
+            found[number] = read(number, data)
+        except Refusal as refusal:
+            if number == needed:
+                raise
+            refused.append((name_of(files[number]), refusal))
+    if refused and not found:
+        raise refused[0][1]
+    return found, tuple((name, str(refusal.detail)) for name, refusal in refused)
+
+
+def refusals(refused: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return names and reasons of pictures that were left out as plain data."""
+    return [{"name": name, "reason": reason} for name, reason in refused]
+
+
+def content_of(file: UploadFile) -> bytes:
+    """Return the bytes of an uploaded file."""
+    return file.file.read()
+
+
+def name_of(file: UploadFile) -> str:
+    """Return the name of an uploaded file, only for display."""
+    name = os.path.basename((file.filename or "").replace("\\", "/"))
+    return "".join(letter for letter in name if letter.isprintable())[:200]

@@ -6,6 +6,7 @@ const mayWrite = document.body.dataset.role === "write";
 const narrow = window.matchMedia("(max-width: 52rem)");
 const SHRINK_ABOVE = 3e6, SHRINK_TO = 2400; // bytes; pixels of the longer side
 let files = [], crops = [], choice = null, selected = new Set();
+let named = "", naming = Promise.resolve(true); // the person searched for, and whether a new name was accepted
 const past = new Map(); // queries of this visit, for the browser's "back": uploaded files fit into no address
 
 // ---- messages
@@ -29,7 +30,7 @@ async function ask(method, url, body) {
   let answer;
   try { answer = await fetch(url, options); } catch { throw new Error("The service does not answer."); }
   if (answer.status === 401) location.assign("/login");
-  if (!answer.ok) throw new Error(await sentence(answer));
+  if (!answer.ok) throw Object.assign(new Error(await sentence(answer)), { status: answer.status });
   return answer;
 }
 
@@ -96,7 +97,7 @@ function changed(remember = true) {
 function searchFor(ids) {
   const labels = new Set(ids.map((id) => card(id)?.dataset.person).filter(Boolean));
   [files, crops, choice] = [[], [...ids], null];
-  $("name").value = labels.size === 1 ? [...labels][0] : "";
+  callQuery(labels.size === 1 ? [...labels][0] : "");
   changed();
   goToResults();
 }
@@ -114,7 +115,7 @@ async function addFiles(list) {
   const ready = await Promise.all(pictures.map(shrink));
   if (ready.reduce((sum, file) => sum + file.size, 0) > Number(document.body.dataset.most)) return toast("That is too large to send. Cut the person out, or shrink it.", true);
   [files, crops, choice] = [ready, [], null];
-  $("name").value = "";
+  callQuery("");
   changed();
   goToResults();
 }
@@ -145,23 +146,24 @@ document.addEventListener("dragenter", (event) => { if (event.dataTransfer.types
 document.addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); if (!depth) $("veil").hidden = true; });
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => { event.preventDefault(); depth = 0; $("veil").hidden = true; if (event.dataTransfer.files.length) addFiles(event.dataTransfer.files); });
-$("clear").addEventListener("click", () => { [files, crops, choice] = [[], [], null]; $("name").value = ""; changed(); });
+$("clear").addEventListener("click", () => { [files, crops, choice] = [[], [], null]; callQuery(""); changed(); });
 window.addEventListener("popstate", goBack);
 
 function goBack() {
   const known = past.get(history.state) ?? { files: [], crops: new URLSearchParams(location.search).getAll("crop"), choice: null, name: "" };
   [files, crops, choice] = [[...known.files], [...known.crops], known.choice];
-  $("name").value = known.name;
+  callQuery(known.name);
   changed(false);
 }
 
 // ---- filters
 
 const filters = form.querySelector(".filters");
-filters.addEventListener("change", () => { nameCameras(); countFilters(); look(); });
+filters.addEventListener("change", () => { nameCameras(); countFilters(); showRename(); look(); });
 $("query-tools").addEventListener("change", (event) => { if (event.target.id !== "name") look(); });
 $("name").addEventListener("input", drawMarks);
-form.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.id === "name") event.preventDefault(); });
+$("name").addEventListener("change", () => { naming = nameQuery($("name").value.trim()); });
+form.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.id === "name") { event.preventDefault(); event.target.blur(); } });
 $("reset").addEventListener("click", () => {
   for (const field of filters.querySelectorAll("input, select")) {
     if (field.type === "checkbox") field.checked = false;
@@ -170,6 +172,7 @@ $("reset").addEventListener("click", () => {
   }
   nameCameras();
   countFilters();
+  showRename();
   look();
 });
 
@@ -238,13 +241,15 @@ function know(person) { // adds a new name to the choices
   $("person-row").hidden = false;
 }
 
+function callQuery(name) { named = $("name").value = name; }
+
 async function mark(ids, same) {
-  if (!mayWrite) return;
+  if (!mayWrite || !(await naming)) return;
   const query = crops.filter((id) => !ids.includes(id));
   if (!query.length && !files.length && same === false) return toast("Different from which person? Search for one first.", true);
   try {
     const answer = await (await ask("POST", "/api/marks", { crops: ids, query, person: $("name").value.trim(), same })).json();
-    if (query.length || files.length) $("name").value = answer.person;
+    if (query.length || files.length) callQuery(answer.person);
     keep(answer.items);
     const what = same === null ? "no longer marked" : same ? `marked as ${answer.person}` : `marked as not ${answer.person}`;
     toast(`${many(ids.length)} ${what}.`);
@@ -263,8 +268,11 @@ async function details(id) {
 }
 
 let deleting = [];
-function forget(ids) {
+async function forget(ids) {
   deleting = ids;
+  $("forget-what").replaceChildren();
+  await htmx.ajax("POST", "/deletion", { target: "#forget-what", swap: "innerHTML", values: { id: ids } });
+  if (!$("forget-what").childElementCount) return; // it was said why
   $("forget-count").textContent = many(ids.length);
   $("forget").returnValue = "";
   $("forget").showModal();
@@ -318,6 +326,7 @@ const BAR = {
   same: () => mark([...selected], true),
   different: () => mark([...selected], false),
   case: openCase,
+  edit: () => openEdit(),
   forget: () => forget([...selected]),
   none: () => select([]),
 };
@@ -345,17 +354,6 @@ function flash(id) {
   one.classList.add("flash");
   one.querySelector(".shot").focus({ preventScroll: true });
 }
-
-document.addEventListener("submit", async (event) => {
-  if (event.target.id !== "label-form") return;
-  event.preventDefault();
-  const own = new FormData(event.target), { id, keep: kept } = event.target.dataset;
-  const tags = [...own.get("tags").split(",").map((tag) => tag.trim()).filter(Boolean), ...kept.split("\n").filter(Boolean)];
-  try {
-    keep((await (await ask("PATCH", "/api/items", { crops: [id], person: own.get("person").trim(), tags })).json()).items);
-    toast("Saved.");
-  } catch (error) { toast(error.message, true); }
-});
 
 // ---- keyboard
 
