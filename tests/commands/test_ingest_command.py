@@ -89,6 +89,27 @@ def test_crops_lie_in_the_gallery_with_camera_time_source_and_box(
         assert len(gallery) == anew["crops"]
 
 
+def test_deleted_crops_stay_out_when_a_video_is_ingested_again(
+    frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--camera", "lobby", "--gallery", tmp_path / "gallery", "--boxes", tmp_path / "gt.txt"]
+    options += ["--fps", 2, "--crops-per-track", 3]
+    assert call_json(capsys, "ingest", frames, *options, "--model", weights)["left_out"] == []
+    with Gallery.open(tmp_path / "gallery") as gallery:
+        assert gallery.forget(Filter(tags=("track-41",))) == 3
+    (row,) = call_json(capsys, "ingest", frames, *options, "--again")["left_out"]
+    assert (row["reason"], row["count"]) == (
+        "a picture that was deleted from the gallery (--add-again adds it)",
+        3,
+    )
+    assert row["example"].startswith("track 41, frame ")
+    with Gallery.open(tmp_path / "gallery") as gallery:
+        assert gallery.values("tags") == {"track-42": 3}
+        gallery.keep_for(30)
+    call("ingest", frames, *options, "--again", "--add-again")
+    assert "6 of these crops are older than 30 days" in capsys.readouterr().err
+
+
 def test_it_tells_what_it_found_and_where_the_times_come_from(
     frames: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,9 +1,11 @@
 """``resight ingest``: add the persons in a video, a folder of frames or a camera's stream to a gallery."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from resight.commands.gallery_output import traces_note
+from resight.commands.gallery_output import count_left_out, traces_note, warn_of_expired
 from resight.commands.options import (
     DetectorFile,
     Device,
@@ -53,6 +55,7 @@ def ingest(
     device: Device = "auto",
     runtime: RuntimeName = "auto",
     again: Flag = False,
+    add_again: Flag = False,
     json: Json = False,
 ) -> None:
     """Find and track the persons in a video, and add the best crops of each to a gallery.
@@ -84,8 +87,10 @@ def ingest(
         timeout: seconds to wait for an answer of a server, and for each piece of data (10).
         patience: seconds without a frame after which to give up on a camera (300).
         again: delete the crops of this source and camera, and ingest it again.
+        add_again: also add crops that were deleted from the gallery by 'resight gallery forget'.
     """
-    from resight.gallery.crops import Filter
+    from resight.gallery.adding import Added
+    from resight.gallery.crops import Filter, NewCrop
     from resight.gallery.gallery import Gallery
     from resight.inference.loading import load_model
     from resight.ingest.finding import with_boxes, with_detector
@@ -139,22 +144,31 @@ def ingest(
             say(f"Deleted {forgotten:,} crops of the earlier ingestion.")
             if opened.metadata.traces:
                 say(traces_note(gallery))
+        total = Added()
+
+        def add(crops: Sequence[NewCrop]) -> None:
+            nonlocal total
+            part = opened.add(crops, add_again=add_again)
+            total = Added.total((total, replace(part, ids=(), differences=())))
+
         ingestion = Ingestion(
             frames,
             camera,
             finder=finder,
-            add=opened.add,
+            add=add,
             journal=journal,
             choices=choices,
         )
         with resumable(SAME_COMMAND), stopping(ingestion.stop):
             outcome = ingestion.run()
+        warn_of_expired(total.expired, opened)
     notes = [*frames.notes, *finder.notes]
     for note in notes:
         say(f"Note: {note}")
     left_out = LeftOut()
     left_out.update(finder.left_out)
     left_out.update(outcome.counts.left_out)
+    count_left_out(total, left_out)
     place = {"source": frames.name, "camera": camera, "gallery": gallery, "start_from": frames.start.origin}
     _print(place, outcome, notes, left_out, zone, frames.sure_until, json)
 
