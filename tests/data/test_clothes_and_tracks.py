@@ -157,3 +157,10 @@ def test_matches_in_the_same_clothes_do_not_count() -> None:
         evaluate(
             Embedded(query.features, query.persons, query.cameras), gallery, Protocol(cross_clothes=True)
         )
+
+
+def test_two_cameras_are_not_yet_ilids_vid(write_images: WriteImages) -> None:
+    root = write_images(f"cam{c}/{p:04}/{i}.jpg" for c in (1, 2) for p in (1, 2) for i in (1, 2))
+    assert open_benchmark(root, holdout=0).protocol == Protocol()
+    with pytest.raises(UserError, match="0 persons with a track under both cameras"):
+        open_benchmark(write_images(["x/cam1/person001/1.png", "x/cam2/person002/1.png"]) / "x")

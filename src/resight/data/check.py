@@ -202,6 +202,8 @@ def _problems(
             f"{len(both)} persons are in both the training part and the test, such as {names}: a score would "
             "not tell how unseen people are recognised."
         )
+    if not benchmark.train and not benchmark.query:
+        found.append("There is nothing to train on, and no query to test with.")
     if "train" in parts and parts["train"].persons < 2:
         found.append(f"{parts['train'].persons} person to train on: two are needed.")
     if matches is not None and not matches.with_match:
@@ -218,7 +220,9 @@ def _warnings(
     duplicates: tuple[tuple[Crop, ...], ...],
 ) -> list[str]:
     found = []
-    if (train := parts.get("train")) is not None:
+    if (train := parts.get("train")) is None:
+        found.append("There is no training part: the set can be tested on, not trained on.")
+    else:
         if train.single_image:
             found.append(f"{train.single_image} of {train.persons} persons to train on have a single image.")
         if train.single_camera:

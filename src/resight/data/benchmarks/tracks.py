@@ -89,8 +89,12 @@ class ILIDSVID:
         self.split = split
 
     def recognises(self, root: Path) -> bool:
-        """Return whether the two cameras' folders are there."""
-        return all((_sequences(root) / camera).is_dir() for camera in ("cam1", "cam2"))
+        """Return whether the two cameras' folders are there, with folders such as person001 in the first."""
+        cameras = [_sequences(root) / camera for camera in ("cam1", "cam2")]
+        if not all(camera.is_dir() for camera in cameras):
+            return False
+        persons = sub_folders(cameras[0])
+        return bool(persons) and all(re.fullmatch(r"person\d+", person.name) for person in persons)
 
     def read(self, root: Path) -> Benchmark:
         """Return half of the persons for training; of the others, camera 1 as queries, camera 2 as gallery.
@@ -110,6 +114,10 @@ class ILIDSVID:
                 if number is not None
             }
         both = sorted(set(views[1]) & set(views[2]))
+        if len(both) < 2:
+            raise UserError(
+                f"{root} has {len(both)} persons with a track under both cameras; two are needed."
+            )
         file = next(root.rglob("train_test_splits_ilidsvid.mat"), None)
         if file is None:
             test = draw_persons(both, len(both) // 2, "ilids-vid", self.split)
