@@ -191,6 +191,21 @@ def test_a_folder_may_have_times_in_its_names(tmp_path: Path) -> None:
     assert open_source(str(named), start=7.0).start.seconds == 7.0
 
 
+def test_photographs_have_the_times_in_their_exif_data(tmp_path: Path) -> None:
+    for number, second in enumerate((0, 7, 30)):
+        taken = Image.Exif()
+        taken.get_ifd(0x8769).update({0x9003: f"2024:05:31 14:30:{second:02}", 0x9011: "+02:00"})
+        Image.fromarray(PICTURES[number]).save(tmp_path / f"IMG_{number}.jpg", exif=taken)
+    source = open_source(str(tmp_path))
+    assert str(source.start).endswith("(from its frames' EXIF data)")
+    assert [frame.time - 1717158600 for frame in read(source)] == [0, 7, 30]
+    assert source.notes == []
+    assert source.sure_until > source.start.seconds
+    source = open_source(str(tmp_path), rate=4)
+    assert [frame.time - 1717158600 for frame in read(source)] == [0, 0.25, 0.5]
+    assert source.start.origin == "its metadata"
+
+
 def test_frames_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     folder = save(tmp_path / "frames", ["1.png", "2.png", "3.png"])
     (folder / "2.png").write_bytes(b"no picture")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from resight.errors import UserError
 from resight.files import readable
 from resight.folders import list_images
+from resight.image_files import exif_time
 from resight.imaging import Pixels, natural, read_image
 from resight.ingest.times import Start, start_of
 from resight.left_out import LeftOut
@@ -87,8 +88,8 @@ class FrameFolder:
 
     Args:
         folder: of the images.
-        start: seconds since 1970 of the first frame; by default, times come from the file names, or the
-            start from the folder's name.
+        start: seconds since 1970 of the first frame; by default, times come from the file names or EXIF data,
+            or the start from the folder's name.
         rate: frames per second, if the names have no times.
         zone: of names without one; None: the default zone.
 
@@ -119,15 +120,19 @@ class FrameFolder:
         self.stretch = 1.0, 1.0
         self._rate = rate or DEFAULT_RATE
         named = [time_in_name(path.name, zone) for path in self._paths]
+        origin, taken = "its frames' names", exif_time(self._paths[0], zone) if None in named else None
+        if taken is not None:
+            named, origin = [exif_time(path, zone) for path in self._paths], "its frames' EXIF data"
         self._times: list[float] | None = None
         one = None not in named and len(set(named)) == 1 < len(named)  # of the recording, or a serial number
         if start is None and rate is None and None not in named and not one:
-            self._take_times([time.timestamp() for time in named if time is not None], zone)
+            times = [time.timestamp() for time in named if time is not None]
+            self._take_times(times, Start(min(times), origin, zone=zone))
         else:
-            path = self._paths[0] if one else folder
-            self.start = start_of(
-                path.resolve().as_posix(), start, None, self._paths[0].stat().st_mtime, zone
-            )
+            path = self._paths[0] if one and taken is None else folder
+            metadata = None if taken is None else taken.isoformat()
+            changed = self._paths[0].stat().st_mtime
+            self.start = start_of(path.resolve().as_posix(), start, metadata, changed, zone)
         self._guessed = rate is None and self._times is None
         self.sure_until = -math.inf if self._guessed or not self.start.sure else math.inf
         names = "\n".join(path.name for path in self._paths)
@@ -144,12 +149,12 @@ class FrameFolder:
         numbers = [int(digits) for each in found for digits in each if len(digits) <= 15]
         return numbers if len(set(numbers)) == len(self._paths) else None
 
-    def _take_times(self, times: list[float], zone: tzinfo | None) -> None:
-        """Use the times in the frames' names, in their order."""
+    def _take_times(self, times: list[float], start: Start) -> None:
+        """Use the frames' own times, in their order."""
         order = sorted(range(len(times)), key=times.__getitem__)
         moved = sum(new != old for old, new in enumerate(order))
         self._paths, self._times = [self._paths[old] for old in order], [times[old] for old in order]
-        self.start = Start(self._times[0], "its frames' names", zone=zone)
+        self.start = start
         if moved:
             self.notes.append(f"{moved:,} frames are in the order of their times, not of their names.")
 
