@@ -96,13 +96,16 @@ class Clip:
 @st.composite
 def clips(draw: st.DrawFn) -> Clip:
     codec, suffix = draw(st.sampled_from(KINDS))
+    aspects = (
+        [Fraction(16, 15)] if codec == "mpeg2video" else [Fraction(24, 11), Fraction(8, 9), Fraction(1, 1)]
+    )
     return Clip(
         codec,
         suffix,
         draw(st.sampled_from(sorted(NAMES))),
         25 if codec == "mpeg2video" else draw(st.sampled_from([5, 10, 12, 25])),
         0 if codec == "mjpeg" else draw(st.integers(0, 2)),
-        draw(st.sampled_from([None, Fraction(24, 11), Fraction(8, 9), Fraction(1, 1)])),
+        draw(st.sampled_from([None, *aspects])),  # MPEG-2 has codes for three shapes of the picture
         codec == "mpeg2video" and draw(st.booleans()),
         draw(st.sampled_from([None, 0, 600])) if suffix == "ts" else None,
         draw(st.sampled_from([1.0, 1.0, 1.0, 0.6, 0.02])),
