@@ -30,10 +30,10 @@ CAMERA = re.compile(
     r"cam(?:era)?s?([\W_]?\d\w*|[\W_]\w+)?|(?:c|ch|channel|view)[\W_]?\d{1,3}|\w+[\W_]cam(?:era)?", re.I
 )
 PERSON = re.compile(r"(?:p|pid|id|identity|persons?|people|subject)[\W_]?\d+", re.I)
-PADDED = re.compile(r"-1|\d{3,}")
+PADDED = re.compile(r"-1|\d{4,}")
 """Names of folders that are cameras, that are persons, and that may well be persons."""
 
-MOST_CAMERAS, FEWEST_PICTURES = 32, 50
+MOST_CAMERAS, FEWEST_PICTURES = 32, 30
 """Up to so many folders, with so many pictures each or more, may as well be cameras as persons."""
 
 SURELY_PERSONS = 20
@@ -229,7 +229,8 @@ def _nested(
     leaves = {(path[first], path[second]) for path in inside if len(path) > second + 1}
     shared = outer > 1 and 3 * inner <= 2 * len(leaves)
     cameras = first if shared and camera is None else None
-    surely = outer > inner or len(leaves) == outer or (outer >= SURELY_PERSONS and not shared)
+    begun = _all(PADDED, names[first]) and all(within.startswith(name) for name, within in leaves)
+    surely = outer > inner or len(leaves) == outer or begun or (outer >= SURELY_PERSONS and not shared)
     if _all(PERSON, names[first]) or outer == 1 or surely:
         return first, None
     if _all(PERSON, names[second]):
