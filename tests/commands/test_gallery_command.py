@@ -537,11 +537,18 @@ def test_a_cluster_that_does_not_answer(run: Run) -> None:
 
 
 def test_cameras_means_are_removed_or_kept(run: Run, filled: Path) -> None:
-    assert run("info")["camera_normalise"] == {"on": True, "active": False, "too_few": []}, "18 crops"
+    assert run("info")["camera_normalise"] == {"on": True, "active": False, "too_few": [], "trained": []}, (
+        "18 crops"
+    )
     assert "kept:" in run("info", text=True)
     run("add", filled, "--part", "all")
-    assert run("info")["camera_normalise"] == {"on": True, "active": True, "too_few": ["1", "2"]}
-    assert "removed;" in run("info", text=True)
+    assert run("info")["camera_normalise"] == {
+        "on": True,
+        "active": True,
+        "too_few": ["1", "2"],
+        "trained": [],
+    }
+    assert "2 have few crops" in run("info", text=True)
     query = next(filled.glob("query/*.jpg"))
     before = run("search", query, "--query-camera", "1")
     assert before["camera_normalise"]
@@ -549,6 +556,7 @@ def test_cameras_means_are_removed_or_kept(run: Run, filled: Path) -> None:
         "on": False,
         "active": False,
         "too_few": [],
+        "trained": [],
     }
     assert not run("search", query)["camera_normalise"]
     assert "are kept, as the gallery's settings say" in run("settings", "--no-camera-normalise", text=True)
@@ -574,7 +582,7 @@ def test_a_query_camera_that_the_gallery_lacks_is_noted(
 
 def test_a_new_gallery_can_keep_the_means(run: Run, weights: Path, tmp_path: Path) -> None:
     run("add", crops(tmp_path / "crops"), "--model", weights, "--no-camera-normalise")
-    assert run("info")["camera_normalise"] == {"on": False, "active": False, "too_few": []}
+    assert run("info")["camera_normalise"] == {"on": False, "active": False, "too_few": [], "trained": []}
 
 
 def test_stored_crops_are_listed_and_corrected(run: Run, filled: Path) -> None:

@@ -160,6 +160,27 @@ def test_cameras_with_too_few_crops_are_named(place: Path) -> None:
         assert opened.camera_normalisation() == cameras.CameraNormalisation(True, True, ("new",))
 
 
+def test_cameras_that_the_model_was_trained_on_lose_the_overall_mean_alone(place: Path) -> None:
+    model, crops = Fake(), [*shifted(0, 12), *shifted(40, 12, ("new",))]
+    model.trained_cameras = ("north", "south", "elsewhere")  # type: ignore[attr-defined]
+    with Gallery.open(place, model, create=True) as opened:
+        opened.add(crops)
+    with Gallery.open(place) as opened:
+        assert opened.camera_normalisation().trained == ("north", "south")
+    means = camera_statistics(crops).means(["new", None])
+    vectors = [
+        one - means["new" if crop.camera == "new" else None]
+        for one, crop in zip(embedded(crops), crops, strict=True)
+    ]
+    query = embedded([NewCrop(noise(5000, 3))])[0] - means[None]
+    with Gallery.open(place, Fake()) as opened:
+        found = scores(opened, camera="north")
+        assert found == scores(opened)
+    for crop, vector in zip(crops, vectors, strict=True):
+        cosine = vector @ query / np.linalg.norm(vector) / np.linalg.norm(query)
+        assert found[crop.name] == pytest.approx(cosine, abs=1e-5)
+
+
 def test_crops_without_a_camera_lose_the_mean_of_all(place: Path) -> None:
     crops = [*shifted(0, 12), *(NewCrop(noise(at, 90 + at), name=f"none {at}") for at in range(5))]
     with Gallery.open(place, Fake(), create=True) as opened:

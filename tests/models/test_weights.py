@@ -48,6 +48,7 @@ def refusal(path: Path) -> str:
 def test_the_file_alone_rebuilds_the_model(settings: dict[str, Any], tmp_path: Path) -> None:
     model = build_model("han", 5, widths=(16, 16, 16), input_size=(80, 32), **settings)
     model.mean.fill_(0.25)
+    model.trained_cameras = ("gate", "lobby")
     images = torch.randint(0, 256, (4, 3, 80, 32), dtype=torch.uint8)
     model(model.normalise(images))  # moves the running statistics
     save_weights(model, tmp_path / "w.safetensors")
@@ -57,6 +58,7 @@ def test_the_file_alone_rebuilds_the_model(settings: dict[str, Any], tmp_path: P
     model.eval()
     assert torch.equal(model.embed(model.normalise(images)), again.embed(again.normalise(images)))
     assert (again.name, again.num_persons, again.settings) == (model.name, model.num_persons, model.settings)
+    assert again.trained_cameras == ("gate", "lobby")
 
 
 def test_metadata_tell_other_readers_what_they_need(path: Path) -> None:

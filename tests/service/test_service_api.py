@@ -325,7 +325,12 @@ def test_about_cameras_health_and_metrics(running: Running) -> None:
     about = running.client.get("/api/gallery").json()
     assert (about["crops"], about["role"], about["detector"]) == (36, "write", False)
     assert about["first"] == START.isoformat()
-    assert about["camera_normalise"] == {"on": True, "active": True, "too_few": sorted(CAMERAS)}
+    assert about["camera_normalise"] == {
+        "on": True,
+        "active": True,
+        "too_few": sorted(CAMERAS),
+        "trained": [],
+    }
     cameras = running.client.get("/api/cameras").json()["cameras"]
     assert cameras == [{"camera": name, "crops": 12} for name in sorted(CAMERAS)]
     assert running.client.get("/health").json() == {"status": "ok"}

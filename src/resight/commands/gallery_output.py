@@ -195,12 +195,15 @@ def cameras_line(found: Mapping[str, Any], cameras: int, crops: int) -> str:
     if not found["active"]:
         there = f"{cameras:,} {'camera' if cameras == 1 else 'cameras'} and {crops:,} crops"
         return f"kept: {there} are too few (removed from 2 cameras and {MIN_CROPS} crops on)"
-    few = found["too_few"]
-    if not few:
-        return f"removed from the vectors of all {cameras:,} cameras"
-    named = ", ".join(few[:5]) + (", ..." if len(few) > 5 else "")
-    lack = f"{len(few):,} of {cameras:,} cameras have few crops, so mostly the overall mean is subtracted"
-    return f"removed; {lack}: {named}"
+    line = f"removed from the vectors of all {cameras:,} cameras"
+    for key, why in (
+        ("too_few", "have few crops, so mostly the overall mean is subtracted"),
+        ("trained", "are cameras that the model was trained on, so only the overall mean is subtracted"),
+    ):
+        if names := found[key]:
+            named = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            line += f"; {len(names):,} {why}: {named}"
+    return line
 
 
 def print_calibration(calibration: "Calibration") -> None:

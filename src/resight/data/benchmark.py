@@ -1,6 +1,6 @@
 """A data set with its split and its protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
@@ -168,6 +168,11 @@ class Benchmark:
     unpacked: Path | None = None
     opened: Mapping[str, Any] = field(default_factory=dict)
     held_out: int | None = None
+
+    def cameras_of(self, crops: Iterable[Crop]) -> tuple[str, ...]:
+        """Return the names of the crops' cameras."""
+        numbers = {crop.camera for crop in crops if crop.camera is not None}
+        return tuple(sorted(self.camera_names.get(number, str(number)) for number in numbers))
 
     def tested(self) -> dict[str, Any]:
         """Return the number of persons in the queries, and what part of the set they are."""

@@ -8,7 +8,7 @@ moved, its crops are rewritten without embedding them again.
 
 import io
 import json
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -45,11 +45,13 @@ class CameraNormalisation:
         on: whether it is switched on.
         active: whether it is done: it is on, and there are two cameras and enough crops.
         too_few: cameras with so few crops that mostly the overall mean is subtracted.
+        trained: cameras that the model was trained on, so that only the overall mean is subtracted.
     """
 
     on: bool
     active: bool
-    too_few: tuple[str, ...]
+    too_few: tuple[str, ...] = ()
+    trained: tuple[str, ...] = ()
 
 
 class CameraMeans:
@@ -61,6 +63,8 @@ class CameraMeans:
         on: whether to remove means.
         write: function that keeps what ``load`` reads.
         changing: lock that is held while the store is changed.
+        trained_cameras: names of the cameras that the model was trained on. Its vectors hardly depend on
+            these, so the shift of their means shows who was seen, and stays.
     """
 
     def __init__(
@@ -70,10 +74,12 @@ class CameraMeans:
         on: bool,
         write: Callable[[bytes], None],
         changing: AbstractContextManager[object],
+        trained_cameras: Collection[str] = (),
     ) -> None:
         self.on, self.statistics = on, CameraStatistics(width)
+        self._trained = frozenset(trained_cameras)
         self._store, self._write, self._changing = store, write, changing
-        # camera -> number of the mean to subtract; None: for any other camera
+        # camera -> number of the mean to subtract; None: for unknown cameras, and those of the training
         self._numbers: dict[Camera, int] = {}
         self._means: dict[int, Vectors] = {}
         # cameras with crops from which an earlier mean was subtracted
@@ -92,11 +98,14 @@ class CameraMeans:
         """Whether means are removed: switched on, and there are two cameras and ``MIN_CROPS`` crops."""
         return self.on and len(self.statistics.counts.keys() - {None}) > 1 and self.total >= MIN_CROPS
 
-    @property
-    def too_few(self) -> list[str]:
-        """Cameras with so few crops that mostly the overall mean is subtracted."""
+    def describe(self) -> CameraNormalisation:
+        """Return whether means are removed, and the cameras from which not their own is."""
+        if not self.active:
+            return CameraNormalisation(self.on, False)
         counts = self.statistics.counts
-        return sorted(str(camera) for camera in counts if camera is not None and counts[camera] < SHRINKAGE)
+        cameras = {str(camera) for camera in counts if camera is not None}
+        few = {camera for camera in cameras - self._trained if counts[camera] < SHRINKAGE}
+        return CameraNormalisation(True, True, tuple(sorted(few)), tuple(sorted(cameras & self._trained)))
 
     def load(self, written: bytes | None) -> None:
         """Restore what ``save`` wrote."""
@@ -157,7 +166,7 @@ class CameraMeans:
         if not self.on or not records:
             return list(records)
         self._count(records, self.statistics.update)
-        self._set(self._exact({_camera(record) for record in records} - self._numbers.keys()))
+        self._set(self._exact({self._key(_camera(record)) for record in records} - self._numbers.keys()))
         return self.without(records)
 
     def remove(self, records: Sequence[Record]) -> None:
@@ -171,13 +180,14 @@ class CameraMeans:
         For a camera that is unknown or has no crops, the overall mean is subtracted.
         """
         overall = self._numbers.get(None, 0)
-        return self._subtract(vectors, [self._numbers.get(camera, overall) for camera in cameras])
+        numbers = [self._numbers.get(self._key(camera), overall) for camera in cameras]
+        return self._subtract(vectors, numbers)
 
     def without(self, records: Sequence[Record]) -> list[Record]:
         """Return records with the cameras' means subtracted from their vectors."""
         if not records:
             return []
-        numbers = [self._numbers.get(_camera(record), 0) for record in records]
+        numbers = [self._numbers.get(self._key(_camera(record)), 0) for record in records]
         vectors = self._subtract(_vectors(records), numbers)
         return [
             replace(record, vector=vector, payload=_with_number(record, number))
@@ -232,16 +242,20 @@ class CameraMeans:
 
         Later changes update the exact means of both.
         """
-        copy = CameraMeans(store, self.statistics.width, self.on, write, self._changing)
+        copy = CameraMeans(store, self.statistics.width, self.on, write, self._changing, self._trained)
         with self._changing:
             copy.statistics, copy._next, copy._source = self.statistics, self._next, self
             if self.on:
-                copy._set(copy._exact([*self.statistics.counts, None]))
+                copy._set(copy._exact({*map(self._key, self.statistics.counts), None}))
         return copy
 
     def exchange(self, records: list[Record]) -> list[Record]:
         """Return records of the copied store with this copy's means subtracted instead of its own."""
         return self.without(self._source.restored(records))
+
+    def _key(self, camera: Camera) -> Camera:
+        """Return the camera whose mean is subtracted from the vectors of a camera; None: the overall mean."""
+        return None if camera in self._trained else camera
 
     def _count(self, records: Sequence[Record], change: Callable[[Vectors, Sequence[Camera]], None]) -> None:
         change(_vectors(records), [_camera(record) for record in records])
@@ -259,7 +273,7 @@ class CameraMeans:
         counts, found = self.statistics.counts, {}
         for gone in self._numbers.keys() - counts.keys() - {None}:
             del self._numbers[gone]
-        for camera, mean in self._exact(list(counts.keys() | self._numbers.keys() | {None})).items():
+        for camera, mean in self._exact({*map(self._key, counts), *self._numbers, None}).items():
             used = self._means.get(self._numbers.get(camera, 0))
             crops = counts.get(camera, self.total) if camera is not None else self.total
             allowed = 1e-6 if exactly or not mean.any() else max(DRIFT, SAMPLING / sqrt(max(1, crops)))
@@ -278,7 +292,8 @@ class CameraMeans:
 
     def _rewrite(self, camera: Camera) -> None:
         """Rewrite those crops of a camera from which another mean than the current one was subtracted."""
-        where, after = _crops_of(camera, self.statistics.counts or self._numbers), None
+        cameras = (self.statistics.counts or self._numbers).keys() - self._trained
+        where, after = _crops_of(camera, cameras), None
         while True:
             with self._changing:
                 records, after = self._store.page(where, BATCH, after, "vector")

@@ -13,6 +13,7 @@ from resight.gallery.crops import Filter, StoredCrop, check_ids, from_payload
 from resight.gallery.erased import ErasedIds
 from resight.gallery.metadata import Metadata, check_days, now
 from resight.gallery.stores.store import Record, StorageBackend, Store
+from resight.inference.embedder import ModelIdentity
 from resight.timestamps import from_seconds
 
 DAY = 86400.0
@@ -61,7 +62,7 @@ class Catalogue:
         self._copies: list[Store] = []  # filled by ``compact``; changes are repeated here too
         self._changing, self._compacting = RLock(), Lock()
         self._traced = 0  # number of changes that left traces
-        self._means = self._means_of(store, metadata.store, metadata.model.width)
+        self._means = self._means_of(store, metadata.store, metadata.model)
 
     @property
     def place(self) -> str:
@@ -173,8 +174,7 @@ class Catalogue:
 
     def camera_normalisation(self) -> CameraNormalisation:
         """Return whether cameras' means are removed from the vectors, and which cameras have few crops."""
-        means = self._means
-        return CameraNormalisation(means.on, means.active, tuple(means.too_few) if means.active else ())
+        return self._means.describe()
 
     def forget(self, where: Filter, *, remember: bool = True) -> int:
         """Delete the matching crops, and return how many there were.
@@ -256,10 +256,10 @@ class Catalogue:
         if self._means.overdue:
             self._renew_means()
 
-    def _means_of(self, store: Store, name: str, width: int) -> CameraMeans:
-        """Return what is known of the cameras of a store."""
+    def _means_of(self, store: Store, name: str, model: ModelIdentity) -> CameraMeans:
+        """Return what is known of the cameras of a store with a model's vectors."""
         on, write = self.metadata.camera_normalise, partial(self._backend.write_means, name)
-        means = CameraMeans(store, width, on, write, self._changing)
+        means = CameraMeans(store, model.width, on, write, self._changing, model.trained_cameras)
         means.load(self._backend.read_means(name))
         means.recount()
         return means

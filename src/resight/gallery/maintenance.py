@@ -154,7 +154,7 @@ class MaintainedCatalogue(EmbeddingCatalogue):
                 for name in abandoned:
                     self._backend.drop_store(name)
             count = copy_crops(self._store, self._pending, self._changing, embedder, done)
-            means = self._means_of(self._pending, begun.store, embedder.width)
+            means = self._means_of(self._pending, begun.store, begun.model)
             means.renew(exactly=True)
             with self._changing:
                 means.recount()  # crops may have been forgotten meanwhile

@@ -36,6 +36,7 @@ class ModelIdentity(Settings):
         width: length of a vector.
         weights: run, folder or file that it was loaded from, if known.
         precision: number type that it computes in.
+        trained_cameras: names of the cameras whose crops it was trained on, if known.
     """
 
     fingerprint: str
@@ -43,6 +44,7 @@ class ModelIdentity(Settings):
     width: int
     weights: str | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
+    trained_cameras: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Return a description for messages."""
@@ -102,6 +104,7 @@ class Embedder:
         name: name of the model, shown to users.
         width: length of a vector.
         weights: run, folder or file that the model was loaded from, if known.
+        trained_cameras: names of the cameras whose crops it was trained on, if known.
         on_cpu: whether it computes on the CPU cores that also decode pictures.
 
     Raises:
@@ -178,6 +181,7 @@ class Embedder:
             self.compute.open()  # so that a damaged file is refused now
         self.name = self.model.name
         self.weights = None if self.model.source is None else str(self.model.source)
+        self.trained_cameras = () if isinstance(network, GraphModel) else network.trained_cameras
         self.on_cpu = self.device.type == "cpu"
         self._lock = Lock()
 
@@ -310,6 +314,7 @@ def identity_of(embedder: SupportsEmbedding) -> ModelIdentity:
         width=embedder.width,
         weights=embedder.weights,
         precision="bfloat16" if embedder.precision == "bfloat16" else "float32",
+        trained_cameras=getattr(embedder, "trained_cameras", ()),  # other embedders need not know
     )
 
 

@@ -40,6 +40,7 @@ class Network(nn.Module):
     Attributes:
         variants: name -> settings of named configurations, such as a paper's (``resight model list``).
         name, num_persons, settings: the arguments of ``build_model``; weights files store them.
+        trained_cameras: names of the cameras whose crops it was trained on; weights files store them, too.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -47,6 +48,7 @@ class Network(nn.Module):
     name: str
     num_persons: int
     settings: dict[str, Any]
+    trained_cameras: tuple[str, ...] = ()
     mean: Tensor
     std: Tensor
 

@@ -40,6 +40,7 @@ def save_weights(model: Network, path: Path) -> None:
         "model": model.name,
         "persons": str(model.num_persons),
         "settings": json.dumps(model.settings),
+        "trained_cameras": json.dumps(model.trained_cameras),
         "input_size": json.dumps(model.input_size),
         "mean": json.dumps(model.mean.flatten().tolist()),
         "std": json.dumps(model.std.flatten().tolist()),
@@ -86,6 +87,7 @@ def load_weights(path: Path, device: torch.device) -> Network:
             "Use the version that wrote the file, or train the recipe again."
         )
     model.load_state_dict(tensors)
+    model.trained_cameras = tuple(json.loads(metadata.get("trained_cameras", "[]")))
     return model.to(device).eval()
 
 

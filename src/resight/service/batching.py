@@ -41,6 +41,7 @@ class Batcher:
         self.fingerprint, self.name = embedder.fingerprint, embedder.name
         self.width, self.weights, self.on_cpu = embedder.width, embedder.weights, embedder.on_cpu
         self.precision = embedder.precision
+        self.trained_cameras = getattr(embedder, "trained_cameras", ())
         self._embedder, self._observe = embedder, observe
         self._waiting: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name="resight-batcher", daemon=True)

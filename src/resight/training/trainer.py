@@ -131,6 +131,8 @@ def train(
 
     tested = isinstance(benchmark, Classification) or (benchmark.query and benchmark.gallery)
     loop.run(evaluation if tested else None)
+    if isinstance(benchmark, Benchmark):
+        loop.best.trained_cameras = benchmark.cameras_of(benchmark.train)
     save_weights(loop.best, folder / WEIGHTS)
     info |= {"finished": now(), "seconds": round(loop.seconds, 3)}
     save_info(folder, info)
