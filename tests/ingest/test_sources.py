@@ -86,6 +86,9 @@ def test_going_on_does_not_decode_what_was_seen(video: Path, tmp_path: Path) -> 
     damaged = open_source(str(tmp_path / "walk.mp4"))
     assert len(read(damaged)) < 40
     assert "damaged packets could not be decoded" in damaged.notes[0]
+    (row,) = damaged.left_out.as_list()
+    assert (row["reason"], row["example"]) == ("a damaged packet of the video", "before frame 0")
+    assert damaged.notes[0].startswith(f"{row['count']} damaged packets")
 
 
 def test_a_position_of_another_picture_is_found_by_counting(video: Path) -> None:

@@ -63,6 +63,7 @@ class FrameSource(Protocol):
         live: whether frames arrive in real time and only once.
         identity: data that change if the source's frames change.
         notes: messages about problems so far.
+        left_out: what cannot be read, so far.
     """
 
     name: str
@@ -73,6 +74,7 @@ class FrameSource(Protocol):
     live: bool
     identity: dict[str, Any]
     notes: list[str]
+    left_out: LeftOut
 
     def frames(self, every: int, after: Position | None = None) -> Iterator[Frame | None]:
         """Yield every ``every``-th frame, starting after a position if given; yield None while waiting.
@@ -167,6 +169,7 @@ class FrameFolder:
                 pixels = read_image(self._paths[index])
             except UserError as error:
                 unreadable += 1
+                self.left_out.add_unreadable(readable(self._paths[index].name))
                 if unreadable == 1:
                     self.notes.append(f"Left out: {error}")
                 continue

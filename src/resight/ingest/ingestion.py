@@ -9,10 +9,11 @@ from resight.errors import UserError
 from resight.gallery.crops import NewCrop
 from resight.ingest.colours import colours
 from resight.ingest.finding import Finder
-from resight.ingest.frames import Frame, FrameFolder, FrameSource, Position, SourceLost
+from resight.ingest.frames import Frame, FrameSource, Position, SourceLost
 from resight.ingest.journal import Entry, IngestCounts, Journal
 from resight.ingest.selection import Candidate, Selection
 from resight.ingest.tracking import NEW
+from resight.left_out import LeftOut
 from resight.progress import Bar
 from resight.registry import Settings
 from resight.timestamps import from_seconds
@@ -106,10 +107,9 @@ class Ingestion:
         entry = self._journal.read()
         if entry is not None:
             self._restore(entry)
+            self.source.left_out = LeftOut()  # counted by the attempt before
             if entry.done and not self.source.live:
                 return Outcome(self._counts, True, 0.0)
-        elif isinstance(self.source, FrameFolder):
-            self._counts.left_out.update(self.source.left_out)
         self._began_at, self._begin = self._counts.frames, time.monotonic()
         self._spent = self._counts.seconds
         try:
@@ -209,6 +209,8 @@ class Ingestion:
         if self._last is not None:
             self._position = self._last.position()
         self._counts.seconds = self._spent + time.monotonic() - self._begin
+        self._counts.left_out.update(self.source.left_out)
+        self.source.left_out = LeftOut()
         passages, pictures = self._selection.state()
         self._journal.write(
             Entry(

@@ -11,6 +11,7 @@ from resight.ingest.display import Display
 from resight.ingest.frames import Frame, Position
 from resight.ingest.times import Start
 from resight.ingest.video import INSTALL, OPTIONS, TIMEOUT, open_container, reason, unreachable
+from resight.left_out import LeftOut
 from resight.progress import say
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Stream:
         self.start = Start(time.time(), "the clock of this machine")
         self.identity: dict[str, Any] = {"live": True}
         self.notes: list[str] = []
+        self.left_out = LeftOut()
         self.stretch, self.sure_until = (1.0, 1.0), math.inf
         self._display = Display()
         self._changed = threading.Condition()

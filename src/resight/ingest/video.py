@@ -19,6 +19,7 @@ from resight.ingest.clock import Clock, count_packets, has_times, rate_of
 from resight.ingest.display import Display, stretch_of
 from resight.ingest.frames import DEFAULT_RATE, Frame, Position, SourceLost
 from resight.ingest.times import start_of
+from resight.left_out import LeftOut
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -121,6 +122,7 @@ class Video:
     ) -> None:
         self.name, self._place, self._timeout, self._info = name, place, timeout, info
         self.notes: list[str] = []
+        self.left_out = LeftOut()
         self.stretch = stretch_of(info.aspect)
         self._remote = is_address(place)
         self.total: int | None = info.frames or round((info.duration or 0) * info.rate) or None
@@ -157,6 +159,8 @@ class Video:
             for picture in self._pictures(container, stream):
                 if picture is None:
                     damaged += 1
+                    if after is None or index > after["index"]:
+                        self.left_out.add("a damaged packet of the video", f"before frame {index}")
                     continue
                 seconds, stamp = clock.time(index, picture)
                 if clock.restarts:
@@ -164,8 +168,8 @@ class Video:
                 if index % every == 0 and (after is None or index > after["index"]):
                     yield Frame(index, self.start.seconds + seconds, display(picture), stamp)
                 index += 1
-        self.notes += [*display.notes(), *clock.notes()]
         self._add_notes(damaged, index, seconds)
+        self.notes += [*display.notes(), *clock.notes()]
 
     def _pictures(self, container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame | None"]:
         """Yield the frames in order; None for a packet that cannot be decoded."""
