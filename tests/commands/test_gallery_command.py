@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -673,3 +674,22 @@ def test_one_zone_for_names_for_photographs_and_for_what_is_shown(
     assert "2024-05-31 10:30:00" in run("list", "--camera", "c", *zone, text=True)
     assert "2024-05-31 10:30:00" in run("info", *zone, text=True)
     assert "There is no time zone 'Mars'" in run("add", frigate, "--timezone", "Mars", fails=True)
+
+
+def test_one_folder_a_camera_is_asked_about(run: Run, weights: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(5)
+    for place in ("cam_1", "cam_2"):
+        (tmp_path / "gates" / place).mkdir(parents=True)
+        for number in range(3):
+            pixels = generator.integers(0, 256, (64, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "gates" / place / f"{number}.png")
+    (tmp_path / "gates" / "cam_1" / "notes.txt").touch()
+    refused = run("add", tmp_path / "gates", "--model", weights, fails=True)
+    pattern = re.search("--camera-pattern '([^']+)'", refused)
+    assert pattern is not None
+    added = run("add", tmp_path / "gates", "--model", weights, "--camera-pattern", pattern[1], quiet=False)
+    assert added["new"] == 6
+    assert added["left_out"] == [{"reason": "no picture: .txt", "count": 1, "example": "cam_1/notes.txt"}]
+    facts = run("info")
+    assert [(row["camera"], row["crops"]) for row in facts["cameras"]] == [("cam_1", 3), ("cam_2", 3)]
+    assert facts["labelled"] == 0
