@@ -376,3 +376,15 @@ def test_label_zero_is_a_person_where_a_query_has_it(tmp_path, capsys) -> None:
     result, messages = run(capsys, *files)
     assert (result["queries"], result["total_queries"]) == (10, 10)
     assert "Note: label 0 is a person, as a query has it" in messages
+
+
+def test_matches_in_the_same_clothes_can_be_ignored(tmp_path, capsys) -> None:
+    features = np.eye(4, dtype=np.float32)
+    files = []
+    for camera, name in enumerate(("q", "g")):
+        labels = {"persons": np.array([1, 1, 2, 2]), "cameras": np.full(4, camera)}
+        np.savez(tmp_path / f"{name}.npz", features=features, clothes=np.array([1, 2, 1, 2]), **labels)
+        files.append(tmp_path / f"{name}.npz")
+    assert run(capsys, *files)[0]["rank1"] == 1
+    result, _ = run(capsys, *files, protocol_options=ProtocolOptions(cross_clothes=True))
+    assert (result["queries"], result["rank1"]) == (4, 0)
