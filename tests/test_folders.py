@@ -93,11 +93,16 @@ def test_links_are_followed_once_and_only_out_of_the_folder(tmp_path: Path) -> N
     (root / "2/lost.jpg").symlink_to("nowhere.jpg")
     (root / "2/itself").symlink_to("itself")
     os.mkfifo(root / "2/pipe.jpg")
+    write(root, ".hidden/f.jpg")
+    (root / ".hidden/up").symlink_to("..")
+    (root / ".link").symlink_to(".hidden")
     found, left_out = listed(root)
     assert found == ["1/a.jpg", "2/b.jpg", "2/e.jpg", "3/c.jpg", "3/in/d.jpg"]
     assert left_out == {
         "a link to a folder that is listed already": 4,
         "a link to nothing": 2,
+        "in a hidden folder: .hidden": 2,
+        "in a hidden folder: .link": 1,
         "no regular file": 1,
     }
 

@@ -157,9 +157,13 @@ class _Walk:
                 self._count("a link to a folder that is listed already", entry.path)
                 return False
             self.followed.add((status.st_dev, status.st_ino))
-        if reason is not None and self.left_out is not None and not entry.is_symlink():
-            for parent, _, files in os.walk(entry.path):
-                for name in files:
+        if reason is not None and self.left_out is not None:
+            if entry.is_symlink():
+                self._count(reason, entry.path)
+                return False
+            for parent, folders, files in os.walk(entry.path):
+                links = (name for name in folders if os.path.islink(os.path.join(parent, name)))
+                for name in (*files, *links):
                     self._count(reason, os.path.join(parent, name))
         return reason is None
 
