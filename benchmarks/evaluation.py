@@ -89,7 +89,7 @@ CASES = {
         2048,
         (RERANKED, PLAIN_RERANKED),
         whole=(RERANKED, PLAIN_RERANKED),
-        times={RERANKED: 2.0},
+        times={RERANKED: 1.1},
         megabytes={RERANKED: 1500},
     ),
     "msmt17": Case(
