@@ -157,6 +157,8 @@ def test_boxes_of_another_size_of_video_are_refused_or_doubted(tmp_path: Path) -
     boxes = read(tmp_path, [*one, "7,-1,700,20,30,90,0.9"])
     assert reasons(boxes) == {"boxes outside of the frame": (1, "frame 7")}
     assert len(boxes.find(6)) == 1
+    leaving = [f"{at},1,{40 + 7 * at},61,80,200,1" for at in range(1, 101)]  # a track that goes on outside
+    assert reasons(read(tmp_path, leaving)) == {"boxes outside of the frame": (15, "frame 86")}
 
 
 def frame_lines(*numbers: int) -> list[str]:

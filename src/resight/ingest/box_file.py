@@ -29,8 +29,8 @@ SLACK = 0.1
 MOST = 0.5
 """Share of boxes that decides between two readings."""
 
-OUTSIDE = 0.1
-"""Largest share of boxes that may lie outside of the frames."""
+OUTSIDE = 0.25
+"""Largest share of boxes that may lie outside of the frames: tracks may go on beyond their edge."""
 
 MANY = 50
 """Boxes of which one should be in every part of the frames."""
