@@ -204,7 +204,7 @@ def test_details_show_the_crop_take_labels_and_show_where_the_model_looks(visit:
     there.page.keyboard.press("Escape")
     there.page.locator(f"#c-{there.running.ids(1)[0]} [data-act=details]").click()
     expect(there.page.locator("#label-form .tick")).to_have_text(
-        "A new name is for all 6 crops of person-0923"
+        "Give the new name to all 6 crops of person-0923"
     )
     there.page.fill("#label-form [name=person]", "Bob")
     there.page.click("#label-form button")
