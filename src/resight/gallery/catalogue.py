@@ -162,7 +162,7 @@ class Catalogue:
         return [from_payload(record.id, record.payload) for record in records], following
 
     def normalise_cameras(self, on: bool) -> None:
-        """Remove the cameras' means from all vectors, or put them back; 100,000 crops take a minute.
+        """Remove the cameras' means from all vectors, or put them back; 100,000 crops take minutes.
 
         What was calibrated has to be calibrated again.
         """
