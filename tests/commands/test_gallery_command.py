@@ -274,7 +274,7 @@ class Terminal(io.StringIO):
 def test_deleting_is_shown_and_asked(run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = ("forget", "--person", "2", "--person", "3")
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    refused = "6 crops would be deleted (2 of 1, 4 of 2). Nobody can be asked without a terminal: give --yes"
+    refused = "6 crops would be deleted (camera 1: 2, camera 2: 4). Nobody can be asked without a terminal"
     assert refused in run(*everything, fails=True, quiet=False)
     assert "asked with --json: give --yes" in run(*everything, "--json", fails=True, quiet=False)
     for answer, left in (("n\n", 18), ("", 18), ("y\n", 12)):

@@ -185,7 +185,7 @@ def _ask_to_delete(cameras: Sequence[Mapping[str, Any]], json: bool) -> None:
     """
     crops = f"{sum(row['crops'] for row in cameras):,} crops"
     if json or not sys.stdin.isatty():
-        named = ", ".join(f"{row['crops']:,} of {row['camera'] or 'unknown cameras'}" for row in cameras[:5])
+        named = ", ".join(f"camera {row['camera'] or 'unknown'}: {row['crops']:,}" for row in cameras[:5])
         raise UserError(
             f"{crops} would be deleted ({named}{', ...' if len(cameras) > 5 else ''}). Nobody can be asked "
             f"{'with --json' if json else 'without a terminal'}: give --yes to delete them, or --dry-run to "
