@@ -111,6 +111,7 @@ def save_parquet(folder: Path) -> list[Path]:
         save_parquet,
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_every_format_gives_the_same_scores(
     save: Callable[[Path], list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

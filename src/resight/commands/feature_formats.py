@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resight.data.matlab import open_matlab
 from resight.errors import UserError
 from resight.progress import say
 
@@ -171,20 +172,7 @@ def _archive(path: Path) -> NamedArrays:
 
 
 def _matlab(path: Path) -> NamedArrays:
-    try:
-        from scipy.io import loadmat, whosmat
-    except ImportError:
-        raise UserError(f"SciPy is needed to read {path}: pip install 'resight[matlab]'") from None
-    try:
-        names = [name for name, _, _ in whosmat(path)]
-    except NotImplementedError:
-        raise UserError(
-            f"{path} has the format of MATLAB 7.3, which is not read. Save it with save(..., '-v7'), or by "
-            "scipy.io.savemat."
-        ) from None
-    except Exception as error:  # the reader of a damaged file raises nearly anything
-        raise UserError(f"{path} is not a .mat file, or it is damaged: {error}.") from error
-    return NamedArrays(path, names, lambda name: np.asarray(loadmat(path, variable_names=[name])[name]))
+    return NamedArrays(path, *open_matlab(path))
 
 
 def _pytorch(path: Path) -> NamedArrays:
@@ -267,11 +255,11 @@ def _parquet(path: Path) -> NamedArrays:
         if column.null_count:
             raise UserError(f"The column '{name}' of {path} is empty in {column.null_count:,} rows.")
         if column.type.num_fields != 1:  # not lists
-            return np.asarray(column.to_numpy())
+            return np.array(column.to_numpy())  # a copy, as Arrow's memory cannot be written to
         lengths = set(list_value_length(column).to_pylist())
         if len(lengths) > 1:
             raise UserError(f"The lists in the column '{name}' of {path} have different lengths.")
-        return np.reshape(list_flatten(column).to_numpy(), (len(column), -1))
+        return np.array(list_flatten(column).to_numpy()).reshape(len(column), -1)
 
     def read(columns: Sequence[str]) -> list[Array]:
         table = file.read(columns=columns)

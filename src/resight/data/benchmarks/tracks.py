@@ -10,14 +10,13 @@ from pydantic import Field
 from resight.data.benchmark import Benchmark, DataSource, Protocol
 from resight.data.crop import JUNK, Crop
 from resight.data.drawing import draw_persons
+from resight.data.matlab import read_matlab
 from resight.data.opening import READERS
 from resight.errors import UserError
 from resight.folders import examples, list_images, sub_folders
 
 NAME = re.compile(r"(?:00)?(?P<person>-1|\d{4})C(?P<camera>\d)T(?P<track>\d{4})F\d+\.\w+", re.IGNORECASE)
 """``PPPPCcTttttFfff.jpg``: person, camera, track, frame. 00-1 is junk, 0000 a distractor."""
-
-MATLAB = "Reading the set's MATLAB files needs SciPy. Install it: pip install 'resight[cuhk03]'"
 
 
 @READERS.register("mars")
@@ -123,7 +122,7 @@ class ILIDSVID:
             test = draw_persons(both, len(both) // 2, "ilids-vid", self.split)
             note = f"Split {self.split} of seeded halves, as there is no train_test_splits_ilidsvid.mat."
         else:
-            order = _matlab(file)["ls_set"][self.split]
+            order = read_matlab(file, "ls_set")[self.split]
             test = {both[place - 1] for place in order[: len(order) // 2].tolist() if place <= len(both)}
             note = f"Split {self.split} of the ten published halves: papers average them."
         crops = [crop for view in views.values() for person in sorted(view) for crop in view[person]]
@@ -161,23 +160,12 @@ def _crops(folder: Path) -> list[Crop]:
 
 def _published_queries(info: Path) -> set[tuple[int, int | None, int | None]]:
     """Return person, camera and track of the queries."""
-    rows = _matlab(info / "tracks_test_info.mat")["track_test_info"]
+    rows = read_matlab(info / "tracks_test_info.mat", "track_test_info")
     names = (info / "test_name.txt").read_text().split()
     wanted: set[tuple[int, int | None, int | None]] = set()
-    for place in _matlab(info / "query_IDX.mat")["query_IDX"].ravel().tolist():
+    for place in read_matlab(info / "query_IDX.mat", "query_IDX").ravel().tolist():
         found = NAME.fullmatch(names[int(rows[place - 1][0]) - 1])
         if found is None:
             raise UserError(f"A name in {info}/test_name.txt is not of the form PPPPCcTttttFfff.jpg.")
         wanted.add((int(found["person"]), int(found["camera"]), int(found["track"])))
     return wanted
-
-
-def _matlab(path: Path) -> Any:
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise UserError(MATLAB) from None
-    try:
-        return loadmat(path)
-    except (OSError, ValueError, NotImplementedError) as error:
-        raise UserError(f"{path} cannot be read as a MATLAB file: {error}.") from error
