@@ -387,4 +387,5 @@ def test_matches_in_the_same_clothes_can_be_ignored(tmp_path, capsys) -> None:
         files.append(tmp_path / f"{name}.npz")
     assert run(capsys, *files)[0]["rank1"] == 1
     result, _ = run(capsys, *files, protocol_options=ProtocolOptions(cross_clothes=True))
+    assert result["cross_clothes"] is True
     assert (result["queries"], result["rank1"]) == (4, 0)

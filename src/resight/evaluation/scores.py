@@ -115,6 +115,7 @@ class Scores:
             "metric": self.metric,
             "protocol": self.protocol.name,
             "gallery_side": self.protocol.gallery_side,
+            **({"cross_clothes": True} if self.protocol.cross_clothes else {}),
             "cmc": self.protocol.cmc,
             **({} if self.drawn_ranks is None else {"draws": len(self.drawn_ranks)}),
             "reranking": None if self.reranking is None else self.reranking.as_dict(),
