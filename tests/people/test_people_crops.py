@@ -5,10 +5,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from resight.errors import UserError
+from resight.people.backdrop import paint_backdrop
 from resight.people.body import BONES, load_body, vertex_normals
-from resight.people.boxes import ASPECT, Box
+from resight.people.boxes import ASPECT, TIGHT_ASPECT, Box
+from resight.people.camera import sample_camera
 from resight.people.crops import VISIBLE, World
+from resight.people.factors import Factors, factor_meanings, read_factors
 from resight.people.identity import FAMILY, sample_person
+from resight.people.sensor import sample_sensor
 
 ROWS = 64
 
@@ -98,3 +103,43 @@ def test_the_body_is_whole():
     assert np.isfinite(vertex_normals(vertices, body.faces)).all()
     skin = vertices[np.unique(body.faces[body.layer == 0]), 2]
     assert skin.max() - skin.min() == pytest.approx(1.8)
+
+
+CAMERA_FACTORS = {"closeness", "light"}
+SENSOR_FACTORS = {"tone", "focus", "colours", "light", "codec", "noise", "lens"}
+
+
+@pytest.mark.parametrize("name", factor_meanings())
+def test_a_factor_changes_what_it_names_and_nothing_else(name):
+    factors = Factors(**{name: 1.0})
+    plain, drawn = sample_camera(5, 0, ROWS), sample_camera(5, 0, ROWS, factors)
+    assert (repr(plain) != repr(drawn)) == (name in CAMERA_FACTORS)
+    same, other = sample_sensor(5, 0, plain), sample_sensor(5, 0, plain, factors)
+    assert (repr(same) != repr(other)) == (name in SENSOR_FACTORS)
+
+
+def test_all_factors_together():
+    world = World(5, ROWS, read_factors(["all"]))
+    drawn = [world.crop(person, 0, 0, 0) for person in range(1, 7)]
+    for crop in drawn:
+        assert crop.image.size == (ROWS // 2, ROWS)
+        assert TIGHT_ASPECT[0] - 1e-9 <= crop.box.width / crop.box.height <= TIGHT_ASPECT[1] + 1e-9
+        assert pixels(crop).std() > 2
+    assert (pixels(drawn[-1]) == pixels(world.crop(6, 0, 0, 0))).all()
+    plain = paint_backdrop(5, 0, world.place(0).camera)
+    assert (plain != world.place(0).backdrop).mean() > 0.5
+    crowds = [len(world.tracklet(person, 0, 0).companions) for person in range(1, 60)]
+    assert max(crowds) == 2
+
+
+def test_factors_are_read_from_words():
+    assert read_factors([]) == Factors()
+    factors = read_factors(["all=0.5", "tone", "boxes=0"])
+    assert (factors.tone, factors.boxes, factors.codec) == (1.0, 0.0, 0.5)
+    assert "boxes" not in factors.active()
+
+
+@pytest.mark.parametrize("word", ["fog", "tone=2", "tone=much", "tone=nan"])
+def test_unknown_factors_and_strengths_are_refused(word):
+    with pytest.raises(UserError, match="factor"):
+        read_factors([word])

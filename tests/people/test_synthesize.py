@@ -154,6 +154,7 @@ def test_json_is_one_value_on_standard_output(drawn):
         ({"persons": 20, "test_persons": 21}, "from 0 to 20"),
         ({"persons": 20, "test_persons": 7}, "Ask for 5 or 10 test persons"),
         ({"crops": 1}, "at least 2 crops"),
+        ({"factors": ["fog"]}, "no factor 'fog'"),
     ],
 )
 def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, settings, words):
@@ -179,6 +180,15 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 def test_a_folder_of_another_set_is_refused(drawn):
     with pytest.raises(UserError, match="seed 3 there, 4 now"):
         synthesize(drawn.folder, **{**SETTINGS, "seed": 4})
+
+
+def test_the_set_remembers_its_factors(tmp_path):
+    settings = {"persons": 2, "cameras": 2, "crops": 1, "test_persons": 0, "height": 32, "processes": 1}
+    synthesize(tmp_path / "set", factors=["noise=0.5"], **settings)
+    assert json.loads((tmp_path / "set" / "synthesis.json").read_text())["factors"] == {"noise": 0.5}
+    assert synthesize(tmp_path / "set", factors=["noise=0.5"], **settings).drawn == 0
+    with pytest.raises(UserError, match="factors"):
+        synthesize(tmp_path / "set", factors=["noise"], **settings)
 
 
 def test_a_broken_record_is_refused(tmp_path):

@@ -1,6 +1,10 @@
 """``resight synthesize``: draw synthetic pedestrians."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from resight.commands.options import Json
 from resight.interruption import SAME_COMMAND, resumable
@@ -18,6 +22,7 @@ def synthesize(
     height: int = 256,
     seed: int = 0,
     processes: int | None = None,
+    factors: Annotated[Sequence[str], Parameter(name="--factor", negative="")] = (),
     json: Json = False,
 ) -> None:
     """Draw synthetic pedestrians seen by several cameras, in Market-1501's layout.
@@ -34,6 +39,9 @@ def synthesize(
         height: of a crop, in pixels; the width is half the height.
         seed: another seed draws other people and other cameras.
         processes: number of processes; by default one per core. The files do not depend on it.
+        factors: draws something nearer to surveillance cameras' crops: NAME or NAME=STRENGTH, from 0 to 1;
+            all names every factor, and later ones win. May be repeated. The names are boxes,
+            closeness, tone, focus, colours, light, codec, noise, lens, scenes and clutter.
     """
     from dataclasses import asdict
 
@@ -49,6 +57,7 @@ def synthesize(
         seed=seed,
         processes=processes,
         height=height,
+        factors=factors,
     )
     if json:
         print_json({**asdict(made), "folder": str(made.folder), "seconds": round(made.seconds, 3)})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resight.people.arrays import Floats
+from resight.people.factors import PLAIN, Factors
 from resight.seeds import derive_seed
 
 FRAME = (600, 960)
@@ -29,6 +30,22 @@ class Light:
         """Return the approximate light on an upright surface."""
         luma = np.array([0.3, 0.59, 0.11])
         return float((0.6 * self.sky + 0.4 * self.ground + 0.45 * self.sun) @ luma)
+
+    def mixed(self, strength: float, random: np.random.Generator) -> "Light":
+        """Return this light with that of lamps or of the sky behind the persons, to this share."""
+        low, warmth = random.uniform(0.1, 0.6), random.normal(0, 0.12)
+        around, up = random.uniform(0, 2 * np.pi), np.deg2rad(random.uniform(15, 75))
+        towards = np.array([np.cos(around) * np.cos(up), np.sin(around) * np.cos(up), np.sin(up)])
+        tint = np.exp(warmth * np.array([1.0, 0.0, -1.0]))
+        direction = (1 - strength) * self.direction + strength * towards
+        return Light(
+            kind=self.kind,
+            sun=self.sun * ((1 - strength) + strength * random.uniform(0.2, 1.4) * tint),
+            sky=self.sky * ((1 - strength) + strength * random.uniform(0.5, 1.1) * tint),
+            ground=self.ground * ((1 - strength) + strength * low),
+            hard=(1 - strength) * self.hard + strength * random.uniform(0.2, 0.9),
+            direction=direction / np.linalg.norm(direction),
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +109,7 @@ class Camera:
         return share
 
 
-def sample_camera(seed: int, camera: int, rows: int) -> Camera:
+def sample_camera(seed: int, camera: int, rows: int, factors: Factors = PLAIN) -> Camera:
     """Return the n-th camera of a seed's world, for crops of this many rows."""
     random = np.random.default_rng(derive_seed(seed, "camera", camera))
     scale = rows / 256
@@ -101,25 +118,35 @@ def sample_camera(seed: int, camera: int, rows: int) -> Camera:
     pitch = np.deg2rad(random.uniform(4, 10) + (height - 2.3) * 5.5)
     focal = random.uniform(620, 1050) * scale
     light = _light(random)
+    own = np.random.default_rng(derive_seed(seed, "camera factors", camera))
+    nearer, darker = factors.closeness, factors.light
+    height += nearer * own.uniform(-0.6, 0.4)
+    pitch += nearer * np.deg2rad(own.uniform(0, 14))
+    focal *= (1 - nearer) + nearer * own.uniform(0.9, 1.5)
+    if darker:
+        light = light.mixed(darker, own)
     shade = (0.0, 0.0, 0.0)
     if light.kind == "sun" or random.random() < 0.3:
         shade = (random.uniform(0, np.pi), random.uniform(3, 12), random.uniform(1, 3.5))
     heading = float(random.choice([0.0, np.pi / 2, np.pi / 4, random.uniform(0, np.pi)]))
     share = random.beta(2, 2)
-    glow = random.normal(0, 0.1, 3) + random.normal(0, 0.2)
+    glow = random.normal(0, 0.1, 3) + random.normal(0, 0.2) + darker * own.normal(0, 0.3)
     camera_ = Camera(height, pitch, focal, frame, light, shade, 0, 0, heading, share, glow)
-    near, far = _walkable(camera_, scale)
+    smallest = (1 - nearer) * STATURES[0] + nearer * 150
+    near, far = _walkable(camera_, scale, smallest)
     return Camera(height, pitch, focal, frame, light, shade, near, far, heading, share, glow)
 
 
-def _walkable(camera: Camera, scale: float) -> tuple[float, float]:
+def _walkable(camera: Camera, scale: float, smallest: float) -> tuple[float, float]:
     y = np.linspace(2.5, 26, 189)
     zero = np.zeros_like(y)
     head, _ = camera.project(np.stack([zero, y, zero + 2.05], 1))
     foot, _ = camera.project(np.stack([zero, y, zero], 1))
     stature = foot[:, 1] - head[:, 1]
     whole = (head[:, 1] > 4 * scale) & (foot[:, 1] < camera.frame[0] - 8 * scale)
-    fits = y[whole & (stature > STATURES[0] * scale) & (stature < STATURES[1] * scale)]
+    fits = y[whole & (stature > smallest * scale) & (stature < STATURES[1] * scale)]
+    if not len(fits):  # a long lens that looks steeply down: the places where most of a person is seen
+        fits = y[np.argsort(np.abs(0.5 * (head[:, 1] + foot[:, 1]) - 0.5 * camera.frame[0]))[:8]]
     return float(fits.min()), float(min(fits.max(), fits.min() + 11))
 
 

@@ -10,8 +10,9 @@ from PIL import Image
 from resight.people.arrays import Floats
 from resight.people.backdrop import paint_backdrop
 from resight.people.body import load_body
-from resight.people.boxes import ASPECT, Box, detect, inside, miss, pixels_of
+from resight.people.boxes import ASPECT, Box, detect, detect_tightly, inside, miss, pixels_of
 from resight.people.camera import Camera, sample_camera
+from resight.people.factors import PLAIN, Factors
 from resight.people.figure import Figure
 from resight.people.garments import dress
 from resight.people.identity import Person, sample_person
@@ -25,7 +26,7 @@ STRANGERS = 64
 """Passers-by next to the labelled persons, who are never labelled."""
 
 VISIBLE = 0.6
-"""Minimum visible share of a person."""
+"""Minimum visible share of a person; less with clutter."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Tracklet:
     """One passage of a person in front of a camera, common to its crops."""
 
     walk: Walk
-    companion: tuple[int, Walk] | None
-    obstacle: tuple[Kind, float, float, float, int] | None
+    companions: tuple[tuple[int, Walk], ...]
+    obstacles: tuple[tuple[Kind, float, float, float, int], ...]
     drift: Floats
     pace: float
 
@@ -82,10 +83,11 @@ class World:
 
     Args:
         seed: names the world. rows: height of a stored crop; its width is half of that, rounded up.
+        factors: what is drawn nearer to surveillance cameras' crops; the plain drawing by default.
     """
 
-    def __init__(self, seed: int, rows: int) -> None:
-        self.seed, self.size = seed, ((rows + 1) // 2, rows)
+    def __init__(self, seed: int, rows: int, factors: Factors = PLAIN) -> None:
+        self.seed, self.size, self.factors = seed, ((rows + 1) // 2, rows), factors
         self.body = load_body()
         self.figure: Callable[[int], tuple[Person, Figure]] = lru_cache(STRANGERS + 8)(self._figure)
         self.place: Callable[[int], Place] = lru_cache(None)(self._place)
@@ -95,36 +97,43 @@ class World:
         return who, dress(who, self.body)
 
     def _place(self, number: int) -> Place:
-        camera = sample_camera(self.seed, number, self.size[1])
-        return Place(
-            camera, sample_sensor(self.seed, number, camera), paint_backdrop(self.seed, number, camera)
-        )
+        camera = sample_camera(self.seed, number, self.size[1], self.factors)
+        sensor = sample_sensor(self.seed, number, camera, self.factors)
+        return Place(camera, sensor, paint_backdrop(self.seed, number, camera, self.factors))
 
     def _stream(self, *what: int | str) -> np.random.Generator:
         return np.random.default_rng(derive_seed(self.seed, *what))
 
     def tracklet(self, person: int, camera: int, tracklet: int) -> Tracklet:
         """Return the n-th passage of a person in front of a camera."""
-        random = self._stream("tracklet", person, camera, tracklet)
-        return _sample_tracklet(random, self.place(camera).camera)
+        return self._tracklet(self._stream("tracklet", person, camera, tracklet), camera)
+
+    def _tracklet(self, random: np.random.Generator, camera: int) -> Tracklet:
+        tracklet = _sample_tracklet(random, self.place(camera).camera)
+        if self.factors.clutter:
+            tracklet = _cluttered(tracklet, random, self.place(camera).camera, self.factors.clutter)
+        return tracklet
 
     def crop(self, person: int, camera: int, tracklet: int, crop: int) -> Drawn:
         """Draw one crop, as a function of the seed and these four numbers alone."""
         random = self._stream("crop", person, camera, tracklet, crop)
-        return self._draw(person, camera, self.tracklet(person, camera, tracklet), crop, random, detect)
+        return self._draw(person, camera, self.tracklet(person, camera, tracklet), crop, random, self._detect)
 
     def junk(self, person: int, camera: int, number: int) -> Drawn:
         """Draw a box that misses most of a person: junk, neither right nor wrong."""
         random = self._stream("junk", person, camera, number)
-        tracklet = _sample_tracklet(random, self.place(camera).camera)
-        return self._draw(person, camera, tracklet, 0, random, miss)
+        return self._draw(person, camera, self._tracklet(random, camera), 0, random, miss)
+
+    def _detect(self, tight: Box, random: np.random.Generator) -> Box:
+        tightly = self.factors.boxes and random.random() < self.factors.boxes
+        return detect_tightly(tight, random) if tightly else detect(tight, random)
 
     def distractor(self, camera: int, number: int) -> Drawn:
         """Draw a detector's false alarm: a piece of the scene, or a part of a passer-by."""
         random = self._stream("distractor", camera, number)
         place = self.place(camera)
         if random.random() < 0.35:
-            tracklet = _sample_tracklet(random, place.camera)
+            tracklet = self._tracklet(random, camera)
             return self._draw(-int(random.integers(STRANGERS)), camera, tracklet, 0, random, miss)
         rows, columns = place.camera.frame
         height = rows * random.uniform(0.15, 0.4)
@@ -132,7 +141,7 @@ class World:
         box = Box(
             random.uniform(width, columns - width), random.uniform(height, rows - height), width, height
         )
-        window = pixels_of(box, place.camera)
+        window = pixels_of(box, place.camera, self._margin(box))
         return Drawn(self._develop(place, window, box, None, np.ones(3), random), box, 0.0)
 
     def _draw(
@@ -154,11 +163,11 @@ class World:
         low, high = points.min(0), points.max(0)
         tight = Box(*((low + high) / 2), *(high - low))
         box = inside(boxer(tight, random), view)
-        window = pixels_of(box, view)
+        window = pixels_of(box, view, self._margin(box))
         others = self._others(tracklet, view, seconds, window)
         supersample = 3 if tight.height < 100 else 2
         picture = render([main, *others], view, window, supersample)
-        if picture.visible[0] < VISIBLE and others:
+        if picture.visible[0] < VISIBLE - 0.1 * self.factors.clutter and others:
             picture = render([main], view, window, supersample)
         drift = tracklet.drift * np.exp(random.normal(0, 0.06) + random.normal(0, 0.015, 3))
         image = self._develop(place, window, box, picture, drift, random)
@@ -169,12 +178,10 @@ class World:
     ) -> list[Posed | Solid]:
         """Return the companion and the obstacle, if they are in the window."""
         others: list[Posed | Solid] = []
-        if tracklet.companion is not None:
-            stranger, walk = tracklet.companion
+        for stranger, walk in tracklet.companions:
             spot, heading, gait = walk.at(seconds, camera)
             others.append(Posed(*self.figure(stranger), self.body, gait, spot, heading))
-        if tracklet.obstacle is not None:
-            kind, x, y, size, key = tracklet.obstacle
+        for kind, x, y, size, key in tracklet.obstacles:
             random = np.random.default_rng(key)
             others.append(solid(kind, x, y, size, paint_colour(random), random))
         left, top, width, height = window
@@ -196,14 +203,42 @@ class World:
         random: np.random.Generator,
     ) -> Image.Image:
         left, top, width, height = window
+        sensor = place.sensor
         light = place.backdrop[top : top + height, left : left + width].astype(np.float32)
         if picture is not None:
+            if sensor.interlaced:  # the second field is taken a moment later
+                moved = int(random.choice((-1, 1)) * np.ceil(0.012 * random.random() * box.height))
+                for plane in (picture.colour, picture.cover):
+                    plane[1::2] = np.roll(plane[1::2], moved, 1)
             light *= ((1 - picture.shadow) * (1 - picture.cover))[..., None]
             light += picture.colour
-        taken = place.sensor.compress(place.sensor.develop(light, drift, random), random)
+        taken = sensor.compress(sensor.develop(light, drift, random), random)
         x0, y0, x1, y1 = box.edges
-        region = (max(0.0, x0 - left), max(0.0, y0 - top), min(width, x1 - left), min(height, y1 - top))
-        return taken.resize(self.size, Image.Resampling.BILINEAR, region)
+        edges = np.array(
+            [(max(0.0, x0 - left), max(0.0, y0 - top)), (min(width, x1 - left), min(height, y1 - top))]
+        )
+        edges *= np.array(taken.size) / (width, height)
+        if any(sensor.lean):
+            away = 2 * box.x / place.camera.frame[1] - 1
+            taken, edges = _lean(taken, edges, *(away * share for share in sensor.lean))
+        return taken.resize(self.size, Image.Resampling.BILINEAR, tuple(edges.ravel()))
+
+    def _margin(self, box: Box) -> int:
+        """Return the pixels around a box that its crop may show."""
+        return 3 + round(0.08 * self.factors.lens * box.height)
+
+
+def _lean(image: Image.Image, edges: Floats, rotation: float, stretch: float) -> tuple[Image.Image, Floats]:
+    """Rotate and stretch a region, (left, top), (right, bottom), as a wide lens does away from the middle."""
+    middle, half = edges.mean(0), (edges[1] - edges[0]) / 2
+    corners = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)]) * half * (1 + stretch, 1)
+    corners = middle + corners + np.stack([-rotation * corners[:, 1], rotation * corners[:, 0]], 1)
+    size = tuple(np.ceil(2 * half).astype(int).tolist())
+    quad = np.clip(corners, 0, image.size).ravel().tolist()
+    return (
+        image.transform(size, Image.Transform.QUAD, quad, Image.Resampling.BILINEAR),
+        np.array([(0, 0), size], float),
+    )
 
 
 def _sample_tracklet(random: np.random.Generator, camera: Camera) -> Tracklet:
@@ -212,17 +247,33 @@ def _sample_tracklet(random: np.random.Generator, camera: Camera) -> Tracklet:
     heading = camera.heading + np.pi * (random.random() > camera.share) + random.normal(0, 0.22)
     walking = bool(random.random() < 0.85)
     walk = Walk((x, y), heading, walking, sample_gait(random, walking))
-    companion = obstacle = None
+    companions: tuple[tuple[int, Walk], ...] = ()
+    obstacles: tuple[tuple[Kind, float, float, float, int], ...] = ()
     if random.random() < 0.3:
-        companion = (-int(random.integers(STRANGERS)), _beside(random, camera, walk))
+        companions = ((-int(random.integers(STRANGERS)), _beside(random, camera, walk)),)
     if random.random() < 0.13:
-        kinds: list[Kind] = ["pole", "bush", "box", "rail", "car"]
-        kind = kinds[random.choice(5, p=[0.25, 0.2, 0.25, 0.2, 0.1])]
-        ahead = random.uniform(0.9, 1.6) + (0.6 if kind == "car" else 0)
-        size = random.uniform(0.8, 1.2)
-        obstacle = (kind, x + random.normal(0, 0.4), max(2.0, y - ahead), size, int(random.integers(2**31)))
+        obstacles = (_obstacle(random, x, y),)
     drift = np.exp(random.normal(0, 0.12) + random.normal(0, 0.03, 3))
-    return Tracklet(walk, companion, obstacle, drift, random.uniform(0.5, 1.2))
+    return Tracklet(walk, companions, obstacles, drift, random.uniform(0.5, 1.2))
+
+
+def _obstacle(random: np.random.Generator, x: float, y: float) -> tuple[Kind, float, float, float, int]:
+    """Return kind, place, size and key of something in front of a person at (x, y)."""
+    kinds: list[Kind] = ["pole", "bush", "box", "rail", "car"]
+    kind = kinds[random.choice(5, p=[0.25, 0.2, 0.25, 0.2, 0.1])]
+    ahead = random.uniform(0.9, 1.6) + (0.6 if kind == "car" else 0)
+    size = random.uniform(0.8, 1.2)
+    return kind, x + random.normal(0, 0.4), max(2.0, y - ahead), size, int(random.integers(2**31))
+
+
+def _cluttered(tracklet: Tracklet, random: np.random.Generator, camera: Camera, strength: float) -> Tracklet:
+    """Add passers-by and obstacles."""
+    (x, y), companions, obstacles = tracklet.walk.start, tracklet.companions, tracklet.obstacles
+    if random.random() < 0.4 * strength:
+        companions += ((-int(random.integers(STRANGERS)), _beside(random, camera, tracklet.walk)),)
+    if random.random() < 0.2 * strength:
+        obstacles += (_obstacle(random, x, y),)
+    return replace(tracklet, companions=companions, obstacles=obstacles)
 
 
 def _beside(random: np.random.Generator, camera: Camera, walk: Walk) -> Walk:

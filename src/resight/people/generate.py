@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -24,6 +26,7 @@ import resight
 from resight.errors import UserError
 from resight.files import write_json
 from resight.people.crops import Drawn, World
+from resight.people.factors import Factors, read_factors
 from resight.people.plan import GALLERY, QUERY, TRAIN, PlanSettings, Task, check, plan
 from resight.progress import Bar
 from resight.threads import available_cores
@@ -60,6 +63,7 @@ def synthesize(
     seed: int = 0,
     processes: int | None = None,
     height: int = 256,
+    factors: Sequence[str] = (),
 ) -> Synthesized:
     """Draw a set, or its missing files if the same set was begun there.
 
@@ -71,56 +75,56 @@ def synthesize(
         seed: another seed has other persons and other cameras.
         processes: by default one per available core; the files are the same for any number.
         height: rows of a stored crop, with half as many columns; the world is drawn at a suitable resolution.
+        factors: what is drawn nearer to surveillance cameras' crops, see ``read_factors``.
 
     Raises:
-        UserError: a number is out of range, the folder holds something else, or it cannot be written.
+        UserError: a factor or a number is not valid, the folder holds something else, or it cannot be
+            written.
     """
-    settings = check(persons, cameras, crops, test_persons, seed, height)
+    settings = check(persons, cameras, crops, test_persons, seed, height, read_factors(factors))
     if processes is not None and processes < 1:
         raise UserError(f"The number of processes must be at least 1; got {processes}.")
     folder = Path(out)
     _open(folder, settings)
     start = time.monotonic()
-    tasks = list(plan(settings))
-    missing = len(tasks) - sum(1 for _ in present(folder, tasks))
+    kinds = Counter((task.folder, task.kind) for task in plan(settings))
+    total = kinds.total()
+    missing = sum(1 for _ in missing_tasks(folder, settings))
     if missing:
         number = min(processes or available_cores(), missing)
-        with Bar("Drawing people", len(tasks), done=len(tasks) - missing) as bar:
+        with Bar("Drawing people", total, done=total - missing) as bar:
             if number == 1:
                 draw(folder, settings, 0, 1, bar.advance)
             else:
                 _draw_in_processes(folder, number, bar)
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    kinds = [(task.folder, task.kind) for task in tasks]
     return Synthesized(
         folder=folder,
         train_persons=settings.persons - settings.test_persons,
         test_persons=settings.test_persons,
         cameras=cameras,
-        train=kinds.count((TRAIN, "crop")),
-        query=kinds.count((QUERY, "crop")),
-        gallery=kinds.count((GALLERY, "crop")),
-        junk=kinds.count((GALLERY, "junk")),
-        distractors=kinds.count((GALLERY, "distractor")),
+        train=kinds[TRAIN, "crop"],
+        query=kinds[QUERY, "crop"],
+        gallery=kinds[GALLERY, "crop"],
+        junk=kinds[GALLERY, "junk"],
+        distractors=kinds[GALLERY, "distractor"],
         drawn=missing,
         seconds=time.monotonic() - start,
     )
 
 
-def present(folder: Path, tasks: list[Task]) -> Iterator[Task]:
-    """Yield the tasks with existing files, which are always complete."""
-    there = {split: set(os.listdir(folder / split)) for split in (TRAIN, QUERY, GALLERY)}
-    return (task for task in tasks if task.name in there[task.folder])
+def missing_tasks(folder: Path, settings: PlanSettings) -> Iterator[Task]:
+    """Yield the tasks without a file; existing ones are always complete."""
+    return (task for task in plan(settings) if not (folder / task.folder / task.name).exists())
 
 
 def draw(folder: Path, settings: PlanSettings, part: int, parts: int, advance: Callable[[], None]) -> None:
     """Draw the missing files of one of several parts of a set; parts have no person and no file in common."""
-    tasks = [task for task in plan(settings) if task.group % parts == part]
-    there = set(present(folder, tasks))
-    world = World(settings.seed, settings.height)
-    for task in sorted((task for task in tasks if task not in there), key=lambda task: task.group):
-        _write(folder, task, picture(world, task))
-        advance()
+    world = World(settings.seed, settings.height, Factors(**settings.factors))
+    for task in missing_tasks(folder, settings):
+        if task.group % parts == part:
+            _write(folder, task, picture(world, task))
+            advance()
 
 
 def picture(world: World, task: Task) -> Image.Image:
@@ -211,7 +215,7 @@ def _open(folder: Path, settings: PlanSettings) -> None:
         raise UserError(f"Cannot write {folder}: {error.strerror}. Choose another folder.") from error
 
 
-def read_settings(folder: Path) -> dict[str, int]:
+def read_settings(folder: Path) -> dict[str, Any]:
     """Return the settings of the set in a folder.
 
     Raises:

@@ -1,9 +1,10 @@
 """The plan of a set: its checked settings, and the files that follow from them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from resight.errors import UserError
+from resight.people.factors import PLAIN, Factors
 from resight.people.identity import FAMILY
 
 DRAWING = 1
@@ -28,6 +29,7 @@ class PlanSettings:
     seed: int
     height: int
     drawing: int = DRAWING
+    factors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,13 @@ class Task:
 
 
 def check(
-    persons: int, cameras: int, crops: int, test_persons: int | None, seed: int, height: int
+    persons: int,
+    cameras: int,
+    crops: int,
+    test_persons: int | None,
+    seed: int,
+    height: int,
+    factors: Factors = PLAIN,
 ) -> PlanSettings:
     """Return the settings of a set, with the number of test persons filled in.
 
@@ -85,25 +93,30 @@ def check(
         raise UserError(
             "A set with test persons needs at least 2 crops a camera, one for query, one for gallery; got 1."
         )
-    return PlanSettings(persons, cameras, crops, test_persons, seed, height)
+    return PlanSettings(persons, cameras, crops, test_persons, seed, height, factors=factors.active())
 
 
 def plan(settings: PlanSettings) -> Iterator[Task]:
-    """Yield every file of the set."""
+    """Yield every file of the set, person by person."""
     boundary = settings.persons - settings.test_persons
-    gallery = 0
+    extra = round(EXTRA * settings.test_persons * settings.cameras * (settings.crops - 1))
     for person in range(1, settings.persons + 1):
         for camera in range(settings.cameras):
             for number in range(settings.crops):
                 tracklet, crop = divmod(number, PASSAGE)
                 folder = TRAIN if person <= boundary else QUERY if number == 0 else GALLERY
-                gallery += folder == GALLERY
                 name = f"{person:04d}_c{camera + 1}s{tracklet + 1}_{1 + 25 * crop:06d}_01.jpg"
                 yield Task(folder, name, "crop", (person, camera, tracklet, crop), person)
-    for number in range(round(EXTRA * gallery)):
-        camera = number % settings.cameras
-        person = boundary + 1 + number // settings.cameras % settings.test_persons
-        name = f"-1_c{camera + 1}s1_{number:06d}_00.jpg"
-        yield Task(GALLERY, name, "junk", (person, camera, number), person)
-        name = f"0000_c{camera + 1}s1_{number:06d}_00.jpg"
-        yield Task(GALLERY, name, "distractor", (camera, number), person)
+        if person > boundary:
+            yield from _boxes_beside(settings, person, person - boundary - 1, extra)
+
+
+def _boxes_beside(settings: PlanSettings, person: int, place: int, extra: int) -> Iterator[Task]:
+    """Yield the junk and the distractors drawn with a test person, of ``extra`` of each in the set."""
+    for first in range(place * settings.cameras, extra, settings.test_persons * settings.cameras):
+        for number in range(first, min(first + settings.cameras, extra)):
+            camera = number - first
+            name = f"-1_c{camera + 1}s1_{number:06d}_00.jpg"
+            yield Task(GALLERY, name, "junk", (person, camera, number), person)
+            name = f"0000_c{camera + 1}s1_{number:06d}_00.jpg"
+            yield Task(GALLERY, name, "distractor", (camera, number), person)

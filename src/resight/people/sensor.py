@@ -1,7 +1,7 @@
 """A camera's image processing: exposure, colour, blur, tone, noise and its own JPEG."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ from PIL import Image
 
 from resight.people.arrays import Floats
 from resight.people.camera import Camera
+from resight.people.factors import PLAIN, Factors
 from resight.seeds import derive_seed
 
 LUMA = (0.3, 0.59, 0.11)
@@ -23,6 +24,9 @@ class Sensor:
         blur: standard deviation in pixels. noise: standard deviation, of 1.
         saturation, contrast, gamma: of the tone curve.
         quality: of the camera's own JPEG.
+        black: level below which everything is black. sharpening: amount and standard deviation in pixels.
+        shrink: pixels of the scene per pixel of the camera. interlaced: whether two fields make a picture.
+        lean: [2] rotation and stretch of what is seen at the sides.
     """
 
     mix: Floats
@@ -33,6 +37,11 @@ class Sensor:
     gamma: float
     noise: float
     quality: int
+    black: float = 0.0
+    sharpening: tuple[float, float] = (0.0, 1.0)
+    shrink: float = 1.0
+    interlaced: bool = False
+    lean: tuple[float, float] = (0.0, 0.0)
 
     def develop(self, light: Floats, drift: Floats, random: np.random.Generator) -> npt.NDArray[np.uint8]:
         """Return the picture, uint8 [h, w, 3], of linear light [h, w, 3].
@@ -56,9 +65,15 @@ class Sensor:
         planes += np.float32((1 - self.saturation) * self.contrast) * luma + np.float32(
             0.45 * (1 - self.contrast)
         )
+        if self.black:
+            planes -= np.float32(self.black)
+            planes /= np.float32(1 - self.black)
         grain = random.standard_normal((4, luma.shape[0], luma.shape[1] + 1), np.float32)
         grain = (grain[:, :, 1:] + grain[:, :, :-1]) * np.float32(self.noise / np.sqrt(2))
         planes += grain[0] + np.float32(0.6) * grain[1:]
+        amount, radius = self.sharpening
+        if amount:
+            planes += np.float32(amount) * (planes - gaussian(planes, radius))
         picture = np.clip(planes * 255 + 0.5, 0, 255).astype(np.uint8)
         return np.ascontiguousarray(picture.transpose(1, 2, 0))
 
@@ -69,14 +84,17 @@ class Sensor:
 
     def compress(self, picture: npt.NDArray[np.uint8], random: np.random.Generator) -> Image.Image:
         """Return the picture after the camera's own JPEG compression."""
-        stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, "JPEG", quality=self.quality + int(random.integers(-8, 9)))
+        stream, image = io.BytesIO(), Image.fromarray(picture)
+        if self.shrink > 1:
+            size = (round(image.width / self.shrink), round(image.height / self.shrink))
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        image.save(stream, "JPEG", quality=self.quality + int(random.integers(-8, 9)))
         result = Image.open(stream)
         result.load()
         return result
 
 
-def sample_sensor(seed: int, number: int, camera: Camera) -> Sensor:
+def sample_sensor(seed: int, number: int, camera: Camera, factors: Factors = PLAIN) -> Sensor:
     """Return the sensor of a camera; exposure follows the scene's light, the colour cast is moderate."""
     random = np.random.default_rng(derive_seed(seed, "sensor", number))
     balance = np.exp(random.normal(0, 0.045, 3))
@@ -84,7 +102,7 @@ def sample_sensor(seed: int, number: int, camera: Camera) -> Sensor:
     exposure = np.exp(random.normal(0.1, 0.17)) * 0.95 / camera.light.mean()
     mix = exposure * (balance / balance.mean())[:, None] * matrix / matrix.sum(1, keepdims=True)
     scale = camera.frame[0] / 600
-    return Sensor(
+    plain = Sensor(
         mix=mix,
         haze=max(0.0, random.uniform(-0.05, 0.05)),
         blur=random.uniform(0.3, 1.1) * max(scale, 0.6),
@@ -93,6 +111,39 @@ def sample_sensor(seed: int, number: int, camera: Camera) -> Sensor:
         gamma=random.uniform(2.05, 2.4),
         noise=random.uniform(0.004, 0.02),
         quality=int(random.integers(45, 88)),
+    )
+    own = np.random.default_rng(derive_seed(seed, "sensor factors", number))
+    return _surveillance(plain, own, factors, scale)
+
+
+def _surveillance(plain: Sensor, random: np.random.Generator, factors: Factors, scale: float) -> Sensor:
+    """Return the sensor with what the factors change, each in proportion to its strength."""
+
+    def between(value: float, other: float, strength: float) -> float:
+        return (1 - strength) * value + strength * other
+
+    gain = np.exp(factors.light * random.normal(0, 0.18))
+    cast = np.exp(factors.colours * random.normal(0, 0.08, 3))
+    saturation = plain.saturation + factors.colours * random.uniform(-0.4, 0.15)
+    black, contrast = random.uniform(0.0, 0.08), random.uniform(1.0, 1.35)
+    blur, amount, radius = random.uniform(0.15, 0.5), random.uniform(0.2, 1.5), random.uniform(0.7, 1.5)
+    noise = random.uniform(1, 3)
+    quality, shrink, comb = random.uniform(25, 75), random.uniform(0.6, 1.9), random.random()
+    rotation, stretch = random.normal(0, 0.08), random.normal(0, 0.08)
+    return replace(
+        plain,
+        mix=plain.mix * gain * (cast / cast.mean())[:, None],
+        haze=between(plain.haze, 0.0, factors.tone),
+        blur=between(plain.blur, blur * max(scale, 0.6), factors.focus),
+        saturation=saturation,
+        contrast=between(plain.contrast, contrast, factors.tone),
+        noise=plain.noise * between(1, noise, factors.noise),
+        quality=round(between(plain.quality, quality, factors.codec)),
+        black=factors.tone * black,
+        sharpening=(factors.focus * amount, radius * max(scale, 0.6)),
+        shrink=max(1.0, between(1, shrink * max(scale, 0.5), factors.codec)),
+        interlaced=comb < 0.15 * factors.codec,
+        lean=(factors.lens * rotation, factors.lens * stretch),
     )
 
 
