@@ -11,6 +11,8 @@ from PIL import Image
 
 from resight.errors import UserError
 from resight.gallery.gallery import Gallery
+from resight.models.network import build_model
+from resight.models.weights import save_weights
 
 PLAIN = ("--value-range", "255", "--mean", "0", "--deviation", "1")
 
@@ -128,3 +130,18 @@ def test_a_model_that_tells_nobody_apart_is_refused(model: Path, data: Path) -> 
         UserError, match=r"The model embeds .*\.png and .*\.png as the same vector, like all 6"
     ):
         call("evaluate", model, "--data", data)
+
+
+def test_a_model_is_exported_and_compared_on_crops(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings: dict[str, Any] = {"trunk": {"name": "mobilenet", "width": 0.125}, "input_size": [32, 32]}
+    save_weights(build_model("pooled", 2, **settings), tmp_path / "weights.safetensors")
+    target = tmp_path / "files" / "person.onnx"
+    found = call_json(
+        capsys, "model", "export", tmp_path / "weights.safetensors", "--out", target, "--data", data
+    )
+    assert (found["path"], found["opset"], found["crops"]) == (str(target), 18, 8 + 6)
+    assert found["input"] == "'pixels' uint8 [?, 32, 32, 3]"
+    assert found["cosine"] > 0.99999
+    assert call_json(capsys, "model", "info", target)["width"] == 128

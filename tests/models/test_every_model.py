@@ -9,6 +9,9 @@ from small import every_variant, pictures, small
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resight.errors import UserError
+from resight.inference.exporting import export_model
+from resight.inference.loading import LoadedModel
 from resight.models.network import Network
 from resight.models.weights import load_weights, save_weights
 
@@ -108,3 +111,25 @@ def test_its_weights_file_alone_rebuilds_it(model: Network, tmp_path: Path) -> N
     assert (again.name, again.settings) == (model.name, model.settings)
     with torch.inference_mode():
         assert torch.equal(again.embed(again.normalise(images)), model.embed(model.normalise(images)))
+
+
+QUICK = ("han-small", "mobilenet-v3-small", "sona-2")
+"""Exported in every run of the tests; the others take a minute together."""
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(one, id=one[1], marks=[] if one[1] in QUICK else [pytest.mark.slow]) for one in VARIANTS],
+)
+def test_it_is_exported_for_other_programs(variant: tuple[str, str], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = LoadedModel(small(*variant).eval(), variant[1])
+    assert export_model(model, tmp_path / "a.onnx").cosine > 0.99999
+
+
+def test_a_file_that_computes_something_else_is_not_written(tmp_path: Path) -> None:
+    """PyTorch writes HAN in opset 9 without any error, but resizes maps in another way there."""
+    model = LoadedModel(small("han", "han-small").eval(), "mine")
+    with pytest.raises(UserError, match=r"mine was not exported: in opset 9, ONNX Runtime does not compute"):
+        export_model(model, tmp_path / "a.onnx", opset=9)
+    assert list(tmp_path.iterdir()) == []

@@ -85,7 +85,7 @@ gallery.command(
 )
 app.command(gallery)
 
-model = App(name="model", help="Import, check and describe models.", help_format="markdown")
+model = App(name="model", help="Import, export, check and describe models.", help_format="markdown")
 model.command(
     "resight.commands.model:import_file",
     name="import",
@@ -93,6 +93,11 @@ model.command(
 )
 model.command(
     "resight.commands.model:info", name="info", help="Show a model's network, preprocessing and vectors."
+)
+model.command(
+    "resight.commands.model_export:export",
+    name="export",
+    help="Write a model as an ONNX or OpenVINO file for other programs.",
 )
 model.command(
     "resight.commands.model_check:check",

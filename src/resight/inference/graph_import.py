@@ -15,10 +15,7 @@ from resight.inference.known_files import KnownFile, recognise
 from resight.inference.model_folder import ModelSettings
 from resight.inference.onnx_repair import open_batch, replace_normalisations
 from resight.inference.preprocessing import RAW_PIXELS, Layout, Preprocessing, check_settings
-from resight.inference.runtimes.graph import Array, Graph, Port, describe_ports, open_graph
-
-METADATA = "resight.preprocessing"
-"""Key in an ONNX file's metadata with settings of ``Preprocessing``, as JSON."""
+from resight.inference.runtimes.graph import METADATA, Array, Graph, Port, describe_ports, open_graph
 
 PROBES = 5
 """Crops of noise that a graph is tested with: more than OpenVINO runs singly (``runtimes.graph.SINGLY``)."""
@@ -53,7 +50,8 @@ def import_graph(
     known = recognise(path.suffix.lower(), port.name, outputs)
     target = folder / f"model{path.suffix.lower()}"
     content, repairs = _copy(path, target)
-    own = _metadata(path, content)
+    own = _metadata(path, graph)
+    _refuse_contradiction(path, own, given)
     preprocessing = _preprocessing(path, port, layout, known, {**own, **given})
     settings = GraphSettings(
         file=target.name, layout=layout, output="", batch=port.shape[0] or 1, repairs=repairs
@@ -88,7 +86,7 @@ def has_preprocessing(path: Path) -> bool:
     """Return whether a graph's preprocessing is known, from its kind or its metadata."""
     graph = open_graph(path)
     outputs = [one.name for one in graph.outputs]
-    return bool(recognise(path.suffix.lower(), graph.inputs[0].name, outputs) or _metadata(path, _load(path)))
+    return bool(recognise(path.suffix.lower(), graph.inputs[0].name, outputs) or _metadata(path, graph))
 
 
 def _picture_input(path: Path, graph: Graph) -> tuple[Port, Layout]:
@@ -153,15 +151,26 @@ def _is_onnx(path: Path) -> bool:
     return path.suffix.lower() == ".onnx"
 
 
-def _metadata(path: Path, content: Any) -> dict[str, Any]:
-    """Return the settings of ``Preprocessing`` in an ONNX file's metadata."""
-    text = next((one.value for one in getattr(content, "metadata_props", ()) if one.key == METADATA), None)
+def _metadata(path: Path, graph: Graph) -> dict[str, Any]:
+    """Return the settings of ``Preprocessing`` in a file's metadata."""
+    text = graph.metadata.get(METADATA)
     if text is None:
         return {}
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError):
         raise UserError(f"The metadata '{METADATA}' of {path} are not a JSON object.") from None
+
+
+def _refuse_contradiction(path: Path, own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse pixels in another range or order than the file says."""
+    said = check_settings({"input_size": (1, 1), **own})
+    wanted = said.model_copy(update={key: given[key] for key in ("colours", *RAW_PIXELS) if key in given})
+    if own and wanted != said:
+        raise UserError(
+            f"{path} says in its metadata how crops are prepared for it: {said.describe_pixels()}. Got: "
+            f"{wanted.describe_pixels()}. Leave --colours, --value-range, --mean and --deviation out."
+        )
 
 
 def _preprocessing(

@@ -60,11 +60,17 @@ class Preprocessing(Settings):
         """Return a description for users."""
         height, width = self.input_size
         fit = "stretched" if self.padding is None else f"padded with {self.padding}"
+        return (
+            f"{height}x{width}, {fit}, {self.interpolation}; {self.describe_pixels()}; views {self.views}, "
+            f"vectors {self.descriptor}"
+        )
+
+    def describe_pixels(self) -> str:
+        """Return a description of the pixels for users."""
         numbers = (" ".join(f"{value:g}" for value in three) for three in (self.mean, self.deviation))
         return (
-            f"{height}x{width}, {fit}, {self.interpolation}; {self.colours.upper()} from 0 to "
-            f"{self.value_range}, mean {next(numbers)}, deviation {next(numbers)}; views {self.views}, "
-            f"vectors {self.descriptor}"
+            f"{self.colours.upper()} from 0 to {self.value_range}, mean {next(numbers)}, "
+            f"deviation {next(numbers)}"
         )
 
 

@@ -1,35 +1,20 @@
-"""Exporting our own networks as ONNX graphs, for ONNX Runtime and OpenVINO."""
+"""Running our own networks as ONNX graphs, in ONNX Runtime and OpenVINO."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resight import __version__
 from resight.errors import UserError
 from resight.files import cache_folder, short_digest, whole_file
 from resight.inference.runtimes.graph import Graph
-from resight.models.folding import folded
+from resight.inference.runtimes.writing import write_graph
 from resight.models.network import Network, Views, cut_views
 
 FORMAT = "1"
 """Part of a graph's file name: increased when a change here writes another graph for the same network."""
-
-OPSET = 18
-
-
-class _FromPixels(nn.Module):
-    """A network from pixels to the descriptors of one view: uint8 [B, H, W, 3] (RGB) to float32 [B, D]."""
-
-    def __init__(self, network: Network, branches: Sequence[str] | None) -> None:
-        super().__init__()
-        self.network, self.branches = network, branches
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        images = self.network.normalise(pixels.permute(0, 3, 1, 2))
-        return self.network.describe(images, self.branches)
 
 
 def exported(
@@ -61,7 +46,7 @@ def exported(
     for folder in folders:
         try:
             with whole_file(folder / name) as temporary:
-                _write(network, branches, temporary)
+                write_graph(network, temporary, branches=branches, views="one")
         except UserError:
             if folder is folders[-1]:
                 raise
@@ -70,29 +55,6 @@ def exported(
                 older.unlink(missing_ok=True)
             return folder / name
     raise AssertionError
-
-
-def _write(network: Network, branches: Sequence[str] | None, path: Path) -> None:
-    copy = folded(network).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    example = torch.zeros(2, *copy.input_size, 3, dtype=torch.uint8)
-    try:
-        with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")  # about numbers that tracing makes constant: vectors are compared
-            torch.onnx.export(
-                _FromPixels(copy, branches).eval(),
-                (example,),
-                str(path),
-                input_names=["pixels"],
-                output_names=["vectors"],
-                dynamic_axes={"pixels": {0: "batch"}, "vectors": {0: "batch"}},
-                opset_version=OPSET,
-                dynamo=False,  # the newer exporter needs onnxscript, and is no better here
-            )
-    except (torch.onnx.errors.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise UserError(
-            f"The network {network.name} cannot be written as an ONNX graph: {reason}."
-        ) from error
 
 
 class ExportedEmbedder:

@@ -16,6 +16,12 @@ from resight.errors import UserError
 from resight.inference.runtimes.reasons import EXTRAS, NAMES, GraphRuntime, explain, last_line
 from resight.threads import available_cores
 
+METADATA = "resight.preprocessing"
+"""Key in a file's metadata with the settings of ``Preprocessing``, as JSON."""
+
+METADATA_KEYS = ("labels", METADATA)
+"""Keys that are read from OpenVINO IR."""
+
 Array = NDArray[Any]
 GraphPrecision = Literal["float32", "bfloat16"]
 
@@ -206,8 +212,11 @@ class _OpenVINOGraph(Graph):
         }
         self._path, self._lock, self._settings = path, Lock(), settings
         self._core, self._model = openvino.Core(), model
-        if model.has_rt_info(["model_info", "labels"]):
-            self.metadata = {"labels": model.get_rt_info(["model_info", "labels"]).astype(str)}
+        self.metadata = {
+            key: model.get_rt_info(["model_info", key]).astype(str)
+            for key in METADATA_KEYS
+            if model.has_rt_info(["model_info", key])
+        }
         self._any_batch = self._supports_any_batch(any_batch)
         first = self._reshaped(1) if self._any_batch else model
         self._requests = {1 if self._any_batch else 0: self._compile(first)}
