@@ -183,7 +183,7 @@ def fill_gallery(place: Path, embedder: "Embedder", crops: "Sequence[Crop]") -> 
         seconds = 120 * (crop.person or at) + 30 * (crop.camera or 0) + at % CROPS
         return NewCrop(
             crop.path,
-            camera=f"camera {crop.camera}",
+            camera=str(crop.camera),
             time=FIRST + timedelta(seconds=seconds),
             source="demo",
             name=crop.path.name,
