@@ -243,7 +243,6 @@ def _opened(place: str, name: str, timeout: float) -> Iterator[tuple["InputConta
         import av
     except ImportError:
         raise UserError(f"Videos need PyAV, which is not installed: {INSTALL}") from None
-    av.logging.set_level(av.logging.PANIC)
     remote, begin = is_address(place), time.monotonic()
     try:
         container = open_container(place, OPTIONS.get(urlsplit(place).scheme, {}) if remote else {}, timeout)
