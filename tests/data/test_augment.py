@@ -30,8 +30,8 @@ def make_images(count: int = 6, height: int = 24, width: int = 12, seed: int = 0
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def test_all_six_are_registered() -> None:
-    assert AUGMENTATIONS.names() == NAMES
+def test_all_seven_are_registered() -> None:
+    assert AUGMENTATIONS.names() == sorted([*NAMES, "downscale"])
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -55,6 +55,25 @@ def test_probability(name: str) -> None:
     assert torch.equal(AUGMENTATIONS.build(name, p=0.0)(images, generator()), images)
     half = AUGMENTATIONS.build(name, p=0.5)(images, generator())
     assert 150 < (half != images).flatten(1).any(1).sum() < 250
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_downscale_averages_what_becomes_one_pixel(device: str) -> None:
+    images = make_images(height=24, width=12).to(device)
+    small = AUGMENTATIONS.build("downscale", size=(8, 6))(images, generator(1, device))
+    assert (small.shape, small.dtype) == ((6, 3, 8, 6), torch.uint8)
+    assert small.is_contiguous(memory_format=torch.channels_last)
+    down = torch.zeros(8, 24, dtype=torch.float64, device=device)
+    across = torch.zeros(6, 12, dtype=torch.float64, device=device)
+    for weights in (down, across):  # triangles of twice the stride, cut off at the edges
+        pieces, extent = weights.shape
+        stride = extent / pieces
+        places = torch.arange(extent) + 0.5
+        for piece in range(pieces):
+            triangle = (1 - (places - (piece + 0.5) * stride).abs() / stride).clamp(min=0)
+            weights[piece] = triangle / triangle.sum()
+    expected = down @ images.double() @ across.T
+    assert (small.double() - expected).abs().max() < 1.1
 
 
 def test_mirror_twice_is_the_same() -> None:

@@ -190,6 +190,14 @@ def test_shapes_of_the_representation() -> None:
     assert [tuple(part.shape) for part in found.regions.values()] == [(3, 4, 4)] * 3
 
 
+def test_in_training_regions_are_shares_of_pictures_of_any_size() -> None:
+    found = build_model("han", 7).train()(images(3, (96, 40)))
+    assert [tuple(part.shape) for part in found.attention.values()] == [(3, 24, 10), (3, 12, 5), (3, 6, 3)]
+    left, top, right, bottom = found.regions["level1"].unbind(-1)  # of the stem's 48 x 20: 14 x 18
+    torch.testing.assert_close(bottom - top, torch.full((3, 4), 14 / 48))
+    torch.testing.assert_close(right - left, torch.full((3, 4), 18 / 20))
+
+
 @pytest.mark.parametrize("switches", list(itertools.product([True, False], repeat=5)))
 def test_every_combination_of_switches_trains_all_its_parameters(switches: tuple[bool, ...]) -> None:
     on = dict(zip(SWITCHES, switches, strict=True))

@@ -56,6 +56,13 @@ def test_ten_crops_need_an_augmentation_that_cuts() -> None:
     assert "180 x 72" in found["stages.0.augment"]
 
 
+def test_a_stage_may_train_on_smaller_pictures_that_the_model_can_process() -> None:
+    recipe = parse_recipe(content(("stages.0.augment", [{"name": "downscale", "size": [96, 40]}])), "recipe")
+    assert recipe.stages[0].augment[0].settings == {"size": [96, 40]}
+    found = mistakes(("stages.0.augment", [{"name": "downscale", "size": [1, 1]}]))
+    assert "The model cannot process pictures of 1 x 1 pixels: " in found["stages.0.augment"]
+
+
 def test_a_layer_that_is_not_there_is_named() -> None:
     found = mistakes(("model.attention", {"level4": "second-order"}))
     assert found == {"model": "attention: the network has no layer 'level4'. Did you mean 'level3'?"}

@@ -50,12 +50,17 @@ def measure(model: Network) -> Complexity:
     )
 
 
-def example(model: Network, batch: int = 2) -> Representation:
-    """Return the model's output in training for a batch of this size: shapes without values."""
+def example(model: Network, batch: int = 2, size: tuple[int, int] | None = None) -> Representation:
+    """Return the model's output in training for a batch of pictures of this size: shapes without values.
+
+    Args:
+        model: to ask.
+        batch: number of pictures.
+        size: their height and width; the model's input size by default.
+    """
+    images = torch.empty(batch, 3, *(size or model.input_size), device="meta")
     with torch.no_grad():
-        found: Representation = _on_meta(model).train()(
-            torch.empty(batch, 3, *model.input_size, device="meta")
-        )
+        found: Representation = _on_meta(model).train()(images)
     return found
 
 

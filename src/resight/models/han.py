@@ -117,8 +117,11 @@ class HAN(Network):
             self.local_head = Head(REGIONS * widths[2], branch_size, classes)
 
     def forward(self, images: Tensor) -> Representation:
-        """Process normalised images float [B, 3, H, W]."""
+        """Process normalised images float [B, 3, H, W]; in training, of any size."""
         found = Representation({})
+        maps, regions = self.map_sizes, self.region_sizes
+        if self.training:
+            maps, regions = geometry((images.shape[2], images.shape[3]))
         features = self.stem(images)
         streams: Tensor | None = None
         for level, block in enumerate(self.global_blocks):
@@ -126,8 +129,8 @@ class HAN(Network):
             signature = pooled(features)
             if level < len(self.hard):
                 centres = self.hard[level](signature)
-                found.regions[LEVELS[level]] = self._boxes(level, centres)
-                cut = cut_regions(before, centres, self.region_sizes[level])
+                found.regions[LEVELS[level]] = _boxes(centres, maps[level], regions[level])
+                cut = cut_regions(before, centres, regions[level])
                 streams = cut if streams is None else streams + cut
             if streams is not None:
                 streams = self.local_blocks[level](streams)
@@ -142,12 +145,6 @@ class HAN(Network):
         if streams is not None:
             found.branches["local"] = self.local_head(pooled(streams).view(images.shape[0], -1))
         return found
-
-    def _boxes(self, level: int, centres: Tensor) -> Tensor:
-        """Return (left, top, right, bottom) [B, T, 4] in fractions of the image for centres [B, T, 2]."""
-        (height, width), (whole_height, whole_width) = self.region_sizes[level], self.map_sizes[level]
-        reach = centres.new_tensor([width / whole_width, height / whole_height])
-        return (torch.cat([centres - reach, centres + reach], dim=-1) + 1) / 2
 
 
 def global_block(unit: Unit, size: Size, inputs: int, outputs: int) -> nn.Module:
@@ -182,3 +179,9 @@ def geometry(input_size: tuple[int, int]) -> tuple[list[tuple[int, int]], list[t
 
 def _halved(size: tuple[int, int]) -> tuple[int, int]:
     return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def _boxes(centres: Tensor, whole: tuple[int, int], region: tuple[int, int]) -> Tensor:
+    """Return (left, top, right, bottom) [B, T, 4] in fractions of the image for centres [B, T, 2]."""
+    reach = centres.new_tensor([region[1] / whole[1], region[0] / whole[0]])
+    return (torch.cat([centres - reach, centres + reach], dim=-1) + 1) / 2

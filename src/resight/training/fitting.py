@@ -9,6 +9,7 @@ import torch
 from resight.data.augment import AUGMENTATIONS
 from resight.errors import UserError
 from resight.losses.objective import Objective
+from resight.models.complexity import example
 from resight.models.network import Network, build_model
 from resight.models.representation import Representation
 from resight.training.components import Component
@@ -87,7 +88,12 @@ def _incompatibilities_of(stage: Stage, model: Network, shapes: Representation) 
             f"{' and '.join(idle)} would learn nothing. Set crops to 2 or more.",
         )
     size = _augmented_size(stage, model.picture_size)
-    if size != model.input_size:
+    if any(item.name == "downscale" for item in stage.augment):
+        try:
+            example(model, size=size)
+        except (RuntimeError, ValueError) as error:
+            yield "augment", f"The model cannot process pictures of {size[0]} x {size[1]} pixels: {error}"
+    elif size != model.input_size:
         yield (
             "augment",
             f"The model takes {model.input_size[0]} x {model.input_size[1]} pixels; the augmentation makes "
