@@ -4,6 +4,7 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,6 +45,13 @@ def test_a_video_gives_its_frames_with_their_times(video: Path) -> None:
         assert frame.pixels.shape == (HEIGHT, WIDTH, 3)
         assert np.abs(frame.pixels.astype(int) - drawn).mean() < 6
     assert source.notes == []
+
+
+def test_a_video_may_be_left_before_its_end(video: Path) -> None:
+    """With a level, decoding threads report to Python and wait for the lock of the thread that ends them."""
+    for _ in range(3):
+        assert next(iter(open_source(str(video)).frames(1))) is not None
+    assert av.logging.get_level() is None
 
 
 def test_some_frames_are_left_out(video: Path) -> None:
