@@ -11,14 +11,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from resight.errors import UserError
 from resight.imaging import Pixels
 from resight.inference.graphs import GraphModel
 from resight.inference.loading import LoadedModel
 from resight.inference.preprocessing import RAW_PIXELS
-from resight.inference.runtimes.choice import difference, sample_crops
+from resight.inference.runtimes.choice import difference, least_cosine, sample_crops
 from resight.inference.runtimes.graph import METADATA, Graph, import_runtime, open_graph
 from resight.inference.runtimes.reasons import NAMES, GraphRuntime
 from resight.inference.runtimes.writing import OPSET, OPSETS, PIXELS, GraphInput, write_graph
@@ -179,7 +178,7 @@ def _compare(
             f"{model.name} was not exported: in opset {opset}, {NAMES[RUNTIMES[to]]} does not compute what "
             f"PyTorch does, {reason}. Try {advice}."
         )
-    cosine = functional.cosine_similarity(found.double(), expected.double()).min().item()
+    cosine = least_cosine(found.double(), expected.double())
     return str(graph.inputs[0]), str(graph.outputs[0]), len(crops), cosine
 
 

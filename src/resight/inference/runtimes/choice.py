@@ -130,11 +130,17 @@ def difference(found: Tensor, expected: Tensor, precision: str = "float32") -> s
         return f"it returns an array {tuple(found.shape)} instead of {tuple(expected.shape)}"
     if not torch.isfinite(found).all():
         return "it returns NaN or infinity"
-    cosine = functional.cosine_similarity(found, expected).min().item()
+    cosine = least_cosine(found, expected)
     largest = ((found - expected).abs().amax(1) / expected.abs().amax(1).clamp(min=1e-12)).max().item()
     if cosine < COSINE[precision] or (precision == "float32" and largest > DIFFERENCE):
         return f"its vectors differ by {largest:.1e} of the largest number (cosine {cosine:.6f})"
     return None
+
+
+def least_cosine(found: Tensor, expected: Tensor) -> float:
+    """Return the smallest cosine similarity of the rows of two arrays [B, D], however short they are."""
+    scale = expected.abs().amax(1, keepdim=True).clamp(min=torch.finfo(expected.dtype).tiny)
+    return functional.cosine_similarity(found / scale, expected / scale).min().item()
 
 
 def _measure(
