@@ -64,15 +64,14 @@ def evaluate(
         false_match_rate: allowed share of pairs of different persons within the threshold.
         report: also write a report on this data set to this file.
     """
-    from resight.data.benchmark import Benchmark
     from resight.data.classification import Classification
     from resight.data.matching import refuse_without_match
-    from resight.data.opening import open_data, reopen
+    from resight.data.opening import reopen
     from resight.evaluation.repeated import RepeatedScores
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
     from resight.report.page import write_report
-    from resight.training.run import trained_crops
+    from resight.training.test_sets import open_test_set
     from resight.training.testing import embed_benchmark, score_benchmark
 
     scoring = postprocessing.options()
@@ -89,12 +88,9 @@ def evaluate(
         raise UserError("A report needs a run: name the run's folder instead.")
     trained: set[Path] = set()
     if data is not None:
-        arguments = reading.arguments() | {"cross_camera": cross_camera}
-        benchmark = open_data(data, **arguments)
-        if isinstance(benchmark, Benchmark) and opened is not None:
-            trained = trained_crops(opened.info["data"], benchmark)
-        if isinstance(benchmark, Benchmark) and reading.holdout is None and not trained:
-            benchmark = _whole(benchmark, arguments, opened is not None)
+        benchmark, (trained,) = open_test_set(
+            data, [opened], **reading.arguments(), cross_camera=cross_camera
+        )
     elif opened is None:
         raise UserError("Name the data to score the weights on: --data FOLDER.")
     else:
@@ -167,18 +163,6 @@ def evaluate(
     if threshold:
         _print_verification(result["verification"])
     print_left_out(benchmark.left_out)
-
-
-def _whole(benchmark: "Benchmark", arguments: dict[str, Any], known: bool) -> "Benchmark":
-    """Return the data set with every person in its test part, unless it has a test part of its own."""
-    from resight.data.opening import open_benchmark
-
-    if benchmark.held_out is None:
-        return benchmark
-    if not known:
-        say("Note: what the weights were trained on is not known, so these persons may have been among it.")
-    persons = {crop.person for crop in (*benchmark.train, *benchmark.query) if crop.person > 0}
-    return open_benchmark(benchmark.root, **arguments | {"holdout": len(persons)})
 
 
 def _without_camera_means(

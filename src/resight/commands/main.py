@@ -105,6 +105,11 @@ model.command(
     help="Check a model's preprocessing on labelled crops.",
 )
 model.command(
+    "resight.commands.model_compare:compare",
+    name="compare",
+    help="Compare models on data sets: accuracy, cost, speed.",
+)
+model.command(
     "resight.commands.model:list_networks", name="list", help="List the networks: parameters, FLOPs, sizes."
 )
 app.command(model)

@@ -1,10 +1,14 @@
-"""Mean, standard deviation and 95 % interval of repeated measurements."""
+"""Mean, standard deviation and 95 % interval, of repeated measurements or over queries."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 CONFIDENCE = 0.95
+BOOTSTRAP_DRAWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,18 @@ def spread(values: Sequence[float]) -> Spread:
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (number - 1))
     reach = student_quantile(number - 1) * std / math.sqrt(number)
     return Spread(mean, std, mean - reach, mean + reach, number)
+
+
+def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the mean of values [N] over queries.
+
+    It is for other queries of the same kind. Queries of one person resemble each other, so it is rather too
+    narrow for other persons. Equal values give equal intervals: the draws have a fixed seed.
+    """
+    random = np.random.default_rng(0)
+    means = [values[random.integers(len(values), size=len(values))].mean() for _ in range(BOOTSTRAP_DRAWS)]
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def student_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:

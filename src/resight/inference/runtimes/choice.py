@@ -167,10 +167,10 @@ def _measure(
             "No runtime can compute this network: "
             + "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         )
-    ones = _rates(opened, crops[:1])
+    ones = rates_in_turn(opened, crops[:1])
     large = sample_crops(size, BATCH)
     slowest = max(seconds_of(compute, large) for compute in opened.values()) if len(opened) > 1 else 0
-    batches = _rates(opened, large[: BATCH // 4] if slowest > SLOW else large)
+    batches = rates_in_turn(opened, large[: BATCH // 4] if slowest > SLOW else large)
     return Choice(
         one=_fastest(ones),
         many=_fastest(batches),
@@ -179,7 +179,7 @@ def _measure(
     )
 
 
-def _rates(computes: Mapping[str, Compute], crops: Tensor) -> dict[str, float]:
+def rates_in_turn(computes: Mapping[str, Compute], crops: Tensor) -> dict[str, float]:
     """Return each runtime's crops per second: the median of rounds in which they take turns."""
     repeats = {name: max(1, int(ROUND / seconds_of(compute, crops))) for name, compute in computes.items()}
     seconds: dict[str, list[float]] = {name: [] for name in computes}

@@ -198,10 +198,7 @@ class _OpenVINOGraph(Graph):
     runtime = "openvino"
 
     def __init__(self, openvino: Any, path: Path, threads: int, precision: str, any_batch: bool) -> None:
-        # not Core.read_model, which tries every reader and prints the errors of each
-        manager = importlib.import_module("openvino.frontend").FrontEndManager()
-        reader = manager.load_by_framework("ir" if path.suffix.lower() == ".xml" else "onnx")
-        model = reader.convert(reader.load(str(path)))
+        model = read_openvino(path)
         if not model.inputs or not model.outputs:
             raise ValueError("it has no inputs or no outputs")
         settings = {
@@ -270,6 +267,14 @@ class _OpenVINOGraph(Graph):
         if self._any_batch and shape[:1] == (1,):
             shape = (None, *shape[1:])
         return Port(name, shape, port.element_type.to_dtype().name)
+
+
+def read_openvino(path: Path) -> Any:
+    """Return the OpenVINO model in an ONNX file or OpenVINO IR, not compiled."""
+    # not Core.read_model, which tries every reader and prints the errors of each
+    manager = importlib.import_module("openvino.frontend").FrontEndManager()
+    reader = manager.load_by_framework("ir" if path.suffix.lower() == ".xml" else "onnx")
+    return reader.convert(reader.load(str(path)))
 
 
 def _onnxruntime_port(port: Any) -> Port:
