@@ -12,7 +12,9 @@ from resight.people.boxes import ASPECT, TIGHT_ASPECT, Box
 from resight.people.camera import sample_camera
 from resight.people.crops import VISIBLE, World
 from resight.people.factors import Factors, factor_meanings, read_factors
-from resight.people.identity import FAMILY, sample_person
+from resight.people.identity import sample_person
+from resight.people.person import FAMILY
+from resight.people.pose import occupied, sample_gait
 from resight.people.sensor import sample_sensor
 
 ROWS = 64
@@ -106,6 +108,7 @@ def test_the_body_is_whole():
 
 
 CAMERA_FACTORS = {"closeness", "light"}
+PERSON_FACTORS = {"tones", "bodies", "hair", "clothes", "cloth", "carried"}
 SENSOR_FACTORS = {"tone", "focus", "colours", "light", "codec", "noise", "lens"}
 
 
@@ -116,6 +119,10 @@ def test_a_factor_changes_what_it_names_and_nothing_else(name):
     assert (repr(plain) != repr(drawn)) == (name in CAMERA_FACTORS)
     same, other = sample_sensor(5, 0, plain), sample_sensor(5, 0, plain, factors)
     assert (repr(same) != repr(other)) == (name in SENSOR_FACTORS)
+    body = load_body()
+    assert (repr(sample_person(5, 1, body)) != repr(sample_person(5, 1, body, factors))) == (
+        name in PERSON_FACTORS
+    )
 
 
 def test_all_factors_together():
@@ -130,6 +137,44 @@ def test_all_factors_together():
     assert (plain != world.place(0).backdrop).mean() > 0.5
     crowds = [len(world.tracklet(person, 0, 0).companions) for person in range(1, 60)]
     assert max(crowds) == 2
+
+
+def test_look_alikes_differ_in_one_thing():
+    """A family wears what its first member does, but for a colour, a pattern, a bag or shoes."""
+    body, factors = load_body(), Factors(look_alikes=1.0)
+    same = 0
+    for first in range(1, 20 * FAMILY, FAMILY):
+        model = sample_person(5, first, body, factors)
+        assert repr(model) == repr(sample_person(5, first, body))
+        for number in range(first + 1, first + FAMILY):
+            person = sample_person(5, number, body, factors)
+            assert repr(person.shape) == repr(sample_person(5, number, body).shape)
+            alike = [
+                repr(getattr(person, name)) == repr(getattr(model, name))
+                for name in ("top", "bottom", "bag", "shoe")
+            ]
+            same += sum(alike) == 3
+    assert same > 40  # of 80
+
+
+def test_skin_is_in_balance():
+    body, factors = load_body(), Factors(tones=1.0)
+    light = np.array([sample_person(5, number, body, factors).skin.mean() for number in range(1, 301)])
+    shares = np.histogram(light ** (1 / 2.2) * 255, [0, 85, 118, 150, 180, 255])[0] / len(light)
+    assert shares.min() > 0.1
+
+
+def test_hands_hold_what_is_carried():
+    body, factors = load_body(), Factors(carried=1.0)
+    people = [sample_person(5, number, body, factors) for number in range(1, 301)]
+    gait = sample_gait(np.random.default_rng(0), walking=True)
+    for person in people:
+        arms = occupied(gait, person).arms
+        assert person.held != "phone" or person.pram is not None or arms[1] == "phone"
+        assert person.pram is None or arms == ("push", "push")
+    assert {"phone", "umbrella", "book"} <= {person.held for person in people}
+    assert {"shopping", "front", "waist"} <= {person.bag.kind for person in people}
+    assert any(person.more is not None for person in people)
 
 
 def test_factors_are_read_from_words():

@@ -15,7 +15,7 @@ from PIL import Image
 from resight.data.opening import open_benchmark
 from resight.errors import UserError
 from resight.people.generate import synthesize
-from resight.people.identity import FAMILY
+from resight.people.person import FAMILY
 
 SETTINGS = {"persons": 20, "cameras": 2, "crops": 3, "height": 64, "seed": 3}
 OPTIONS = [f"--{name}={value}" for name, value in SETTINGS.items()]

@@ -41,7 +41,8 @@ def synthesize(
         processes: number of processes; by default one per core. The files do not depend on it.
         factors: draws something nearer to surveillance cameras' crops: NAME or NAME=STRENGTH, from 0 to 1;
             all names every factor, and later ones win. May be repeated. The names are boxes,
-            closeness, tone, focus, colours, light, codec, noise, lens, scenes and clutter.
+            closeness, tone, focus, colours, light, codec, noise, lens, scenes, clutter, tones, bodies, hair,
+            clothes, cloth, carried, poses and look_alikes.
     """
     from dataclasses import asdict
 

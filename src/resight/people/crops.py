@@ -12,11 +12,13 @@ from resight.people.backdrop import paint_backdrop
 from resight.people.body import load_body
 from resight.people.boxes import ASPECT, Box, detect, detect_tightly, inside, miss, pixels_of
 from resight.people.camera import Camera, sample_camera
+from resight.people.carrying import pram
 from resight.people.factors import PLAIN, Factors
 from resight.people.figure import Figure
 from resight.people.garments import dress
-from resight.people.identity import Person, sample_person
-from resight.people.pose import Gait, sample_gait
+from resight.people.identity import sample_person
+from resight.people.person import Person
+from resight.people.pose import Gait, occupied, sample_gait, vary_gait
 from resight.people.render import Picture, Posed, render
 from resight.people.sensor import Sensor, sample_sensor
 from resight.people.solids import Kind, Solid, paint_colour, solid
@@ -93,7 +95,7 @@ class World:
         self.place: Callable[[int], Place] = lru_cache(None)(self._place)
 
     def _figure(self, person: int) -> tuple[Person, Figure]:
-        who = sample_person(self.seed, person, self.body)
+        who = sample_person(self.seed, person, self.body, self.factors)
         return who, dress(who, self.body)
 
     def _place(self, number: int) -> Place:
@@ -110,6 +112,10 @@ class World:
 
     def _tracklet(self, random: np.random.Generator, camera: int) -> Tracklet:
         tracklet = _sample_tracklet(random, self.place(camera).camera)
+        if self.factors.poses and random.random() < self.factors.poses:
+            tracklet = replace(
+                tracklet, walk=replace(tracklet.walk, gait=vary_gait(tracklet.walk.gait, random))
+            )
         if self.factors.clutter:
             tracklet = _cluttered(tracklet, random, self.place(camera).camera, self.factors.clutter)
         return tracklet
@@ -158,13 +164,16 @@ class World:
         seconds = step * tracklet.pace
         spot, heading, gait = tracklet.walk.at(seconds, view, random.normal(0, 0.12))
         gait = replace(gait, turn=gait.turn + random.normal(0, 0.12), nod=gait.nod + random.normal(0, 0.05))
-        main = Posed(*self.figure(person), self.body, gait, spot, heading)
+        who, figure = self.figure(person)
+        main = Posed(who, figure, self.body, occupied(gait, who), spot, heading)
         points, _ = view.project(main.vertices)
         low, high = points.min(0), points.max(0)
         tight = Box(*((low + high) / 2), *(high - low))
         box = inside(boxer(tight, random), view)
         window = pixels_of(box, view, self._margin(box))
         others = self._others(tracklet, view, seconds, window)
+        if who.pram is not None:
+            others.append(pram(who.pram, spot, heading))
         supersample = 3 if tight.height < 100 else 2
         picture = render([main, *others], view, window, supersample)
         if picture.visible[0] < VISIBLE - 0.1 * self.factors.clutter and others:

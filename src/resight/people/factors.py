@@ -32,6 +32,14 @@ class Factors:
     lens: float = _factor("persons that lean and stretch as at the sides of a wide lens")
     scenes: float = _factor("grounds and walls of many kinds, with grain, panels, grids and dappled light")
     clutter: float = _factor("more passers-by and obstacles, which hide up to half of a person")
+    tones: float = _factor("skin from light to dark in balance")
+    bodies: float = _factor("more different bodies, children, old persons who stoop")
+    hair: float = _factor("more styles and colours of hair, hats and headscarves")
+    clothes: float = _factor("open jackets, prints, plaid, long coats, rolled trousers, sandals")
+    cloth: float = _factor("deeper folds")
+    carried: float = _factor("bags in every way, phones, umbrellas, books, cups, prams")
+    poses: float = _factor("arms and heads in more poses, longer strides")
+    look_alikes: float = _factor("families in the same clothes but for one garment's colour, or the bag")
 
     def active(self) -> dict[str, float]:
         """Return the factors that are on."""

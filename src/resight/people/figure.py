@@ -25,6 +25,8 @@ class BodyPart(IntEnum):
     BAG = 8
     SCARF = 9
     HOOD = 10
+    MORE = 11
+    HELD = 12
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import numpy as np
 
 from resight.people.arrays import Floats
 from resight.people.body import BONE, EYES, HAIR, SKIN, SKIRT, TIGHTS, Body, vertex_normals
-from resight.people.figure import Assembly, BodyPart, Figure, Triple
-from resight.people.identity import Person
-from resight.people.pose import about_x, turn_to
+from resight.people.carrying import carry
+from resight.people.figure import Assembly, BodyPart, Figure
+from resight.people.person import Person
+from resight.people.pose import about_x
 
 TRUNK, ARM, LEG = 0.58, 0.55, 0.85
 """Metres per unit of the chart's torso, arm and leg coordinates."""
@@ -27,7 +28,7 @@ def dress(person: Person, body: Body) -> Figure:
     tailor = _Tailor(person, body, vertices, joints)
     tailor.clothes()
     tailor.head()
-    tailor.carried()
+    carry(tailor.assembly, person, body, vertices, joints)
     return tailor.assembly.finish(joints)
 
 
@@ -88,7 +89,7 @@ class _Tailor:
         """Add top, bottom, shoes and socks, and the uncovered skin."""
         person, c = self.person, self.body.chart
         top, bottom = person.top, person.bottom
-        arm, leg = c.arm > 0.5, c.leg > 0.5
+        arm, leg, deep = c.arm > 0.5, c.leg > 0.5, person.wrinkles
         trunk_or_leg = np.where(arm, -FAR, FAR)
 
         top_cut = self._top_cut()
@@ -110,8 +111,8 @@ class _Tailor:
         hips = ~arm & (c.torso < 0.4)
         top_offset = np.where(hips, np.maximum(top_offset, bottom_offset + 0.007), top_offset)
 
-        self._shell(TIGHTS, top_offset, top_cut, BodyPart.TOP, 0.0012 + 0.16 * top.loose)
-        self._shell(TIGHTS, bottom_offset, bottom_cut, BodyPart.BOTTOM, 0.001 + 0.16 * bottom.loose)
+        self._shell(TIGHTS, top_offset, top_cut, BodyPart.TOP, deep * (0.0012 + 0.16 * top.loose))
+        self._shell(TIGHTS, bottom_offset, bottom_cut, BodyPart.BOTTOM, deep * (0.001 + 0.16 * bottom.loose))
         self._shell(TIGHTS, 0.009, shoe_cut, BodyPart.SHOE)
         if bottom.kind != "leggings":
             self._shell(TIGHTS, 0.003, sock_cut, BodyPart.SOCK)
@@ -159,12 +160,20 @@ class _Tailor:
         """Add hair and hat."""
         person, c = self.person, self.body.chart
         x, y, z = c.face.T
-        low = {"short": 0.0, "crop": 0.015, "medium": -0.03, "long": -0.05, "pony": 0.0, "bun": 0.0}.get(
-            person.hair
-        )
+        low = {
+            "short": 0.0,
+            "crop": 0.015,
+            "medium": -0.03,
+            "long": -0.05,
+            "pony": 0.0,
+            "bun": 0.0,
+            "afro": 0.0,
+        }.get(person.hair)
         owns = np.where(c.head > 0.4, FAR, -FAR)
-        thick = {"short": 0.013, "crop": 0.004, "medium": 0.016, "long": 0.013}.get(person.hair, 0.009)
-        hooded = person.hat == "hood"
+        thick = {"short": 0.013, "crop": 0.004, "medium": 0.016, "long": 0.013, "afro": 0.05}.get(
+            person.hair, 0.009
+        )
+        hooded = person.hat in ("hood", "headscarf")
         hatted = person.hat != "none"
         if low is not None:
             line = np.interp(
@@ -188,12 +197,17 @@ class _Tailor:
                 open_below=True,
             )
         if hooded:
+            covering = BodyPart.HOOD if person.hat == "hood" else BodyPart.HAT
             face = np.maximum.reduce([y + 0.055, z - 0.09, np.abs(x) - 0.06])
-            self._shell(SKIN, 0.024 + 0.0 * x, np.minimum(face, owns), BodyPart.HOOD)
+            self._shell(SKIN, 0.024 + 0.0 * x, np.minimum(face, owns), covering)
         elif hatted:
             brim = z - (0.06 if person.hat == "beanie" else 0.08) + 0.25 * np.clip(y, 0, 0.2)
             self._shell(SKIN, 0.016 + 0.0 * x, np.minimum(brim, owns), BodyPart.HAT)
         place = self.joints[BONE["head"]]
+        if person.hat == "sun hat":
+            self.assembly.add_rigid(
+                "head", BodyPart.HAT, place + np.array([0, 0.0, 0.08]), (0.18, 0.19, 0.01)
+            )
         if person.hat == "cap":
             self.assembly.add_rigid(
                 "head",
@@ -210,47 +224,3 @@ class _Tailor:
             self.assembly.add_rigid(
                 "head", BodyPart.HAIR, place + np.array([0, 0.11, 0.1]), (0.04, 0.04, 0.04)
             )
-
-    def carried(self) -> None:
-        """Add bag, hanging hood and scarf."""
-        person, c, joints = self.person, self.body.chart, self.joints
-        chest, pelvis, neck = joints[BONE["chest"]], joints[BONE["pelvis"]], joints[BONE["neck"]]
-        trunk = (np.abs(c.position[:, 0]) < 0.12) & (c.torso > 0.4) & (c.torso < 0.9) & (c.arm < 0.2)
-        back = float(self.vertices[trunk, 1].max()) + person.top.loose
-        bag, size, side = person.bag, person.bag.size, person.bag.side
-        add, hip = self.assembly.add_rigid, self._hip_width()
-        bags: dict[str, list[tuple[str, Triple, Triple]]] = {  # bone, centre, radii
-            "backpack": [
-                ("chest", (0, back + 0.06 * size, chest[2] - 0.06), (0.145, 0.08, 0.21)),
-                ("chest", (0, back + 0.135 * size, chest[2] - 0.14), (0.11, 0.035, 0.1)),
-            ],
-            "cross": [
-                ("pelvis", (side * (hip + 0.03), pelvis[1] + 0.02, pelvis[2] - 0.05), (0.045, 0.13, 0.1))
-            ],
-            "tote": [
-                ("spine1", (side * (hip + 0.04), pelvis[1] + 0.05, pelvis[2] + 0.1), (0.05, 0.15, 0.14))
-            ],
-        }
-        for bone, centre, (wide, deep, high) in bags.get(bag.kind, ()):
-            add(bone, BodyPart.BAG, centre, (wide * size, deep * size, high * size))
-        if bag.kind == "hand":
-            letter = ".L" if side > 0 else ".R"
-            hand, elbow = joints[BONE["hand" + letter]], joints[BONE["forearm" + letter]]
-            along = (hand - elbow) / np.linalg.norm(hand - elbow)
-            turn = turn_to(np.array([0, 0, -1.0]), along)
-            add(
-                "hand" + letter,
-                BodyPart.BAG,
-                hand + along * (0.12 + 0.14 * size),
-                (0.05 * size, 0.14 * size, 0.13 * size),
-                turn,
-            )
-        if person.top.kind == "hoodie" and person.hat != "hood":
-            add("chest", BodyPart.HOOD, (0, back, neck[2] - 0.005), (0.1, 0.045, 0.055))
-        if person.scarf is not None:
-            add("neck", BodyPart.SCARF, (0, neck[1] - 0.012, neck[2] + 0.035), (0.085, 0.085, 0.04))
-
-    def _hip_width(self) -> float:
-        c = self.body.chart
-        hips = (np.abs(c.torso) < 0.1) & (c.arm < 0.1)
-        return float(np.quantile(np.abs(self.vertices[hips, 0]), 0.95))

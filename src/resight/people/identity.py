@@ -5,12 +5,10 @@ the same garments, so that colour alone does not distinguish them. Sets are spli
 within one.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
-from resight.people.arrays import Floats
 from resight.people.body import Body
 from resight.people.colours import (
     BAGS,
@@ -19,97 +17,18 @@ from resight.people.colours import (
     SOCKS,
     SOLES,
     TOPS,
-    Colour,
     any_dye,
     choose,
     dye,
     linear,
 )
+from resight.people.factors import PLAIN, Factors
+from resight.people.person import FAMILY, Bag, Bottom, Person, Top
+from resight.people.wardrobe import resemble, vary
 from resight.seeds import derive_seed
 
-FAMILY = 5
-"""Persons in a family of look-alikes."""
 
-TopKind = Literal["t-shirt", "jumper", "shirt", "hoodie", "jacket", "coat", "tank", "polo"]
-Pattern = Literal[
-    "plain", "stripes", "pinstripes", "check", "logo", "block", "sleeves", "camouflage", "dots", "band"
-]
-BottomKind = Literal["trousers", "jeans", "shorts", "skirt", "leggings", "dress"]
-HairStyle = Literal["short", "crop", "bald", "medium", "long", "pony", "bun"]
-HatKind = Literal["none", "cap", "beanie", "hood"]
-BagKind = Literal["none", "backpack", "cross", "hand", "tote"]
-
-
-@dataclass(frozen=True)
-class Top:
-    """The upper garment; ``sleeve`` and ``hem`` in the chart's units, the rest in metres."""
-
-    kind: TopKind
-    colours: tuple[Colour, Colour, Colour]
-    pattern: Pattern
-    period: float
-    share: float
-    sleeve: float
-    hem: float
-    loose: float
-    opening: float
-    neckline: Literal["crew", "v", "scoop"]
-    logo: tuple[float, float, float, float, int]
-    back_print: bool
-    skirt_length: float
-
-
-@dataclass(frozen=True)
-class Bottom:
-    """The lower garment; ``length`` along the leg, or of the skirt from the waist in metres."""
-
-    kind: BottomKind
-    colour: Colour
-    second: Colour
-    length: float
-    loose: float
-    striped: bool
-
-
-@dataclass(frozen=True)
-class Bag:
-    """A bag, on the left (1) or the right (-1)."""
-
-    kind: BagKind
-    colour: Colour
-    second: Colour
-    side: int
-    size: float
-    pattern: int
-
-
-@dataclass(frozen=True)
-class Person:
-    """Everything about a person that is the same for every camera."""
-
-    male: bool
-    shape: Floats
-    height: float
-    skin: Colour
-    hair: HairStyle
-    hair_colour: Colour
-    hair_length: float
-    beard: bool
-    glasses: Literal["none", "clear", "dark"]
-    hat: HatKind
-    hat_colour: Colour
-    top: Top
-    bottom: Bottom
-    shoe: Colour
-    sole: Colour
-    boot: float
-    sock: Colour
-    scarf: Colour | None
-    bag: Bag
-    folds: int
-
-
-def sample_person(seed: int, person: int, body: Body) -> Person:
+def sample_person(seed: int, person: int, body: Body, factors: Factors = PLAIN) -> Person:
     """Return a person of a seed's world; numbers below 1 are passers-by, who are never labelled."""
     random = np.random.default_rng(derive_seed(seed, "identity", person))
     male = bool(random.random() < 0.5)
@@ -159,9 +78,13 @@ def sample_person(seed: int, person: int, body: Body) -> Person:
     )
     result = _as_family(result, seed, person, random)
     if result.bottom.kind == "dress":
-        return _with_dress(result, random)
-    if result.hat == "hood" and result.top.kind != "hoodie":
-        return replace(result, hat="beanie")
+        result = _with_dress(result, random)
+    elif result.hat == "hood" and result.top.kind != "hoodie":
+        result = replace(result, hat="beanie")
+    result = vary(result, seed, person, body, factors)
+    own = np.random.default_rng(derive_seed(seed, "look-alike", person))
+    if (place := (person - 1) % FAMILY) and own.random() < factors.look_alikes:
+        return resemble(result, sample_person(seed, person - place, body, factors), own)
     return result
 
 

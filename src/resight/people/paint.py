@@ -5,7 +5,7 @@ import numpy as np
 from resight.people.arrays import Flags, Floats, Integers
 from resight.people.body import BONE, load_body
 from resight.people.figure import BodyPart
-from resight.people.identity import Person
+from resight.people.person import Bag, Person
 
 
 def paint(person: Person, part: Integers, chart: Floats) -> tuple[Floats, Floats]:
@@ -21,6 +21,7 @@ def paint(person: Person, part: Integers, chart: Floats) -> tuple[Floats, Floats
         BodyPart.HAT: person.hat_colour,
         BodyPart.SCARF: person.scarf,
         BodyPart.HOOD: person.top.colours[0],
+        BodyPart.HELD: person.held_colour,
     }
     for number in BodyPart:
         here = np.flatnonzero(part == number)
@@ -34,7 +35,9 @@ def paint(person: Person, part: Integers, chart: Floats) -> tuple[Floats, Floats
         elif number == BodyPart.BOTTOM:
             albedo[here] = _bottom(person, x, y, z, limb, leg > 0.5)
         elif number == BodyPart.BAG:
-            albedo[here] = _bag(person, x, z)
+            albedo[here] = _bag(person.bag, x, z)
+        elif number == BodyPart.MORE and person.more is not None:
+            albedo[here] = _bag(person.more, x, z)
         else:
             albedo[here] = plain[number]
         if number == BodyPart.SHOE:
@@ -138,6 +141,26 @@ def _top(person: Person, x: Floats, y: Floats, z: Floats, limb: Floats, arm: Fla
             if kind == 2:
                 shape &= (up * 2.5) % 1 < 0.55
             colour[trunk & front & shape] = second
+        case "print" | "text":
+            middle, height, width, depth, _ = top.logo
+            patch = trunk & (y < -0.02) & (np.abs(x - middle) < width) & (np.abs(torso - height) < depth)
+            if top.pattern == "print":
+                blots = _blots(x, y, z, 60.0, person.folds)
+                colour[patch & (blots > 0.3)] = second
+                colour[patch & (blots < -0.4)] = third
+            else:
+                line = (torso - height) / 0.07
+                letters = np.sin(x * 150 + person.folds % 17) + np.sin(x * 83 + np.floor(line)) > -0.3
+                colour[patch & letters & (line % 1 < 0.55)] = second
+        case "flowers":
+            blots = _blots(x, y, z, 90.0, person.folds)
+            colour[blots > 0.55] = second
+            colour[blots > 1.0] = third
+        case "plaid":
+            down, aside = (along / top.period) % 1, (around / top.period) % 1
+            colour[(down < 0.5) ^ (aside < 0.5)] = 0.5 * (first + second)
+            colour[(down < 0.5) & (aside < 0.5)] = second
+            colour[(np.abs(down - 0.75) < 0.06) | (np.abs(aside - 0.75) < 0.06)] = third
     if top.back_print and top.pattern in ("logo", "plain", "sleeves") and top.kind not in ("coat", "shirt"):
         colour[
             trunk & (y > 0) & (np.abs(x) < 0.1) & (np.abs(torso - 0.66) < 0.1) & ((torso / 0.05) % 1 < 0.6)
@@ -189,8 +212,7 @@ def _bottom(person: Person, x: Floats, y: Floats, z: Floats, limb: Floats, leg: 
     return colour
 
 
-def _bag(person: Person, x: Floats, z: Floats) -> Floats:
-    bag = person.bag
+def _bag(bag: Bag, x: Floats, z: Floats) -> Floats:
     colour = np.repeat(bag.colour[None].astype(np.float32), len(x), 0)
     if bag.pattern == 1:
         colour[z < -0.1] = bag.second

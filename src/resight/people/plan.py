@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from resight.errors import UserError
 from resight.people.factors import PLAIN, Factors
-from resight.people.identity import FAMILY
+from resight.people.person import FAMILY
 
 DRAWING = 1
 """Increased when the same settings give other pictures, so that no set is continued with such."""

@@ -1,14 +1,16 @@
 """Standing and walking: bones are aimed, not animated; a gait is a few numbers, and a word per arm."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from resight.people.arrays import Floats, Integers
 from resight.people.body import BONE, Body
+from resight.people.person import Held, Person
 
-Arm = Literal["swing", "raised", "pocket", "bent"]
+Arm = Literal["swing", "raised", "pocket", "bent", "phone", "ear", "push", "strap", "crossed", "behind"]
 
 STRIDE = (0.2, 0.4)
 """Swing of the thigh in radians when walking; more than 0.45 looks unnatural."""
@@ -48,6 +50,43 @@ def sample_gait(random: np.random.Generator, walking: bool) -> Gait:
         nod=random.normal(0.05, 0.1),
         splay=random.uniform(0.05, 0.2),
     )
+
+
+ARMS: Mapping[Arm, float] = {
+    "swing": 46, "raised": 8, "pocket": 10, "bent": 10, "phone": 8, "ear": 3, "strap": 6, "crossed": 4,
+    "behind": 5,
+}  # fmt: skip
+
+
+HOLDING: Mapping[Held, Arm] = {
+    "phone": "phone", "call": "ear", "umbrella": "raised", "book": "crossed", "cup": "raised",
+}  # fmt: skip
+
+
+def vary_gait(gait: Gait, random: np.random.Generator) -> Gait:
+    """Return a gait with arms, head and trunk in more poses."""
+    arms, shares = list(ARMS), np.array(list(ARMS.values()), float)
+    chosen = random.choice(len(arms), 2, p=shares / shares.sum())
+    down = random.uniform(0.2, 0.6) if random.random() < 0.25 else 0.0
+    return replace(
+        gait,
+        stride=gait.stride * random.uniform(0.7, 1.25),
+        lean=gait.lean + random.normal(0, 0.06),
+        arms=(arms[chosen[0]], arms[chosen[1]]),
+        spread=gait.spread * random.uniform(0.6, 2.0),
+        turn=gait.turn + random.normal(0, 0.3),
+        nod=gait.nod + down,
+    )
+
+
+def occupied(gait: Gait, person: Person) -> Gait:
+    """Return the gait of a person whose back stoops, or whose hands hold something."""
+    left, right = gait.arms
+    if person.pram is not None:
+        left = right = "push"
+    elif person.held != "none":
+        right = HOLDING[person.held]
+    return replace(gait, arms=(left, right), lean=gait.lean + person.stoop, nod=gait.nod + 0.6 * person.stoop)
 
 
 def skeleton(body: Body, joints: Floats, gait: Gait) -> tuple[Floats, Floats]:
@@ -99,6 +138,12 @@ def _aim_arm(
         "raised": (0.15, 1.65, gait.spread, 0.45),
         "pocket": (-0.15, 0.55, gait.spread + 0.07, 0.0),
         "bent": (0.1, 1.0, gait.spread, 0.45),
+        "phone": (0.3, 1.6, gait.spread, 0.3),
+        "ear": (0.3, 2.5, gait.spread + 0.2, 0.2),
+        "push": (0.5, 0.6, gait.spread, 0.0),
+        "strap": (0.0, 2.3, gait.spread, 0.3),
+        "crossed": (0.15, 1.3, gait.spread, 0.9),
+        "behind": (-0.45, 0.3, gait.spread, 0.35),
     }[arm]
     forearm = _direction(swing + bend, -0.15 if arm == "pocket" else out - 0.12, sign) - (
         sign * inwards,

@@ -10,8 +10,8 @@ from resight.people.arrays import Flags, Floats, Integers
 from resight.people.body import Body
 from resight.people.camera import Camera
 from resight.people.figure import Figure
-from resight.people.identity import Person
 from resight.people.paint import paint
+from resight.people.person import Person
 from resight.people.pose import Gait, about_z, skeleton, skin, transforms
 from resight.people.raster import rasterise
 

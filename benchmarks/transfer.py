@@ -1,0 +1,226 @@
+"""How well a network trained on drawn people alone knows real ones, and what each factor of drawing changes.
+
+python benchmarks/transfer.py OUT --real DATA [--factors tone boxes ...] [--always focus ...] [--runs 24]
+    [--crops 90000] [--persons 1500] [--cameras 15] [--recipe han-small-fast] [--set KEY=VALUE ...]
+    [--processes 2] [--write NAME]
+
+Each run draws a set, trains the recipe on it from random weights for so many crops, and embeds the real
+persons. Its score is the mean mAP over eight galleries of 48 persons each, drawn from the odd half of the
+real persons (1st, 3rd, ...); the even half is there to confirm. Small galleries show differences that large
+ones drown. With --factors, the runs are a randomised on/off design, and the table has the change of mAP from
+off to on of each factor, with its 95 % interval; without, all runs draw the same factors and differ by their
+seed.
+
+Killed at any time, the same command goes on. Pictures and their cache are deleted after each run; OUT/RUN has
+the weights and result.json. --write keeps all results as benchmarks/results/NAME.json, without any picture.
+Smoke test: --runs 4 --crops 400 --persons 20 --cameras 5 --factors tone boxes --galleries 2 --size 10.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+from screening import SIZES, design, effects
+
+from resight.data.benchmark import Benchmark
+from resight.data.opening import open_benchmark, open_data
+from resight.errors import UserError
+from resight.files import write_json
+from resight.people.factors import factor_meanings, read_factors
+from resight.people.generate import synthesize
+
+RESULTS = Path(__file__).parent / "results"
+SEEN = 4
+"""Times that a crop may be seen in training."""
+
+
+def main() -> None:
+    """Draw, train and score what is missing, and print the table."""
+    options = read_options()
+    rows: list[dict[str, bool]] = [{}] * options.runs
+    if options.factors:
+        rows = design(options.runs, options.factors, options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    settings = {name: str(value) for name, value in sorted(vars(options).items()) if name not in FREE}
+    record = options.out / "transfer.json"
+    if record.exists() and (there := json.loads(record.read_text())) != settings:
+        differing = [name for name in settings if there.get(name) != settings[name]]
+        raise UserError(
+            f"{options.out} was begun with other settings ({', '.join(differing)}). Name another."
+        )
+    write_json(record, settings)
+
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    context = multiprocessing.get_context("spawn")  # each process has its own cache, named by its environment
+    with ProcessPoolExecutor(options.processes, context, max_tasks_per_child=1) as pool:
+        waiting = [pool.submit(one_run, options, number, row) for number, row in enumerate(rows)]
+        try:
+            for number, run in enumerate(waiting):
+                print(f"run {number}: odd half {run.result()['odd']:.2f}, even {run.result()['even']:.2f}")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    results = [run.result() for run in waiting]
+    print_table(rows, results)
+    if options.write:
+        RESULTS.mkdir(exist_ok=True)
+        kept = {"settings": {key: value for key, value in settings.items() if key != "real"}, "runs": results}
+        (RESULTS / f"{options.write}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+FREE = ("out", "processes", "write")
+"""Options that may differ when a bench is continued."""
+
+
+def read_options() -> argparse.Namespace:
+    """Parse the command line and refuse what cannot be run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--real", type=Path, required=True, help="labelled crops of real persons")
+    parser.add_argument("--factors", nargs="+", default=[], choices=factor_meanings(), metavar="FACTOR")
+    parser.add_argument("--always", nargs="+", default=[], metavar="FACTOR[=STRENGTH]", help="on in all runs")
+    parser.add_argument("--runs", type=int, default=24, help=f"with --factors one of {SIZES}")
+    parser.add_argument(
+        "--crops", type=int, default=90_000, help="to train on, counted each time one is seen"
+    )
+    parser.add_argument("--persons", type=int, default=1500)
+    parser.add_argument("--cameras", type=int, default=15)
+    parser.add_argument("--height", type=int, default=160, help="of a drawn crop")
+    parser.add_argument("--recipe", default="han-small-fast")
+    parser.add_argument("--set", dest="overrides", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--galleries", type=int, default=8)
+    parser.add_argument("--size", type=int, default=48, help="persons of each gallery")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="one per core")
+    parser.add_argument("--write", metavar="NAME", help="keep the results in benchmarks/results/NAME.json")
+    options = parser.parse_args()
+    drawn = options.persons * options.cameras
+    if options.crops > SEEN * drawn or options.crops < drawn:
+        parser.error(
+            f"{drawn} drawn crops are seen once to {SEEN} times: --crops is from {drawn} to {SEEN * drawn}"
+        )
+    try:
+        read_factors(options.always)
+        if options.factors:
+            design(options.runs, options.factors, options.seed)
+    except (UserError, ValueError) as error:
+        parser.error(str(error))
+    return options
+
+
+def one_run(options: argparse.Namespace, number: int, row: dict[str, bool]) -> dict[str, Any]:
+    """Draw, train and score one run unless that is done; return its result."""
+    folder: Path = options.out / f"run-{number:02d}"
+    result_file = folder / "result.json"
+    if result_file.exists():
+        known: dict[str, Any] = json.loads(result_file.read_text())
+        return known
+    import torch
+
+    from resight.inference.embedder import Embedder
+    from resight.inference.loading import load_model
+    from resight.training.reading import load_recipe
+    from resight.training.run import INFO
+    from resight.training.trainer import train
+
+    torch.set_num_threads(1)
+    seed = options.seed if options.factors else options.seed + number
+    factors = [*options.always, *(f"{name}={float(on)}" for name, on in row.items())]
+    drawn = synthesize(
+        folder / "people",
+        persons=options.persons,
+        cameras=options.cameras,
+        crops=1,
+        test_persons=0,
+        height=options.height,
+        seed=seed,
+        processes=1,
+        factors=factors,
+    )
+    os.environ["RESIGHT_CACHE"] = str(folder / "cache")
+    recipe = load_recipe(options.recipe, options.overrides)
+    recipe = recipe.with_epochs(max(round(options.crops / drawn.train), len(recipe.stages)))
+    run_folder = folder / "run"
+    resume = (run_folder / INFO).exists()
+    run = train(recipe, open_benchmark(drawn.folder), run_folder, seed=seed, resume=resume)
+    scores = score(options, Embedder(load_model(run)), real_persons(options.real))
+    result = {
+        "factors": read_factors(factors).active(),
+        "seed": seed,
+        "crops": recipe.epochs * drawn.train,
+    } | scores
+    write_json(result_file, result)
+    for name in ("people", "cache"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return result
+
+
+def real_persons(root: Path) -> Benchmark:
+    """Return all labelled crops of a data set: each person's first crop in each camera is a query."""
+    benchmark = open_data([root])
+    assert isinstance(benchmark, Benchmark)
+    crops = dict.fromkeys((*benchmark.train, *benchmark.query, *benchmark.gallery))
+    first: dict[tuple[int, int | None], Any] = {}
+    for crop in sorted((crop for crop in crops if crop.person > 0), key=lambda crop: crop.path.name):
+        first.setdefault((crop.person, crop.camera), crop)
+    query = tuple(first.values())
+    gallery = tuple(crop for crop in crops if crop.person > 0 and crop not in set(query))
+    return replace(benchmark, train=(), query=query, gallery=gallery)
+
+
+def score(options: argparse.Namespace, embedder: Any, real: Benchmark) -> dict[str, Any]:
+    """Return the mean mAP (per cent) over the galleries of either half, and those of each gallery."""
+    from resight.evaluation.scores import evaluate
+    from resight.training.testing import embed_benchmark
+
+    embedded = embed_benchmark(embedder, real)
+    persons = np.unique(embedded.query.persons.numpy())
+    result: dict[str, Any] = {}
+    for half, known in (("odd", persons[::2]), ("even", persons[1::2])):
+        random = np.random.default_rng(options.seed)
+        galleries = []
+        for _ in range(options.galleries):
+            chosen = random.choice(known, min(options.size, len(known)), replace=False)
+            sides = (
+                side.take(torch_rows(np.isin(side.persons.numpy(), chosen)))
+                for side in (embedded.query, embedded.gallery)
+            )
+            galleries.append(100 * float(evaluate(*sides, real.protocol).mAP))
+        result |= {half: mean(galleries), f"{half}_galleries": galleries}
+    return result
+
+
+def torch_rows(chosen: Any) -> Any:
+    """Return the positions of the chosen rows."""
+    import torch
+
+    return torch.from_numpy(np.flatnonzero(chosen))
+
+
+def print_table(rows: list[dict[str, bool]], results: list[dict[str, Any]]) -> None:
+    """Print the effects, or the mean of the runs where they have none."""
+    for half in ("odd", "even"):
+        scores = [result[half] for result in results]
+        spread = f" +- {stdev(scores):.2f}" if len(scores) > 1 else ""
+        print(f"\n{half} half: mean mAP {mean(scores):.2f}{spread} over {len(scores)} runs")
+        if rows[0]:
+            for name, (value, low, high) in effects(rows, scores).items():
+                print(f"  {name:12s} {value:+6.2f}   [{low:+.2f}, {high:+.2f}]")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))
