@@ -42,6 +42,7 @@ MAY_USE = {
     "ingest": {"inference", "gallery"},
     "service": {"models", "inference", "gallery", "report"},
     "recipes": set(),
+    "tables": {"data", "people", "models", "losses", "evaluation", "training", "report"},
 }
 
 

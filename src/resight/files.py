@@ -1,5 +1,6 @@
 """Where Resight keeps files, and writing them whole or not at all."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -49,6 +50,22 @@ def write_json(path: Path, value: object) -> None:
     with whole_file(path) as temporary:
         # file names may have bytes that are no text: backslashes make them JSON escapes
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def sole_use(path: Path) -> Iterator[bool]:
+    """Yield whether no other process is inside this context for the same lock file; it never waits.
+
+    The lock ends with the process, however that ends; the empty file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def readable(name: str) -> str:

@@ -31,6 +31,10 @@ app = App(
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
 app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a model on a data set.")
 app.command("resight.commands.summarize:summarize", name="summarize", help="Mean and spread of runs' scores.")
+app.command(
+    "resight.commands.reproduce:reproduce", name="reproduce", help="Train the rows of a published table."
+)
+app.command("resight.commands.sweep:sweep", name="sweep", help="Train a recipe over a grid of settings.")
 app.command("resight.commands.embed:embed", name="embed", help="Embed crops into a folder of features.")
 app.command("resight.commands.score:score", name="score", help="Score features from any toolkit.")
 app.command("resight.commands.synthesize:synthesize", name="synthesize", help="Draw synthetic pedestrians.")

@@ -1,0 +1,61 @@
+"""Write docs/reproduction.md from the stored results in benchmarks/results/tables.
+
+python scripts/reproduction_page.py
+"""
+
+from pathlib import Path
+
+from resight.tables.formats import markdown
+from resight.tables.results import TableResult, load_result
+from resight.tables.table import load_table, table_files
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "tables"
+PAGE = ROOT / "docs" / "reproduction.md"
+
+HEAD = """# Reproduction of the papers' tables
+
+What was run of the papers' tables, and what came of it. This page is written by
+`scripts/reproduction_page.py` from the results in `benchmarks/results/tables`, which `resight reproduce` made
+(with `--write`): they have every run with its seed, its scores, the SHA-256 of the list of files that it was
+trained on, its processor and its versions.
+[Reproduce published tables](guides/reproduce.md) says what the columns mean.
+
+Nothing here was trained on the papers' data, nor for as many epochs: headings say what was used instead. So
+figures cannot be compared with the paper's; the sign and the order of *differences* between rows can. An
+interval that includes 0 shows no effect in either direction.
+"""
+
+
+def page() -> str:
+    """Return the page as Markdown."""
+    found = [load_result(path) for path in sorted(RESULTS.glob("*.json"))]
+    parts = [HEAD]
+    for result in found:
+        parts += [f"## {result.name}\n", markdown(result, level=3), *_runs(result), *_rows_not_run(result)]
+    missing = [name for name in table_files() if name not in {result.name for result in found}]
+    if missing:
+        listed = "\n".join(f"- `{name}`: {load_table(name).title}" for name in missing)
+        parts.append(f"## Not run\n\nNo row of these tables has been run:\n\n{listed}\n")
+    return "\n".join(parts)
+
+
+def _runs(result: TableResult) -> list[str]:
+    """Return a sentence about the trainings."""
+    if not result.runs:
+        return []
+    hours = sum(run.seconds for run in result.runs) / 3600
+    processors = ", ".join(sorted({str(run.machine["gpu"] or run.machine["cpu"]) for run in result.runs}))
+    return [f"{len(result.runs)} runs, {hours:.1f} hours of training in all, on {processors}.\n"]
+
+
+def _rows_not_run(result: TableResult) -> list[str]:
+    """Return a sentence about the rows of ours that the result does not have."""
+    there = {row.name for row in result.rows}
+    missing = [row.name for row in load_table(result.name).rows if row.recipe and row.name not in there]
+    return [f"Not run: {'; '.join(missing)}.\n"] if missing else []
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)

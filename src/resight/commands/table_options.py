@@ -1,0 +1,121 @@
+"""What ``resight reproduce`` and ``resight sweep`` share: options, running and printing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cyclopts import Parameter
+
+from resight.commands.options import Device, Flag, Json
+from resight.commands.output import print_json, print_table
+from resight.errors import UserError
+from resight.interruption import SAME_COMMAND, resumable
+from resight.progress import clock, say
+
+if TYPE_CHECKING:
+    from resight.tables.plan import Request, TablePlan
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How runs are made and where the results go.
+
+    Args:
+        runs: number of runs of each row, with the seeds 0, 1, ...
+        epochs_scale: share of each recipe's epochs to train, such as 0.1; schedules are shortened alike.
+        jobs: number of processes that train at the same time.
+        dry_run: say what would run, how long it takes and how much disk it needs, and stop.
+        other_versions: use finished runs of other versions of Resight too.
+        out: folder of the runs. Finished runs there are found by recipe, seed and data, and not repeated.
+        write: folder for the result as Markdown, CSV, JSON and LaTeX, and for the plot.
+    """
+
+    runs: int | None = None
+    epochs_scale: float = 1.0
+    jobs: int = 1
+    dry_run: Flag = False
+    other_versions: Flag = False
+    out: Path = Path("runs/tables")
+    write: Path | None = None
+    device: Device = "auto"
+    json: Json = False
+
+
+DEFAULT_RUNS = RunOptions()
+
+
+def run_and_print(request: "Request", options: RunOptions) -> None:
+    """TablePlan, say what it takes, run what is missing, and print the result."""
+    if options.jobs < 1:
+        raise UserError(f"--jobs must be 1 or more; got {options.jobs}.")
+    with resumable(SAME_COMMAND):
+        from resight.tables.estimate import estimate
+        from resight.tables.plan import make_plan
+        from resight.tables.results import collect
+        from resight.tables.running import run_jobs
+
+        plan = make_plan(request)
+        todo = [job for job in plan.jobs.values() if not job.finished]
+        needs = estimate(todo, options.device, options.out) if todo else None
+        if needs is not None:
+            say(
+                f"{len(plan.jobs)} runs, {len(todo)} of them to train: about {clock(needs.seconds)} in all, "
+                f"one after the other, and {needs.disk / 1e9:.1f} GB of {needs.free / 1e9:.1f} GB that are "
+                "free."
+            )
+        for (row, _), why in dict.fromkeys(plan.reasons.items()):
+            say(f"Cannot run {row}: {why}")
+        if options.dry_run:
+            _print_plan(plan, needs.seconds if needs else 0.0, needs.disk if needs else 0, options.json)
+            return
+        if needs is not None:
+            needs.check(options.out)
+        failed = run_jobs(plan, options.jobs)
+    result = collect(plan, failed)
+    if options.write is not None:
+        from resight.tables.formats import write_all
+
+        for path in write_all(result, options.write):
+            say(f"Wrote {path}")
+    if options.json:
+        print_json(result.model_dump(mode="json"))
+        return
+    from resight.tables.sheets import footnotes, sheets_of
+
+    for sheet in sheets_of(result):
+        print_table(sheet.columns, sheet.rows, title=sheet.title)
+    for line in footnotes(result):
+        print(line)
+
+
+def _print_plan(plan: "TablePlan", seconds: float, disk: int, json: bool) -> None:
+    states = {
+        True: "complete",
+        False: "to train",
+    }
+    rows: Sequence[dict[str, object]] = [
+        {
+            "run": str(job.folder),
+            "recipe": job.recipe.name,
+            "seed": job.recipe.seed,
+            "epochs": job.recipe.epochs,
+            "crops": job.trained.data.name,
+            "state": states[job.complete],
+        }
+        for job in plan.jobs.values()
+    ]
+    if json:
+        reasons = [{"row": row, "why": why} for (row, _), why in plan.reasons.items()]
+        print_json(
+            {"runs": rows, "seconds": round(seconds), "disk": disk, "conditions": plan.conditions}
+            | {"cannot_run": reasons}
+        )
+        return
+    title = ", ".join([plan.request.table.title, *plan.conditions])
+    print_table(
+        ["Run", "Seed", "Epochs", "Data", "State"],
+        [[row["run"], row["seed"], row["epochs"], row["crops"], row["state"]] for row in rows],
+        title=title,
+    )

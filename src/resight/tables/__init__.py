@@ -1,0 +1,1 @@
+"""Published tables as data, and what trains, scores and prints their rows."""

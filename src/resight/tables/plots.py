@@ -1,0 +1,140 @@
+"""The plot of a result: lines with error bars, accuracy against cost, or differences."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from resight.tables.metrics import METRICS
+from resight.tables.results import Cell, Interval, ResultRow, TableResult
+from resight.tables.sheets import multiply_adds
+
+SIZE = (6.4, 4.0)
+SUFFIXES = ("png", "svg")
+
+
+def save_plot(result: TableResult, path: Path) -> list[Path]:
+    """Draw the table's plot as ``path.png`` and ``path.svg``; return the files, none if it has no plot."""
+    plot = result.plot
+    if plot is None:
+        return []
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=SIZE, layout="constrained")
+    axes = drawing.subplots()
+    drawn = DRAWN[plot.kind](result, plot.metric, axes)
+    if not drawn:
+        return []
+    metric = METRICS[plot.metric].title
+    labels = {"bars": f"{metric}, difference from {result.reference}", "heat": plot.y_label}
+    axes.set_ylabel(labels.get(plot.kind, metric))
+    axes.set_xlabel(plot.x_label)
+    axes.set_title("\n".join([result.title, *result.conditions]), fontsize=9)
+    if plot.kind != "heat":
+        axes.grid(alpha=0.3)
+    if plot.kind in ("lines", "cost"):
+        axes.legend(fontsize=7)
+    if plot.log:
+        axes.set_xscale("symlog", linthresh=1e-3)
+    files = [path.with_name(f"{path.name}.{suffix}") for suffix in SUFFIXES]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        drawing.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
+    return files
+
+
+def _reach(found: Interval) -> float:
+    """Return half of the interval, for an error bar."""
+    return 0.0 if found.high is None else found.high - found.mean
+
+
+def _lines(result: TableResult, metric: str, axes: Any) -> bool:
+    """Draw a line for each series and heading, ours and the paper's, over ``x``."""
+    drawn = False
+    growing = any(size is not None for size in result.distractors)
+    points: dict[str, list[tuple[float, Cell]]] = {}
+    if any(row.labels and row.x is None for row in result.rows):  # values that are no numbers
+        axes.set_xticks(range(len(result.rows)), [row.labels[0] for row in result.rows])
+    for place, row in enumerate(result.rows):
+        for number, heading in enumerate(result.headings):
+            x = result.distractors[number] if growing else row.x
+            x = place if x is None and row.labels else x
+            cell = next((cell for cell in row.cells[number] if cell.metric == metric), None)
+            if x is not None and cell is not None:
+                name = row.name if growing else ", ".join(filter(None, (row.series, heading)))
+                points.setdefault(name, []).append((x, cell))
+    for name, line in points.items():
+        ours = [(x, cell.ours) for x, cell in sorted(line, key=lambda one: one[0]) if cell.ours is not None]
+        if ours:
+            means, reach = [found.mean for _, found in ours], [_reach(found) for _, found in ours]
+            axes.errorbar([x for x, _ in ours], means, reach, marker="o", capsize=3, label=name or "ours")
+        paper = [(x, cell.published.value) for x, cell in line if cell.published is not None]
+        if paper:
+            axes.plot(*zip(*sorted(paper), strict=True), "k--", marker="x", label=f"{name} (paper)".strip())
+        drawn = drawn or bool(ours or paper)
+    return drawn
+
+
+def _costs(result: TableResult, metric: str, axes: Any) -> bool:
+    """Draw each row at its multiply-adds and its accuracy, ours and the paper's."""
+    placed: dict[str, list[tuple[float, float, str]]] = {}
+    for row in result.rows:
+        cells = [cell for group in row.cells for cell in group]
+        cost = next((cell for cell in cells if cell.metric == "flops"), None)
+        score = next((cell for cell in cells if cell.metric == metric), None)
+        if cost is None or score is None:
+            continue
+        ours, paper = multiply_adds(row, cost)
+        if score.published is not None and paper is not None:
+            kind = "quoted by the paper" if row.quoted else "paper"
+            placed.setdefault(kind, []).append((paper, score.published.value, row.name))
+        if score.ours is not None and ours is not None:
+            placed.setdefault("ours", []).append((ours, score.ours.mean, row.name))
+    for kind, points in placed.items():
+        axes.scatter([x for x, _, _ in points], [y for _, y, _ in points], s=18, label=kind)
+        for x, y, name in points:
+            axes.annotate(
+                name.partition(" (")[0], (x, y), fontsize=5, xytext=(3, 2), textcoords="offset points"
+            )
+    axes.set_xscale("log")
+    return bool(placed)
+
+
+def _bars(result: TableResult, metric: str, axes: Any) -> bool:
+    """Draw the difference of each row from the reference row."""
+    found: list[tuple[ResultRow, Cell]] = [
+        (row, cell)
+        for row in result.rows
+        for group in row.cells
+        for cell in group
+        if cell.metric == metric and (cell.difference or cell.published_difference is not None)
+    ]
+    for place, (_, cell) in enumerate(found):
+        if cell.difference is not None:
+            axes.bar(
+                place - 0.2, cell.difference.mean, 0.4, yerr=_reach(cell.difference), color="C0", capsize=3
+            )
+        if cell.published_difference is not None:
+            axes.bar(place + 0.2, cell.published_difference, 0.4, color="0.6")
+    axes.set_xticks(range(len(found)), [row.name for row, _ in found], rotation=30, ha="right", fontsize=7)
+    return bool(found)
+
+
+def _heat(result: TableResult, metric: str, axes: Any) -> bool:
+    """Draw a map over two settings, with the figure in each field."""
+    across, up = (list(dict.fromkeys(row.labels[axis] for row in result.rows)) for axis in (0, 1))
+    field = [[math.nan] * len(across) for _ in up]
+    for row in result.rows:
+        cell = next(cell for cell in row.cells[0] if cell.metric == metric)
+        if cell.ours is not None:
+            x, y = across.index(row.labels[0]), up.index(row.labels[1])
+            field[y][x] = cell.ours.mean
+            axes.annotate(METRICS[metric].shown(cell.ours.mean), (x, y), ha="center", va="center", fontsize=8)
+    axes.set_xticks(range(len(across)), across)
+    axes.set_yticks(range(len(up)), up)
+    image = axes.imshow(field, origin="lower", aspect="auto", cmap="Blues")
+    axes.figure.colorbar(image, label=METRICS[metric].title)
+    return True
+
+
+DRAWN = {"lines": _lines, "cost": _costs, "bars": _bars, "heat": _heat}
+"""Kind of a plot -> what draws it; each returns whether there was anything to draw."""

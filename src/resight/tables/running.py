@@ -1,0 +1,115 @@
+"""Running the jobs of a plan: in this process, or in several that share the work by lock files."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import resight
+from resight.errors import UserError
+from resight.files import sole_use, write_json
+from resight.progress import Bar, say
+from resight.tables.plan import Job, TablePlan
+from resight.tables.scoring import score_job
+from resight.threads import available_cores
+from resight.training.run import RECIPE
+from resight.training.trainer import train
+
+CHECKPOINT = "checkpoint.pt"
+POLL = 1.0
+"""Seconds between two looks at the worker processes."""
+
+
+def run_jobs(plan: TablePlan, jobs: int) -> dict[str, str]:
+    """Train and test what is not complete; return the digests of jobs that are not, with the reason.
+
+    Args:
+        plan: its finished runs are used as they are, and interrupted ones go on.
+        jobs: number of processes.
+
+    Raises:
+        UserError: the disk has too little space, or a worker process died.
+        KeyboardInterrupt: once each running training has written a checkpoint.
+    """
+    missing = [job for job in plan.jobs.values() if not job.complete]
+    if not missing:
+        return {}
+    if jobs > 1 and len(missing) > 1:
+        return _in_processes(plan, missing, min(jobs, len(missing)))
+    return run_in_turn(plan, missing)
+
+
+def run_in_turn(plan: TablePlan, missing: Sequence[Job]) -> dict[str, str]:
+    """Train and test each job that no other process is at; return why the others are not complete."""
+    reasons: dict[str, str] = {}
+    for number, job in enumerate(missing, 1):
+        if job.complete:
+            continue  # another process has finished it meanwhile
+        with sole_use(job.folder.parent / f"{job.folder.name}.lock") as free:
+            if not free:
+                reasons[job.digest] = f"another process is training {job.folder}"
+                continue
+            say(f"Run {number} of {len(missing)}: {job.folder}")
+            try:
+                _complete(job, plan.request.device)
+            except UserError as error:
+                reasons[job.digest] = str(error)
+                say(f"Failed: {error}")
+    return reasons
+
+
+def _complete(job: Job, device: str) -> None:
+    """Train the job, going on where it was interrupted, and test it."""
+    if not job.finished:
+        begun = (job.folder / CHECKPOINT).is_file()
+        if not begun and (job.folder / RECIPE).is_file():
+            shutil.rmtree(job.folder)  # killed before its first checkpoint: nothing is lost
+        train(job.recipe, job.trained.data, job.folder, device=device, resume=begun)
+    score_job(job, device)
+
+
+def _in_processes(plan: TablePlan, missing: Sequence[Job], number: int) -> dict[str, str]:
+    """Run workers, each of which takes jobs that no other one has."""
+    folder = plan.request.out / "workers"
+    request = folder / "request.json"
+    write_json(request, plan.request.model_dump(mode="json", by_alias=True))
+    threads = str(max(1, available_cores() // number))
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+    root = str(Path(resight.__file__).parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    say(f"{number} processes with {threads} threads each; what they say is in {folder}.")
+    processes, logs = [], []
+    try:
+        for index in range(number):
+            log = (folder / f"{index}.log").open("w", encoding="utf-8")
+            logs.append(log)
+            reasons_file = folder / f"{index}.json"
+            reasons_file.unlink(missing_ok=True)
+            command = [sys.executable, "-m", "resight.tables.worker", str(request), str(reasons_file)]
+            processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        with Bar("Runs", len(missing)) as bar:
+            while any(process.poll() is None for process in processes):
+                time.sleep(POLL)
+                bar.advance(sum(job.complete for job in missing) - bar.done)
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)  # each writes a checkpoint
+        for process in processes:
+            process.wait()
+        for log in logs:
+            log.close()
+    found: dict[str, str] = {}
+    for index, process in enumerate(processes):
+        if process.returncode:
+            raise UserError(
+                f"Worker {index} ended with the status {process.returncode}; see {folder / f'{index}.log'}. "
+                "Run the command again: finished runs are kept, and the others go on."
+            )
+        found |= json.loads((folder / f"{index}.json").read_text(encoding="utf-8"))
+    return {digest: why for digest, why in found.items() if not plan.jobs[digest].complete}

@@ -1,0 +1,193 @@
+"""A result as sheets of text: columns and rows that every format prints alike."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from resight.tables.metrics import METRICS, Metric, count
+from resight.tables.results import Cell, Interval, ResultRow, TableResult
+
+NONE = "-"
+VARIANTS = {
+    "raw trapezoid": "by trapezoids",
+    "unit trapezoid": "unit descriptor, by trapezoids",
+    "unit": "unit descriptor",
+}
+"""Variant of a score -> its heading; a row's own descriptor is in its main column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table of text.
+
+    Attributes:
+        title: with everything that is not as in the paper.
+        columns: headings; the first is of the rows' names.
+        rows: cells, as many as headings.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def sheets_of(result: TableResult) -> list[Sheet]:
+    """Return the sheets of a result: for each heading the figures, differences, and other definitions."""
+    found: list[Sheet] = []
+    for number, (heading, metrics) in enumerate(zip(result.headings, result.metrics, strict=True)):
+        title = ": ".join(filter(None, (result.heading, heading)))
+        rows = [(row, row.cells[number]) for row in result.rows]
+        if METRICS[metrics[0]].kind == "network":
+            found.append(_costs(title, metrics, rows))
+            continue
+        found.append(_figures(title, metrics, rows))
+        if any(cell.difference is not None for _, cells in rows for cell in cells):
+            found.append(_differences(f"{title}; differences from {result.reference}", metrics, rows))
+        found += _variants(f"{title}; other definitions", rows)
+    return found
+
+
+def footnotes(result: TableResult) -> list[str]:
+    """Return the sentences under a result: its source, its note, and what was not run and why."""
+    quoted = any(
+        row.quoted and any(cell.published for cells in row.cells for cell in cells) for row in result.rows
+    )
+    lines = [f"Paper: {result.source}."] if result.source else []
+    lines += [result.note] if result.note else []
+    if quoted:
+        lines.append("Rows marked (quoted) are other people's methods, as the paper quotes them.")
+    if any(cell.ours is not None and cell.ours.low is not None for row in result.rows for cell in _all(row)):
+        lines.append(
+            "± is the standard deviation over runs; in brackets, Student's 95 % interval of the mean paired "
+            "difference, for runs like these."
+        )
+    lines += [f"Not run: {'; '.join(where)}: {why}" for why, where in result.missing.items()]
+    return lines
+
+
+def _all(row: ResultRow) -> Iterator[Cell]:
+    return (cell for cells in row.cells for cell in cells)
+
+
+def name_of(row: ResultRow) -> str:
+    """Return the row's name, marked if it is quoted."""
+    return f"{row.name} (quoted)" if row.quoted else row.name
+
+
+Rows = Sequence[tuple[ResultRow, Sequence[Cell]]]
+
+
+def _figures(title: str, metrics: Sequence[str], rows: Rows) -> Sheet:
+    columns, lines = ["Row"], [[name_of(row)] for row, _ in rows]
+    for place, name in enumerate(metrics):
+        metric = METRICS[name]
+        paper = any(cells[place].published for _, cells in rows)
+        columns += [metric.title, *(["paper"] if paper else [])]
+        for line, (_, cells) in zip(lines, rows, strict=True):
+            line += [_ours(cells[place].ours, metric), *([_published(cells[place])] if paper else [])]
+    return Sheet(title, tuple(columns), tuple(map(tuple, lines)))
+
+
+def _ours(found: Interval | None, metric: Metric) -> str:
+    if found is None:
+        return NONE
+    mean = metric.shown(found.mean)
+    return mean if found.std is None else f"{mean} ± {metric.shown(found.std)}"
+
+
+def _published(cell: Cell) -> str:
+    if cell.published is None:
+        return NONE
+    text = cell.published.text
+    return text if cell.published_std is None else f"{text} ± {cell.published_std.text}"
+
+
+def _differences(title: str, metrics: Sequence[str], rows: Rows) -> Sheet:
+    kept = [(row, cells) for row, cells in rows if any(cell.difference is not None for cell in cells)]
+    paper = any(cell.published_difference is not None for _, cells in kept for cell in cells)
+    columns = [title for name in metrics for title in (METRICS[name].title, *(["paper"] if paper else []))]
+    lines = []
+    for row, cells in kept:
+        line = [row.name]
+        for cell in cells:
+            line.append(_change(cell.difference, METRICS[cell.metric]))
+            there = cell.published_difference
+            line += [NONE if there is None else f"{there:+.{_digits(cell)}f}"] if paper else []
+        lines.append(tuple(line))
+    return Sheet(title, ("Row", *columns), tuple(lines))
+
+
+def _digits(cell: Cell) -> int:
+    text = "" if cell.published is None else cell.published.text
+    return len(text.partition(".")[2])
+
+
+def _change(found: Interval | None, metric: Metric) -> str:
+    if found is None:
+        return NONE
+    mean = metric.shown(found.mean, sign=True)
+    if found.low is None or found.high is None:
+        return mean
+    return f"{mean} [{metric.shown(found.low, sign=True)}, {metric.shown(found.high, sign=True)}]"
+
+
+def _variants(title: str, rows: Rows) -> list[Sheet]:
+    names = dict.fromkeys(
+        (place, variant)
+        for _, cells in rows
+        for place, cell in enumerate(cells)
+        if cell.metric in ("mAP", "rank1")
+        for variant in cell.variants
+        if variant in VARIANTS and (cell.metric == "mAP" or variant == "unit")
+    )
+    lines = []
+    for row, cells in rows:
+        figures = [cells[place].variants.get(variant) for place, variant in names]
+        if any(figure is not None for figure in figures):
+            shown = [METRICS["mAP"].shown(figure) if figure is not None else NONE for figure in figures]
+            lines.append((row.name, *shown))
+    if not lines:
+        return []
+    first = next(cells for _, cells in rows)
+    titles = (f"{METRICS[first[place].metric].title}, {VARIANTS[variant]}" for place, variant in names)
+    return [Sheet(title, ("Row", *titles), tuple(lines))]
+
+
+def _costs(title: str, metrics: Sequence[str], rows: Rows) -> Sheet:
+    """Return figures that are counted: ours, the paper's, and the relative difference on one scale."""
+    columns, lines = ["Row"], [[name_of(row)] for row, _ in rows]
+    for place, name in enumerate(metrics):
+        flops = name == "flops"
+        columns += [
+            METRICS[name].title,
+            "paper",
+            *(["multiply-adds", "paper"] if flops else []),
+            "difference",
+        ]
+        for line, (row, cells) in zip(lines, rows, strict=True):
+            cell = cells[place]
+            ours = None if cell.ours is None else cell.ours.mean
+            paper = None if cell.published is None else cell.published.value
+            if flops:
+                ours, paper = multiply_adds(row, cell)
+            line += [_ours(cell.ours, METRICS[name]), _published(cell)]
+            line += [NONE if one is None else count(one) for one in ((ours, paper) if flops else ())]
+            same = (
+                ours is not None
+                and paper is not None
+                and cell.published is not None
+                and not cell.published.sign
+            )
+            line.append(f"{100 * (ours / paper - 1):+.1f} %" if same and ours and paper else NONE)
+    return Sheet(title, tuple(columns), tuple(map(tuple, lines)))
+
+
+def multiply_adds(row: ResultRow, cell: Cell) -> tuple[float | None, float | None]:
+    """Return our and the published multiply-adds of a cell with FLOPs.
+
+    Ours count two operations for each; what a paper's figure counts is said in its row.
+    """
+    share = 0.5 if row.counted == "operations" else 1.0
+    return (
+        None if cell.ours is None else cell.ours.mean / 2,
+        None if cell.published is None else share * cell.published.value,
+    )

@@ -1,0 +1,218 @@
+"""Trainings of a table: found again, shared, resumed, shared among processes, and what cannot run."""
+
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resight.errors import UserError
+from resight.evaluation.statistics import spread
+from resight.tables.formats import comma_separated, latex, markdown, write_all
+from resight.tables.plan import Request, TablePlan, make_plan
+from resight.tables.results import TableResult, collect, load_result
+from resight.tables.running import run_jobs
+from resight.tables.sheets import sheets_of
+from resight.tables.table import Column, Plot, PrintedFigure, Row, Table
+
+
+def figure(value: float) -> PrintedFigure:
+    return PrintedFigure(value=value, sign="", text=f"{value}")
+
+
+@pytest.fixture(scope="session")
+def table(recipe: Path) -> Table:
+    """Three rows of two trainings, and one that is quoted."""
+    rows = (
+        Row(name="another's", published=(figure(1.5), None)),
+        Row(name="plain", recipe=str(recipe), published=(figure(50.0), figure(60.5))),
+        Row(name="global", recipe=str(recipe), branches="global"),
+        Row(
+            name="still",
+            recipe=str(recipe),
+            set=("model.regions=false",),
+            published=(figure(48.5), None),
+        ),
+    )
+    return Table(
+        title="A table",
+        source="A paper, Table 1",
+        columns=(Column(title="Market-1501", data="market-1501", metrics=("mAP", "rank1")),),
+        rows=rows,
+        reference="plain",
+        runs=2,
+        plot=Plot(kind="bars"),
+    )
+
+
+@pytest.fixture(scope="session")
+def request_for(table: Table, people: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    out = tmp_path_factory.mktemp("out")
+
+    def build(**changes: Any) -> Request:
+        settings = {"name": "a/table1", "table": table, "data": (str(people),), "out": out, "device": "cpu"}
+        return Request(**settings | changes)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def ran(request_for: Any) -> tuple[TablePlan, TableResult]:
+    plan = make_plan(request_for())
+    assert run_jobs(plan, 1) == {}
+    return plan, collect(plan, {})
+
+
+def test_rows_that_differ_in_the_test_share_their_trainings(ran: tuple[TablePlan, TableResult]) -> None:
+    plan, result = ran
+    assert len(plan.jobs) == 4
+    assert len(result.runs) == 4
+    assert sum(len(job.scorings) for job in plan.jobs.values()) == 6
+    assert {run.seed for run in result.runs} == {0, 1}
+    assert len({run.trained_on for run in result.runs}) == 1
+    assert len(result.runs[0].trained_on) == 64
+    assert [row.name for row in result.rows] == ["plain", "global", "still"]  # quotations are on other data
+
+
+def test_differences_are_paired_by_run(ran: tuple[TablePlan, TableResult]) -> None:
+    _, result = ran
+    assert result.heading == "A table, on people instead of the paper's data"
+    assert result.headings == ("people; paper: Market-1501",)
+    plain, still = result.rows[0].cells[0][0], result.rows[2].cells[0][0]
+    assert plain.difference is None
+    found = spread([still.values[run] - plain.values[run] for run in (0, 1)])
+    assert still.difference is not None
+    assert (still.difference.mean, still.difference.low) == (found.mean, found.low)
+    assert still.published_difference == -1.5
+    assert plain.ours is not None
+    assert plain.ours.mean == pytest.approx(sum(plain.values.values()) / 2)
+    assert set(plain.variants) == {"unit", "unit trapezoid"}
+    assert plain.variants["unit"] == pytest.approx(plain.ours.mean)
+
+
+def test_finished_runs_are_not_repeated(ran: tuple[TablePlan, TableResult], request_for: Any) -> None:
+    plan, result = ran
+    before = {job.folder: (job.folder / "run.json").stat().st_mtime_ns for job in plan.jobs.values()}
+    again = make_plan(request_for(runs=2, rows=("plain", "still")))
+    assert all(job.complete for job in again.jobs.values())
+    assert run_jobs(again, 3) == {}
+    assert {job.folder: (job.folder / "run.json").stat().st_mtime_ns for job in again.jobs.values()} == before
+    assert collect(again, {}).rows[0].cells == result.rows[0].cells
+    assert any(not job.complete for job in make_plan(request_for(runs=3)).jobs.values())
+
+
+def test_a_run_in_use_is_left_to_the_other_process(request_for: Any, tmp_path: Path) -> None:
+    plan = make_plan(request_for(out=tmp_path, runs=1, rows=("plain",)))
+    [job] = plan.jobs.values()
+    lock = job.folder.parent / f"{job.folder.name}.lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        reasons = run_jobs(plan, 1)
+    assert reasons == {job.digest: f"another process is training {job.folder}"}
+    result = collect(plan, reasons)
+    assert result.missing == {reasons[job.digest]: ["plain, people; paper: Market-1501"]}
+    assert result.rows[0].cells[0][0].ours is None
+
+
+def test_an_interrupted_run_goes_on_and_processes_share_the_work(
+    ran: tuple[TablePlan, TableResult], request_for: Any, tmp_path: Path
+) -> None:
+    plan = make_plan(request_for(out=tmp_path, runs=1))
+    first, second = plan.jobs.values()
+    for job, files in ((first, ("recipe.yaml",)), (second, ("recipe.yaml", "run.json", "checkpoint.pt"))):
+        finished = next(one for one in ran[0].jobs.values() if one.digest == job.digest)
+        job.folder.mkdir(parents=True)
+        for name in files:
+            (job.folder / name).write_bytes((finished.folder / name).read_bytes())
+    info = json.loads((second.folder / "run.json").read_text())
+    (second.folder / "run.json").write_text(json.dumps(info | {"finished": None}))
+    assert run_jobs(plan, 2) == {}
+    result = collect(plan, {})
+    for row, known in zip(result.rows, ran[1].rows, strict=True):
+        assert row.cells[0][0].values[0] == pytest.approx(known.cells[0][0].values[0])
+    assert len(json.loads((second.folder / "run.json").read_text())["resumed"]) == 1
+
+
+def test_runs_of_another_version_are_refused(
+    ran: tuple[TablePlan, TableResult], request_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resight.__version__", "9.9")
+    with pytest.raises(UserError, match=r"is of Resight .*; this is 9\.9"):
+        make_plan(request_for())
+    assert all(job.complete for job in make_plan(request_for(other_versions=True)).jobs.values())
+
+
+def test_every_format_says_what_is_not_as_in_the_paper(
+    ran: tuple[TablePlan, TableResult], tmp_path: Path
+) -> None:
+    _, result = ran
+    files = write_all(result, tmp_path)
+    assert [path.suffix for path in files] == [".md", ".csv", ".tex", ".json", ".png", ".svg"]
+    assert load_result(tmp_path / "a-table1-people.json") == result
+    sheets = sheets_of(result)
+    assert [sheet.title.rpartition("; ")[2] for sheet in sheets[1:]] == [
+        "differences from plain",
+        "other definitions",
+    ]
+    for sheet in sheets:
+        assert "on people instead of the paper's data" in sheet.title
+    text = markdown(result)
+    assert text.count("### ") == 0
+    assert text.count("## A table, on people instead") == 3
+    assert "| Row | mAP | paper | Rank-1 | paper |" in text
+    assert "Paper: A paper, Table 1." in text
+    assert r"\caption{A table, on people instead of the paper's data" in latex(result)
+    assert r"$\pm$" in latex(result)
+    lines = comma_separated(result).splitlines()
+    assert len(lines) == 1 + 3 * 2
+    assert lines[1].startswith("a/table1,on people instead of the paper's data,plain,False,")
+    (tmp_path / "old.json").write_text('{"format": 99}')
+    with pytest.raises(UserError, match="has the format 99"):
+        load_result(tmp_path / "old.json")
+    with pytest.raises(UserError, match="is not a table's result"):
+        load_result(tmp_path / "a-table1-people.md")
+
+
+def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tmp_path: Path) -> None:
+    plan = make_plan(request_for(data=(), out=tmp_path))
+    assert not plan.jobs
+    assert plan.reasons["plain", 0] == "no data: name its folder, --data market-1501=PATH"
+    rows = (
+        Row(name="weights", recipe="softmax"),
+        Row(name="none", recipe="han-small"),
+        Row(name="unknown", without="it is not implemented"),
+    )
+    changed = request_for().table.model_copy(update={"rows": rows, "reference": None})
+    reasons = make_plan(request_for(table=changed, out=tmp_path)).reasons
+    assert "The ImageNet weights of resnet50 are not on this machine" in reasons["weights", None]
+    assert reasons["weights", None].endswith("which headings then say: --from-scratch")
+    plan = make_plan(request_for(table=changed, from_scratch=True, fast=True, out=tmp_path))
+    assert plan.conditions[1:] == (
+        "by the -fast recipes",
+        "from random weights instead of pretrained ones",
+    )
+    assert plan.recipes["weights"].pretrained is None
+    assert plan.recipes["weights"].name == "softmax-fast"
+    with pytest.raises(UserError, match=r"people is not the market-1501 that the table needs.*--data "):
+        make_plan(request_for(data=(f"market-1501={people}",), out=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": ("marcet-1501=x",)}, r"unknown data set 'marcet-1501'\. Did you mean 'market-1501'\?"),
+        ({"data": ("msmt17=x",)}, "the table needs market-1501, not msmt17"),
+        ({"data": ("market-1501=x", "market-1501=y")}, "two folders for market-1501"),
+        ({"data": ("a", "b")}, "one other set that stands for all of them"),
+        ({"data": ("market-1501=x",), "reading": {"holdout": 3}}, "--holdout say how to read another"),
+        ({"rows": ("plian",)}, "has no row 'plian'. Did you mean 'plain'"),
+        ({"runs": 0}, "--runs must be 1 or more"),
+        ({"epochs_scale": 0}, "--epochs-scale must be above 0"),
+        ({"data": ("nowhere",)}, "There is no folder nowhere"),
+    ],
+)
+def test_contradictions_are_refused(request_for: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_plan(request_for(**changes))

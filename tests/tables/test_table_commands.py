@@ -1,0 +1,108 @@
+"""``resight reproduce`` and ``resight sweep`` as a user types them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resight.commands.main import app
+from resight.errors import UserError
+from resight.tables.results import load_result
+from resight.tables.table import table_files
+
+
+def call(*arguments: object) -> None:
+    app([str(argument) for argument in arguments], result_action="return_value")
+
+
+def call_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    capsys.readouterr()
+    call(*arguments, "--json")
+    return json.loads(capsys.readouterr().out)
+
+
+def test_tables_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = {table["name"]: table for table in call_json(capsys, "reproduce", "--list")}
+    assert set(listed) == set(table_files())
+    assert listed["han/table1"]["data"] == []
+    assert listed["sona/table5"]["data"] == ["cuhk03", "dukemtmc-reid", "market-1501"]
+    assert (listed["sona/table5"]["rows"], listed["sona/table5"]["quoted"]) == (9, 4)
+
+
+def test_han_costs_what_its_table_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    call("reproduce", "han/table1", "--out", tmp_path, "--write", tmp_path, "--device", "cpu")
+    out = capsys.readouterr().out
+    for line in ("3.71e8 | 3.68e8 |", "5.40e8 | 5.33e8 |", "7.09e8 | 7.01e8 |"):
+        assert line.replace("|", "│") in out
+    assert "Paper: Li, Zhu, Gong" in out
+    result = load_result(tmp_path / "han-table1.json")
+    for row in result.rows:
+        [[cell]] = row.cells
+        assert cell.ours is not None
+        assert cell.published is not None
+        assert cell.ours.mean == pytest.approx(cell.published.value, rel=0.02)
+    assert result.heading == "The cost of the three sizes of HAN"
+    assert not result.runs
+
+
+def test_what_is_missing_is_said() -> None:
+    with pytest.raises(UserError, match="Name a table, such as sona/table5"):
+        call("reproduce")
+    with pytest.raises(UserError, match="--jobs must be 1 or more"):
+        call("reproduce", "han/table1", "--jobs", 0)
+
+
+def test_what_it_takes_is_said_before(
+    people: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ("--data", people, "--fast", "--runs", 1, "--out", tmp_path, "--device", "cpu")
+    found = call_json(capsys, "reproduce", "sal/table1", *options, "--rows", "1: softmax", "--dry-run")
+    assert [run["recipe"] for run in found["runs"]] == ["softmax-fast"]
+    assert found["seconds"] > 0
+    assert found["disk"] > 4e7
+    assert found["conditions"] == ["on people instead of the paper's data", "by the -fast recipes"]
+    assert not any(tmp_path.iterdir())
+    call("reproduce", "sal/table1", *options, "--rows", "2: quadruplet", "--rows", "8: all", "--dry-run")
+    said = capsys.readouterr().err
+    assert "Cannot run 2: quadruplet: there is no recipe quadruplet-fast" in said
+    assert "Cannot run 8: all: A batch of 8 persons is larger than the training set allows" in said
+
+
+def test_a_grid_is_trained_and_drawn(
+    recipe: Path, people: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    grid = ("stages.0.optimizer.lr=0.01,0.02", "model.region_rate=1,0.5")
+    options = ("--data", people, "--epochs-scale", 0.5, "--runs", 1, "--device", "cpu")
+    places = ("--out", tmp_path / "runs", "--write", tmp_path)
+    found = call_json(capsys, "sweep", recipe, *grid, *options, *places)
+    assert [row["labels"] for row in found["rows"]] == [
+        ["0.01", "1"],
+        ["0.01", "0.5"],
+        ["0.02", "1"],
+        ["0.02", "0.5"],
+    ]
+    assert found["reference"] == "stages.0.optimizer.lr=0.01, model.region_rate=1"
+    assert {run["epochs"] for run in found["runs"]} == {1}
+    assert found["conditions"] == ["with 0.5 of the epochs"]
+    assert (tmp_path / "sweep-small-people.png").is_file()
+    call("sweep", recipe, grid[0], *options, *places)
+    assert "paper" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (("stages.0.optimizer.rate=1,2",), "stages.0.optimizer.rate: unknown key"),
+        (("stages.0.optimizer.lr",), "is no setting with values"),
+        (("stages.0.optimizer.lr=1,1",), "the same value twice"),
+        (("seed=[1",), "are no YAML"),
+        (("ema=0.9", "ema=0.8"), "The setting ema is given twice"),
+        ((), "Name a setting and its values"),
+    ],
+)
+def test_a_wrong_grid_is_refused(
+    recipe: Path, people: Path, tmp_path: Path, grid: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        call("sweep", recipe, *grid, "--data", people, "--out", tmp_path)
