@@ -109,6 +109,11 @@ model.command(
     help="Check a model's preprocessing on labelled crops.",
 )
 model.command(
+    "resight.commands.model_quantize:quantize",
+    name="quantize",
+    help="Write a model in int8, if it is accurate and faster.",
+)
+model.command(
     "resight.commands.model_compare:compare",
     name="compare",
     help="Compare models on data sets: accuracy, cost, speed.",

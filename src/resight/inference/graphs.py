@@ -33,6 +33,7 @@ class GraphSettings(Settings):
         output: name of the output that is the embedding.
         batch: its fixed batch size; None if it takes any number of crops.
         repairs: changes made to the file at import.
+        runtime: the runtime whose vectors it has; None if those of all are alike. In int8 they differ.
     """
 
     file: str
@@ -40,6 +41,7 @@ class GraphSettings(Settings):
     output: str
     batch: int | None = None
     repairs: tuple[str, ...] = ()
+    runtime: GraphRuntime | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +81,8 @@ class GraphModel:
             "layout": self.settings.layout,
             "output": self.settings.output,
         }
+        if self.settings.runtime is not None:
+            identity["runtime"] = self.settings.runtime
         digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16)
         for path in graph_files(self.path):
             with path.open("rb") as stream:

@@ -79,7 +79,7 @@ def import_model(
             kinds = "ONNX and OpenVINO files" if for_graphs else "weights files"
             raise UserError(f"{option} is for {kinds}; {path.name} is not one. Leave it out.")
     name = name or path.stem
-    with _new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         if graph:
             settings, notes = import_graph(path, temporary, name, output, given)
         else:
@@ -166,7 +166,7 @@ def _take_rgb(network: Network) -> None:
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder that is renamed to ``folder`` at the end."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -21,6 +21,20 @@ SETTINGS, WEIGHTS = "model.json", "weights.safetensors"
 FORMAT: Literal[1] = 1
 
 
+class Int8Calibration(Settings):
+    """What a graph in int8 was calibrated with.
+
+    Attributes:
+        crops: number of crops.
+        source: origin of the crops.
+        input_range: smallest and largest number that its input had.
+    """
+
+    crops: int
+    source: str
+    input_range: tuple[float, float]
+
+
 class ModelSettings(Settings):
     """Contents of ``model.json``.
 
@@ -34,6 +48,7 @@ class ModelSettings(Settings):
             a graph.
         graph: settings of a network in an ONNX or ``.xml`` file; None for an architecture.
         preprocessing: how crops are prepared for it.
+        calibration: of a graph that Resight quantised.
     """
 
     format: Literal[1] = FORMAT
@@ -44,6 +59,7 @@ class ModelSettings(Settings):
     architecture: str | None = None
     graph: GraphSettings | None = None
     preprocessing: Preprocessing
+    calibration: Int8Calibration | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_network(self) -> "ModelSettings":
@@ -51,6 +67,18 @@ class ModelSettings(Settings):
             raise ValueError("one of architecture and graph is expected")
         if self.architecture is not None and self.preprocessing.colours != "rgb":
             raise ValueError("the weights of an architecture take RGB")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _calibrated_range(self) -> "ModelSettings":
+        if self.calibration is None:
+            return self
+        own, found = self.calibration.input_range, self.preprocessing.input_range()
+        if max(abs(one - other) for one, other in zip(own, found, strict=True)) > 1e-3 * (own[1] - own[0]):
+            raise ValueError(
+                "it was calibrated with numbers from {:g} to {:g}, but its preprocessing now gives {:g} to "
+                "{:g}, so its vectors would be wrong".format(*own, *found)
+            )
         return self
 
 

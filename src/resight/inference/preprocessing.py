@@ -56,6 +56,15 @@ class Preprocessing(Settings):
         normalised = images.float().mul_(scale).sub_(shift)
         return normalised.permute(0, 2, 3, 1) if layout == "nhwc" else normalised
 
+    def input_range(self) -> tuple[float, float]:
+        """Return the smallest and the largest number that the network is fed."""
+        ends = [
+            (value - mean) / deviation
+            for value in (0, self.value_range)
+            for mean, deviation in zip(self.mean, self.deviation, strict=True)
+        ]
+        return min(ends), max(ends)
+
     def describe(self) -> str:
         """Return a description for users."""
         height, width = self.input_size

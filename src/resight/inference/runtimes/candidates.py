@@ -74,7 +74,11 @@ def network_candidates(
 def graph_candidates(model: GraphModel, precision: Precision, views: Views, wanted: Runtime) -> Candidates:
     """Return the runtimes that can run an ONNX or OpenVINO graph, the default first."""
     is_ir = model.path.suffix.lower() == ".xml"
-    runtimes: list[GraphRuntime] = ["openvino"] if is_ir else _usable(precision, wanted) or ["onnxruntime"]
+    runtimes: list[GraphRuntime]
+    if model.settings.runtime is not None:
+        runtimes = [model.settings.runtime]
+    else:
+        runtimes = ["openvino"] if is_ir else _usable(precision, wanted) or ["onnxruntime"]
     return {
         runtime: partial(GraphEmbedder, model, runtime=runtime, precision=precision, views=views)
         for runtime in runtimes
