@@ -49,7 +49,7 @@ def reranked(query: torch.Tensor, gallery: torch.Tensor, chosen: Reranking, **op
     return torch.empty_like(values).scatter_(1, columns, values)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.integers(0, 2**31),
     st.integers(1, 12),

@@ -26,6 +26,8 @@ from resight.training.stages import Phase
 from resight.training.trainer import train
 
 FAST = [name for name in recipe_files() if name.endswith("-fast")]
+ALIKE = ("sona-3-fast", "sona-23-fast", "sona-plain-fast")
+"""Recipes with the parts of sona-2-fast, in other places or left out."""
 RESNET_50 = {
     "name": "resnet",
     "depth": 50,
@@ -333,7 +335,9 @@ def shrunk(name: str) -> Recipe:
     return load_recipe(name, overrides)
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ALIKE else []) for name in FAST]
+)
 def test_every_fast_recipe_trains_each_of_its_stages(name: str, three_persons: Path, tmp_path: Path) -> None:
     recipe = shrunk(name)
     run = train(recipe, open_benchmark(three_persons), tmp_path / "run", device="cpu", log_steps=1)
