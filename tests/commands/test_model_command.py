@@ -145,3 +145,37 @@ def test_a_model_is_exported_and_compared_on_crops(
     assert found["input"] == "'pixels' uint8 [?, 32, 32, 3]"
     assert found["cosine"] > 0.99999
     assert call_json(capsys, "model", "info", target)["width"] == 128
+
+
+def test_a_graph_is_explained_by_its_ranked_lists(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "explained"
+    found = call_json(capsys, "explain", model, "--data", data, "--out", out, "--each", 1)
+    assert {path.name for path in out.iterdir()} == {"index.html", "lists.png", "lists.svg"}
+    assert len(found["crops"]) == 3
+    assert found["not_applicable"] == [
+        "Attention: an ONNX or OpenVINO graph returns only vectors.",
+        "t-SNE needs 2 persons and 10 crops or more; the test part has 3 persons and 6 crops.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--data", "{data}"], "The folder nowhere does not exist"),
+        (["{data}/synthesis.txt", "--data", "{data}"], "synthesis.txt"),
+        (["{model}", "--data", "{data}"], "is not a run. Name the folder to write: --out FOLDER"),
+        (["{model}", "--out", "{data}/out"], "Name the data to test the weights on"),
+        (["{model}", "--data", "{empty}", "--out", "{data}/out"], "{empty}"),
+        (["{model}", "--data", "{data}", "--point", "middle"], "'middle' is not a reference point"),
+        (["{model}", "--data", "{data}", "--each", "0"], "--each must be 1 or more; got 0"),
+    ],
+)
+def test_explain_refuses(arguments: list[str], message: str, model: Path, data: Path, tmp_path: Path) -> None:
+    (data / "synthesis.txt").write_text("no weights")
+    (tmp_path / "empty").mkdir()
+    known = {"model": str(model), "data": str(data), "empty": str(tmp_path / "empty")}
+    with pytest.raises(UserError) as error:
+        call("explain", *(argument.format(**known) for argument in arguments))
+    assert message.format(**known) in str(error.value)

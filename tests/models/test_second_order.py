@@ -94,11 +94,11 @@ def test_a_position_sees_the_others_as_equation_2_weighs_them() -> None:
     assert isinstance(sona, SecondOrder)
     features = torch.randn(2, 16, 6, 4, dtype=torch.float64)
     _, weights = written_out(sona, features, 0.3)
-    torch.testing.assert_close(sona.seen_from(features, 2, 3).flatten(1), weights[:, 2 * 4 + 3])
+    torch.testing.assert_close(sona.pairwise(features), weights)
 
 
 def test_with_the_papers_scale_attention_starts_within_3_percent_of_uniform() -> None:
-    weights = SecondOrder(512).seen_from(torch.randn(4, 512, *SIZE), 10, 5) * SIZE[0] * SIZE[1]
+    weights = SecondOrder(512).pairwise(torch.randn(1, 512, *SIZE)) * SIZE[0] * SIZE[1]
     assert (weights - 1).abs().max() < 0.03
     assert (weights - 1).abs().max() > 1e-4
 

@@ -16,6 +16,7 @@ from resight.commands.output import (
 )
 from resight.commands.postprocessing import NO_POSTPROCESSING, Postprocessing
 from resight.commands.protocol_options import UNCHANGED_PROTOCOL, ProtocolOptions
+from resight.commands.tested_data import open_tested
 from resight.errors import UserError
 from resight.progress import say
 
@@ -66,12 +67,10 @@ def evaluate(
     """
     from resight.data.classification import Classification
     from resight.data.matching import refuse_without_match
-    from resight.data.opening import reopen
     from resight.evaluation.repeated import RepeatedScores
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
     from resight.report.page import write_report
-    from resight.training.test_sets import open_test_set
     from resight.training.testing import embed_benchmark, score_benchmark
 
     scoring = postprocessing.options()
@@ -81,37 +80,15 @@ def evaluate(
             "original distances. Leave out either these options, or --threshold and --report."
         )
     loaded = load_model(model, device=device, runtime=runtime)
-    opened = loaded.run
     if descriptor is not None:
         loaded.network.descriptor = descriptor
-    if report is not None and opened is None:
+    if report is not None and loaded.run is None:
         raise UserError("A report needs a run: name the run's folder instead.")
-    trained: set[Path] = set()
-    if data is not None:
-        benchmark, (trained,) = open_test_set(
-            data, [opened], **reading.arguments(), cross_camera=cross_camera
-        )
-    elif opened is None:
-        raise UserError("Name the data to score the weights on: --data FOLDER.")
-    else:
-        if given := reading.given():
-            raise UserError(
-                f"{' and '.join(given)} say how to read --data, so give --data too. Without it, the run is "
-                "scored on the data set that it was trained on, read in the same way."
-            )
-        benchmark = reopen(opened.info["data"]["opened"])
-    for note in benchmark.notes:
-        say(f"Note: {note}")
+    benchmark = open_tested(data, reading, cross_camera, loaded.run)
     if isinstance(benchmark, Classification):
         _refuse_for_classes(threshold, report, branches, metric, ap, postprocessing, protocol_options)
         _classify(model, loaded, benchmark, json)
         return
-    tested = {crop.path for crop in (*benchmark.query, *benchmark.gallery)}
-    if both := len(trained & tested):
-        say(
-            f"Warning: the run was trained on {both:,} of these {len(tested):,} test crops, so the scores do "
-            "not show how well it works on new persons."
-        )
     if benchmark.draws and protocol_options.given():
         raise UserError(
             f"The protocol '{benchmark.protocol.name}' of {benchmark.root} draws queries and galleries. "

@@ -30,6 +30,11 @@ app = App(
 )
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
 app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a model on a data set.")
+app.command(
+    "resight.commands.explain:explain",
+    name="explain",
+    help="Draw what a model attends to, finds and keeps apart.",
+)
 app.command("resight.commands.summarize:summarize", name="summarize", help="Mean and spread of runs' scores.")
 app.command(
     "resight.commands.reproduce:reproduce", name="reproduce", help="Train the rows of a published table."

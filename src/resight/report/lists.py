@@ -1,6 +1,6 @@
 """Ranked lists of a model's best, median and worst queries."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,8 +13,9 @@ from resight.evaluation.ranking import nearest
 from resight.evaluation.scores import Scores
 from resight.training.testing import EmbeddedBenchmark
 
-Kind = Literal["best", "median", "worst"]
+Kind = Literal["best", "median", "worst", "chosen"]
 KINDS: tuple[Kind, ...] = ("best", "median", "worst")
+"""The kinds that scores select."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class RankedList:
     """A query and its nearest gallery crops, without those that the protocol ignores.
 
     Attributes:
-        kind: best, median or worst.
+        kind: best, median or worst; or chosen by the user.
         query: the query crop.
         average_precision: of the whole list, in [0, 1].
         first_match: rank of the first right crop in the whole list, from 1.
@@ -79,29 +80,42 @@ def choose_queries(
                 seen.setdefault(int(persons[row]), row)
         chosen[kind] = sorted(seen.values(), key=order.index)
         taken |= set(seen.values())
-    return chosen
+    return {kind: chosen[kind] for kind in KINDS}
 
 
-def ranked_lists(
-    embedded: EmbeddedBenchmark, scores: Scores, protocol: Protocol, *, count: int = 3, hits: int = 10
-) -> list[RankedList]:
-    """Return ranked lists of the best, median and worst queries, in this order.
-
-    Args:
-        embedded: crops and features of query and gallery.
-        scores: of the same features.
-        protocol: the evaluation rule; crops that it ignores are left out.
-        count: queries of each kind.
-        hits: crops in each list.
-    """
+def select_queries(embedded: EmbeddedBenchmark, scores: Scores, count: int) -> dict[Kind, list[int]]:
+    """Do what ``choose_queries`` does, for the queries that were scored."""
     per_query = scores.per_query
-    chosen = choose_queries(
+    return choose_queries(
         per_query.average_precision.double().numpy(),
         per_query.valid.numpy(),
         embedded.query.persons.numpy(),
         count,
     )
-    rows = [(kind, row) for kind in KINDS for row in chosen[kind]]
+
+
+def ranked_lists(
+    embedded: EmbeddedBenchmark,
+    scores: Scores,
+    protocol: Protocol,
+    queries: Mapping[Kind, Sequence[int]] | None = None,
+    *,
+    count: int = 3,
+    hits: int = 10,
+) -> list[RankedList]:
+    """Return ranked lists of some queries, kind by kind.
+
+    Args:
+        embedded: crops and features of query and gallery.
+        scores: of the same features.
+        protocol: the evaluation rule; crops that it ignores are left out.
+        queries: rows of the queries; by default ``count`` best, median and worst ones.
+        count: queries of each kind.
+        hits: crops in each list.
+    """
+    per_query = scores.per_query
+    chosen = queries or select_queries(embedded, scores, count)
+    rows = [(kind, row) for kind, rows in chosen.items() for row in rows]
     indices, similarities = nearest(
         embedded.query, embedded.gallery, protocol, hits, metric=scores.metric, rows=[row for _, row in rows]
     )

@@ -23,11 +23,9 @@ from resight.report.curves import training_charts
 from resight.report.facts import facts_of
 from resight.report.lists import KINDS, RankedList, ranked_lists
 from resight.report.pictures import thumbnail
+from resight.report.sheets import BOX_COLOURS
 from resight.training.run import Run
 from resight.training.testing import EmbeddedBenchmark, take_draw
-
-BOX_COLOURS = ("#e5322d", "#2f7bff", "#1fae54", "#9b51e0")
-"""Red, blue, green and violet, from head to feet, as in HAN's Fig. 7."""
 
 LOOKS = 8
 """Number of crops with attention maps."""

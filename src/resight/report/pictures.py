@@ -40,3 +40,9 @@ def heat_overlay(pixels: Pixels, heat: NDArray[np.float32]) -> Pixels:
     colours = matplotlib.colormaps["plasma"](np.clip(np.asarray(smooth), 0, 1))[..., :3]
     grey = pixels.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
     return np.asarray(255 * (0.4 * grey[..., None] + 0.6 * colours)).astype(np.uint8)
+
+
+def coloured(values: NDArray[np.float32], size: tuple[int, int]) -> Pixels:
+    """Return values [h, w] in [0, 1] as cells of colour, blue for 0 and yellow for 1, at (height, width)."""
+    cells = np.asarray(255 * matplotlib.colormaps["plasma"](values)[..., :3]).astype(np.uint8)
+    return np.asarray(Image.fromarray(cells).resize(size[::-1], Image.Resampling.NEAREST))

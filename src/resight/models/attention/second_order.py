@@ -29,7 +29,7 @@ class SecondOrder(Attention):
     theta is a 1x1 convolution, batch normalisation and LeakyReLU; g and p are 1x1 convolutions. p starts at
     zero, as in non-local networks, so that the module begins as the identity and does not disturb a
     pre-trained trunk (our choice; the paper does not say). Returns no map: each position has its own, see
-    ``seen_from``.
+    ``pairwise``.
 
     Args:
         channels: c of the layer.
@@ -53,16 +53,16 @@ class SecondOrder(Attention):
         centred = self._centred(features)
         return features + self.p(_attended(centred, centred, self.g(features), self.scale)), None
 
-    def seen_from(self, features: Tensor, row: int, column: int) -> Tensor:
-        """Return how much one position attends to each, [B, H, W] with sum 1 (Fig. 3).
+    def pairwise(self, features: Tensor) -> Tensor:
+        """Return how much each position attends to each, [B, HW, HW]; rows sum to 1 (Fig. 3).
+
+        Builds the matrix that ``forward`` avoids: for a few crops, to look at.
 
         Args:
             features: [B, C, H, W], the module's input.
-            row, column: the reference position.
         """
-        centred = self._centred(features)
-        products = (centred * centred[:, :, row, column, None, None]).sum(1)
-        return functional.softmax(self.scale * products.flatten(1), dim=1).view_as(products)
+        centred = _rows(self._centred(features))[:, 0]
+        return functional.softmax(self.scale * centred @ centred.mT, dim=2)
 
     def _centred(self, features: Tensor) -> Tensor:
         theta = self.theta(features)
@@ -73,7 +73,8 @@ class SecondOrder(Attention):
 class NonLocal(Attention):
     """Non-local block with embedded Gaussian, SONA's first-order relative (Wang et al., CVPR 2018, Eqs. 2-6).
 
-    x + p(softmax(theta(x) phi(x)^T) g(x)), all four 1x1 convolutions, p zero at the start. Returns no map.
+    x + p(softmax(theta(x) phi(x)^T) g(x)), all four 1x1 convolutions, p zero at the start. Returns no map:
+    see ``pairwise``.
 
     Args:
         channels: C of the layer.
@@ -92,6 +93,11 @@ class NonLocal(Attention):
         """Return the attended features [B, C, H, W] for features [B, C, H, W], and None."""
         query, key, value = self.theta(features), self.phi(features), self.g(features)
         return features + self.p(_attended(query, key, value, self.scale)), None
+
+    def pairwise(self, features: Tensor) -> Tensor:
+        """Return how much each position attends to each, as in ``SecondOrder.pairwise``."""
+        query, key = (_rows(layer(features))[:, 0] for layer in (self.theta, self.phi))
+        return functional.softmax(self.scale * query @ key.mT, dim=2)
 
 
 def _attended(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

@@ -1,0 +1,39 @@
+"""Copy the figures of the README and of docs/methods here: drawn people that no run has trained on.
+
+resight demo
+resight explain runs/demo/run --each 1
+resight synthesize people --persons 70 --test-persons 30 --cameras 4 --crops 3 --height 128 --seed 5
+for recipe in sal-fast sona-2-fast sharp-fast sn-fast; do
+    resight train $recipe --data people
+    resight explain runs/$recipe --each 1
+done
+python docs/images/copy_figures.py runs
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+FIGURES = {
+    "ranked-lists": "demo/run/explanation/lists",
+    "han": "demo/run/explanation/attention",
+    "sal": "sal-fast/explanation/attention",
+    "sona": "sona-2-fast/explanation/points",
+    "sharp": "sharp-fast/explanation/masks",
+    "sn": "sn-fast/explanation/tsne",
+}
+WIDEST = 1140
+
+
+def main(runs: Path) -> None:
+    """Shrink each figure to the docs' width and to a palette, which makes the file a third as large."""
+    for name, figure in FIGURES.items():
+        picture = Image.open(runs / f"{figure}.png").convert("RGB")
+        picture.thumbnail((WIDEST, picture.height), Image.Resampling.LANCZOS)
+        palette = picture.quantize(256, kmeans=1, dither=Image.Dither.NONE)
+        palette.save(Path(__file__).with_name(f"{name}.png"), optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
