@@ -131,6 +131,12 @@ def test_another_architecture_is_refused(people: Benchmark) -> None:
         explain([model("pooled"), model("sal")], people, FEW)
 
 
+def test_a_run_beside_itself_is_refused(people: Benchmark) -> None:
+    one = model("pooled")
+    with pytest.raises(UserError, match="pooled-0 is named twice"):
+        explain([one, one], people, FEW)
+
+
 @pytest.mark.parametrize("point", [(1.2, 0.5), (0.5, -0.1), (float("nan"), 0.5)])
 def test_a_reference_point_outside_the_picture_is_refused(point: tuple[float, float]) -> None:
     with pytest.raises(UserError, match="is outside the picture"):

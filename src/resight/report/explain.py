@@ -9,6 +9,7 @@ from resight.data.crop import Crop
 from resight.errors import UserError, did_you_mean
 from resight.evaluation.features import Metric
 from resight.evaluation.scores import Scores
+from resight.files import readable
 from resight.inference.embedder import Embedder
 from resight.inference.loading import LoadedModel
 from resight.models.network import Network
@@ -134,10 +135,15 @@ def refuse_another_architecture(one: LoadedModel, other: LoadedModel) -> None:
 
 
 def _names(models: Sequence[LoadedModel]) -> list[str]:
-    """Return the last part of each model's path, or all of it where that is the same."""
-    paths = [Path(model.name) if model.source is None else model.source for model in models]
-    short = [path.stem if path.is_file() else path.name for path in paths]
-    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+    """Return the name of one model, or the ends of two models' paths by which they differ."""
+    if len(models) == 1:
+        return [readable(models[0].name)]
+    paths = [Path(model.source or model.name) for model in models]
+    ends = [[Path(*path.parts[-depth:]).as_posix() for path in paths] for depth in range(1, 100)]
+    different = next((names for names in ends if len(set(names)) == len(names)), None)
+    if different is None:
+        raise UserError(f"{paths[0]} is named twice. Name two different runs, or one.")
+    return [readable(name) for name in different]
 
 
 def _subject(

@@ -35,6 +35,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 8,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "svg.fonttype": "none",  # text stays text, to be edited
     "svg.hashsalt": "resight",  # the same figure is the same file
 }
