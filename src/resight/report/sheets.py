@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -81,10 +80,13 @@ def draw_sheet(sheet: Sheet) -> Figure:
     left = (
         round(GAP + max(len(line) for row in sheet.rows for line in row.label.split("\n")) * CHARACTER) + GAP
     )
-    between = [2 * GAP * (number > 0) for number, (_, span) in enumerate(sheet.groups) for _ in range(span)]
-    shifts = np.cumsum(between or [0] * len(sheet.heads))
-    columns = [left + place * (width + GAP) + int(shift) for place, shift in enumerate(shifts)]
-    heads = LINE * max(head.count("\n") + 1 for head in sheet.heads) + LINE * bool(sheet.groups) + GAP
+    groups = [number for number, (_, span) in enumerate(sheet.groups) for _ in range(span)]
+    columns = [
+        left + place * (width + GAP) + 2 * GAP * group
+        for place, group in enumerate(groups or [0] * len(sheet.heads))
+    ]
+    headed = any(heading for heading, _ in sheet.groups)
+    heads = LINE * (max(head.count("\n") + 1 for head in sheet.heads) + headed) + GAP
     notes = [max(view.note.count("\n") + bool(view.note) for view in row.views) * LINE for row in sheet.rows]
     high = heads + sum(notes) + len(sheet.rows) * (HEIGHT + GAP)
     wide = columns[-1] + width + GAP
