@@ -56,7 +56,7 @@ def represent(model: Network, pixels: Pixels) -> Representation:
 
 
 def inputs_of(
-    model: Network, kinds: tuple[type, ...], pixels: Pixels
+    model: Network, kinds: tuple[type[torch.nn.Module], ...], pixels: Pixels
 ) -> dict[str, tuple[torch.nn.Module, Tensor]]:
     """Return the modules of some kinds and their inputs for crops, by place, such as ``layer2``."""
     found: dict[str, tuple[torch.nn.Module, Tensor]] = {}
