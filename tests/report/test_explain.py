@@ -16,13 +16,13 @@ from resight.inference.loading import LoadedModel, load_model
 from resight.models.network import build_model
 from resight.report.explain import Explanation, explain
 from resight.report.explanation_page import write_explanation
-from resight.report.figures import Choices
+from resight.report.figures import ExplanationChoices
 from resight.report.projection import Projection
-from resight.report.sheets import RIGHT, WRONG, Row, Sheet, View, draw_sheet
+from resight.report.sheets import RIGHT, WRONG, PictureRow, PictureSheet, View, draw_sheet
 from resight.training.run import Run
 
 RESNET = {"trunk": {"name": "resnet", "depth": 18}, "input_size": (64, 32)}
-FEW = Choices(each=1, hits=3)
+FEW = ExplanationChoices(each=1, hits=3)
 
 
 def model(name: str, seed: int = 0, **settings: Any) -> LoadedModel:
@@ -31,7 +31,7 @@ def model(name: str, seed: int = 0, **settings: Any) -> LoadedModel:
     return LoadedModel(build_model(name, 4, **RESNET, **settings).eval(), f"{name}-{seed}", runtime="torch")
 
 
-def contents(found: Explanation) -> dict[str, Sheet | Projection]:
+def contents(found: Explanation) -> dict[str, PictureSheet | Projection]:
     return {figure.name: figure.content for figure in found.figures}
 
 
@@ -49,7 +49,7 @@ def test_han_has_regions_and_maps_lists_and_the_plane(run: Run, people: Benchmar
     assert [reason.split(":")[0] for reason in found.left_out] == ["Reference points", "Masked features"]
     assert [kind for kind, _ in found.crops] == ["best", "median", "worst"]
     maps = sheets["attention"]
-    assert isinstance(maps, Sheet)
+    assert isinstance(maps, PictureSheet)
     assert maps.heads == ("crop", *(name for n in "123" for name in (f"level {n}", f"soft {n}")))
     assert [bool(view.boxes) for view in maps.rows[0].views] == [False, *[True, False] * 3]
     plane = sheets["tsne"]
@@ -71,8 +71,8 @@ def test_two_sals_stand_beside_each_other_with_their_constraint(people: Benchmar
     models = [model("sal", seed) for seed in (0, 1)]
     found = explain(models, people, FEW)
     maps, lists = contents(found)["attention"], contents(found)["lists"]
-    assert isinstance(maps, Sheet)
-    assert isinstance(lists, Sheet)
+    assert isinstance(maps, PictureSheet)
+    assert isinstance(lists, PictureSheet)
     assert maps.groups == (("", 1), ("sal-0", 3), ("sal-1", 3))
     assert maps.heads == ("crop", *2 * ("stage 4", "stage 5", "stage 6"))
     second = models[1].need_network("")
@@ -91,7 +91,7 @@ def test_the_most_related_points_are_marked(people: Benchmark, tmp_path: Path) -
     assert weights.shape[1:] == (8, 4, 8, 4)
     assert weights.mean((3, 4)) == pytest.approx(1, abs=1e-4)
     sheet = contents(found)["points"]
-    assert isinstance(sheet, Sheet)
+    assert isinstance(sheet, PictureSheet)
     for row, own in zip(sheet.rows, weights[:, 0, 3], strict=True):
         reference, *related = row.views[1].points
         assert reference == (0.875, 0.0625)
@@ -106,12 +106,12 @@ def test_raw_soft_and_sharp_features(people: Benchmark) -> None:
     sharp = model("pooled", attention={"layer1": {"name": "sharp", "context": False}})
     soft = model("pooled", attention={"layer1": {"name": "sharp", "context": False, "mask": "soft"}}, seed=1)
     alone = next(figure for figure in explain([sharp], people, FEW).figures if figure.name == "masks")
-    assert isinstance(alone.content, Sheet)
+    assert isinstance(alone.content, PictureSheet)
     masks = ("soft mask,\none channel", "sharp mask,\none channel")
     assert alone.content.heads == ("crop", "raw\nfeatures", "soft\nfeatures", "sharp\nfeatures", *masks)
     assert "it was not trained" in alone.caption
     both = next(figure for figure in explain([sharp, soft], people, FEW).figures if figure.name == "masks")
-    assert isinstance(both.content, Sheet)
+    assert isinstance(both.content, PictureSheet)
     assert both.content.heads[1:4] == ("raw\nfeatures", "sharp\nfeatures", "sharp mask,\none channel")
     assert "not trained" not in both.caption
     assert "pooled-0: sharp" in both.caption
@@ -140,7 +140,7 @@ def test_a_run_beside_itself_is_refused(people: Benchmark) -> None:
 @pytest.mark.parametrize("point", [(1.2, 0.5), (0.5, -0.1), (float("nan"), 0.5)])
 def test_a_reference_point_outside_the_picture_is_refused(point: tuple[float, float]) -> None:
     with pytest.raises(UserError, match="is outside the picture"):
-        Choices(points=(point,))
+        ExplanationChoices(points=(point,))
 
 
 def test_a_reference_point_needs_attention_between_positions(people: Benchmark) -> None:
@@ -161,7 +161,7 @@ def test_too_few_crops_have_no_plane(people: Benchmark) -> None:
 def test_the_frame_of_a_right_crop_is_whole_and_that_of_a_wrong_one_dashed(tmp_path: Path) -> None:
     grey = np.full((40, 20, 3), 90, np.uint8)
     views = [View(frame, grey, frame=frame) for frame in ("right", "wrong")]
-    draw_sheet(Sheet((Row("", 0, tuple(views)),))).savefig(tmp_path / "sheet.png")
+    draw_sheet(PictureSheet((PictureRow("", 0, tuple(views)),))).savefig(tmp_path / "sheet.png")
     picture = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int)
     shares = []
     for colour in (RIGHT, WRONG):

@@ -55,9 +55,11 @@ def explain(
     from resight.inference.loading import load_model
     from resight.report.explain import explain as make
     from resight.report.explanation_page import write_explanation
-    from resight.report.figures import Choices
+    from resight.report.figures import ExplanationChoices
 
-    choices = Choices(each, tuple(crop), tuple(map(_point, point)), related, persons=persons, metric=metric)
+    choices = ExplanationChoices(
+        each, tuple(crop), tuple(map(_point, point)), related, persons=persons, metric=metric
+    )
     models = [load_model(path, device=device, runtime=runtime) for path in (model, other) if path is not None]
     run = models[0].run
     if out is None:

@@ -14,8 +14,8 @@ from resight.inference.embedder import Embedder
 from resight.inference.loading import LoadedModel
 from resight.models.network import Network
 from resight.report.figures import (
-    Choices,
-    Figure,
+    ExplanationChoices,
+    ExplanationFigure,
     Shown,
     Subject,
     figure_of_lists,
@@ -47,7 +47,7 @@ class Explanation:
 
     subjects: tuple[Subject, ...]
     crops: tuple[tuple[Kind, Crop], ...]
-    figures: tuple[Figure, ...]
+    figures: tuple[ExplanationFigure, ...]
     left_out: tuple[str, ...]
     weights: Mapping[tuple[str, str], Weights]
     related: int
@@ -57,7 +57,7 @@ class Explanation:
 def explain(
     models: Sequence[LoadedModel],
     benchmark: Benchmark,
-    choices: Choices = Choices(),  # noqa: B008 (frozen)
+    choices: ExplanationChoices = ExplanationChoices(),  # noqa: B008 (frozen)
     *,
     skip_unreadable: bool = False,
 ) -> Explanation:
@@ -87,7 +87,7 @@ def explain(
         for subject in subjects
     }
     crops = [(entry.kind, entry.query) for entry in lists[first.name]]
-    figures: list[Figure | str] = []
+    figures: list[ExplanationFigure | str] = []
     weights: dict[tuple[str, str], Weights] = {}
     shown = Shown.of(subjects, crops)
     if shown is None:
@@ -105,7 +105,7 @@ def explain(
     return Explanation(
         tuple(subjects),
         tuple(crops),
-        tuple(figure for figure in figures if isinstance(figure, Figure)),
+        tuple(figure for figure in figures if isinstance(figure, ExplanationFigure)),
         tuple(reason for reason in figures if isinstance(reason, str)),
         weights,
         choices.related,
@@ -157,7 +157,7 @@ def _subject(
     return Subject(name, model, embedded, scores)
 
 
-def _queries(subject: Subject, benchmark: Benchmark, choices: Choices) -> dict[Kind, list[int]]:
+def _queries(subject: Subject, benchmark: Benchmark, choices: ExplanationChoices) -> dict[Kind, list[int]]:
     """Return the rows of the queries to show."""
     crops = subject.embedded.query_crops
     if not choices.crops:

@@ -16,7 +16,7 @@ from resight.data.benchmark import Benchmark
 from resight.files import readable, whole_file
 from resight.report.charts import environment
 from resight.report.explain import Explanation
-from resight.report.figures import NAMES, Figure
+from resight.report.figures import NAMES, ExplanationFigure
 from resight.report.pictures import thumbnail
 from resight.report.projection import Projection
 from resight.report.reference_points import Weights
@@ -120,7 +120,7 @@ def _png(grey: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _plane(figures: tuple[Figure, ...], benchmark: Benchmark) -> dict[str, Any] | None:
+def _plane(figures: tuple[ExplanationFigure, ...], benchmark: Benchmark) -> dict[str, Any] | None:
     """Return the points of t-SNE: place, colour, marker and thumbnail of each crop."""
     found = next((figure.content for figure in figures if isinstance(figure.content, Projection)), None)
     if found is None:

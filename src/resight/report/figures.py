@@ -20,7 +20,7 @@ from resight.report.lists import Kind, RankedList
 from resight.report.masks import CERTAIN, first_masks, mask_views
 from resight.report.projection import Projection, project
 from resight.report.reference_points import POINTS, Weights, point_views
-from resight.report.sheets import HEIGHT, Row, Sheet
+from resight.report.sheets import HEIGHT, PictureRow, PictureSheet
 from resight.training.testing import EmbeddedBenchmark
 
 NAMES = ("attention", "points", "masks", "lists", "tsne")
@@ -30,7 +30,7 @@ METRIC_NOTES: dict[Metric, str] = {"cosine": "similarity (cosine)", "euclidean":
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class ExplanationChoices:
     """What to show.
 
     Attributes:
@@ -74,7 +74,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ExplanationFigure:
     """One figure.
 
     Attributes:
@@ -86,7 +86,7 @@ class Figure:
     name: str
     title: str
     caption: str
-    content: Sheet | Projection
+    content: PictureSheet | Projection
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Shown:
         """Names of the networks, for messages."""
         return " and ".join(self.networks)
 
-    def sheet(self, views: Mapping[str, Sequence[Sequence[View]]]) -> Sheet:
+    def sheet(self, views: Mapping[str, Sequence[Sequence[View]]]) -> PictureSheet:
         """Return a sheet with a row for each crop: the crop, then each network's views of it.
 
         Args:
@@ -133,16 +133,16 @@ class Shown:
         """
         parts = {name: own for name, own in views.items() if own and own[0]}
         rows = [
-            Row(
+            PictureRow(
                 label, number, (View("crop", crop), *(view for own in parts.values() for view in own[number]))
             )
             for number, (label, crop) in enumerate(zip(self.labels, self.drawn, strict=True))
         ]
         spans = [(name if len(self.networks) > 1 else "", len(own[0])) for name, own in parts.items()]
-        return Sheet(tuple(rows), (("", 1), *spans))
+        return PictureSheet(tuple(rows), (("", 1), *spans))
 
 
-def figure_of_maps(shown: Shown) -> Figure | str:
+def figure_of_maps(shown: Shown) -> ExplanationFigure | str:
     """Return the regions and maps of each network, or why there are none (SAL, Fig. 3; HAN, Fig. 7)."""
     maps = {}
     for name, network in shown.networks.items():
@@ -161,12 +161,12 @@ def figure_of_maps(shown: Shown) -> Figure | str:
         )
     if any("SAC" in view.note for view in found):
         parts.append("SAC: how far the maps differ (Eq. 2); 0 if they are equal.")
-    return Figure("attention", "Attention", " ".join(parts), shown.sheet(maps))
+    return ExplanationFigure("attention", "Attention", " ".join(parts), shown.sheet(maps))
 
 
 def figure_of_points(
-    shown: Shown, weights: Mapping[tuple[str, str], Weights], choices: Choices
-) -> Figure | str:
+    shown: Shown, weights: Mapping[tuple[str, str], Weights], choices: ExplanationChoices
+) -> ExplanationFigure | str:
     """Return what the reference points attend to, or why there are none (SONA, Fig. 3).
 
     Raises:
@@ -189,10 +189,10 @@ def figure_of_points(
         "how much it attends to each position, from dark blue (least) to yellow (most); below, the range as "
         "multiples of uniform attention."
     )
-    return Figure("points", "Reference points", caption, shown.sheet(views))
+    return ExplanationFigure("points", "Reference points", caption, shown.sheet(views))
 
 
-def figure_of_masks(shown: Shown) -> Figure | str:
+def figure_of_masks(shown: Shown) -> ExplanationFigure | str:
     """Return features before and after the first masks, or why there are none (Sharp, Figs. 2 and 6)."""
     masked = {
         name: first_masks(network, shown.pixels, gate=len(shown.networks) == 1)
@@ -216,7 +216,7 @@ def figure_of_masks(shown: Shown) -> Figure | str:
         f"from blue (0) to yellow (1).{soft} Mask values within {CERTAIN:g} of 0 or 1: {decided}."
     )
     views = {name: mask_views(value, shown.drawn) for name, value in found.items()}
-    return Figure("masks", "Masked features", caption, shown.sheet(views))
+    return ExplanationFigure("masks", "Masked features", caption, shown.sheet(views))
 
 
 def _with_constraint(network: Network, pixels: Pixels, views: Sequence[Sequence[View]]) -> list[list[View]]:
@@ -231,10 +231,10 @@ def _with_constraint(network: Network, pixels: Pixels, views: Sequence[Sequence[
 
 def figure_of_lists(
     lists: Mapping[str, Sequence[RankedList]], benchmark: Benchmark, metric: Metric
-) -> Figure:
+) -> ExplanationFigure:
     """Return the ranked lists, those of one query under each other."""
     rows = [
-        Row(_label(entry, name if len(lists) > 1 else ""), number, _list_views(entry))
+        PictureRow(_label(entry, name if len(lists) > 1 else ""), number, _list_views(entry))
         for number, entries in enumerate(zip(*lists.values(), strict=True))
         for name, entry in zip(lists, entries, strict=True)
     ]
@@ -244,7 +244,9 @@ def figure_of_lists(
         f"somebody else. Below each crop: its camera and its {METRIC_NOTES[metric]}. AP: average precision. "
         f"Protocol: {', '.join(benchmark.protocol.describe())}."
     )
-    return Figure("lists", "Ranked lists", caption, Sheet(tuple(rows), (("", 1), ("", longest - 1))))
+    return ExplanationFigure(
+        "lists", "Ranked lists", caption, PictureSheet(tuple(rows), (("", 1), ("", longest - 1)))
+    )
 
 
 def _label(entry: RankedList, name: str) -> str:
@@ -267,7 +269,9 @@ def _camera(crop: Crop) -> str:
     return "" if crop.camera is None else f"cam {crop.camera}"
 
 
-def figure_of_projection(subjects: Sequence[Subject], persons: Sequence[int], choices: Choices) -> Figure:
+def figure_of_projection(
+    subjects: Sequence[Subject], persons: Sequence[int], choices: ExplanationChoices
+) -> ExplanationFigure:
     found = project(
         {subject.name: subject.embedded for subject in subjects}, persons, choices.persons, choices.metric
     )
@@ -276,4 +280,4 @@ def figure_of_projection(subjects: Sequence[Subject], persons: Sequence[int], ch
         "test persons in the plane: a colour for each person, a marker for each camera. Distances between "
         "clusters that lie far apart have no meaning."
     )
-    return Figure("tsne", "t-SNE of the descriptors", caption, found)
+    return ExplanationFigure("tsne", "t-SNE of the descriptors", caption, found)

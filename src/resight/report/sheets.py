@@ -41,7 +41,7 @@ STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PictureRow:
     """One row of a sheet.
 
     Attributes:
@@ -56,7 +56,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class PictureSheet:
     """Pictures in rows and columns.
 
     Attributes:
@@ -64,7 +64,7 @@ class Sheet:
         groups: headings over the columns, and how many columns each one spans.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[PictureRow, ...]
     groups: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -74,7 +74,7 @@ class Sheet:
 
 
 @matplotlib.rc_context(STYLE)
-def draw_sheet(sheet: Sheet) -> Figure:
+def draw_sheet(sheet: PictureSheet) -> Figure:
     """Return a sheet as a figure."""
     width = round(HEIGHT * sheet.rows[0].views[0].pixels.shape[1] / sheet.rows[0].views[0].pixels.shape[0])
     left = (
