@@ -11,18 +11,19 @@ ones drown. With --factors, the runs are a randomised on/off design, and the tab
 off to on of each factor, with its 95 % interval; without, all runs draw the same factors and differ by their
 seed.
 
-Killed at any time, the same command goes on. Pictures and their cache are deleted after each run; OUT/RUN has
+Each run is a process of its own on one core, with its output in OUT/RUN/log.txt. Killed at any time, the same
+command goes on. Pictures and their cache are deleted after each run; OUT/RUN has
 the weights and result.json. --write keeps all results as benchmarks/results/NAME.json, without any picture.
 Smoke test: --runs 4 --crops 400 --persons 20 --cameras 5 --factors tone boxes --galleries 2 --size 10.
 """
 
 import argparse
 import json
-import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -59,17 +60,15 @@ def main() -> None:
         )
     write_json(record, settings)
 
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    context = multiprocessing.get_context("spawn")  # each process has its own cache, named by its environment
-    with ProcessPoolExecutor(options.processes, context, max_tasks_per_child=1) as pool:
-        waiting = [pool.submit(one_run, options, number, row) for number, row in enumerate(rows)]
+    if options.run is not None:
+        one_run(options, options.run, rows[options.run])
+        return
+    with ThreadPoolExecutor(options.processes) as pool:
         try:
-            for number, run in enumerate(waiting):
-                print(f"run {number}: odd half {run.result()['odd']:.2f}, even {run.result()['even']:.2f}")
+            results = list(pool.map(lambda number: in_process(options, number), range(options.runs)))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    results = [run.result() for run in waiting]
     print_table(rows, results)
     if options.write:
         RESULTS.mkdir(exist_ok=True)
@@ -77,7 +76,7 @@ def main() -> None:
         (RESULTS / f"{options.write}.json").write_text(json.dumps(kept, indent=1) + "\n")
 
 
-FREE = ("out", "processes", "write")
+FREE = ("out", "processes", "write", "run")
 """Options that may differ when a bench is continued."""
 
 
@@ -104,6 +103,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="one per core")
     parser.add_argument("--write", metavar="NAME", help="keep the results in benchmarks/results/NAME.json")
+    parser.add_argument("--run", type=int, help=argparse.SUPPRESS)  # the process of this one run
     options = parser.parse_args()
     drawn = options.persons * options.cameras
     if options.crops > SEEN * drawn or options.crops < drawn:
@@ -119,13 +119,28 @@ def read_options() -> argparse.Namespace:
     return options
 
 
-def one_run(options: argparse.Namespace, number: int, row: dict[str, bool]) -> dict[str, Any]:
-    """Draw, train and score one run unless that is done; return its result."""
+def in_process(options: argparse.Namespace, number: int) -> dict[str, Any]:
+    """Do one run in a process of its own, on one core, unless it is done; return its result."""
     folder: Path = options.out / f"run-{number:02d}"
-    result_file = folder / "result.json"
-    if result_file.exists():
-        known: dict[str, Any] = json.loads(result_file.read_text())
-        return known
+    if not (folder / "result.json").exists():
+        folder.mkdir(exist_ok=True)
+        one_core = {
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "RESIGHT_CACHE": str(folder / "cache"),
+        }
+        command = [sys.executable, *sys.argv, "--run", str(number)]
+        with (folder / "log.txt").open("a") as log:
+            done = subprocess.run(command, env=os.environ | one_core, stdout=log, stderr=log)
+        if done.returncode:
+            raise UserError(f"Run {number} ended with status {done.returncode}; see {folder / 'log.txt'}.")
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    print(f"run {number}: odd half {result['odd']:.2f}, even half {result['even']:.2f}", flush=True)
+    return result
+
+
+def one_run(options: argparse.Namespace, number: int, row: dict[str, bool]) -> None:
+    """Draw, train and score one run, or what is missing of it."""
     import torch
 
     from resight.inference.embedder import Embedder
@@ -135,6 +150,7 @@ def one_run(options: argparse.Namespace, number: int, row: dict[str, bool]) -> d
     from resight.training.trainer import train
 
     torch.set_num_threads(1)
+    folder: Path = options.out / f"run-{number:02d}"
     seed = options.seed if options.factors else options.seed + number
     factors = [*options.always, *(f"{name}={float(on)}" for name, on in row.items())]
     drawn = synthesize(
@@ -148,7 +164,6 @@ def one_run(options: argparse.Namespace, number: int, row: dict[str, bool]) -> d
         processes=1,
         factors=factors,
     )
-    os.environ["RESIGHT_CACHE"] = str(folder / "cache")
     recipe = load_recipe(options.recipe, options.overrides)
     recipe = recipe.with_epochs(max(round(options.crops / drawn.train), len(recipe.stages)))
     run_folder = folder / "run"
@@ -160,10 +175,9 @@ def one_run(options: argparse.Namespace, number: int, row: dict[str, bool]) -> d
         "seed": seed,
         "crops": recipe.epochs * drawn.train,
     } | scores
-    write_json(result_file, result)
+    write_json(folder / "result.json", result)
     for name in ("people", "cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    return result
 
 
 def real_persons(root: Path) -> Benchmark:
@@ -174,9 +188,9 @@ def real_persons(root: Path) -> Benchmark:
     first: dict[tuple[int, int | None], Any] = {}
     for crop in sorted((crop for crop in crops if crop.person > 0), key=lambda crop: crop.path.name):
         first.setdefault((crop.person, crop.camera), crop)
-    query = tuple(first.values())
-    gallery = tuple(crop for crop in crops if crop.person > 0 and crop not in set(query))
-    return replace(benchmark, train=(), query=query, gallery=gallery)
+    query = dict.fromkeys(first.values())
+    gallery = tuple(crop for crop in crops if crop.person > 0 and crop not in query)
+    return replace(benchmark, train=(), query=tuple(query), gallery=gallery)
 
 
 def score(options: argparse.Namespace, embedder: Any, real: Benchmark) -> dict[str, Any]:

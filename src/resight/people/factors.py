@@ -23,7 +23,7 @@ class Factors:
 
     boxes: float = _factor("boxes as tight and as wrong as a detector's, feet or head cut in one of five")
     closeness: float = _factor("persons nearer to the camera, seen more from above, with more pixels")
-    tone: float = _factor("crushed blacks and steep contrast instead of haze")
+    tone: float = _factor("steeper contrast and crushed blacks instead of haze")
     focus: float = _factor("a sharp lens, and a sharpening filter with its halos")
     colours: float = _factor("colour casts and saturations that differ from camera to camera")
     light: float = _factor("light from any side, under- and over-exposure, light that falls off")

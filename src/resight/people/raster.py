@@ -88,8 +88,10 @@ def rasterise(
         values = cut[corners].astype(np.float64)
         crosses = np.minimum(np.minimum(values[0], values[1]), values[2]) < 0
         if crosses.any():
-            outside = _along(values, slope, at_row, triangle, span, centre) < 0
-            inside = np.flatnonzero(~(outside & crosses[triangle][span]))
+            doubtful = np.flatnonzero(crosses[triangle][span])
+            outside = _along(values, slope, at_row, triangle, span[doubtful], centre[doubtful]) < 0
+            inside = np.ones(len(span), bool)
+            inside[doubtful[outside]] = False
             span, centre, index, near = (value[inside] for value in (span, centre, index, near))
 
     seen_alone = np.zeros(0, np.int64)

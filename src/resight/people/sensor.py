@@ -125,7 +125,7 @@ def _surveillance(plain: Sensor, random: np.random.Generator, factors: Factors, 
     gain = np.exp(factors.light * random.normal(0, 0.18))
     cast = np.exp(factors.colours * random.normal(0, 0.08, 3))
     saturation = plain.saturation + factors.colours * random.uniform(-0.4, 0.15)
-    black, contrast = random.uniform(0.0, 0.08), random.uniform(1.0, 1.35)
+    black, contrast = random.uniform(0.0, 0.04), random.uniform(0.95, 1.2)
     blur, amount, radius = random.uniform(0.15, 0.5), random.uniform(0.2, 1.5), random.uniform(0.7, 1.5)
     noise = random.uniform(1, 3)
     quality, shrink, comb = random.uniform(25, 75), random.uniform(0.6, 1.9), random.random()
