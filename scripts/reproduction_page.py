@@ -32,7 +32,13 @@ def page() -> str:
     found = [load_result(path) for path in sorted(RESULTS.glob("*.json"))]
     parts = [HEAD]
     for result in found:
-        parts += [f"## {result.name}\n", markdown(result, level=3), *_runs(result), *_rows_not_run(result)]
+        on = f", on {result.substitute}" if result.substitute else ""
+        parts += [
+            f"## {result.name}{on}\n",
+            markdown(result, level=3),
+            *_runs(result),
+            *_rows_not_run(result),
+        ]
     missing = [name for name in table_files() if name not in {result.name for result in found}]
     if missing:
         listed = "\n".join(f"- `{name}`: {load_table(name).title}" for name in missing)

@@ -2,18 +2,22 @@
 
 import fcntl
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from resight.data.opening import open_data
 from resight.errors import UserError
 from resight.evaluation.statistics import spread
 from resight.tables.formats import comma_separated, latex, markdown, write_all
-from resight.tables.plan import Request, TablePlan, make_plan
+from resight.tables.plan import Job, Request, Scoring, TablePlan, make_plan
 from resight.tables.results import TableResult, collect, load_result
 from resight.tables.running import run_jobs
+from resight.tables.scoring import score_job
 from resight.tables.sheets import sheets_of
+from resight.tables.sources import Opened
 from resight.tables.table import Column, Plot, PrintedFigure, Row, Table
 
 
@@ -116,22 +120,40 @@ def test_a_run_in_use_is_left_to_the_other_process(request_for: Any, tmp_path: P
     assert result.rows[0].cells[0][0].ours is None
 
 
-def test_an_interrupted_run_goes_on_and_processes_share_the_work(
+def test_interrupted_runs_go_on(ran: tuple[TablePlan, TableResult], request_for: Any, tmp_path: Path) -> None:
+    plan = interrupted(ran, request_for, tmp_path)
+    assert run_jobs(plan, 1) == {}
+    check_resumed(plan, ran)
+
+
+@pytest.mark.slow
+def test_processes_share_the_work(
     ran: tuple[TablePlan, TableResult], request_for: Any, tmp_path: Path
 ) -> None:
-    plan = make_plan(request_for(out=tmp_path, runs=1))
+    plan = interrupted(ran, request_for, tmp_path)
+    assert run_jobs(plan, 2) == {}
+    check_resumed(plan, ran)
+
+
+def interrupted(ran: tuple[TablePlan, TableResult], request_for: Any, out: Path) -> TablePlan:
+    """Return a plan of two runs, one killed before its first checkpoint, the other one before its end."""
+    plan = make_plan(request_for(out=out, runs=1))
     first, second = plan.jobs.values()
     for job, files in ((first, ("recipe.yaml",)), (second, ("recipe.yaml", "run.json", "checkpoint.pt"))):
-        finished = next(one for one in ran[0].jobs.values() if one.digest == job.digest)
+        finished = ran[0].jobs[job.digest]
         job.folder.mkdir(parents=True)
         for name in files:
             (job.folder / name).write_bytes((finished.folder / name).read_bytes())
     info = json.loads((second.folder / "run.json").read_text())
     (second.folder / "run.json").write_text(json.dumps(info | {"finished": None}))
-    assert run_jobs(plan, 2) == {}
-    result = collect(plan, {})
-    for row, known in zip(result.rows, ran[1].rows, strict=True):
+    return plan
+
+
+def check_resumed(plan: TablePlan, ran: tuple[TablePlan, TableResult]) -> None:
+    """The scores are those of the runs that were not interrupted, and the second run says that it went on."""
+    for row, known in zip(collect(plan, {}).rows, ran[1].rows, strict=True):
         assert row.cells[0][0].values[0] == pytest.approx(known.cells[0][0].values[0])
+    second = list(plan.jobs.values())[1]
     assert len(json.loads((second.folder / "run.json").read_text())["resumed"]) == 1
 
 
@@ -175,6 +197,25 @@ def test_every_format_says_what_is_not_as_in_the_paper(
         load_result(tmp_path / "a-table1-people.md")
 
 
+def test_synthetic_people_are_drawn_once(
+    request_for: Any, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Path] = []
+
+    def draw(folder: Path, **settings: int) -> None:
+        assert settings["persons"] - settings["test_persons"] == 200
+        shutil.copytree(people, folder, dirs_exist_ok=True)
+        drawn.append(folder)
+
+    monkeypatch.setattr("resight.tables.sources.synthesize", draw)
+    plan = make_plan(request_for(data=("synthetic",), out=tmp_path))
+    assert drawn == [tmp_path / "synthetic"]
+    assert plan.conditions == ("on synthetic people instead of the paper's data",)
+    assert (plan.substitute, plan.columns[0].title) == ("synthetic", "synthetic; paper: Market-1501")
+    make_plan(request_for(data=(f"synthetic={tmp_path / 'others'}",), out=tmp_path))
+    assert drawn[1] == tmp_path / "others"
+
+
 def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tmp_path: Path) -> None:
     plan = make_plan(request_for(data=(), out=tmp_path))
     assert not plan.jobs
@@ -216,3 +257,41 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
 def test_contradictions_are_refused(request_for: Any, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_plan(request_for(**changes))
+
+
+def test_a_loss_is_compared_with_the_reference_row(
+    ran: tuple[TablePlan, TableResult], request_for: Any
+) -> None:
+    column = Column(title="Market-1501", data="market-1501", metrics=("loss_change",))
+    rows = tuple(row.model_copy(update={"published": None}) for row in request_for().table.rows[1:])
+    table = request_for().table.model_copy(update={"columns": (column,), "rows": rows})
+    plan = make_plan(request_for(table=table))
+    assert all(job.complete for job in plan.jobs.values())
+    result = collect(plan, {})
+    found = {row.name: row.cells[0][0] for row in result.rows}
+    assert found["plain"].values == {0: 0.0, 1: 0.0}
+    assert found["global"].values == {0: 0.0, 1: 0.0}
+    assert 0 < abs(found["still"].values[0]) < 50
+    assert found["still"].difference is None
+
+
+def test_distractors_are_added_to_the_gallery(
+    ran: tuple[TablePlan, TableResult], people: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "people"
+    shutil.copytree(people, root)
+    (root / "distractors_500k").mkdir()
+    for number, crop in enumerate(sorted((root / "bounding_box_test").iterdir())):
+        shutil.copy(crop, root / "distractors_500k" / f"0000_c1s1_{number:06d}_00.png")
+    finished = next(iter(ran[0].jobs.values()))
+    data = open_data(root, reader="market-layout,distractors=true")
+    opened = Opened(data, "", "")
+    scorings = {f"{size}": (opened, Scoring(None, False, size)) for size in (0, 8)}
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    job = Job(finished.digest, finished.recipe, opened, folder, scorings)
+    score_job(job, "cpu")
+    alone, among = (json.loads(job.scores_file(key).read_text()) for key in scorings)
+    [known] = (json.loads(finished.scores_file(key).read_text()) for key in list(finished.scorings)[:1])
+    assert alone["mAP"] == pytest.approx(known["mAP"])
+    assert among["mAP"] <= alone["mAP"] / 2 + 1e-9  # beside each match now lies a copy, which counts as wrong

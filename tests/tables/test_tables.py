@@ -1,12 +1,21 @@
 """The tables that come with Resight, and shorter trainings."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 
 from resight.errors import UserError
-from resight.tables.metrics import METRICS
+from resight.tables.metrics import METRICS, network_figure
+from resight.tables.plan import Request, make_plan
+from resight.tables.plots import save_plot
+from resight.tables.results import collect
 from resight.tables.scaling import scaled
+from resight.tables.sheets import sheets_of
 from resight.tables.table import load_table, table_files
 from resight.training.reading import load_recipe, recipe_files
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("paper", ["han", "sal", "sharp", "sn", "sona"])
@@ -55,3 +64,32 @@ def test_metrics_are_printed_as_papers_do() -> None:
     assert METRICS["mAP"].shown(1.25, sign=True) == "+1.2"
     assert METRICS["flops"].shown(3.684e8) == "3.68e8"
     assert METRICS["flops"].shown(1.088e10) == "1.09e10"
+
+
+def test_the_context_units_have_the_published_number_of_parameters() -> None:
+    [row] = [row for row in load_table("sharp/table2").rows if row.recipe]
+    assert row.published is not None
+    assert row.recipe is not None
+    recipe = load_recipe(row.recipe, fitting=False)
+    for place, name in enumerate(("context1", "context2", "context3", "context")):
+        printed = row.published[place]
+        assert printed is not None
+        assert METRICS[name].shown(network_figure(name, recipe)) == printed.text
+
+
+def test_accuracy_is_drawn_against_cost(tmp_path: Path) -> None:
+    table = load_table("han/table6")
+    rows = tuple(row for row in table.rows if row.name in ("PDC (Su et al., 2017)", "HAN(Small)"))
+    request = Request(name="x", table=table.model_copy(update={"rows": rows}), out=tmp_path, device="cpu")
+    result = collect(make_plan(request), {})
+    assert [path.name for path in save_plot(result, tmp_path / "plot")] == ["plot.png", "plot.svg"]
+    text = (tmp_path / "plot.svg").read_text()
+    for label in ("PDC", "HAN(Small)", "quoted by the paper", "multiply-adds"):
+        assert f"<!-- {label} -->" in text
+    sheets = sheets_of(result)
+    assert sheets[1].rows[0] == ("PDC (Su et al., 2017) (quoted)", "-", "≫9.82e9", "-", "9.82e9", "-")
+
+
+def test_the_page_is_made_from_the_stored_results() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "reproduction_page.py"))
+    assert script["page"]() == (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")

@@ -33,10 +33,12 @@ def sweep(
         raise UserError("Name a setting and its values, such as stages.0.optimizer.lr=0.001,0.01.")
     from resight.tables.grids import grid_table
     from resight.tables.plan import Request
+    from resight.tables.sources import is_classification
 
+    metrics = ("top1_error",) if is_classification(data) else ("mAP", "rank1")
     request = Request(
         name=f"sweep-{recipe.rpartition('/')[2].removesuffix('.yaml')}",
-        table=grid_table(recipe, grid, overrides),
+        table=grid_table(recipe, grid, overrides, metrics),
         data=(data,),
         reading={name: value for name, value in reading.arguments().items() if value is not None},
         runs=running.runs,

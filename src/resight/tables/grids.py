@@ -13,13 +13,16 @@ ANY = "any"
 """The data of a grid's column: what the user names."""
 
 
-def grid_table(recipe: str, grid: Sequence[str], overrides: Sequence[str] = ()) -> Table:
+def grid_table(
+    recipe: str, grid: Sequence[str], overrides: Sequence[str] = (), metrics: Sequence[str] = ("mAP", "rank1")
+) -> Table:
     """Return the table of a recipe with every combination of some settings.
 
     Args:
         recipe: name or file.
         grid: ``key.path=value,value,...`` each.
         overrides: ``key.path=value`` for every row.
+        metrics: of the column; the first is plotted.
 
     Raises:
         UserError: a setting has no values, or the same one twice.
@@ -43,10 +46,10 @@ def grid_table(recipe: str, grid: Sequence[str], overrides: Sequence[str] = ()) 
     kind = {1: "lines", 2: "heat"}.get(len(axes))
     return Table(
         title=f"{recipe}: {' x '.join(keys)}",
-        columns=(Column(metrics=("mAP", "rank1"), data=ANY),),
+        columns=(Column(metrics=tuple(metrics), data=ANY),),
         rows=tuple(rows),
         reference=rows[0].name,
-        plot=None if kind is None else Plot(kind=kind, x_label=keys[0], y_label=keys[-1]),
+        plot=None if kind is None else Plot(kind=kind, metric=metrics[0], x_label=keys[0], y_label=keys[-1]),
     )
 
 

@@ -200,6 +200,11 @@ def _digest(benchmark: Benchmark, crops: Iterable[Crop], more: Iterable[str] = (
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def is_classification(path: str) -> bool:
+    """Return whether a folder is a classification data set."""
+    return any(CLASSIFICATIONS.build(name).recognises(Path(path)) for name in CLASSIFICATIONS.names())
+
+
 def are_distractors(benchmark: Benchmark, crops: Iterable[Crop]) -> list[bool]:
     """Return for each crop whether it is one of Market-1501's 500,000 added distractors."""
     return [crop.path.relative_to(benchmark.root).parts[0] in DISTRACTORS for crop in crops]
