@@ -50,6 +50,8 @@ def small(name: str, variant: str, widest: int = 32) -> Network:
     settings = _light(name, variant)
     height, width = settings["input_size"]
     changes: dict[str, Any] = {"input_size": (min(height, 64), min(width, widest))}
+    if name == "vit":
+        changes |= {"width": 48, "depth": 2, "heads": 2}
     if "widths" in settings:
         changes["widths"] = (16, 32, 48)
     model = build_model(name, PERSONS, **settings | changes)

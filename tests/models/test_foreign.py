@@ -1,4 +1,4 @@
-"""Weights of torchreid and torchvision: parity with the originals, telling architectures apart, refusals."""
+"""Weights of other toolkits: parity with the originals, telling architectures apart, refusals."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from random_weights import pictures, random_weights, torchreid, torchreid_shapes
+from random_weights import pictures, random_weights, reference, reference_shapes
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -14,8 +14,12 @@ from resight.errors import UserError
 from resight.models.foreign import ARCHITECTURES, expected_tensors, match_architecture, read_foreign
 from resight.models.weights import load_weights, save_weights
 
-VECTORS = dict(torchreid("vectors"))
-SHAPES = {name: torchreid_shapes(name) for name in VECTORS}
+VECTORS = dict(reference("vectors"))
+SHAPES = reference_shapes()
+SLOW = ("fast-reid", "transreid", "clip-reid", "torchreid-mobilenet-v2-x1.4")
+"""Beginnings of the names of large networks, or of those that are like another one."""
+
+QUICK = ("fast-reid-sbs-resnet-50-ibn",)
 
 
 def weights(architecture: str) -> dict[str, Tensor]:
@@ -28,19 +32,80 @@ def saved(content: object, folder: Path, name: str = "w.pth") -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize("architecture", SHAPES)
-def test_vectors_are_those_of_torchreid(architecture: str, tmp_path: Path) -> None:
-    """Of random weights and pictures, at most 1e-4 off; and the two pictures differ by far more."""
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name.startswith(SLOW) and name not in QUICK else [])
+        for name in SHAPES
+    ],
+)
+def test_vectors_are_those_of_the_toolkit(architecture: str, tmp_path: Path) -> None:
+    """Of random weights and pictures; and the two pictures differ by far more."""
     found = read_foreign(saved(weights(architecture), tmp_path))
     assert found.architecture == architecture
-    assert found.dropped == ("classifier.weight", "classifier.bias")
     assert found.unused == ()
-    assert found.used == len(SHAPES[architecture]) - 2
+    assert found.used + len(found.dropped) == len(SHAPES[architecture])
+    assert found.dropped
     expected = VECTORS[architecture]
+    images = torch.from_numpy(pictures(size=found.network.input_size))
     with torch.inference_mode():
-        vectors = found.network.embed(torch.from_numpy(pictures())).numpy()
-    assert np.abs(vectors - expected).max() < 1e-4
-    assert np.abs(expected[0] - expected[1]).max() > 0.01
+        vectors = found.network.embed(images).numpy()
+    assert np.abs(vectors - expected).max() < 1e-5 * np.abs(expected).max()
+    assert np.abs(expected[0] - expected[1]).max() > 1e-3 * np.abs(expected).max()
+
+
+def meta(architecture: str) -> dict[str, Tensor]:
+    return {name: torch.empty(shape, device="meta") for name, shape in SHAPES[architecture].items()}
+
+
+def test_statistics_of_older_files_of_fast_reid_are_taken(tmp_path: Path) -> None:
+    """They are of pixels from 0 to 255; newer files leave them out."""
+    name = "fast-reid-bot-resnet-50"
+    tensors = {name: torch.zeros(shape) for name, shape in SHAPES[name].items()}
+    tensors |= {"pixel_mean": torch.full((1, 3, 1, 1), 51.0), "pixel_std": torch.full((1, 3, 1, 1), 102.0)}
+    found = read_foreign(saved({"model": tensors}, tmp_path))
+    assert (found.architecture, found.unused) == (name, ())
+    assert (found.resizing.interpolation, found.network.input_size) == ("bicubic", (256, 128))
+    assert found.network.mean.flatten().tolist() == pytest.approx([0.2] * 3)
+    assert found.network.std.flatten().tolist() == pytest.approx([0.4] * 3)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name", "shape", "target", "factor"),
+    [
+        ("transreid-vit-b16", "base.sie_embed", (6, 1, 768), "positions", 3.0),
+        ("clip-reid-vit-b16", "cv_embed", (6, 768), "class_token", 1.0),
+    ],
+)
+def test_the_vector_of_a_camera_is_added_if_one_is_named(
+    architecture: str, name: str, shape: tuple[int, ...], target: str, factor: float, tmp_path: Path
+) -> None:
+    cameras = torch.arange(6.0).view(6, *[1] * (len(shape) - 1)).expand(shape).clone()
+    zeros = {key: torch.zeros(size) for key, size in SHAPES[architecture].items()}
+    path = saved(zeros | {name: cameras}, tmp_path)
+    off, named = read_foreign(path), read_foreign(path, camera=4)
+    assert (off.architecture, off.cameras, off.unused) == (architecture, 6, (name,))
+    assert not off.network.get_parameter(target).any()
+    assert torch.equal(
+        named.network.get_parameter(target), torch.full_like(off.network.get_parameter(target), 4 * factor)
+    )
+    assert named.unused == ()
+    with pytest.raises(UserError, match="has vectors of 6 cameras, 0 to 5; got 6"):
+        read_foreign(path, camera=6)
+    with pytest.raises(UserError, match="has no vectors of cameras, so there is none of camera 0"):
+        read_foreign(saved(zeros, tmp_path), camera=0)
+
+
+def test_missing_parts_of_fast_reids_are_named(tmp_path: Path) -> None:
+    name = "fast-reid-sbs-resnet-50"
+    tensors = {key: torch.zeros(shape) for key, shape in SHAPES[name].items()}
+    kept = {key: value for key, value in tensors.items() if not key.startswith("backbone.NL_3.2")}
+    message = refusal(saved(kept, tmp_path))
+    assert f"The nearest is {name}, from which they differ:" in message
+    assert "missing: backbone.NL_3.2.g.weight, backbone.NL_3.2.g.bias" in message
+    assert "They are those of fast-reid-sbs-resnet-50" in refusal(
+        saved(tensors, tmp_path), "fast-reid-agw-resnet-50"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +159,7 @@ def test_a_weights_file_of_our_own_keeps_them(smallest: dict[str, Tensor], tmp_p
 
 @pytest.mark.parametrize("architecture", SHAPES)
 def test_each_architecture_is_told_from_the_others(architecture: str) -> None:
-    tensors = {name: torch.empty(shape, device="meta") for name, shape in SHAPES[architecture].items()}
-    assert match_architecture(tensors) == [architecture]
+    assert match_architecture(meta(architecture)) == [architecture]
 
 
 def test_every_architecture_is_told_by_its_own_tensors() -> None:

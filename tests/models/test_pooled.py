@@ -9,6 +9,7 @@ from resight.errors import UserError
 from resight.models.complexity import example, measure
 from resight.models.heads import Classifier, Head
 from resight.models.network import Network, build_model
+from resight.models.pooling import GeneralisedMean
 from resight.models.trunk import ATTENTIONS
 
 TINY = {"trunk": {"name": "mobilenet", "width": 0.125}, "input_size": (64, 32)}
@@ -199,3 +200,11 @@ def test_mistakes_are_refused() -> None:
         build_model("pooled", 3, trunk="resnet-50")
     with pytest.raises(ValueError, match="greater than or equal to 32"):
         build_model("pooled", 3, trunk=TINY["trunk"], input_size=(16, 32))
+
+
+def test_the_generalised_mean_lies_between_mean_and_maximum() -> None:
+    features = torch.tensor([[[[1.0, 2.0], [3.0, -4.0]]]])
+    assert GeneralisedMean(3)(features).item() == pytest.approx((36 / 4) ** (1 / 3), rel=1e-5)
+    positive = features.abs()
+    assert GeneralisedMean(1)(positive).item() == pytest.approx(2.5)
+    assert GeneralisedMean(60)(positive).item() == pytest.approx(4, rel=0.03)

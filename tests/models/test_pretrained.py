@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from random_weights import random_weights, torchreid_shapes
+from random_weights import random_weights, reference_shapes
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -217,7 +217,7 @@ def test_torchreids_weights_begin_an_osnet(norm: str, tmp_path: Path) -> None:
     name = {"batch": "osnet-x0.25", "ain": "osnet-ain-x0.25", "ibn": "osnet-ibn-x1.0"}[norm]
     width = 1.0 if norm == "ibn" else 0.25
     trunk = TRUNKS.build("osnet", width=width, norm=norm)
-    found = {key: torch.from_numpy(value) for key, value in random_weights(torchreid_shapes(name)).items()}
+    found = {key: torch.from_numpy(value) for key, value in random_weights(reference_shapes()[name]).items()}
     torch.save(found, tmp_path / "w.pth")
     unused = [f"fc.0.{part}" for part in ("weight", "bias")]
     unused += [f"fc.1.{part}" for part in ("weight", "bias", *BATCH_STATISTICS)]
@@ -230,7 +230,7 @@ def test_torchreids_weights_begin_an_osnet(norm: str, tmp_path: Path) -> None:
 
 
 def test_weights_of_another_trunk_are_refused(tmp_path: Path) -> None:
-    shapes = torchreid_shapes("osnet-ibn-x1.0").items()
+    shapes = reference_shapes()["osnet-ibn-x1.0"].items()
     torch.save({name: torch.zeros(shape) for name, shape in shapes}, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"4 not of the model: conv2\.0\.IN\.weight") as caught:
         read_trunk(TRUNKS.build("osnet"), tmp_path / "w.pth")

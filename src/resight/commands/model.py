@@ -46,6 +46,7 @@ def import_file(
     *,
     out: Path,
     architecture: str | None = None,
+    camera_embedding: int | None = None,
     name: str | None = None,
     output: str | None = None,
     input_size: str | None = None,
@@ -65,9 +66,12 @@ def import_file(
     given by options; the default is RGB with ImageNet's mean and deviation.
 
     Args:
-        file: ONNX file, .xml file beside its .bin file, or weights (.pth, .pt, .safetensors).
+        file: ONNX file, .xml file beside its .bin file, weights (.pth, .pt, .safetensors), or a folder of
+            Roboflow's reid.
         out: folder to write.
         architecture: architecture of the weights; by default recognised by the names and shapes of tensors.
+        camera_embedding: camera of the training data, from 0, whose vector is added for every crop
+            (TransReID, CLIP-ReID); by default none.
         name: name of the model, shown to users; by default the file's.
         output: name of the output that is the embedding, if there are several.
         input_size: height and width, as 256x128.
@@ -98,6 +102,7 @@ def import_file(
         file,
         out,
         architecture=architecture,
+        camera=camera_embedding,
         name=name,
         output=output,
         given={key: value for key, value in given.items() if value is not None},

@@ -9,6 +9,7 @@ from resight.imaging import STRETCHED, Resizing
 from resight.inference.graphs import GraphModel
 from resight.inference.importing import load_file
 from resight.inference.model_folder import SETTINGS, load_folder
+from resight.inference.roboflow import is_roboflow
 from resight.inference.runtimes.choice import Runtime
 from resight.models.network import Network
 from resight.training.run import Run
@@ -85,8 +86,8 @@ def _load(source: Path | str | Run, device: str, precision: Precision | None) ->
         run = source
     else:
         source = Path(source).expanduser()
-        if source.is_file() or (source / SETTINGS).is_file():
-            found = load_folder(source) if source.is_dir() else load_file(source)
+        if source.is_file() or (source / SETTINGS).is_file() or is_roboflow(source):
+            found = load_folder(source) if (source / SETTINGS).is_file() else load_file(source)
             place = source.absolute()
             return LoadedModel(
                 found.network, found.name, place, device, precision or "auto", resizing=found.resizing

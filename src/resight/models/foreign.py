@@ -3,70 +3,31 @@
 Tensors are matched by the names in torchreid and torchvision, which our trunks (``models.trunks``) also use.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from resight.errors import UserError, did_you_mean
+from resight.imaging import Resizing
+from resight.models.architectures import ARCHITECTURES
 from resight.models.checkpoints import read_checkpoint
-from resight.models.network import Network, build_model
+from resight.models.network import Network
 from resight.models.trunk import TrunkNetwork
 from resight.models.weights import TensorMatch, few, match_tensors
 
-TORCHREID = ("classifier.",)
-"""Prefixes of the names of tensors of torchreid's classifiers."""
+NORMS = {"0": "1", "conv": "bn"}
+"""Name of a layer in its module -> that of its batch normalisation."""
 
-EITHER = (*TORCHREID, "fc.weight", "fc.bias")
-"""The same for ResNets of torchreid or torchvision."""
+CAMERAS = {known.cameras.name for known in ARCHITECTURES.values() if known.cameras is not None}
+"""Names of tensors with a vector for each camera of the training data."""
 
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """A network with weights published by others.
-
-    Attributes:
-        settings: settings of our network ``pooled``.
-        classifiers: prefixes of the names of classifiers' tensors, which embedding does not need.
-    """
-
-    settings: Mapping[str, Any]
-    classifiers: tuple[str, ...] = TORCHREID
-
-
-def _osnet(width: float, norm: str = "batch") -> Architecture:
-    return Architecture({"trunk": {"name": "osnet", "width": width, "norm": norm}, "head": "fc"})
-
-
-def _resnet(classifiers: tuple[str, ...] = TORCHREID, head: str = "pooled", **trunk: Any) -> Architecture:
-    return Architecture({"trunk": {"name": "resnet", **trunk}, "head": head}, classifiers)
-
-
-def _mobilenet(name: str, **trunk: Any) -> Architecture:
-    return Architecture({"trunk": {"name": name, **trunk}, "head": "pooled"})
-
-
-FINER = (1, 2, 2, 1)
-"""Strides of a ResNet whose last layer does not downsample."""
-
-ARCHITECTURES: Mapping[str, Architecture] = {
-    **{f"osnet-x{width}": _osnet(width) for width in (1.0, 0.75, 0.5, 0.25)},
-    "osnet-ibn-x1.0": _osnet(1.0, "ibn"),
-    **{f"osnet-ain-x{width}": _osnet(width, "ain") for width in (1.0, 0.75, 0.5, 0.25)},
-    **{f"resnet-{depth}": _resnet(EITHER, depth=depth) for depth in (18, 50, 101)},
-    "resnet-50-stride-1": _resnet((), strides=FINER),
-    "resnet-50-fc512": _resnet(head="fc", strides=FINER),
-    "resnet-50-ibn-a": _resnet(EITHER, norm="ibn-a"),
-    "resnet-50-ibn-b": _resnet(EITHER, norm="ibn-b"),
-    "mobilenet-v2": _mobilenet("mobilenet-v2"),
-    "mobilenet-v3-large": _mobilenet("mobilenet-v3", size="large"),
-    "mobilenet-v3-small": _mobilenet("mobilenet-v3", size="small"),
-}
-"""By name. ``resnet-50-stride-1`` has the same tensors as ``resnet-50``, but another stride in layer4."""
+STATISTICS = {"pixel_mean": "mean", "pixel_std": "std"}
+"""Name in older files of fast-reid -> ours of the statistics of pixels, which are from 0 to 255 there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +35,32 @@ class ForeignWeights:
     """A network with weights of another toolkit.
 
     Attributes:
-        network: network in evaluation mode, on the CPU; takes RGB, normalised with ImageNet's statistics.
+        network: network in evaluation mode, on the CPU, which takes RGB.
         architecture: its name in ``ARCHITECTURES``.
+        resizing: how crops are resized for it.
         used: number of the file's tensors that were loaded.
-        dropped: names of the tensors of its classifier.
+        dropped: names of the tensors that embedding does not need, such as those of its classifier.
         unused: names of other tensors that the network does not have.
+        cameras: number of cameras that the file has vectors of.
     """
 
     network: Network
     architecture: str
+    resizing: Resizing
     used: int
     dropped: tuple[str, ...]
     unused: tuple[str, ...]
+    cameras: int = 0
 
 
-def read_foreign(path: Path, architecture: str | None = None) -> ForeignWeights:
+def read_foreign(path: Path, architecture: str | None = None, camera: int | None = None) -> ForeignWeights:
     """Read weights of another toolkit into a network.
 
     Args:
         path: file that ``read_checkpoint`` reads.
         architecture: name in ``ARCHITECTURES``; by default recognised by names and shapes of the tensors.
+        camera: camera of the training data, from 0, whose vector is added for every crop, if the network was
+            trained with vectors of cameras; by default, none is added.
 
     Raises:
         UserError: the file cannot be read; its tensors fit another architecture, no known one, or several;
@@ -105,6 +72,8 @@ def read_foreign(path: Path, architecture: str | None = None) -> ForeignWeights:
             f"of {', '.join(ARCHITECTURES)}."
         )
     tensors = read_checkpoint(path)
+    statistics = {STATISTICS[name]: tensors.pop(name) for name in STATISTICS if name in tensors}
+    cameras = {name: tensors.pop(name) for name in CAMERAS if name in tensors}
     fits = {name: _fit(tensors, name) for name in ARCHITECTURES}
     fitting = [name for name, fit in fits.items() if fit.exact]
     if architecture is None:
@@ -115,9 +84,43 @@ def read_foreign(path: Path, architecture: str | None = None) -> ForeignWeights:
     match = fit.match
     if match.differences or any(len(fits[name].match.used) > len(match.used) for name in fitting):
         raise UserError(_misfit(path, fits, fit))
-    network = _build(architecture)
-    _load(network, match.used)
-    return ForeignWeights(network, architecture, len(match.used), tuple(match.dropped), tuple(match.unused))
+    network = ARCHITECTURES[architecture].build()
+    _load(network, architecture, match.used)
+    vectors = _add_camera(path, network, architecture, cameras, camera)
+    for name, values in statistics.items():
+        getattr(network, name).copy_(values.view(1, 3, 1, 1) / 255)
+    return ForeignWeights(
+        network,
+        architecture,
+        ARCHITECTURES[architecture].resizing,
+        len(match.used) + len(statistics) + (camera is not None),
+        tuple(match.dropped),
+        (*match.unused, *(vectors if camera is None else ())),
+        0 if not cameras else len(next(iter(cameras.values()))),
+    )
+
+
+def _add_camera(
+    path: Path, network: Network, architecture: str, cameras: Mapping[str, Tensor], camera: int | None
+) -> Mapping[str, Tensor]:
+    """Add a camera's vector to the network's own, if one is chosen; return the file's vectors."""
+    known = ARCHITECTURES[architecture].cameras
+    found = {} if known is None else {name: cameras[name] for name in cameras if name == known.name}
+    if camera is None:
+        return found
+    if known is None or not found:
+        raise UserError(
+            f"{path} has no vectors of cameras, so there is none of camera {camera}. Leave "
+            "--camera-embedding out."
+        )
+    vectors = found[known.name]
+    if not 0 <= camera < len(vectors):
+        raise UserError(
+            f"{path} has vectors of {len(vectors)} cameras, 0 to {len(vectors) - 1}; got {camera}."
+        )
+    with torch.no_grad():
+        network.get_parameter(known.target).add_(known.factor * vectors[camera].flatten())
+    return found
 
 
 def match_architecture(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -158,8 +161,8 @@ class _Fit:
 
 def _fit(tensors: Mapping[str, Tensor], architecture: str) -> _Fit:
     rename, expected = _expected(architecture)
-    classifiers = ARCHITECTURES[architecture].classifiers
-    return _Fit(architecture, match_tensors(tensors, rename(list(tensors)), expected, classifiers))
+    dropped = ARCHITECTURES[architecture].dropped
+    return _Fit(architecture, match_tensors(tensors, rename(list(tensors)), expected, dropped))
 
 
 def expected_tensors(architecture: str) -> dict[str, Tensor]:
@@ -170,42 +173,38 @@ def expected_tensors(architecture: str) -> dict[str, Tensor]:
 @cache
 def _expected(architecture: str) -> tuple[Callable[[Sequence[str]], list[str]], dict[str, Tensor]]:
     """Return the function that gives a file's tensors their published names, and ``expected_tensors``."""
+    known = ARCHITECTURES[architecture]
     with torch.device("meta"):
-        network = _build(architecture)
+        network = known.build()
     expected = {
-        published: tensor for name, tensor in network.state_dict().items() if (published := _published(name))
+        published: tensor for name, tensor in network.state_dict().items() if (published := known.names(name))
     }
-    if "fc.0.weight" in expected:
-        expected["fc.0.bias"] = expected["fc.1.bias"]
-    return network.trunk.own_names, expected
+    expected |= {bias: expected[mean] for bias, mean in _biases(architecture, expected).items()}
+    return network.trunk.own_names if isinstance(network, TrunkNetwork) else list, expected
 
 
-def _build(architecture: str) -> TrunkNetwork:
-    network = build_model("pooled", 1, **ARCHITECTURES[architecture].settings, classifier=False).eval()
-    assert isinstance(network, TrunkNetwork)
-    return network
+def _biases(architecture: str, names: Iterable[str]) -> dict[str, str]:
+    """Return the name of each bias that ours lack -> the name of the running mean that takes it up."""
+    layers = [name.removesuffix(".weight") for name in names if name.endswith(".weight")]
+    return {
+        f"{layer}.bias": f"{layer.removesuffix(last)}{NORMS[last]}.running_mean"
+        for layer in layers
+        if re.fullmatch(ARCHITECTURES[architecture].biased, layer)
+        for last in [layer.rpartition(".")[2]]
+    }
 
 
-def _published(name: str) -> str:
-    """Return the published name of a tensor of ours; "" if it has none."""
-    if name.startswith("head.feature."):
-        return name.replace("head.feature.", "fc.")
-    return name.removeprefix("trunk.") if name.startswith("trunk.") else ""
-
-
-def _load(network: Network, tensors: Mapping[str, Tensor]) -> None:
+def _load(network: Network, architecture: str, tensors: Mapping[str, Tensor]) -> None:
     """Load tensors by their published names.
 
-    The published fully-connected layer has a bias before its batch normalisation. Ours does not: the bias is
-    subtracted from the running mean instead.
+    Some published layers have a bias before their batch normalisation. Ours have none: the bias is subtracted
+    from the running mean instead.
     """
-    found = dict(tensors)
-    if (bias := found.pop("fc.0.bias", None)) is not None:
-        found["fc.1.running_mean"] = found["fc.1.running_mean"] - bias
+    found, names = dict(tensors), ARCHITECTURES[architecture].names
+    for bias, mean in _biases(architecture, tensors).items():
+        found[mean] = found[mean] - found.pop(bias)
     state = network.state_dict()
-    network.load_state_dict(
-        state | {name: found[new] for name in state if (new := _published(name)) in found}
-    )
+    network.load_state_dict(state | {name: found[new] for name in state if (new := names(name)) in found})
 
 
 def _misfit(path: Path, fits: Mapping[str, _Fit], fit: _Fit) -> str:

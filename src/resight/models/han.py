@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from resight.models.attention.harmonious import FixedRegions, HardAttention, SoftAttention
-from resight.models.attention.regions import cut_regions
+from resight.models.attention.regions import cut_regions, resample_regions
 from resight.models.heads import Head
 from resight.models.network import MODELS, Descriptor, Network, Views
 from resight.models.pooling import pooled
@@ -24,6 +24,9 @@ LEVELS = ("level1", "level2", "level3")
 STEM = 32
 REGIONS = 4
 REGION_SHARE = (0.3, 0.875)
+WHOLE_WIDTH = (0.25, 1.0)
+"""Share of height and width that a region covers: in HAN, and in torchreid's HA-CNN."""
+
 STRIDES: dict[Size, tuple[int, ...]] = {"small": (2, 1, 1), "medium": (1, 2, 1), "large": (1, 1, 2)}
 
 
@@ -45,6 +48,9 @@ class HAN(Network):
         size: position of the stride in the global blocks (Table 1); depthwise units only.
         unit: of the blocks (Table 12). A global block is three depthwise units, or two of the
             others with strides 1 and 2; a local block is one unit of stride 2.
+        version: ``han``; or ``ha-cnn``, torchreid's implementation of HA-CNN, whose blocks are ``inception``:
+            a region covers 25 % of the height and the whole width, but is resized to 24x28, 12x14 and 6x7,
+            and maps of spatial attention are enlarged with aligned corners.
         input_size: height and width of the crops in pixels.
         widths: channels of the blocks of levels 1 to 3.
         feature_size: size of the whole descriptor, half of it from each branch (Fig. 6); without the local
@@ -65,6 +71,7 @@ class HAN(Network):
         "han-large": {"size": "large"},
         "han-inception": {"unit": "inception"},
         "han-residual": {"unit": "residual"},
+        "ha-cnn": {"version": "ha-cnn", "unit": "inception"},
     }
 
     def __init__(
@@ -73,6 +80,7 @@ class HAN(Network):
         *,
         size: Size = "small",
         unit: Unit = "depthwise",
+        version: Literal["han", "ha-cnn"] = "han",
         input_size: tuple[Extent, Extent] = (160, 64),
         widths: tuple[Width, Width, Width] = (128, 256, 384),
         feature_size: Annotated[int, Field(ge=2, multiple_of=2)] = 1024,
@@ -96,19 +104,21 @@ class HAN(Network):
         self.stem = ConvUnit(3, STEM, 3, stride=2)
         self.global_blocks = nn.ModuleList(global_block(unit, size, *shape) for shape in shapes)
         self.soft = nn.ModuleList(
-            SoftAttention(width, spatial, channel) for width in widths if spatial or channel
+            SoftAttention(width, spatial, channel, aligned=version == "ha-cnn")
+            for width in widths
+            if spatial or channel
         )
         self.shows_soft = spatial
         self.attentions = Attentions(dict(zip(LEVELS, widths, strict=True)), attention)
         self.global_head = Head(widths[2], branch_size, classes)
 
         self.map_sizes, self.region_sizes = geometry(input_size)
-        self.interaction = interaction
+        self.version, self.interaction = version, interaction
         self.local_blocks = nn.ModuleList(local_block(unit, *shape) for shape in shapes if local)
         self.hard = nn.ModuleList()
         if local:
             for level in range(3 if interaction else 1):
-                share = self.region_sizes[level][0] / self.map_sizes[level][0]
+                share, _ = self._share(self.map_sizes[level], self.region_sizes[level])
                 self.hard.append(
                     HardAttention(widths[level], REGIONS, share, region_rate)
                     if regions
@@ -129,8 +139,12 @@ class HAN(Network):
             signature = pooled(features)
             if level < len(self.hard):
                 centres = self.hard[level](signature)
-                found.regions[LEVELS[level]] = _boxes(centres, maps[level], regions[level])
-                cut = cut_regions(before, centres, regions[level])
+                share = self._share(maps[level], regions[level])
+                found.regions[LEVELS[level]] = _boxes(centres, share)
+                if self.version == "ha-cnn":
+                    cut = resample_regions(before, centres, share, regions[level])
+                else:
+                    cut = cut_regions(before, centres, regions[level])
                 streams = cut if streams is None else streams + cut
             if streams is not None:
                 streams = self.local_blocks[level](streams)
@@ -145,6 +159,12 @@ class HAN(Network):
         if streams is not None:
             found.branches["local"] = self.local_head(pooled(streams).view(images.shape[0], -1))
         return found
+
+    def _share(self, whole: tuple[int, int], region: tuple[int, int]) -> tuple[float, float]:
+        """Return the share of height and width of a map that a region of this size covers."""
+        if self.version == "ha-cnn":
+            return WHOLE_WIDTH
+        return region[0] / whole[0], region[1] / whole[1]
 
 
 def global_block(unit: Unit, size: Size, inputs: int, outputs: int) -> nn.Module:
@@ -181,7 +201,12 @@ def _halved(size: tuple[int, int]) -> tuple[int, int]:
     return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
-def _boxes(centres: Tensor, whole: tuple[int, int], region: tuple[int, int]) -> Tensor:
-    """Return (left, top, right, bottom) [B, T, 4] in fractions of the image for centres [B, T, 2]."""
-    reach = centres.new_tensor([region[1] / whole[1], region[0] / whole[0]])
+def _boxes(centres: Tensor, share: tuple[float, float]) -> Tensor:
+    """Return (left, top, right, bottom) [B, T, 4] in fractions of the image for centres [B, T, 2].
+
+    Args:
+        centres: (x, y) from -1 to 1.
+        share: of height and width that a region covers.
+    """
+    reach = centres.new_tensor(share[::-1])
     return (torch.cat([centres - reach, centres + reach], dim=-1) + 1) / 2

@@ -9,10 +9,13 @@ from resight.models.representation import Branch
 HIDDEN = 1024
 """Width of the TriNet head's first layer."""
 
-HeadKind = Literal["pooled", "linear", "fc-norm", "fc", "trinet"]
-"""How the embedding is made: the pooled features themselves; a fully-connected layer; one with batch
-normalisation; one with batch normalisation and ReLU; or TriNet's two, the first of 1,024 with batch
-normalisation and ReLU."""
+HeadKind = Literal["pooled", "norm", "linear", "fc-norm", "fc", "trinet"]
+"""How the embedding is made: the pooled features themselves; batch normalisation; a fully-connected layer;
+one with batch normalisation; one with batch normalisation and ReLU; or TriNet's two, the first of 1,024 with
+batch normalisation and ReLU."""
+
+UNSIZED: tuple[HeadKind, ...] = ("pooled", "norm")
+"""Heads whose embeddings have the size of the pooled features."""
 
 
 class Classifier(nn.Linear):
@@ -24,7 +27,7 @@ class Head(nn.Module):
 
     Args:
         inputs: channels of the pooled features.
-        outputs: size of the embedding; with ``pooled``, that of the inputs.
+        outputs: size of the embedding; with ``pooled`` and ``norm``, that of the inputs.
         num_persons: number of identity classes; None for a head without classifier.
         kind: of the layers.
     """
@@ -43,6 +46,8 @@ class Head(nn.Module):
 def _layers(kind: HeadKind, inputs: int, outputs: int) -> nn.Module:
     if kind == "pooled":
         return nn.Identity()
+    if kind == "norm":
+        return nn.Sequential(nn.BatchNorm1d(inputs))
     if kind == "linear":
         return nn.Linear(inputs, outputs)
     width = HIDDEN if kind == "trinet" else outputs

@@ -1,15 +1,15 @@
 """Trunk, attention anywhere, pooling, head: the baselines, Sharp attention and the network of SN."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from resight.errors import UserError
-from resight.models.heads import Head, HeadKind
+from resight.models.heads import UNSIZED, Head, HeadKind
 from resight.models.network import MODELS, Descriptor, Views
-from resight.models.pooling import pooled
+from resight.models.pooling import GeneralisedMean, pooled
 from resight.models.representation import Representation
 from resight.models.trunk import AttentionParts, TrunkNetwork, TrunkPart
 
@@ -30,7 +30,7 @@ SHARP_BLOCKS: Mapping[str, Any] = {
 
 @MODELS.register("pooled")
 class Pooled(TrunkNetwork):
-    """A trunk with attention after its layers, global average pooling and one head.
+    """A trunk with attention after its layers, global pooling and one head.
 
     Representation: branch ``global``; features of every layer; maps and masks of the attention.
 
@@ -38,12 +38,14 @@ class Pooled(TrunkNetwork):
         num_persons: number of identity classes.
         trunk: computes the features.
         attention: modules after the trunk's layers.
-        head: ``pooled``, the pooled features are the embedding (SN, Sec. 3.3); ``fc``, a fully-connected
-            layer with batch normalisation and ReLU (OSNet); ``fc-norm``, without ReLU; ``trinet``, 1,024
-            with batch normalisation and ReLU, then ``feature_size`` (TriNet; Sharp attention, Sec. IV-B);
-            ``linear``, one layer.
+        pooling: ``mean``, or ``generalised-mean`` with a learned power.
+        head: ``pooled``, the pooled features are the embedding (SN, Sec. 3.3); ``norm``, with batch
+            normalisation (the "BNNeck" of Luo et al., CVPRW 2019); ``fc``, a fully-connected layer with batch
+            normalisation and ReLU (OSNet); ``fc-norm``, without ReLU; ``trinet``, 1,024 with batch
+            normalisation and ReLU, then ``feature_size`` (TriNet; Sharp attention, Sec. IV-B); ``linear``,
+            one layer.
         feature_size: of the embedding (HAN, Fig. 6); 512 by default, 128 with ``trinet``. Not with
-            ``pooled``, which has the trunk's.
+            ``pooled`` and ``norm``, which have the trunk's.
         classifier: have an identity classifier; a recipe without cross-entropy needs none.
         input_size: height and width of the crops in pixels.
         views, descriptor: of a crop at test time, see ``Network``.
@@ -56,6 +58,12 @@ class Pooled(TrunkNetwork):
         "resnet-50": {},
         "resnet-50-ibn-a": {"trunk": {"name": "resnet", "norm": "ibn-a"}},
         "resnet-50-trinet": {"head": "trinet", "classifier": False},
+        "resnet-50-sbs": {
+            "trunk": {"name": "resnet", "stem": "unpadded", "strides": (1, 2, 2, 1), "non_local": True},
+            "pooling": "generalised-mean",
+            "head": "norm",
+            "input_size": (384, 128),
+        },
         "mobilenet": {"trunk": {"name": "mobilenet"}},
         "mobilenet-v2": {"trunk": {"name": "mobilenet-v2"}},
         "mobilenet-v3-large": {"trunk": {"name": "mobilenet-v3"}},
@@ -76,6 +84,7 @@ class Pooled(TrunkNetwork):
         *,
         trunk: TrunkPart = RESNET_50,
         attention: AttentionParts = None,
+        pooling: Literal["mean", "generalised-mean"] = "mean",
         head: HeadKind = "pooled",
         feature_size: Annotated[int, Field(ge=1)] | None = None,
         classifier: bool = True,
@@ -84,17 +93,18 @@ class Pooled(TrunkNetwork):
         descriptor: Descriptor = "raw",
     ) -> None:
         super().__init__(trunk, attention, input_size, views, descriptor)
-        if head == "pooled" and feature_size not in (None, self.out_channels):
+        if head in UNSIZED and feature_size not in (None, self.out_channels):
             raise UserError(
-                f"feature_size: with head 'pooled' the embedding is the trunk's pooled features, of size "
+                f"feature_size: with head '{head}' the embedding has the size of the trunk's features, "
                 f"{self.out_channels}; got {feature_size}. Take head 'fc' or another one, or leave "
                 "feature_size out."
             )
-        size = self.out_channels if head == "pooled" else feature_size or SIZES[head]
+        self.pool = GeneralisedMean() if pooling == "generalised-mean" else None
+        size = self.out_channels if head in UNSIZED else feature_size or SIZES[head]
         self.head = Head(self.out_channels, size, num_persons if classifier else None, head)
 
     def forward(self, images: Tensor) -> Representation:
         """Process normalised images float [B, 3, H, W]."""
         features, found = self.forward_features(images)
-        found.branches["global"] = self.head(pooled(features))
+        found.branches["global"] = self.head((self.pool or pooled)(features))
         return found

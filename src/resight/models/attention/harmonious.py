@@ -12,10 +12,15 @@ from resight.models.units import ConvUnit
 
 
 class SpatialAttention(nn.Module):
-    """Attention over positions, the same for all channels (Fig. 2b, Eq. 4): 10 convolution parameters."""
+    """Attention over positions, the same for all channels (Fig. 2b, Eq. 4): 10 convolution parameters.
 
-    def __init__(self) -> None:
+    Args:
+        aligned: enlarge the coarse map so that its corners stay in the corners.
+    """
+
+    def __init__(self, aligned: bool = False) -> None:
         super().__init__()
+        self.aligned = aligned
         self.conv = ConvUnit(1, 1, 3, stride=2)
         self.scale = ConvUnit(1, 1)
 
@@ -23,7 +28,7 @@ class SpatialAttention(nn.Module):
         """Return [B, 1, H, W] for features [B, C, H, W]."""
         coarse = self.conv(flattened(features))
         size = features.shape[2:]
-        return self.scale(functional.interpolate(coarse, size, mode="bilinear", align_corners=False))  # type: ignore[no-any-return]
+        return self.scale(functional.interpolate(coarse, size, mode="bilinear", align_corners=self.aligned))  # type: ignore[no-any-return]
 
 
 class ChannelAttention(nn.Module):
@@ -49,11 +54,14 @@ class SoftAttention(nn.Module):
     Args:
         channels: C of the features.
         spatial, channel: which factors to use; at least one.
+        aligned: see ``SpatialAttention``.
     """
 
-    def __init__(self, channels: int, spatial: bool = True, channel: bool = True) -> None:
+    def __init__(
+        self, channels: int, spatial: bool = True, channel: bool = True, aligned: bool = False
+    ) -> None:
         super().__init__()
-        self.spatial = SpatialAttention() if spatial else None
+        self.spatial = SpatialAttention(aligned) if spatial else None
         self.channel = ChannelAttention(channels) if channel else None
         self.blend = ConvUnit(channels, channels) if spatial and channel else None
 

@@ -1,7 +1,10 @@
-"""Cutting regions of fixed size out of feature maps, at learned centres."""
+"""Cutting regions out of feature maps, at learned centres."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from resight.device import full_precision
 
 
 def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
@@ -39,6 +42,36 @@ def cut_regions(maps: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
     window = window.view(batch * regions, size[0] + 1, size[1] + 1, channels)
     window = torch.lerp(window[:, :-1], window[:, 1:], blend[0])
     return torch.lerp(window[:, :, :-1], window[:, :, 1:], blend[1]).permute(0, 3, 1, 2)
+
+
+def resample_regions(
+    maps: Tensor, centres: Tensor, share: tuple[float, float], size: tuple[int, int]
+) -> Tensor:
+    """Sample T regions of each map at as many places as the map has pixels, and resize them to ``size``.
+
+    As torchreid's HA-CNN does: ``cut_regions`` is faster, and samples each pixel once.
+
+    Args:
+        maps: [B, C, H, W].
+        centres: [B, T, 2], (x, y) of the regions' centres; -1 and 1 are the edges of the map.
+        share: of the map's height and width that a region covers.
+        size: (h, w) of the result.
+
+    Returns:
+        [B * T, C, h, w], the T regions of a map in order.
+    """
+    height, width = maps.shape[2:]
+    rows, columns = (
+        reach * ((2 * torch.arange(side, device=maps.device) + 1) / side - 1)
+        for reach, side in zip(share, (height, width), strict=True)
+    )
+    with full_precision(maps.device):
+        place = centres.float().flatten(0, 1)[:, None, None]
+        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=2) + place
+        several = maps.float().unsqueeze(1).expand(-1, centres.shape[1], -1, -1, -1).flatten(0, 1)
+        sampled = functional.grid_sample(several, grid, align_corners=False)
+        resized = functional.interpolate(sampled, size, mode="bilinear", align_corners=True)
+    return resized.to(maps.dtype)
 
 
 class _Gather(torch.autograd.Function):

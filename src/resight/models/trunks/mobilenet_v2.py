@@ -1,9 +1,9 @@
 """MobileNetV2 (Sandler et al., CVPR 2018), with torchvision's parameter names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -38,22 +38,33 @@ class MobileNetV2(Trunk):
 
     Args:
         width: factor of all channels, except that the last layer never has fewer than 1,280.
+        form: ``torchvision``; or ``torchreid``, where the first block has an expansion convolution, too, and
+            numbers of channels are rounded down instead of to multiples of 8.
     """
 
-    def __init__(self, *, width: Annotated[float, Field(gt=0, le=4)] = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        width: Annotated[float, Field(gt=0, le=4)] = 1.0,
+        form: Literal["torchvision", "torchreid"] = "torchvision",
+    ) -> None:
         super().__init__()
-        self.imagenet = "mobilenet-v2" if width == 1 else ""
-        inputs = rounded(32 * width)
+        plain = form == "torchvision"
+        self.imagenet = "mobilenet-v2" if width == 1 and plain else ""
+        whole: Callable[[float], int] = rounded if plain else int
+        inputs = whole(32 * width)
         features: list[nn.Module] = [unit(3, inputs, 3, stride=2)]
         strides, channels = [2], [inputs]
         for expansion, wide, blocks, first in ROWS:
-            outputs = rounded(wide * width)
+            outputs = whole(wide * width)
             for stride in (first, *[1] * (blocks - 1)):
-                features.append(InvertedResidual(inputs, outputs, stride, expansion))
+                features.append(
+                    InvertedResidual(inputs, outputs, stride, expansion, expansion > 1 or not plain)
+                )
                 strides.append(stride)
                 channels.append(outputs)
                 inputs = outputs
-        last = rounded(1280 * max(1.0, width))
+        last = whole(1280 * max(1.0, width))
         self.features = nn.Sequential(*features, unit(inputs, last))
         self.parts, self.channels, self.strides = grouped_by_stride([*strides, 1], [*channels, last])
         initialise(self)
@@ -81,14 +92,15 @@ class InvertedResidual(nn.Module):
     Args:
         inputs, outputs: channels of input and output.
         stride: of the depthwise convolution.
-        expansion: factor of the channels inside the block; with 1, there is no expansion convolution.
+        expansion: factor of the channels inside the block.
+        expands: whether there is an expansion convolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int, expands: bool) -> None:
         super().__init__()
         inner = inputs * expansion
         self.shortcut = stride == 1 and inputs == outputs
-        expand = [] if expansion == 1 else [unit(inputs, inner)]
+        expand = [unit(inputs, inner)] if expands else []
         depthwise, project = unit(inner, inner, 3, stride, inner), ConvUnit(inner, outputs, activation=None)
         self.conv = nn.Sequential(*expand, depthwise, *project)
 

@@ -17,6 +17,13 @@ BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 WIDTHS = (64, 128, 256, 512)
 
+NON_LOCAL = {
+    18: {"layer2": 1, "layer3": 1},
+    50: {"layer2": 2, "layer3": 3},
+    101: {"layer2": 2, "layer3": 9},
+}
+"""Depth -> layer -> number of blocks, its last ones, that a non-local block follows."""
+
 Stride = Literal[1, 2]
 Dilation = Annotated[int, Field(ge=1)]
 
@@ -34,12 +41,15 @@ class ResNet(Trunk):
     Args:
         depth: number of weighted layers.
         strides, dilations: those of layer1 .. layer4.
-        stem: ``imagenet``, a 7x7 convolution and max pooling with stride 2 each; or ``cifar``, a 3x3
-            convolution with stride 1 for images of 32x32 (SAL, Table 4).
+        stem: ``imagenet``, a 7x7 convolution and max pooling with stride 2 each; ``unpadded``, the same
+            without padding in the max pooling (fast-reid); or ``cifar``, a 3x3 convolution with stride 1 for
+            images of 32x32 (SAL, Table 4).
         norm: ``batch``; or additional instance normalisation (Pan et al., "Two at Once", ECCV 2018), for
             cameras that were not trained on: ``ibn-a``, for half of the channels after the first convolution
             of each block in layer1 .. layer3; ``ibn-b``, after the stem's convolution and after the last sum
             in layer1 and in layer2.
+        non_local: non-local blocks after the last two blocks of layer2 and the last three of layer3, as in
+            fast-reid; with depth 101, the last nine of layer3, and with 18, the last one of each.
     """
 
     normalised_by: ClassVar = {"conv1": "bn1"}
@@ -50,17 +60,22 @@ class ResNet(Trunk):
         depth: Literal[18, 50, 101] = 50,
         strides: tuple[Stride, Stride, Stride, Stride] = (1, 2, 2, 2),
         dilations: tuple[Dilation, Dilation, Dilation, Dilation] = (1, 1, 1, 1),
-        stem: Literal["imagenet", "cifar"] = "imagenet",
+        stem: Literal["imagenet", "unpadded", "cifar"] = "imagenet",
         norm: Literal["batch", "ibn-a", "ibn-b"] = "batch",
+        non_local: bool = False,
     ) -> None:
         super().__init__()
         self.depth = depth
-        self.imagenet = f"resnet{depth}" if norm == "batch" else ""
-        kernel, stride = (7, 2) if stem == "imagenet" else (3, 1)
+        self.imagenet = f"resnet{depth}" if norm == "batch" and not non_local else ""
+        kernel, stride = (3, 1) if stem == "cifar" else (7, 2)
         self.conv1 = nn.Conv2d(3, 64, kernel, stride, padding=kernel // 2, bias=False)
         self.bn1 = instance_norm(64) if norm == "ibn-b" else nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
+        self.maxpool = {
+            "imagenet": nn.MaxPool2d(3, stride=2, padding=1),
+            "unpadded": nn.MaxPool2d(3, stride=2, ceil_mode=True),
+            "cifar": nn.Identity(),
+        }[stem]
 
         names = [f"layer{number}" for number in range(1, 5)]
         self.channels = {}
@@ -79,13 +94,27 @@ class ResNet(Trunk):
             self.add_module(name, nn.Sequential(first, *rest))
             self.channels[name] = outputs
             inputs, entry = outputs, dilation
-        start = 4 if stem == "imagenet" else 1
+        for name, count in NON_LOCAL[depth].items() if non_local else ():
+            parts = (NonLocalSum(self.channels[name]) for _ in range(count))
+            self.add_module(f"NL_{name[-1]}", nn.ModuleList(parts))
+        start = 1 if stem == "cifar" else 4
         self.strides = dict(zip(names, [start * step for step in accumulate(strides, mul)], strict=True))
         initialise(self)
 
     def stem(self, images: Tensor) -> Tensor:
         """Return [B, 64, H / 4, W / 4] for images [B, 3, H, W]; [B, 64, H, W] with the CIFAR stem."""
         return self.maxpool(self.relu(self.bn1(self.conv1(images))))  # type: ignore[no-any-return]
+
+    def layer(self, name: str, features: Tensor) -> Tensor:
+        """Apply a layer to the output [B, C, H, W] of the one before it, or of the stem."""
+        blocks, non_local = self._modules[name], self._modules.get(f"NL_{name[-1]}")
+        if not isinstance(blocks, nn.Sequential) or not isinstance(non_local, nn.ModuleList):
+            return super().layer(name, features)
+        plain = len(blocks) - len(non_local)
+        features = blocks[:plain](features)
+        for number, added in enumerate(non_local, plain):
+            features = added(blocks[number](features))
+        return features
 
     def _block(self, inputs: int, width: int, stride: int, entry: int, dilation: int) -> nn.Module:
         if self.depth == 18:
@@ -168,6 +197,26 @@ class HalfInstanceNorm(nn.Module):
         """Return [B, C, H, W] for features [B, C, H, W]."""
         first, second = features.tensor_split(2, dim=1)
         return torch.cat((self.IN(first), self.BN(second)), dim=1)
+
+
+class NonLocalSum(nn.Module):
+    """Non-local block with a dot product (Wang et al., CVPR 2018, Eq. 4), one channel wide as in fast-reid.
+
+    With one channel, the products of all pairs of positions need not be computed: each position's output is
+    its theta times the mean over positions of phi times g.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.g, self.theta, self.phi = (nn.Conv2d(channels, 1, 1) for _ in range(3))
+        norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(norm.weight)  # at first, the features stay as they are
+        self.W = nn.Sequential(nn.Conv2d(1, channels, 1), norm)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [B, C, H, W] for features [B, C, H, W]."""
+        mean = (self.phi(features) * self.g(features)).mean((2, 3), keepdim=True)
+        return features + self.W(self.theta(features) * mean)  # type: ignore[no-any-return]
 
 
 def _projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
