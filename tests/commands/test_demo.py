@@ -33,7 +33,7 @@ from resight.models.network import build_model
 from resight.models.weights import save_weights
 
 SETTINGS = {"persons": 5, "seed": 0}
-COMMAND = [sys.executable, "-m", "resight.commands.main", "demo"]
+COMMAND = [sys.executable, "-m", "resight", "demo"]
 
 
 def score(name: str, rank1: float, mean_precision: float) -> dict[str, object]:

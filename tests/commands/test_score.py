@@ -85,7 +85,7 @@ def test_junk_may_take_part_in_reranking(files, capsys, tmp_path) -> None:
 
 
 def test_the_command_line_keeps_json_apart_from_messages(files) -> None:
-    command = [sys.executable, "-m", "resight.commands.main", "score", *files, "--json", "--no-cross-camera"]
+    command = [sys.executable, "-m", "resight", "score", *files, "--json", "--no-cross-camera"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["protocol"] == "every-other-image"
@@ -304,7 +304,7 @@ def test_reranking_and_its_numbers(files, capsys) -> None:
 
 
 def test_the_command_line_knows_lambda(files) -> None:
-    command = [sys.executable, "-m", "resight.commands.main", "score", *files, "--json", "--rerank"]
+    command = [sys.executable, "-m", "resight", "score", *files, "--json", "--rerank"]
     done = subprocess.run([*command, "--k1", "9", "--lambda", "0.5"], capture_output=True, text=True)
     assert json.loads(done.stdout)["reranking"] == {"k1": 9, "k2": 6, "lambda": 0.5}, done.stderr
 

@@ -61,7 +61,7 @@ def resight(*arguments: object, folder: Path, cache: Path) -> subprocess.Complet
         "OMP_NUM_THREADS": "1",
         "HOME": str(folder),
     }
-    command = [sys.executable, "-m", "resight.commands.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "resight", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
 
 

@@ -140,7 +140,7 @@ def test_command_prints_one_json_object(write_images: WriteImages) -> None:
     root = make_good(write_images)
     broken = root / market(GALLERY, "0004", 2)
     broken.write_bytes(b"")
-    arguments = [sys.executable, "-m", "resight.commands.main", "data", "check", str(root), "--json"]
+    arguments = [sys.executable, "-m", "resight", "data", "check", str(root), "--json"]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     found = json.loads(done.stdout)

@@ -106,7 +106,7 @@ def test_ctrl_c_ends_the_wait_for_a_silent_camera(tmp_path: Path) -> None:
         asked.set()
 
     with serving(be_silent) as port:
-        command = (sys.executable, "-m", "resight.commands.main", "ingest")
+        command = (sys.executable, "-m", "resight", "ingest")
         options = ("--camera", "gate", "--gallery", "people", "--model", "runs/mine", "--detector", "d.onnx")
         process = subprocess.Popen(
             [*command, f"rtsp://127.0.0.1:{port}/live", *options, "--timeout", "60"],

@@ -35,7 +35,7 @@ def command(out: Path, *more: str, limit: int | None = None) -> subprocess.Popen
     options = [
         option for option in OPTIONS if option.split("=")[0] not in {own.split("=")[0] for own in more}
     ]
-    call = [sys.executable, "-m", "resight.commands.main", "synthesize", str(out), *options, *more]
+    call = [sys.executable, "-m", "resight", "synthesize", str(out), *options, *more]
     if limit is not None:
         script = (
             f"import os, resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "

@@ -78,7 +78,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with Gallery.open(folder / "gallery", model, create=True) as gallery:
         gallery.add([NewCrop(noise, camera="lobby", source="drawn")])
     console = folder / "console.txt"
-    command = [sys.executable, "-m", "resight.commands.main", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "resight", "serve", "--port", "0"]
     command += ["--gallery", str(folder / "gallery")]
     with console.open("w") as file:
         process = subprocess.Popen(command, stderr=file, stdout=file)

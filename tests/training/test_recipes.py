@@ -357,7 +357,7 @@ def test_every_fast_recipe_trains_each_of_its_stages(name: str, three_persons: P
 
 def test_a_fast_recipe_runs_to_its_end_from_the_command_line(three_persons: Path, tmp_path: Path) -> None:
     environment = {"RESIGHT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "resight.commands.main", "train", "softmax-fast"]
+    command = [sys.executable, "-m", "resight", "train", "softmax-fast"]
     command += ["--data", str(three_persons), "--device", "cpu", "--json"]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path, env={"PATH": "/usr/bin:/bin", **environment}
