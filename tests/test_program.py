@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resight.commands.main import app
-from resight.program import command_line
+from resight.program import command_line, same_processes
 
 
 @pytest.fixture
@@ -63,3 +63,12 @@ def test_help_joins_the_lines_of_a_description_and_names_no_empty_defaults(
     assert "--shards" in shown
     assert "[default: 1]" in shown
     assert not any(left in shown for left in ("default: ()", "default: False", "--empty-", "--no-json"))
+
+
+def test_a_command_that_torchrun_started_is_repeated_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert same_processes("train", "x").endswith("resight train x")
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert same_processes("train", "a b") == "torchrun --nproc-per-node 4 -m resight train 'a b'"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert same_processes("train", "x") == "torchrun (with its options) -m resight train x"

@@ -19,3 +19,16 @@ def command_line(*words: object) -> str:
     else:
         program = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
     return shlex.join(map(str, (program, *words)))
+
+
+def same_processes(*words: object) -> str:
+    """Return a line that calls ``resight`` in as many processes as torchrun started, or else in one.
+
+    Args:
+        words: the command and its arguments.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return command_line(*words)
+    on_one_machine = os.environ["WORLD_SIZE"] == os.environ["LOCAL_WORLD_SIZE"]
+    options = f"--nproc-per-node {os.environ['WORLD_SIZE']}" if on_one_machine else "(with its options)"
+    return f"torchrun {options} -m resight {shlex.join(map(str, words))}"

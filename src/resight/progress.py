@@ -1,5 +1,6 @@
 """Progress on standard error: a bar with the time left on a terminal, a line now and then elsewhere."""
 
+import os
 import sys
 import time
 from collections import deque
@@ -21,9 +22,15 @@ stderr = Console(stderr=True, highlight=False)
 """Where everything but results goes."""
 
 
+def is_first_process() -> bool:
+    """Return whether this is the first of the processes that torchrun started; the others are silent."""
+    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
+
+
 def say(message: str) -> None:
     """Print a sentence on standard error unchanged: unwrapped, and brackets in a path are no markup."""
-    stderr.print(message, soft_wrap=True, markup=False, emoji=False)
+    if is_first_process():
+        stderr.print(message, soft_wrap=True, markup=False, emoji=False)
 
 
 class Bar:
@@ -54,7 +61,7 @@ class Bar:
 
     def __enter__(self) -> "Bar":
         self._start()
-        if stderr.is_terminal:
+        if stderr.is_terminal and is_first_process():
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -114,6 +121,8 @@ class Bar:
 
     def _line(self, now: float) -> None:
         self._printed = now
+        if not is_first_process():
+            return
         spent, left = clock(now - self._began), self.seconds_left()
         far = f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
         rest = "" if left is None else f", {clock(left)} left"

@@ -183,7 +183,7 @@ def test_bad_input_is_said_in_sentences(place, tmp_path) -> None:
 def test_torchrun_shares_the_work(place, tmp_path) -> None:
     embed(place, tmp_path / "one", "--batch", 4)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "resight.commands.main", "embed", place / "weights.safetensors", "--device", "cpu"]
+    command += ["-m", "resight", "embed", place / "weights.safetensors", "--device", "cpu"]
     command += ["--data", place / "crops", "--out", tmp_path / "two", "--batch", "4", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,5 @@
 """``resight embed``: embed any number of crops into a folder of features."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +8,7 @@ from resight.commands.options import Device, Flag, Json, RuntimeName, SkipUnread
 from resight.commands.output import print_json, print_left_out
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
-from resight.progress import say
+from resight.progress import is_first_process, say
 
 
 @resumable(SAME_COMMAND)
@@ -34,7 +33,7 @@ def embed(
     """Embed crops with a model into a folder of features, which 'resight score' reads.
 
     If the command is killed, run it again to resume. Several processes share the work under torchrun:
-    torchrun --nproc-per-node 2 -m resight.commands.main embed ...
+    torchrun --nproc-per-node 2 -m resight embed ...
 
     The folder has features.npy [N, D], paths.jsonl (one line per row), items.npy, persons.npy and cameras.npy
     if known, and info.json with the fingerprint of the model.
@@ -60,14 +59,13 @@ def embed(
 
     if batch < 1:
         raise UserError(f"--batch must be at least 1; got {batch}.")
-    first = os.environ.get("RANK", "0") == "0"  # among the processes of torchrun
     crops = reading.crops(data, part, unlabelled)
     if camera_normalise and (crops.cameras is None or len(set(crops.cameras.tolist())) < 2):
         raise UserError(
             f"--camera-normalise needs crops from two known cameras or more; those of {data} are from "
             f"{'one' if crops.cameras is not None else 'unknown cameras'}. Leave it out."
         )
-    for note in crops.notes if first else ():
+    for note in crops.notes:
         say(f"Note: {note}")
     embedder = Embedder(
         load_model(model, device=device, runtime=runtime),
@@ -76,7 +74,7 @@ def embed(
         batch_size=batch,
     )
     info = embed_crops(embedder, crops, out, dtype=dtype, skip_unreadable=skip_unreadable)
-    if not first:
+    if not is_first_process():
         return
     for reason in info["unreadable"]:
         say(f"Left out: {reason}")

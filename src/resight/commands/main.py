@@ -146,7 +146,10 @@ def main() -> None:
         print(f"resight: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt as how_to_resume:
-        print(f"resight: interrupted. {how_to_resume}".rstrip(), file=sys.stderr)
+        from resight.progress import is_first_process
+
+        if is_first_process():
+            print(f"resight: interrupted. {how_to_resume}".rstrip(), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed the pipe (| head)

@@ -19,9 +19,9 @@ from resight.features.crop_list import CropList
 from resight.features.decoder import Decoder
 from resight.features.folder import Plan, Storage, read_info
 from resight.features.folder_in_progress import FolderInProgress
-from resight.features.processes import Processes, together
 from resight.inference.embedder import Embedder, refuse_unusable
 from resight.inference.runtimes.choice import Choice
+from resight.processes import Processes, together
 from resight.progress import Bar, say
 
 CHUNK = 256
@@ -80,8 +80,7 @@ def embed_crops(
                 "the same model, data and options."
             )
         if todo is None:
-            if processes.rank == 0:
-                say(f"{folder} is already complete: there is nothing to embed.")
+            say(f"{folder} is already complete: there is nothing to embed.")
         else:
             _choose_runtime(embedder, sum(len(plan.rows(chunk)) for chunk in todo), processes)
             decoder = Decoder(
@@ -134,7 +133,7 @@ def _embed_chunks(
 
     plan = progress.plan
     before = plan.crops - sum(len(plan.rows(chunk)) for chunk in todo)
-    shown = Bar("Embedding", plan.crops, before) if processes.rank == 0 and todo else nullcontext()
+    shown = Bar("Embedding", plan.crops, before) if todo else nullcontext()
     found: list[Tensor] = []
     unreadable: dict[int, str] = {}
     writing: Future[None] | None = None
