@@ -19,6 +19,8 @@ TOOLS = {
     "registry",
     "seeds",
     "device",
+    "draws",
+    "processes",
     "memory",
     "program",
     "progress",

@@ -2,7 +2,8 @@
 
 Every augmentation takes ``images`` uint8 [B, 3, H, W] and a generator on the same device, draws anew for each
 image, and returns a new batch that is channels_last in memory; only ``downscale`` and ``random-resized-crop``
-change height and width. To add one, register a class with such a ``__call__``.
+change height and width. To add one, register a class with such a ``__call__``; let it draw by
+``resight.draws``.
 """
 
 import math
@@ -14,6 +15,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from resight.draws import draw
 from resight.errors import UserError
 from resight.registry import Registry
 
@@ -72,7 +74,11 @@ class PadAndCrop:
         windows = padded.as_strided(
             (count, places, places, height, width, channels), (image, row, column, row, column, channel)
         )
-        top, left = torch.randint(places, (2, count), generator=generator, device=images.device)
+        top, left = draw(
+            count,
+            lambda rows: torch.randint(places, (2, rows), generator=generator, device=images.device),
+            dim=1,
+        )
         return windows[torch.arange(count, device=images.device), top, left].permute(0, 3, 1, 2)
 
 
@@ -115,7 +121,7 @@ class RandomResizedCrop:
                 images.
         """
         count, _, height, width = images.shape
-        draws = torch.rand(4, count, ATTEMPTS, generator=generator, device=images.device)
+        draws = _uniform(4, images, generator, ATTEMPTS)
         area = (self.area[0] + draws[0] * (self.area[1] - self.area[0])) * (height * width)
         aspect = self.aspect[0] + draws[1] * (self.aspect[1] - self.aspect[0])
         if aspects is not None:  # of the original picture, in pixels of the resized one
@@ -185,8 +191,8 @@ class RandomErasing:
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return the batch, some images with one rectangle filled."""
-        count, _, height, width = images.shape
-        draws = torch.rand(5, count, ATTEMPTS, generator=generator, device=images.device)
+        height, width = images.shape[2:]
+        draws = _uniform(5, images, generator, ATTEMPTS)
         area = (self.smallest + draws[0] * (self.largest - self.smallest)) * (height * width)
         aspect = self.aspect + draws[1] * (1 / self.aspect - self.aspect)
         tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
@@ -218,8 +224,8 @@ class Cutout:
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return the batch, some images with one square filled."""
-        count, _, height, width = images.shape
-        draws = torch.rand(3, count, 1, generator=generator, device=images.device)
+        height, width = images.shape[2:]
+        draws = _uniform(3, images, generator, 1)
         side = self.size * (draws[2] < self.p)
         top = (draws[0] * height).floor() - side // 2
         left = (draws[1] * width).floor() - side // 2
@@ -253,7 +259,7 @@ class ColourJitter:
         count, _, height, width = images.shape
         device = images.device
         strengths = torch.tensor(self.strengths, device=device)[:, None]
-        draws = torch.rand(4, count, generator=generator, device=device) * 2 - 1
+        draws = _uniform(4, images, generator) * 2 - 1
         draws = draws * strengths * _chosen(self.p, images, generator)
         brightness, contrast, saturation = (draws[:3] + 1).view(3, count, 1, 1)
         to_grey = torch.tensor([0.299, 0.587, 0.114], device=device)
@@ -288,7 +294,16 @@ def _channels_last(images: Tensor) -> Tensor:
 
 
 def _chosen(p: float, images: Tensor, generator: Generator) -> Tensor:
-    return torch.rand(len(images), generator=generator, device=images.device) < p
+    return _uniform(1, images, generator)[0] < p
+
+
+def _uniform(numbers: int, images: Tensor, generator: Generator, *more: int) -> Tensor:
+    """Return numbers for each image, [numbers, B, *more], uniform in [0, 1)."""
+    return draw(
+        len(images),
+        lambda rows: torch.rand(numbers, rows, *more, generator=generator, device=images.device),
+        dim=1,
+    )
 
 
 def _fill(
@@ -338,6 +353,11 @@ def _mix(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
 
 def _noise(pixels: Tensor, generator: Generator) -> Tensor:
     """Return random bytes of the pixels' shape, drawn eight at a time."""
-    words = torch.empty(-(-pixels.numel() // 8), dtype=torch.int64, device=pixels.device)
-    words.random_(-(2**63), None, generator=generator)
-    return words.view(torch.uint8)[: pixels.numel()].view(pixels.shape)
+    each = pixels[0].numel()
+
+    def sample(rows: int) -> Tensor:
+        words = torch.empty(-(-rows * each // 8), dtype=torch.int64, device=pixels.device)
+        words.random_(-(2**63), None, generator=generator)
+        return words.view(torch.uint8)[: rows * each].view(rows, *pixels.shape[1:])
+
+    return draw(len(pixels), sample)

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from resight.data.augment import Augmentation, RandomResizedCrop
 from resight.data.samplers import Sampler
+from resight.draws import WHOLE, Part, drawing_for
 from resight.imaging import Pixels
 from resight.seeds import derive_seed
 from resight.threads import computing_threads
@@ -28,11 +31,13 @@ class Batch:
         images: uint8 [B, 3, H, W] on the device, channels_last in memory.
         persons: int64 [B] on the device, class of each crop.
         items: int64 [B] on the CPU, positions of the crops in the loader's pixels.
+        part: of the sampler's batch.
     """
 
     images: Tensor
     persons: Tensor
     items: Tensor
+    part: Part
 
 
 class Loader:
@@ -47,6 +52,8 @@ class Loader:
         seed: of the run; the augmentation of a step depends on (seed, epoch, step) alone.
         aspects: float32 [N], height / width of each picture before it was resized to H x W, for augmentations
             that use it; by default that of the pixels.
+        parts: the parts of each batch to yield, one after the other; the whole by default. Each is augmented
+            as it would be within the whole batch.
     """
 
     def __init__(
@@ -58,7 +65,9 @@ class Loader:
         device: torch.device,
         seed: int,
         aspects: NDArray[np.float32] | None = None,
+        parts: Sequence[Part] = (WHOLE,),
     ) -> None:
+        self.parts = tuple(parts)
         self.pixels, self.sampler, self.augmentations = pixels, sampler, tuple(augmentations)
         self.persons = torch.from_numpy(person_classes)
         self.device, self.seed = device, seed
@@ -68,13 +77,13 @@ class Loader:
         """Return the number of batches in every epoch."""
         return len(self.sampler)
 
-    @property
+    @cached_property
     def batch_sizes(self) -> list[int]:
-        """Crops of each batch of an epoch; every epoch has the same."""
+        """Crops of each whole batch of an epoch; every epoch has the same."""
         return [len(batch) for batch in self.sampler.batches(0)]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the epoch's batches from step ``start`` on.
+        """Yield the parts of the epoch's batches from step ``start`` on.
 
         Errors in the thread are raised here; the thread ends with the iterator.
         """
@@ -84,8 +93,9 @@ class Loader:
         # took ten times as long).
         pool = computing_threads(1, 1, "loader")
         try:
-            for step in range(start, len(batches)):
-                waiting.append(pool.submit(self._batch, batches[step], epoch, step))
+            for step, part in product(range(start, len(batches)), self.parts):
+                items = batches[step][part.rows(len(batches[step]))]
+                waiting.append(pool.submit(self._batch, items, epoch, step, part))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -93,16 +103,17 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _batch(self, indices: NDArray[np.int64], epoch: int, step: int) -> Batch:
+    def _batch(self, indices: NDArray[np.int64], epoch: int, step: int, part: Part) -> Batch:
         items = torch.from_numpy(indices)
         images, persons = torch.from_numpy(self.pixels[indices]).permute(0, 3, 1, 2), self.persons[items]
         if self.device.type == "cuda":
             images = images.pin_memory().to(self.device, non_blocking=True)
             persons = persons.to(self.device)
         generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "augment", epoch, step))
-        for augment in self.augmentations:
-            if isinstance(augment, RandomResizedCrop) and self.aspects is not None:
-                images = augment(images, generator, self.aspects[items].to(self.device))
-            else:
-                images = augment(images, generator)
-        return Batch(images, persons, items)
+        with drawing_for(part):
+            for augment in self.augmentations:
+                if isinstance(augment, RandomResizedCrop) and self.aspects is not None:
+                    images = augment(images, generator, self.aspects[items].to(self.device))
+                else:
+                    images = augment(images, generator)
+        return Batch(images, persons, items, part)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resight.draws import draw
 from resight.registry import Registry
 
 DROPS: Registry[nn.Module] = Registry("drop", "resight.models")
@@ -66,9 +67,7 @@ class DropBlock(nn.Module):
         """Return [B, C, H, W] for features [B, C, H, W]."""
         if not self.training:
             return features
-        kept = self.mask(features)
-        if self.rescale:
-            kept = kept / kept.mean().clamp(min=1 / kept.numel())
+        kept = draw(len(features), lambda batch: self._factors(features, batch))
         return features * kept.to(features.dtype)
 
     def mask(self, features: Tensor) -> Tensor:
@@ -76,7 +75,15 @@ class DropBlock(nn.Module):
 
         [B, 1, H, W] if channels share a mask, else [B, C, H, W].
         """
-        batch, channels, rows, columns = features.shape
+        return draw(len(features), lambda batch: self._mask(features, batch))
+
+    def _factors(self, features: Tensor, batch: int) -> Tensor:
+        kept = self._mask(features, batch)
+        return kept / kept.mean().clamp(min=1 / kept.numel()) if self.rescale else kept
+
+    def _mask(self, features: Tensor, batch: int) -> Tensor:
+        """Draw a mask for as many images as ``batch``, with maps like these features."""
+        _, channels, rows, columns = features.shape
         height, width = min(self.height, rows), min(self.width, columns)
         size = (batch, 1 if self.shared else channels, rows - height + 1, columns - width + 1)
         placed = (torch.rand(size, device=features.device) < self.rate(rows, columns)).float()

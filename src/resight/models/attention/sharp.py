@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resight.device import full_precision
+from resight.draws import draw_like
 from resight.models.trunk import ATTENTIONS, Attention
 from resight.models.trunks.resnet import Bottleneck
 from resight.models.trunks.start import initialise
@@ -150,5 +151,5 @@ def sample(probability: Tensor, temperature: Tensor, noisy: bool) -> Tensor:
     """
     logit = probability.logit(eps=LEAST)
     if noisy:
-        logit = logit + torch.rand_like(probability).logit(eps=1e-7)  # Logistic(0, 1)
+        logit = logit + draw_like(probability).logit(eps=1e-7)  # Logistic(0, 1)
     return torch.sigmoid(logit / temperature)
