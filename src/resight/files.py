@@ -57,9 +57,16 @@ def sole_use(path: Path) -> Iterator[bool]:
     """Yield whether no other process is inside this context for the same lock file; it never waits.
 
     The lock ends with the process, however that ends; the empty file stays.
+
+    Raises:
+        UserError: the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as stream:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("ab")
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}. {_remedy(path)}") from error
+    with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

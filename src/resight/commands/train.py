@@ -10,7 +10,7 @@ from resight.commands.data_options import DEFAULT, CrossCamera, DataOptions
 from resight.commands.options import Device, Flag, Json, SkipUnreadable
 from resight.commands.output import print_classified, print_json, print_left_out, print_table
 from resight.errors import UserError
-from resight.progress import say
+from resight.progress import is_first_process, say
 
 if TYPE_CHECKING:
     from resight.data.classification import Classification
@@ -36,6 +36,9 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a recipe on a data set, score it on the test part, and write a report.
+
+    Several processes share each batch, on GPUs or on machines, under torchrun:
+    torchrun --nproc-per-node 2 -m resight train ...
 
     Args:
         recipe: name of a recipe (see 'resight recipe list'), a YAML file, or with --resume a run's folder.
@@ -90,6 +93,8 @@ def train(
         resume=resume,
         skip_unreadable=skip_unreadable,
     )
+    if not is_first_process():
+        return
     model = load_model(run, device=device)
     if isinstance(benchmark, Classification):
         _test_classes(run, model, benchmark, json)

@@ -1,7 +1,7 @@
 """Base classes of trunks and of attention modules, and of the networks that combine them."""
 
 import keyword
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from resight.errors import UserError, did_you_mean
 from resight.models.network import Descriptor, Network, Views
+from resight.models.recomputing import recomputed
 from resight.models.representation import Representation
 from resight.registry import Registry
 
@@ -27,12 +28,14 @@ class Trunk(nn.Module):
         strides: layer -> pixels of the image per step of its map.
         parts: layer -> paths of its sub-modules, in order.
         imagenet: name of its published ImageNet weights (``models.pretrained``); "" if there are none.
+        recomputed: layers whose activations are not kept in training (see ``recompute`` in recipes).
     """
 
     channels: dict[str, int]
     strides: dict[str, int]
     parts: Mapping[str, Sequence[str]] = {}
     imagenet: str = ""
+    recomputed: Collection[str] = ()
 
     def stem(self, images: Tensor) -> Tensor:
         """Return the input of the first layer for normalised images [B, 3, H, W]."""
@@ -40,8 +43,12 @@ class Trunk(nn.Module):
 
     def layer(self, name: str, features: Tensor) -> Tensor:
         """Apply a layer to the output [B, C, H, W] of the one before it, or of the stem."""
-        for part in self.parts.get(name, (name,)):
-            features = self.get_submodule(part)(features)
+        for part in map(self.get_submodule, self.parts.get(name, (name,))):
+            if name in self.recomputed:
+                for block in part if isinstance(part, nn.Sequential) else [part]:
+                    features = recomputed(block, features)
+            else:
+                features = part(features)
         return features
 
     @staticmethod

@@ -9,7 +9,7 @@ def what_counts(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in recipe.items()
-        if key not in ("name", "description", "source", "evaluate_every")
+        if key not in ("name", "description", "source", "evaluate_every", "recompute")
     }
 
 

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import lru_cache
 
 import torch
 
 from resight.data.augment import AUGMENTATIONS
-from resight.errors import UserError
+from resight.errors import UserError, did_you_mean
 from resight.losses.objective import Objective
 from resight.models.complexity import example
 from resight.models.network import Network, build_model
 from resight.models.representation import Representation
+from resight.models.trunk import Trunk
 from resight.training.components import Component
 from resight.training.gradients import Reach, trace, trained
 from resight.training.recipe import Recipe, Stage
@@ -50,10 +52,34 @@ def incompatibilities(recipe: Recipe) -> list[tuple[str, str]]:
         for number, stage in enumerate(recipe.stages)
         for place, sentence in _incompatibilities_of(stage, model, shapes)
     ]
-    return mistakes or list(_untrained(recipe, model, shapes, reached))
+    mistakes += _not_recomputable(recipe, model)
+    return mistakes or list(_never_trained(recipe, model, shapes, reached))
 
 
-def _untrained(
+def untrained(model: Component, stage: Stage) -> list[str]:
+    """Return the names of the parameters that get no gradient in a stage of a recipe that fits."""
+    bare, shapes, reached = _example_of(model.name, json.dumps(model.settings))
+    terms = deepcopy([term for _, weight, term in stage.terms() if weight])
+    for term in terms:
+        term.prepare(shapes, PERSONS)
+    learning = trained(reached, shapes, terms)
+    return [name for name in _trainable(bare) if name not in learning]
+
+
+def _trainable(model: Network) -> list[str]:
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def _not_recomputable(recipe: Recipe, model: Network) -> Iterator[tuple[str, str]]:
+    trunk = getattr(model, "trunk", None)
+    layers = trunk.channels if isinstance(trunk, Trunk) else {}
+    for layer in recipe.recompute:
+        if layer not in layers:
+            known = did_you_mean(layer, layers) if layers else " It has no trunk: leave recompute out."
+            yield "recompute", f"The model {recipe.model.name} has no layer '{layer}' in a trunk.{known}"
+
+
+def _never_trained(
     recipe: Recipe, model: Network, shapes: Representation, reached: Reach
 ) -> Iterator[tuple[str, str]]:
     """Yield a mistake if parameters get no gradient in any stage."""
@@ -61,7 +87,7 @@ def _untrained(
     for stage in recipe.stages:
         terms = [term for _, weight, term in stage.terms() if weight]  # prepared above
         learning |= trained(reached, shapes, terms)
-    everything = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    everything = _trainable(model)
     idle = [name for name in everything if name not in learning]
     if idle:
         shown = ", ".join(idle[:4]) + (f" and {len(idle) - 4} more" if len(idle) > 4 else "")

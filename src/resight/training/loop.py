@@ -3,27 +3,34 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from resight.data.examples import Examples
 from resight.data.loader import Batch
 from resight.device import autocast, seed_draws
+from resight.draws import drawing_for
 from resight.errors import UserError
 from resight.interruption import resumable, stopping
 from resight.models.network import Network
+from resight.processes import Processes
 from resight.progress import Bar, say
 from resight.seeds import derive_seed
 from resight.training.averaging import Average
 from resight.training.checkpoint import FORMAT, State, load_checkpoint, save_checkpoint
 from resight.training.comparing import differences, what_counts
+from resight.training.fitting import untrained
 from resight.training.metrics import MetricsLog
 from resight.training.recipe import Recipe
 from resight.training.run import how_to_resume
+from resight.training.sharing import shared
 from resight.training.stages import Phase, phase_at
 
 NAMED = 8
@@ -40,6 +47,7 @@ class Loop:
         examples: the training data; their names are for messages, their identity is stored in checkpoints.
         folder: of the run.
         device: where the model is.
+        processes: that train together; the first one logs, evaluates and writes checkpoints.
         log_steps: steps between two checks of the loss; each check waits for a GPU.
         checkpoint_seconds: longest time between two checkpoints.
     """
@@ -52,10 +60,13 @@ class Loop:
         examples: Examples,
         folder: Path,
         device: torch.device,
+        processes: Processes,
         log_steps: int,
         checkpoint_seconds: float,
     ) -> None:
         self.recipe, self.phases, self.model, self.examples = recipe, phases, model, examples
+        self.processes = processes
+        self.log: MetricsLog | None = None
         self.folder, self.device, self.log_steps, self.checkpoint_seconds = (
             folder,
             device,
@@ -69,7 +80,7 @@ class Loop:
         self._enter(phases[0])
         self._sums: dict[str, Any] = {}
         self._clear_sums()
-        self._window: list[tuple[Tensor, Tensor]] = []
+        self._window: list[Tensor] = []
 
     @property
     def best(self) -> Network:
@@ -107,7 +118,7 @@ class Loop:
                 if nothing can be evaluated.
 
         Raises:
-            UserError: the loss is not finite, or the disk is full.
+            UserError: the loss is not finite, the disk is full, or another process has stopped.
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
         """
         interrupted = threading.Event()
@@ -120,7 +131,8 @@ class Loop:
             sum(phase.crops_before(step) for phase in self.phases) for step in (self.steps, self.step)
         )
         with (
-            MetricsLog(self.folder, self.step) as self.log,
+            MetricsLog(self.folder, self.step) if self.processes.rank == 0 else nullcontext() as self.log,
+            self.processes.user_errors(),
             resumable(how_to_resume(self.folder)),
             stopping(stop),
             Bar(f"Training {self.recipe.name} (crops)", crops, done) as self.bar,
@@ -129,13 +141,16 @@ class Loop:
                 phase = phase_at(self.phases, self.step)
                 if phase is not self.phase:
                     self._enter(phase)
-                if evaluate is not None:
-                    self._evaluate_if_due(evaluate)
+                if evaluate is not None and self.log is not None:
+                    self._evaluate_if_due(evaluate, self.log)
                 self._epoch(interrupted)
 
     def _enter(self, phase: Phase) -> None:
         self.phase, self.optimizer = phase, phase.optimizer(self.model)
         self._trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self._shared: DistributedDataParallel | None = None
+        if self.processes.count > 1:
+            self._shared = shared(self.model, untrained(self.recipe.model, phase.stage))
 
     def _epoch(self, interrupted: threading.Event) -> None:
         """Train to the end of the current epoch."""
@@ -145,43 +160,61 @@ class Loop:
         self.model.train()
         self.model.begin_epoch(self.phase.first_epoch + point.epoch)
         start = point.step % point.steps_per_epoch
-        for batch in self.phase.loader.epoch(self.phase.first_epoch + point.epoch, start):
-            self._window.append((batch.items, self._train(batch)))
+        batches = self.phase.loader.epoch(self.phase.first_epoch + point.epoch, start)
+        while parts := list(islice(batches, self.phase.stage.accumulate)):
+            self._window.append(self._train(parts))
             self.step += 1
-            self.bar.advance(len(batch.items))
-            ended = self.step == epoch_end
-            if ended or self.step % self.log_steps == 0 or interrupted.is_set():
+            self.bar.advance(self._crops(1))
+            ended, stopped = self.step == epoch_end, self.processes.any(interrupted.is_set())
+            if ended or self.step % self.log_steps == 0 or stopped:
                 self._look()
                 if ended:
                     self._log_epoch()
-                if ended or interrupted.is_set() or time.monotonic() - self._saved > self.checkpoint_seconds:
+                if ended or stopped or time.monotonic() - self._saved > self.checkpoint_seconds:
                     self._save()
-            if interrupted.is_set():
+            if stopped:
                 raise KeyboardInterrupt
 
-    def _train(self, batch: Batch) -> Tensor:
-        """Do one step; return the loss and each term, float32 [1 + terms] on the device."""
-        seed_draws(self.device, derive_seed(self.recipe.seed, "step", self.step))
+    def _crops(self, steps: int) -> int:
+        """Return the number of crops in the last steps."""
+        return self.phase.crops_before(self.step) - self.phase.crops_before(self.step - steps)
+
+    def _train(self, parts: Sequence[Batch]) -> Tensor:
+        """Do one step with the parts of a batch; return the loss and each term, float32 [1 + terms]."""
         self.phase.adjust(self.optimizer, self.step)
-        with autocast(self.device, self.recipe.precision):
-            representation = self.model(self.model.normalise(batch.images))
-        loss, terms = self.phase.objective(representation, batch.persons)
         self.optimizer.zero_grad()
-        loss.backward()
+        found = []
+        for batch in parts:
+            with self._without_averaging() if batch is not parts[-1] else nullcontext():
+                found.append(self._gradient(batch, len(parts)))
         if self.phase.stage.clip_gradient is not None:
             clip_grad_norm_(self._trained, self.phase.stage.clip_gradient)
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.step)
+        return torch.stack(found).mean(0)
+
+    def _gradient(self, batch: Batch, parts: int) -> Tensor:
+        """Add the gradient of one part of a batch; return the loss and each term."""
+        model = self.model if self._shared is None else self._shared
+        seed_draws(self.device, derive_seed(self.recipe.seed, "step", self.step))  # as for the whole batch
+        with drawing_for(batch.part), autocast(self.device, self.recipe.precision):
+            representation = model(self.model.normalise(batch.images))
+        loss, terms = self.phase.objective(representation, batch.persons)
+        (loss / parts).backward()
         return torch.stack([loss.detach(), *terms.values()])
+
+    def _without_averaging(self) -> AbstractContextManager[None]:
+        """Return the context for parts of a batch after which the processes do not exchange gradients yet."""
+        return nullcontext() if self._shared is None else self._shared.no_sync()
 
     def _look(self) -> None:
         """Wait for the steps since the last check, check their losses and log their means."""
-        values = torch.stack([value for _, value in self._window]).double().cpu()
+        values = torch.stack(self._window).double().cpu()
         if not values.isfinite().all():
             self._stop(values)
         now = time.monotonic()
-        crops, seconds = sum(len(items) for items, _ in self._window), now - self._mark
+        crops, seconds = self._crops(len(values)), now - self._mark
         sums, steps = values.sum(0).tolist(), len(values)
         self._window, self._mark = [], now
         self.seconds += seconds
@@ -200,6 +233,8 @@ class Loop:
         self._clear_sums()
 
     def _log(self, kind: str, means: Sequence[float], crops_per_second: float) -> None:
+        if self.log is None:
+            return
         self.log.write(
             kind,
             self.step,
@@ -220,11 +255,15 @@ class Loop:
 
     def _stop(self, values: Tensor) -> None:
         """Raise an error for a loss that is not finite."""
+        if self.log is None:
+            raise UserError("The loss is not finite; see the message of the first process.")
         bad = int((~values.isfinite().all(1)).nonzero()[0, 0])
         step = self.step - len(values) + bad
         names = ("loss", *self.phase.objective.names)
         losses = {name: f"{value:g}" for name, value in zip(names, values[bad].tolist(), strict=True)}
-        paths = [self.examples.names[item] for item in self._window[bad][0].tolist()]
+        point = self.phase.point(step)
+        batches = self.phase.loader.sampler.batches(self.phase.first_epoch + point.epoch)
+        paths = [self.examples.names[item] for item in batches[point.step % point.steps_per_epoch]]
         self.log.write(
             "stopped", self.step, epoch=self._epoch_number(), bad_step=step + 1, losses=losses, crops=paths
         )
@@ -238,15 +277,17 @@ class Loop:
             "precision=float32."
         )
 
-    def _evaluate_if_due(self, evaluate: Callable[[Network], dict[str, Any]]) -> None:
+    def _evaluate_if_due(self, evaluate: Callable[[Network], dict[str, Any]], log: MetricsLog) -> None:
         """Evaluate between two epochs, also if a run was killed at that point."""
         every, point = self.recipe.evaluate_every, self.phase.point(self.step)
         epochs = self.phase.first_epoch + point.epoch
         due = every and epochs and epochs % every == 0 and point.step % point.steps_per_epoch == 0
-        if due and not self.log.has("evaluation", self.step):
-            self.log.write("evaluation", self.step, epoch=epochs, **evaluate(self.best))
+        if due and not log.has("evaluation", self.step):
+            log.write("evaluation", self.step, epoch=epochs, **evaluate(self.best))
 
     def _save(self) -> None:
+        if self.processes.rank != 0:
+            return
         state = State(
             format=FORMAT,
             step=self.step,

@@ -32,6 +32,8 @@ class Stage(Settings):
         optimizer: created at the stage's start.
         schedule: one, or several that are multiplied; constant if there is none.
         clip_gradient: largest L2 norm of the whole gradient, or None.
+        accumulate: parts into which a batch is divided, to need less memory: their gradients are averaged.
+            Batch normalisation and terms that compare crops see one part at a time.
     """
 
     name: Annotated[str, Field(min_length=1)] = "main"
@@ -42,6 +44,7 @@ class Stage(Settings):
     optimizer: Optimizer
     schedule: Schedules = ()
     clip_gradient: Annotated[float, Field(gt=0)] | None = None
+    accumulate: Annotated[int, Field(ge=1)] = 1
 
     def terms(self) -> list[tuple[str, float, Term]]:
         """Return the terms of the objective, each after its name and weight; always the same ones."""
@@ -67,6 +70,8 @@ class Recipe(Settings):
         ema: decay of the moving average of the weights, which is then evaluated and saved; or None.
         seed: of all random draws.
         evaluate_every: epochs between evaluations during training; 0: none before the end.
+        recompute: layers of the trunk whose activations the backward pass computes again, so that they need
+            not be kept: less memory, more time, the same gradients.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -79,6 +84,7 @@ class Recipe(Settings):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     evaluate_every: Annotated[int, Field(ge=0)] = 0
+    recompute: tuple[str, ...] = ()
 
     @field_validator("stages")
     @classmethod

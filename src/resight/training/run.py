@@ -23,7 +23,7 @@ from resight.errors import UserError
 from resight.files import write_json
 from resight.models.network import Network
 from resight.models.weights import WEIGHTS, load_weights
-from resight.program import command_line
+from resight.program import same_processes
 from resight.training.metrics import read_metrics
 from resight.training.reading import load_recipe
 from resight.training.recipe import Recipe
@@ -31,6 +31,7 @@ from resight.training.recipe import Recipe
 RECIPE = "recipe.yaml"
 INFO = "run.json"
 SCORES = "scores.json"
+LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Run:
 
 def how_to_resume(folder: Path) -> str:
     """Return the sentence about how to continue a run."""
-    return f"Go on with: {command_line('train', folder, '--resume')}"
+    return f"Go on with: {same_processes('train', folder, '--resume')}"
 
 
 def read_info(folder: Path) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from resight.data.augment import AUGMENTATIONS
 from resight.data.examples import Examples
 from resight.data.loader import Loader
 from resight.data.samplers import SAMPLERS, Sampler
+from resight.draws import Part
 from resight.errors import UserError
 from resight.losses.objective import Objective
 from resight.models.complexity import example
 from resight.models.network import Network
+from resight.processes import Processes
 from resight.seeds import derive_seed
 from resight.training.optimizers import OPTIMIZERS
 from resight.training.recipe import Recipe, Stage
@@ -82,18 +84,21 @@ class Phase:
                 group["betas"] = tuple(settings["late_betas" if late else "betas"])
 
 
-def check_sampler(recipe: Recipe, labels: NDArray[np.int64]) -> None:
+def check_sampler(recipe: Recipe, labels: NDArray[np.int64], processes: int = 1) -> None:
     """Refuse data from which a sampler cannot make batches, without reading any picture.
 
     Args:
         recipe: of the run.
         labels: int64 [N], person or class of each training picture.
+        processes: that share each batch.
 
     Raises:
-        UserError: there are too few, or a random sampler is used with terms that need two crops of a person.
+        UserError: there are too few, or a random sampler is used with terms that need two crops of a person;
+            batches cannot be divided among the processes.
     """
     for number, stage in enumerate(recipe.stages):
         sampler = SAMPLERS.build(stage.sampler.name, labels, recipe.seed, **stage.sampler.settings)
+        _refuse_unequal_parts(number, stage, sampler, processes)
         needy = [name for name, weight, term in stage.terms() if weight and term.needs_positives]
         if needy and stage.sampler.name == "random":
             batches, crops = _without_positives(sampler, labels)
@@ -104,6 +109,27 @@ def check_sampler(recipe: Recipe, labels: NDArray[np.int64]) -> None:
                 f"and {crops:.0%} of all crops have no such partner. Use P x K batches: "
                 "{name: pk, persons: 8, crops: 4, epoch: crops}."
             )
+
+
+def _refuse_unequal_parts(number: int, stage: Stage, sampler: Sampler, processes: int) -> None:
+    """Refuse batches that cannot be divided into equal parts, those of P x K batches of whole persons."""
+    divisor, settings = processes * stage.accumulate, stage.sampler.settings
+    unit, each = ("persons", settings["crops"]) if stage.sampler.name == "pk" else ("crops", 1)
+    counts = [len(batch) // each for batch in sampler.batches(0)]
+    uneven = next((count for count in counts if count % divisor), None)
+    if uneven is None:
+        return
+    if uneven == counts[0]:
+        key = "persons" if unit == "persons" else "batch_size"
+        remedy = f"Set {key} to a multiple of {divisor}, or change the number of processes or accumulate."
+    else:
+        remedy = (
+            f"It is the last of an epoch: leave it out with --set stages.{number}.sampler.drop_last=true."
+        )
+    raise UserError(
+        f"stages.{number}.sampler: a batch of {uneven} {unit} cannot be divided into {divisor} equal parts "
+        f"(processes: {processes}, accumulate: {stage.accumulate}). {remedy}"
+    )
 
 
 def _without_positives(sampler: Sampler, labels: NDArray[np.int64]) -> tuple[float, float]:
@@ -121,6 +147,7 @@ def make_phases(
     model: Network,
     examples: Examples,
     device: torch.device,
+    processes: Processes,
 ) -> list[Phase]:
     """Build every stage before training, so that parts that do not fit are found now.
 
@@ -129,6 +156,7 @@ def make_phases(
         model: its network.
         examples: the training pictures.
         device: where to train.
+        processes: that share each batch.
 
     Raises:
         UserError: the model does not produce a term's inputs, or there are too few data for a sampler.
@@ -141,9 +169,14 @@ def make_phases(
         sampler = SAMPLERS.build(stage.sampler.name, classes, recipe.seed, **stage.sampler.settings)
         augmentations = [AUGMENTATIONS.build(item.name, **item.settings) for item in stage.augment]
         torch.manual_seed(derive_seed(recipe.seed, "objective", number))
+        parts = [
+            Part(turn * processes.count + processes.rank, stage.accumulate * processes.count)
+            for turn in range(stage.accumulate)
+        ]
+        seed, aspects = recipe.seed, examples.aspects
         phase = Phase(
             stage,
-            Loader(examples.pixels, classes, sampler, augmentations, device, recipe.seed, examples.aspects),
+            Loader(examples.pixels, classes, sampler, augmentations, device, seed, aspects, parts),
             Objective(deepcopy(stage.terms()), shapes, examples.number).to(device),
             tuple(SCHEDULES.build(item.name, **item.settings) for item in stage.schedule),
             first_step,

@@ -1,5 +1,7 @@
 """Training a recipe on a benchmark: build the parts, run the loop, write the weights."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ from resight.data.classification import Classification
 from resight.data.examples import examples_of, labels_of
 from resight.device import resolve_device, resolve_precision
 from resight.errors import UserError
-from resight.files import whole_file
+from resight.files import sole_use, whole_file
 from resight.memory import keep_freed_memory
 from resight.models.complexity import measure
 from resight.models.embedding import PixelEmbedder
 from resight.models.network import Network, build_model
 from resight.models.pretrained import read_trunk, trunk_of
 from resight.models.weights import WEIGHTS, save_weights
+from resight.processes import Processes, together
 from resight.progress import clock, say
 from resight.seeds import derive_seed
 from resight.training.classifying import classify
@@ -27,6 +30,7 @@ from resight.training.reading import parse_recipe
 from resight.training.recipe import Recipe
 from resight.training.run import (
     INFO,
+    LOCK,
     RECIPE,
     Run,
     describe_data,
@@ -37,6 +41,7 @@ from resight.training.run import (
     save_info,
     versions,
 )
+from resight.training.sharing import join_batch_norms
 from resight.training.stages import check_sampler, make_phases
 from resight.training.testing import embed_benchmark, score_benchmark
 
@@ -56,7 +61,8 @@ def train(
     """Train, and return the run; its folder then holds the weights.
 
     The run is a function of (recipe, seed, training data): killed at any step and resumed, it ends with the
-    same weights (bit for bit on a CPU).
+    same weights (bit for bit on a CPU). Processes that torchrun started share each batch; the result is that
+    of one process, except for rounding. The first one writes the folder, which all need to see.
 
     Args:
         recipe: to train.
@@ -71,15 +77,37 @@ def train(
 
     Raises:
         UserError: the folder is in use; model, data and objective do not fit together; recipe or data differ
-            from those of the run to resume; the loss is not finite; the disk is full.
+            from those of the run to resume; the loss is not finite; the disk is full; batches cannot be
+            divided among the processes, or one of them has stopped.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
     folder, target = Path(folder), resolve_device(device)
     keep_freed_memory()
     if seed is not None:
         recipe = parse_recipe(dict(recipe) | {"seed": seed}, f"recipe {recipe.name}", fitting=False)
-    _check_folder(folder, resume)
-    check_sampler(recipe, labels_of(benchmark))  # this, and pretrained weights, before pictures are decoded
+    with ExitStack() as stack:
+        processes = stack.enter_context(together(target, how_to_resume(folder)))
+        processes.once(lambda: stack.enter_context(_held(folder, resume)))
+        options = resume, skip_unreadable, log_steps, checkpoint_seconds
+        run = _train(recipe, benchmark, folder, target, processes, *options)
+        processes.wait()
+        return run
+
+
+def _train(
+    recipe: Recipe,
+    benchmark: Benchmark | Classification,
+    folder: Path,
+    target: torch.device,
+    processes: Processes,
+    resume: bool,
+    skip_unreadable: bool,
+    log_steps: int,
+    checkpoint_seconds: float,
+) -> Run:
+    """Train in one of the processes, once the folder is the run's own."""
+    # this, and pretrained weights, before pictures are decoded
+    check_sampler(recipe, labels_of(benchmark), processes.count)
     bare = bare_model(recipe.model)
     pretrained = None
     if recipe.pretrained is not None and not resume:
@@ -90,8 +118,12 @@ def train(
     model = model.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if pretrained is not None:
         pretrained.load(trunk_of(model, str(recipe.pretrained)))
-    phases = make_phases(recipe, model, examples, target)
-    loop = Loop(recipe, phases, model, examples, folder, target, log_steps, checkpoint_seconds)
+    if recipe.recompute:
+        trunk_of(model, "recompute").recomputed = recipe.recompute
+    phases = make_phases(recipe, model, examples, target, processes)
+    if processes.count > 1:
+        join_batch_norms(model, target)
+    loop = Loop(recipe, phases, model, examples, folder, target, processes, log_steps, checkpoint_seconds)
 
     info = _earlier_info(folder)
     if resume:
@@ -109,6 +141,7 @@ def train(
         "finished": None,
         "seed": recipe.seed,
         "device": str(target),
+        "processes": processes.count,
         "precision": resolve_precision(recipe.precision, target),
         "versions": versions(),
         "machine": machine(target),
@@ -118,26 +151,47 @@ def train(
         "epochs": recipe.epochs,
         "steps": loop.steps,
     }
-    with whole_file(folder / RECIPE) as path:
-        path.write_text(recipe.to_yaml(), encoding="utf-8")
-    save_info(folder, info)
+    first = processes.rank == 0
+    if first:
+        with whole_file(folder / RECIPE) as path:
+            path.write_text(recipe.to_yaml(), encoding="utf-8")
+        save_info(folder, info)
 
     def evaluation(network: Network) -> dict[str, Any]:
         if isinstance(benchmark, Classification):
-            return classify(network, benchmark, device=device).as_dict()
+            return classify(network, benchmark, device=str(target)).as_dict()
         embedder = PixelEmbedder(network, device=target, precision=recipe.precision)
         embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
         return score_benchmark(embedded, benchmark, device=target).as_dict()
 
     tested = isinstance(benchmark, Classification) or (benchmark.query and benchmark.gallery)
     loop.run(evaluation if tested else None)
-    if isinstance(benchmark, Benchmark):
-        loop.best.trained_cameras = benchmark.cameras_of(benchmark.train)
-    save_weights(loop.best, folder / WEIGHTS)
     info |= {"finished": now(), "seconds": round(loop.seconds, 3)}
-    save_info(folder, info)
+    if first:
+        if isinstance(benchmark, Benchmark):
+            loop.best.trained_cameras = benchmark.cameras_of(benchmark.train)
+        save_weights(loop.best, folder / WEIGHTS)
+        save_info(folder, info)
     say(f"Trained {recipe.epochs} epochs in {clock(loop.seconds)}.")
     return Run(folder, recipe, info)
+
+
+@contextmanager
+def _held(folder: Path, resume: bool) -> Iterator[None]:
+    """Keep other processes from training in the folder."""
+    _check_folder(folder, resume)
+    lock = folder / LOCK
+    with sole_use(lock) as free:
+        if not free:
+            raise UserError(
+                f"Another process is training in {folder}. Wait for it, or choose another folder with --out."
+            )
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+            with suppress(OSError):  # something was written
+                folder.rmdir()
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
@@ -150,7 +204,8 @@ def _check_folder(folder: Path, resume: bool) -> None:
             f"The folder {folder} holds a run already. {how_to_resume(folder)}\n"
             "Or choose another folder with --out."
         )
-    if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    others = folder.is_dir() and any(path.name != LOCK for path in folder.iterdir())
+    if not resume and folder.exists() and (not folder.is_dir() or others):
         raise UserError(
             f"{folder} is there already and is not a run's folder. Choose another one with --out."
         )
