@@ -5,10 +5,12 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
 import unicodedata
 from pathlib import Path
 
 import pytest
+import yaml
 
 import resight
 from resight.commands.main import app
@@ -63,7 +65,10 @@ def sentences() -> set[str]:
 RECIPES = blocks("yaml")
 PYTHON = blocks("python")
 LINES = shell_lines()
-TYPED = sorted(line for line in LINES if line.startswith("resight "))
+TORCHRUN = re.compile(r"^(srun )?torchrun .*-m (?=resight )")
+TYPED = sorted(
+    TORCHRUN.sub("", line) for line in LINES if line.startswith("resight ") or TORCHRUN.match(line)
+)
 MENTIONED = sorted(sentences() - set(TYPED))
 
 
@@ -102,6 +107,16 @@ def test_python_that_is_marked_runs(name: str, tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("name", blocks("json"))
 def test_json_can_be_read(name: str) -> None:
     json.loads(blocks("json")[name][1])
+
+
+@pytest.mark.parametrize("name", blocks("bash"))
+def test_a_script_is_valid_bash(name: str) -> None:
+    subprocess.run(["bash", "-n"], input=blocks("bash")[name][1], text=True, check=True)
+
+
+@pytest.mark.parametrize("name", blocks("yml"))
+def test_other_yaml_can_be_read(name: str) -> None:
+    assert all(yaml.safe_load_all(blocks("yml")[name][1]))
 
 
 def understood(command: str) -> None:
