@@ -70,7 +70,7 @@ def test_batches_are_the_crops_the_sampler_chose(pixels: np.ndarray, device: str
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_an_epoch_continues_at_any_step(pixels: np.ndarray, device: str) -> None:
-    names = AUGMENTATIONS.names()
+    names = [name for name in AUGMENTATIONS.names() if name != "downscale"]  # which needs a size
     whole = list(make_loader(pixels, *names, device=device).epoch(4))
     for start in (0, 3, 7):
         rest = list(make_loader(pixels, *names, device=device).epoch(4, start=start))
