@@ -111,14 +111,9 @@ def _differences(title: str, metrics: Sequence[str], rows: Rows) -> Sheet:
         for cell in cells:
             line.append(_change(cell.difference, METRICS[cell.metric]))
             there = cell.published_difference
-            line += [NONE if there is None else f"{there:+.{_digits(cell)}f}"] if paper else []
+            line += [NONE if there is None else f"{there:+g}"] if paper else []
         lines.append(tuple(line))
     return Sheet(title, ("Row", *columns), tuple(lines))
-
-
-def _digits(cell: Cell) -> int:
-    text = "" if cell.published is None else cell.published.text
-    return len(text.partition(".")[2])
 
 
 def _change(found: Interval | None, metric: Metric) -> str:
