@@ -20,8 +20,17 @@ LONG = ("sal-cifar", "sona-3", "sona-4", "sona-4-global", "sona-4-local", "sona-
 """Wide convolutions take up to a minute where the processor does not compute in bfloat16; the other SONA-Nets
 have sona-2's parts in other places."""
 
+IMPORTED = ("ha-cnn", "resnet-50-sbs", "vit-b16-clip", "vit-b16-transreid")
+"""Networks that test_foreign.py compares with other toolkits', or whose parts another network has."""
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=[variant for _, variant in VARIANTS])
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(one, id=one[1], marks=[pytest.mark.slow] if one[1] in IMPORTED else [])
+        for one in VARIANTS
+    ],
+)
 def model(request: pytest.FixtureRequest) -> Network:
     """One network for all tests, in evaluation mode: a test that changes it takes a copy."""
     torch.manual_seed(0)
@@ -72,7 +81,10 @@ def test_exported_it_embeds_the_same(model: Network) -> None:
 
 @pytest.mark.parametrize(
     "variant",
-    [pytest.param(one, id=one[1], marks=[pytest.mark.slow] if one[1] in LONG else []) for one in VARIANTS],
+    [
+        pytest.param(one, id=one[1], marks=[pytest.mark.slow] if one[1] in (*LONG, *IMPORTED) else [])
+        for one in VARIANTS
+    ],
 )
 def test_it_trains_and_embeds_in_bfloat16(variant: tuple[str, str]) -> None:
     """On crops of 64x64: on AMX, PyTorch 2.13 computes convolutions of maps of 4x2 wrongly in bfloat16."""
