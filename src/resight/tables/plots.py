@@ -66,7 +66,14 @@ def _lines(result: TableResult, metric: str, axes: Any) -> bool:
         ours = [(x, cell.ours) for x, cell in sorted(line, key=lambda one: one[0]) if cell.ours is not None]
         if ours:
             means, reach = [found.mean for _, found in ours], [_reach(found) for _, found in ours]
-            axes.errorbar([x for x, _ in ours], means, reach, marker="o", capsize=3, label=name or "ours")
+            axes.errorbar(
+                [x for x, _ in ours],
+                means,
+                reach if any(reach) else None,
+                marker="o",
+                capsize=3,
+                label=name or "ours",
+            )
         paper = [(x, cell.published.value) for x, cell in line if cell.published is not None]
         if paper:
             axes.plot(*zip(*sorted(paper), strict=True), "k--", marker="x", label=f"{name} (paper)".strip())
@@ -110,11 +117,13 @@ def _bars(result: TableResult, metric: str, axes: Any) -> bool:
     ]
     for place, (_, cell) in enumerate(found):
         if cell.difference is not None:
-            axes.bar(
-                place - 0.2, cell.difference.mean, 0.4, yerr=_reach(cell.difference), color="C0", capsize=3
-            )
+            reach = _reach(cell.difference) or None  # one run has no interval
+            axes.bar(place - 0.2, cell.difference.mean, 0.4, yerr=reach, color="C0", capsize=3, label="ours")
         if cell.published_difference is not None:
-            axes.bar(place + 0.2, cell.published_difference, 0.4, color="0.6")
+            axes.bar(place + 0.2, cell.published_difference, 0.4, color="0.6", label="paper")
+    handles, labels = axes.get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    axes.legend(named.values(), named.keys(), fontsize=7)
     axes.set_xticks(range(len(found)), [row.name for row, _ in found], rotation=30, ha="right", fontsize=7)
     return bool(found)
 
