@@ -29,6 +29,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # main() reports it
 )
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
+app.command("resight.commands.adapt:adapt", name="adapt", help="Adapt a model to crops without labels.")
 app.command("resight.commands.evaluate:evaluate", name="evaluate", help="Score a model on a data set.")
 app.command(
     "resight.commands.explain:explain",

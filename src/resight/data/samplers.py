@@ -81,12 +81,12 @@ class PersonSampler:
     once before any comes again; those left over that fill no batch wait for another epoch's order.
 
     Args:
-        persons_of_crops: int64 [N].
+        persons_of_crops: int64 [N]; crops with a negative number belong to nobody and are left out.
         seed: of the run.
         persons: P, persons per batch.
         crops: K, crops of each person.
         epoch: ``persons``: about every person once (751 persons, P = 32: 23 batches); ``crops``: as many
-            crops as there are images.
+            crops as there are images; or the number of batches.
 
     Raises:
         UserError: a batch needs more persons than there are.
@@ -99,10 +99,10 @@ class PersonSampler:
         *,
         persons: Annotated[int, Field(ge=2)] = 16,
         crops: Annotated[int, Field(ge=1)] = 4,
-        epoch: Literal["persons", "crops"] = "persons",
+        epoch: Literal["persons", "crops"] | Annotated[int, Field(ge=1)] = "persons",
     ) -> None:
         self.seed, self.persons, self.crops = seed, persons, crops
-        order = np.argsort(persons_of_crops, kind="stable")
+        order = np.argsort(persons_of_crops, kind="stable")[np.count_nonzero(persons_of_crops < 0) :]
         _, first = np.unique(persons_of_crops[order], return_index=True)
         self.crops_of = np.split(order, first[1:])
         if persons > len(first):
@@ -111,8 +111,8 @@ class PersonSampler:
                 f"persons. Set the sampler's persons to {len(first)} or less."
             )
         self.steps_a_round = len(first) // persons
-        enough = max(1, len(order) // (persons * crops))
-        self.steps = self.steps_a_round if epoch == "persons" else enough
+        steps = {"persons": self.steps_a_round, "crops": max(1, len(order) // (persons * crops))}
+        self.steps = epoch if isinstance(epoch, int) else steps[epoch]
 
     def batches(self, epoch: int) -> list[Indices]:
         """Return the epoch's batches, each of exactly P * K indices, in groups of K."""

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
+from torch import Tensor
 
 from resight.errors import UserError
 from resight.files import whole_file
 
-FORMAT = 1
+FORMAT = 2
 """Increased when earlier checkpoints cannot be continued."""
 
 
@@ -24,6 +25,7 @@ class State(TypedDict):
         model, average, objective, optimizer: states by name; average is None if the recipe has no ``ema``.
         sums: of the epoch so far, for its line in the log.
         seconds: time spent in training steps so far.
+        labels: pseudo-labels of the training data in this epoch; None if the data have labels.
     """
 
     format: int
@@ -36,6 +38,7 @@ class State(TypedDict):
     optimizer: dict[str, Any]
     sums: dict[str, Any]
     seconds: float
+    labels: Tensor | None
 
 
 def save_checkpoint(state: State, path: Path) -> None:

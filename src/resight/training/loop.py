@@ -50,6 +50,9 @@ class Loop:
         processes: that train together; the first one logs, evaluates and writes checkpoints.
         log_steps: steps between two checks of the loss; each check waits for a GPU.
         checkpoint_seconds: longest time between two checkpoints.
+
+    Attributes:
+        labels: int64 [N], pseudo-labels of the examples in this epoch, if the run makes its own.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Loop:
             checkpoint_seconds,
         )
         self.average = Average(model, recipe.ema) if recipe.ema is not None else None
+        self.labels: Tensor | None = None
         self.steps = phases[-1].end_step
         self.step = 0
         self.seconds = 0.0
@@ -137,13 +141,16 @@ class Loop:
             stopping(stop),
             Bar(f"Training {self.recipe.name} (crops)", crops, done) as self.bar,
         ):
-            while self.step < self.steps:
-                phase = phase_at(self.phases, self.step)
-                if phase is not self.phase:
-                    self._enter(phase)
+            while self._begin_epoch():
                 if evaluate is not None and self.log is not None:
                     self._evaluate_if_due(evaluate, self.log)
                 self._epoch(interrupted)
+
+    def _begin_epoch(self) -> bool:
+        """Enter the stage of the next epoch; return False if there is none."""
+        if self.step < self.steps and (phase := phase_at(self.phases, self.step)) is not self.phase:
+            self._enter(phase)
+        return self.step < self.steps
 
     def _enter(self, phase: Phase) -> None:
         self.phase, self.optimizer = phase, phase.optimizer(self.model)
@@ -299,6 +306,7 @@ class Loop:
             optimizer=self.optimizer.state_dict(),
             sums=self._sums,
             seconds=self.seconds,
+            labels=self.labels,
         )
         save_checkpoint(state, self.checkpoint)
         self._mark = self._saved = time.monotonic()

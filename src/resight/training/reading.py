@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from resight.errors import UserError, did_you_mean
 from resight.training.components import REGISTRIES, TermFrame
 from resight.training.fitting import incompatibilities
-from resight.training.recipe import Recipe, Stage
+from resight.training.recipe import Labelling, Recipe, Stage
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 """The recipes that come with Resight: one folder per paper."""
@@ -158,6 +158,8 @@ def _known_keys(location: tuple[int | str, ...], content: Any) -> set[str]:
         return {*Recipe.model_fields, "base"}
     if location[0] == "stages" and len(location) == 2:
         return set(Stage.model_fields)
+    if location[0] == "labelling":
+        return set(Labelling.model_fields)
     for key in location:
         alone = key == 0 and isinstance(content, Mapping)  # one component in place of a list
         content = content if alone else content[key]

@@ -57,6 +57,23 @@ class Stage(Settings):
         return terms
 
 
+class Labelling(Settings):
+    """How ``resight adapt`` makes pseudo-labels before each epoch.
+
+    Attributes:
+        neighbours, averaged: k1 and k2 of the k-reciprocal neighbours.
+        within: largest Jaccard distance between two neighbours in a cluster.
+        crops: fewest crops within this distance of a core crop, itself included.
+        patience: epochs without a better internal measure after which the adaptation stops.
+    """
+
+    neighbours: Annotated[int, Field(ge=1)] = 20
+    averaged: Annotated[int, Field(ge=1)] = 6
+    within: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    crops: Annotated[int, Field(ge=2)] = 4
+    patience: Annotated[int, Field(ge=1)] = 3
+
+
 class Recipe(Settings):
     """Everything that defines a run, except the data.
 
@@ -72,6 +89,7 @@ class Recipe(Settings):
         evaluate_every: epochs between evaluations during training; 0: none before the end.
         recompute: layers of the trunk whose activations the backward pass computes again, so that they need
             not be kept: less memory, more time, the same gradients.
+        labelling: how pseudo-labels are made, in a recipe for ``resight adapt``; or None.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -85,6 +103,7 @@ class Recipe(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     evaluate_every: Annotated[int, Field(ge=0)] = 0
     recompute: tuple[str, ...] = ()
+    labelling: Labelling | None = None
 
     @field_validator("stages")
     @classmethod

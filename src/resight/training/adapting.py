@@ -1,0 +1,270 @@
+"""Adapting a network to unlabelled crops: pseudo-labels are made anew before each epoch of the usual loop."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resight.data.unlabelled import Unlabelled
+from resight.device import resolve_device, resolve_precision
+from resight.errors import UserError
+from resight.files import whole_file
+from resight.losses.cluster_memory import ClusterMemory
+from resight.memory import keep_freed_memory
+from resight.models.complexity import example
+from resight.models.embedding import PixelEmbedder
+from resight.models.fingerprint import fingerprint
+from resight.models.network import Network, build_model
+from resight.models.weights import WEIGHTS, save_weights
+from resight.progress import clock, say
+from resight.training.checkpoint import load_checkpoint
+from resight.training.components import Component
+from resight.training.labelling import PseudoLabels, make_labels, refuse_large
+from resight.training.loop import Loop
+from resight.training.recipe import Labelling, Recipe
+from resight.training.run import RECIPE, machine, now, read_info, save_info, versions
+from resight.training.stages import Phase, make_phases
+
+BEST = "best.safetensors"
+"""Weights with the highest measure so far, in the folder of an adaptation."""
+
+FEWEST = 2
+"""Clusters without which nothing tells persons apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """An adaptation that is complete.
+
+    Attributes:
+        folder: with ``weights.safetensors``.
+        epochs: that were trained.
+        kept: epochs after which the weights were kept; 0: those of the original network.
+        history: the figures of each labelling, the first of the original network.
+        seconds: time spent in training steps.
+    """
+
+    folder: Path
+    epochs: int
+    kept: int
+    history: list[dict[str, Any]]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "folder": str(self.folder),
+            "epochs": self.epochs,
+            "kept": self.kept,
+            "history": self.history,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class AdaptationLoop(Loop):
+    """A loop whose one stage gets new labels before each epoch, and which ends when they get no better."""
+
+    def __init__(self, crops: Unlabelled, settings: Labelling, *arguments: Any) -> None:
+        self.crops, self.settings = crops, settings
+        super().__init__(*arguments)
+
+    def restore(self) -> None:
+        """Go back to the last checkpoint and its pseudo-labels; see ``Loop.restore``."""
+        labels = load_checkpoint(self.checkpoint)["labels"]
+        if labels is not None and len(labels) == len(
+            self.examples.classes
+        ):  # else restore() says what differs
+            self._use(labels)
+        super().restore()
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The log's line of each labelling."""
+        return [line for line in self.log.lines if line["kind"] == "labels"]
+
+    def _begin_epoch(self) -> bool:
+        """Make new labels between two epochs; return False if there is no epoch to train with them."""
+        point = self.phase.point(self.step)
+        if point.step % point.steps_per_epoch == 0:
+            return self._relabel(point.epoch) and super()._begin_epoch()
+        return super()._begin_epoch()
+
+    def _relabel(self, epoch: int) -> bool:
+        """Label the crops with the current network; return False if there is no use in training on."""
+        embedder = PixelEmbedder(self.best, device=self.device, precision=self.recipe.precision)
+        vectors = embedder.embed(self.examples.pixels, title=f"Labelling for epoch {epoch + 1}")
+        found = make_labels(vectors, self.crops, self.settings)
+        if not self.log.has("labels", self.step):
+            usable = found.clusters >= FEWEST
+            if not usable and epoch == 0:
+                raise UserError(_useless(found, len(vectors), self.settings))
+            if usable and all(line["measure"] < found.measure for line in self.history):
+                save_weights(self.best, self.folder / BEST)
+            self.log.write("labels", self.step, epoch=epoch, **found.as_dict())
+        if found.clusters < FEWEST or epoch - kept_epoch(self.history) >= self.settings.patience:
+            return False
+        self._use(found.labels)
+        widths = {name: branch.embedding.shape[1] for name, branch in example(self.model).branches.items()}
+        embeddings = dict(zip(widths, vectors.split(list(widths.values()), dim=1), strict=True))
+        for term in self.phase.objective.terms:
+            if isinstance(term, ClusterMemory):
+                term.start(embeddings, found.labels)
+        return True
+
+    def _use(self, labels: Tensor) -> None:
+        """Replace the stage's labels; the optimiser goes on."""
+        self.labels, self.phase = labels, _phase(self.recipe, self.model, self.crops, labels, self.device)
+        self.phases = [self.phase]
+
+
+def kept_epoch(history: list[dict[str, Any]]) -> int:
+    """Return the epoch with the highest measure, the first of equal ones."""
+    usable = [line for line in history if line["clusters"] >= FEWEST]
+    return int(max(usable, key=lambda line: line["measure"])["epoch"])
+
+
+def adapt(
+    network: Network,
+    recipe: Recipe,
+    crops: Unlabelled,
+    folder: Path,
+    *,
+    device: str = "auto",
+    log_steps: int = 10,
+    checkpoint_seconds: float = 300.0,
+) -> Adapted:
+    """Adapt a network to unlabelled crops, and return how it went; the folder then holds the weights.
+
+    The result is a function of (network, recipe, crops). If the folder has an adaptation of the same network
+    and crops that was interrupted, it goes on, to the same weights (bit for bit on a CPU).
+
+    Args:
+        network: to begin with; it is not changed.
+        recipe: with ``labelling``, and one stage whose sampler is ``pk`` with a number of batches; its model
+            is replaced by the network's.
+        crops: to adapt to.
+        folder: new, empty, or that of an interrupted adaptation.
+        device: name, or ``auto``.
+        log_steps, checkpoint_seconds: as in ``trainer.train``.
+
+    Raises:
+        UserError: there are too few crops or cameras, or no clusters; the recipe is of another kind; the
+            folder is of another run; the loss is not finite; the disk is full.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
+    """
+    target = resolve_device(device)
+    keep_freed_memory()
+    labelling = _check(recipe, crops)
+    model = _trainable(network).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    recipe = recipe.model_copy(update={"model": Component(name=model.name, settings=model.settings)})
+    shapes = example(model).branches.values()
+    refuse_large(len(crops.tracks), sum(branch.embedding.shape[1] for branch in shapes), labelling)
+    identity = crops.examples.identity | {"network": fingerprint(model)}
+    crops = replace(crops, examples=replace(crops.examples, identity=identity))
+    begun = (folder / RECIPE).exists()
+    if not begun and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there already and is no adaptation. Choose another folder with --out.")
+    persons = recipe.stages[0].sampler.settings["persons"]
+    provisional = torch.arange(len(crops.tracks)) % persons  # replaced before the first epoch
+    phases = [_phase(recipe, model, crops, provisional, target)]
+    loop = AdaptationLoop(
+        crops, labelling, recipe, phases, model, crops.examples, folder, target, log_steps, checkpoint_seconds
+    )
+    if begun and loop.checkpoint.exists():
+        loop.restore()
+        say(f"Going on with {folder} at step {loop.step} of at most {loop.steps}.")
+    info = {
+        "format": 1,
+        "started": read_info(folder)["started"] if begun else now(),
+        "finished": None,
+        "device": str(target),
+        "precision": resolve_precision(recipe.precision, target),
+        "versions": versions(),
+        "machine": machine(target),
+        "data": identity,
+    }
+    save_info(folder, info)
+    with whole_file(folder / RECIPE) as path:
+        path.write_text(recipe.to_yaml(), encoding="utf-8")
+    loop.run(None)
+    history = [{key: line[key] for key in ("epoch", "clusters", "share", "measure")} for line in loop.history]
+    result = Adapted(folder, history[-1]["epoch"], kept_epoch(history), history, loop.seconds)
+    with whole_file(folder / WEIGHTS) as path:
+        shutil.copyfile(folder / BEST, path)
+    save_info(folder, info | {"finished": now()} | result.as_dict())
+    say(f"Trained {result.epochs} epochs in {clock(loop.seconds)}.")
+    return result
+
+
+def _check(recipe: Recipe, crops: Unlabelled) -> Labelling:
+    """Return the recipe's labelling; refuse other recipes, and crops from which nothing can be learnt."""
+    sampler = recipe.stages[0].sampler
+    if (
+        recipe.labelling is None
+        or len(recipe.stages) != 1
+        or sampler.name != "pk"
+        or not isinstance(sampler.settings["epoch"], int)
+    ):
+        raise UserError(
+            f"The recipe {recipe.name} does not say how to adapt: it needs 'labelling', and one stage whose "
+            "sampler is pk with a number of batches in 'epoch'. Take the recipe adapt, or build on it."
+        )
+    count, least = len(crops.tracks), 2 * recipe.labelling.neighbours
+    if count < least:
+        raise UserError(
+            f"Adapting needs {least:,} crops or more, twice the {recipe.labelling.neighbours} neighbours "
+            f"that are compared; got {count:,}. Give more crops, or set labelling.neighbours to "
+            f"{max(1, count // 2)} or less."
+        )
+    if crops.cameras is not None and len(set(crops.cameras.tolist())) < 2:
+        raise UserError(
+            "All crops are from one camera, so nothing shows what a person looks like in another one. Give "
+            "crops of two cameras or more."
+        )
+    return recipe.labelling
+
+
+def _useless(found: PseudoLabels, crops: int, settings: Labelling) -> str:
+    """Return why a first labelling cannot be learnt from."""
+    if found.clusters:
+        return (
+            f"{found.share:.0%} of the {crops:,} crops are in one cluster, as if they showed one person, so "
+            "nothing can be learnt from them. Give crops of several persons; if there are, set "
+            f"labelling.within to less than {settings.within:g}."
+        )
+    return (
+        f"No {settings.crops} of the {crops:,} crops are alike enough to be of one person, so nothing can be "
+        "learnt from them. Check that they show persons, and several times each; if so, set labelling.within "
+        f"to more than {settings.within:g} or labelling.crops to less than {settings.crops}."
+    )
+
+
+def _trainable(network: Network) -> Network:
+    """Return a copy without identity classifiers, whose settings are complete."""
+    own = {key: getattr(network, key) for key in ("input_size", "views", "descriptor")}
+    settings = network.settings | {key: value for key, value in own.items() if key in network.settings}
+    if "classifier" in settings:
+        settings["classifier"] = False
+    model = build_model(network.name, network.num_persons, **settings)
+    state = network.state_dict()
+    model.load_state_dict({name: state[name] for name in model.state_dict()})
+    model.trained_cameras = network.trained_cameras
+    for name, value in own.items():
+        setattr(model, name, value)
+    return model
+
+
+def _phase(recipe: Recipe, model: Network, crops: Unlabelled, labels: Tensor, device: torch.device) -> Phase:
+    """Build the recipe's stage with these labels; with fewer clusters, batches have fewer persons."""
+    (stage,), clusters = recipe.stages, int(labels.max()) + 1
+    settings = stage.sampler.settings
+    settings = settings | {"persons": min(clusters, settings["persons"])}
+    sampler = stage.sampler.model_copy(update={"settings": settings})
+    one = recipe.model_copy(update={"stages": (stage.model_copy(update={"sampler": sampler}),)})
+    (phase,) = make_phases(
+        one, model, replace(crops.examples, classes=labels.numpy(), number=clusters), device
+    )
+    return phase

@@ -1,0 +1,208 @@
+"""Adapting to crops without labels: it learns, goes on after a kill, and does not read names."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from resight.data.crop import DISTRACTOR, Crop
+from resight.data.unlabelled import Unlabelled, read_unlabelled
+from resight.errors import UserError
+from resight.models.network import Network, build_model
+from resight.training.adapting import Adapted, adapt
+from resight.training.labelling import make_labels, refuse_large
+from resight.training.reading import parse_recipe
+from resight.training.recipe import Labelling, Recipe
+
+LABELLING = {"neighbours": 6, "averaged": 2, "within": 0.7, "crops": 3, "patience": 9}
+
+
+def recipe(**changes: Any) -> Recipe:
+    stage = {
+        "epochs": 2,
+        "sampler": {"name": "pk", "persons": 4, "crops": 2, "epoch": 3},
+        "augment": [{"name": "mirror"}],
+        "objective": [{"term": "cluster-memory"}],
+        "optimizer": {"name": "adamw", "lr": 0.01},
+    }
+    content = {
+        "name": "small",
+        "model": {"name": "tiny"},
+        "stages": [stage],
+        "labelling": LABELLING,
+        "ema": 0.5,
+        "precision": "float32",
+    }
+    return parse_recipe(content | changes, "small recipe", fitting=False)
+
+
+def network() -> Network:
+    torch.manual_seed(0)
+    return build_model("tiny", 3).eval()
+
+
+def crops_of(folder: Path) -> list[Crop]:
+    """List the pictures as one without labels finds them: by their names' order, cameras after ``c``."""
+    paths = sorted(folder.rglob("*.png"))
+    return [Crop(path, DISTRACTOR, int(path.name.partition("_c")[2][0])) for path in paths]
+
+
+def unlabelled(folder: Path) -> Unlabelled:
+    return read_unlabelled(crops_of(folder), (16, 8))
+
+
+def run(folder: Path, data: Path, chosen: Recipe | None = None) -> Adapted:
+    return adapt(
+        network(),
+        chosen or recipe(),
+        unlabelled(data),
+        folder,
+        device="cpu",
+        log_steps=1,
+        checkpoint_seconds=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def crops(tiny_data: Path) -> Path:
+    """42 crops of 7 persons under 2 cameras."""
+    return tiny_data / "bounding_box_train"
+
+
+@pytest.fixture(scope="module")
+def whole(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
+    """An adaptation of two epochs."""
+    return run(tmp_path_factory.mktemp("whole") / "run", crops)
+
+
+def weights(adapted: Adapted, name: str = "weights.safetensors") -> dict[str, torch.Tensor]:
+    return load_file(adapted.folder / name)
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not one[name].equal(other[name])] == []
+
+
+def test_it_labels_before_each_epoch_and_keeps_the_best(whole: Adapted) -> None:
+    assert [line["epoch"] for line in whole.history] == [0, 1, 2]
+    assert all(2 <= line["clusters"] <= 14 and 0 < line["share"] <= 1 for line in whole.history)
+    best = max(whole.history, key=lambda line: line["measure"])
+    assert whole.kept == best["epoch"]
+    assert_equal(weights(whole), weights(whole, "best.safetensors"))
+
+
+def test_other_names_in_another_order_give_the_same_weights(
+    whole: Adapted, crops: Path, tmp_path: Path
+) -> None:
+    order = np.random.default_rng(1).permutation(len(paths := sorted(crops.glob("*.png"))))
+    (tmp_path / "shuffled").mkdir()
+    for number, place in enumerate(order):
+        camera = 9 - int(paths[place].name.partition("_c")[2][0])
+        shutil.copy(paths[place], tmp_path / "shuffled" / f"{number:03d}_c{camera}.png")
+    again = run(tmp_path / "run", tmp_path / "shuffled")
+    assert again.history == whole.history
+    assert_equal(weights(again), weights(whole))
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("killed", [2, 4, 5])  # in an epoch, at the start of one, after it
+def test_killed_at_a_step_it_goes_on_to_the_same_weights(
+    killed: int, whole: Adapted, crops: Path, tmp_path: Path
+) -> None:
+    def die(number: int, _: object) -> None:
+        raise Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "KILL_AT", killed)
+        patch.setattr(tiny.os, "kill", die)
+        with pytest.raises(Stopped):
+            run(tmp_path / "run", crops)
+    again = run(tmp_path / "run", crops)
+    assert again.history == whole.history
+    assert_equal(weights(again), weights(whole))
+    assert run(tmp_path / "run", crops).history == whole.history  # complete: nothing is trained
+
+
+def test_with_no_better_measure_it_stops_and_keeps_the_weights_before(crops: Path, tmp_path: Path) -> None:
+    harmful = recipe(labelling=LABELLING | {"patience": 1})
+    stage = harmful.stages[0]
+    optimizer = stage.optimizer.model_copy(update={"settings": stage.optimizer.settings | {"lr": 30.0}})
+    stages = (stage.model_copy(update={"optimizer": optimizer, "epochs": 5}),)
+    stopped = run(tmp_path / "run", crops, harmful.model_copy(update={"stages": stages, "ema": None}))
+    assert stopped.epochs - stopped.kept == 1
+    if stopped.kept == 0:
+        own = network().state_dict()
+        assert all(value.equal(own[name]) for name, value in weights(stopped).items())
+
+
+def test_a_folder_of_another_adaptation_is_refused(whole: Adapted, tmp_path: Path) -> None:
+    other = tiny.make_crops(tmp_path / "other", seed=3) / "bounding_box_train"
+    with pytest.raises(UserError, match=r"cannot be resumed.*\n.*data\.images"):
+        run(whole.folder, other)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").touch()
+    with pytest.raises(UserError, match="is there already and is no adaptation"):
+        run(tmp_path / "full", other)
+
+
+def pictures(folder: Path, persons: int, crops: int, noise: float, cameras: int = 2) -> Path:
+    """Draw crops, each person a colour."""
+    generator = np.random.default_rng(0)
+    folder.mkdir()
+    for person in range(persons):
+        colour = generator.integers(0, 256, 3)
+        for crop in range(crops):
+            pixels = np.clip(colour + generator.normal(0, noise, (16, 8, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{person}-{crop}_c{crop % cameras + 1}.png")
+    return folder
+
+
+def test_crops_from_which_nothing_can_be_learnt_are_refused(tmp_path: Path) -> None:
+    one_person = [replace(crop, camera=None) for crop in crops_of(pictures(tmp_path / "one", 1, 14, 20.0))]
+    chosen = recipe(labelling=LABELLING | {"neighbours": 7, "within": 0.99})
+    with pytest.raises(
+        UserError, match="100% of the 14 crops are in one cluster, as if they showed one person"
+    ):
+        adapt(network(), chosen, read_unlabelled(one_person, (16, 8)), tmp_path / "a", device="cpu")
+    noise = pictures(tmp_path / "noise", 7, 2, 90.0)
+    with pytest.raises(UserError, match="No 8 of the 14 crops are alike enough to be of one person"):
+        run(tmp_path / "b", noise, recipe(labelling=LABELLING | {"crops": 8, "within": 0.1}))
+    with pytest.raises(UserError, match=r"needs 12 crops or more, twice the 6 neighbours .* got 8"):
+        run(tmp_path / "c", pictures(tmp_path / "few", 4, 2, 9.0))
+    with pytest.raises(UserError, match="All crops are from one camera"):
+        run(tmp_path / "d", pictures(tmp_path / "camera", 7, 2, 9.0, cameras=1))
+    with pytest.raises(UserError, match="The recipe tiny does not say how to adapt"):
+        run(tmp_path / "e", noise, tiny.tiny_recipe())
+
+
+def test_more_crops_than_memory_holds_are_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"1,000,000,000 crops .* about [\d,.]+ GB of memory .* are available"
+    ):
+        refuse_large(10**9, 512, Labelling())
+
+
+def test_a_track_stays_together_and_cameras_may_be_unknown(crops: Path) -> None:
+    listed = crops_of(crops)
+    tracked = [
+        Crop(crop.path, DISTRACTOR, None, track=place if place < 2 else None)
+        for place, crop in ((number // 4, crop) for number, crop in enumerate(listed))
+    ]
+    read = read_unlabelled(tracked, (16, 8))
+    assert read.cameras is None
+    assert sorted(np.unique(read.tracks, return_counts=True)[1].tolist()) == [4, 4, 34]
+    vectors = torch.randn(42, 256, generator=torch.Generator().manual_seed(0))
+    labels = make_labels(vectors, read, Labelling(**LABELLING | {"within": 0.01})).labels.numpy()
+    assert [len(set(labels[read.tracks == track])) for track in (0, 1)] == [1, 1]
+    assert labels[read.tracks == 0][0] != labels[read.tracks == 1][0] != -1
