@@ -112,3 +112,14 @@ def test_settings_are_checked() -> None:
         SAMPLERS.build("random", np.zeros(9, np.int64), 0, batch_size=1)
     with pytest.raises(pydantic.ValidationError):
         SAMPLERS.build("pk", np.arange(9), 0, epoch="images")
+
+
+def test_pk_takes_a_number_of_batches_and_leaves_out_crops_of_nobody() -> None:
+    persons = np.array([-1, 3, 3, -1, 0, 0, 2, 3, -1], np.int64)
+    sampler = SAMPLERS.build("pk", persons, 5, persons=2, crops=2, epoch=7)
+    batches = sampler.batches(1)
+    assert len(batches) == len(sampler) == 7
+    assert all((persons[batch].reshape(2, 2) >= 0).all() for batch in batches)
+    assert {*np.concatenate(batches).tolist()} == {1, 2, 4, 5, 6, 7}
+    with pytest.raises(pydantic.ValidationError, match="greater than or equal to 1"):
+        SAMPLERS.build("pk", persons, 5, persons=2, crops=2, epoch=0)

@@ -131,7 +131,9 @@ def test_killed_at_a_step_it_goes_on_to_the_same_weights(
     again = run(tmp_path / "run", crops)
     assert again.history == whole.history
     assert_equal(weights(again), weights(whole))
+    log = (tmp_path / "run" / "metrics.jsonl").read_text()
     assert run(tmp_path / "run", crops).history == whole.history  # complete: nothing is trained
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == log
 
 
 def test_with_no_better_measure_it_stops_and_keeps_the_weights_before(crops: Path, tmp_path: Path) -> None:

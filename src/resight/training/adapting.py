@@ -24,6 +24,7 @@ from resight.training.checkpoint import load_checkpoint
 from resight.training.components import Component
 from resight.training.labelling import PseudoLabels, make_labels, refuse_large
 from resight.training.loop import Loop
+from resight.training.metrics import LOG
 from resight.training.recipe import Labelling, Recipe
 from resight.training.run import RECIPE, machine, now, read_info, save_info, versions
 from resight.training.stages import Phase, make_phases
@@ -73,7 +74,7 @@ class AdaptationLoop(Loop):
 
     def restore(self) -> None:
         """Go back to the last checkpoint and its pseudo-labels; see ``Loop.restore``."""
-        labels = load_checkpoint(self.checkpoint)["labels"]
+        labels = load_checkpoint(self.checkpoint).get("labels")
         if labels is not None and len(labels) == len(
             self.examples.classes
         ):  # else restore() says what differs
@@ -173,12 +174,19 @@ def adapt(
     loop = AdaptationLoop(
         crops, labelling, recipe, phases, model, crops.examples, folder, target, log_steps, checkpoint_seconds
     )
-    if begun and loop.checkpoint.exists():
+    earlier = read_info(folder) if begun else {"started": now(), "finished": None}
+    if loop.checkpoint.exists():
         loop.restore()
+        if earlier["finished"] is not None:
+            say(f"The adaptation {folder} is complete: there is nothing to go on with.")
+            done = (earlier[name] for name in ("epochs", "kept", "history", "seconds"))
+            return Adapted(folder, *done)
         say(f"Going on with {folder} at step {loop.step} of at most {loop.steps}.")
+    else:
+        (folder / LOG).unlink(missing_ok=True)  # of other settings, perhaps
     info = {
         "format": 1,
-        "started": read_info(folder)["started"] if begun else now(),
+        "started": earlier["started"],
         "finished": None,
         "device": str(target),
         "precision": resolve_precision(recipe.precision, target),

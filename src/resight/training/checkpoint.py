@@ -3,7 +3,7 @@
 import io
 import zipfile
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from resight.errors import UserError
 from resight.files import whole_file
 
-FORMAT = 2
+FORMAT = 1
 """Increased when earlier checkpoints cannot be continued."""
 
 
@@ -25,7 +25,7 @@ class State(TypedDict):
         model, average, objective, optimizer: states by name; average is None if the recipe has no ``ema``.
         sums: of the epoch so far, for its line in the log.
         seconds: time spent in training steps so far.
-        labels: pseudo-labels of the training data in this epoch; None if the data have labels.
+        labels: pseudo-labels of the training data in this epoch; None, or left out, if the data have labels.
     """
 
     format: int
@@ -38,7 +38,7 @@ class State(TypedDict):
     optimizer: dict[str, Any]
     sums: dict[str, Any]
     seconds: float
-    labels: Tensor | None
+    labels: NotRequired[Tensor | None]
 
 
 def save_checkpoint(state: State, path: Path) -> None:

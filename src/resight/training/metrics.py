@@ -8,6 +8,9 @@ from typing import Any
 from resight.errors import UserError
 from resight.files import whole_file
 
+LOG = "metrics.jsonl"
+"""Name of the log in a run's folder."""
+
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the log's lines in order, without a last line that was cut off by a kill."""
@@ -29,7 +32,7 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        self.path = folder / "metrics.jsonl"
+        self.path = folder / LOG
         self.lines = []
         if self.path.exists():
             self.lines = [line for line in read_metrics(self.path) if line["step"] <= step]

@@ -24,7 +24,7 @@ from resight.files import write_json
 from resight.models.network import Network
 from resight.models.weights import WEIGHTS, load_weights
 from resight.program import same_processes
-from resight.training.metrics import read_metrics
+from resight.training.metrics import LOG, read_metrics
 from resight.training.reading import load_recipe
 from resight.training.recipe import Recipe
 
@@ -70,7 +70,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the log's lines; each has a ``kind`` (steps, epoch, evaluation, stopped) and a ``step``."""
-        return read_metrics(self.folder / "metrics.jsonl")
+        return read_metrics(self.folder / LOG)
 
     def load_network(self, device: torch.device | str = "auto") -> Network:
         """Return the trained network in evaluation mode on the device, which may be given by name.
