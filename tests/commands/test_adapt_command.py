@@ -105,7 +105,7 @@ def test_labelled_crops_are_offered_training(place: Path, tmp_path: Path) -> Non
     with pytest.raises(UserError, match="needs 40 crops or more"):
         call(
             *("adapt", place / "weights.safetensors", "--data", place / "labelled", "--out", tmp_path / "a"),
-            "--ignore-persons",
+            *("--ignore-persons", "--set", "labelling.neighbours=20"),
         )
 
 

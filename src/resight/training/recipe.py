@@ -67,7 +67,7 @@ class Labelling(Settings):
         patience: epochs without a better internal measure after which the adaptation stops.
     """
 
-    neighbours: Annotated[int, Field(ge=1)] = 20
+    neighbours: Annotated[int, Field(ge=1)] = 10
     averaged: Annotated[int, Field(ge=1)] = 6
     within: Annotated[float, Field(gt=0, lt=1)] = 0.5
     crops: Annotated[int, Field(ge=2)] = 4
