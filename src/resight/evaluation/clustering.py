@@ -112,4 +112,5 @@ def dbscan(pairs: NearPairs, crops: int, within: float, least: int) -> Tensor:
     nearest = rows.diff(prepend=rows.new_full((1,), NOBODY)) > 0
     first[rows[nearest]] = first[columns[nearest]]
     known, labels = first.unique(return_inverse=True)
-    return labels - int(len(known) > 0 and int(known[0]) == NOBODY)
+    clusters: Tensor = labels - int(len(known) > 0 and int(known[0]) == NOBODY)
+    return clusters

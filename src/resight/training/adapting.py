@@ -174,13 +174,14 @@ def adapt(
     loop = AdaptationLoop(
         crops, labelling, recipe, phases, model, crops.examples, folder, target, log_steps, checkpoint_seconds
     )
-    earlier = read_info(folder) if begun else {"started": now(), "finished": None}
+    earlier: dict[str, Any] = read_info(folder) if begun else {"started": now(), "finished": None}
     if loop.checkpoint.exists():
         loop.restore()
         if earlier["finished"] is not None:
             say(f"The adaptation {folder} is complete: there is nothing to go on with.")
-            done = (earlier[name] for name in ("epochs", "kept", "history", "seconds"))
-            return Adapted(folder, *done)
+            return Adapted(
+                folder, **{name: earlier[name] for name in ("epochs", "kept", "history", "seconds")}
+            )
         say(f"Going on with {folder} at step {loop.step} of at most {loop.steps}.")
     else:
         (folder / LOG).unlink(missing_ok=True)  # of other settings, perhaps
