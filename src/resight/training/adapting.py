@@ -19,6 +19,7 @@ from resight.models.embedding import PixelEmbedder
 from resight.models.fingerprint import fingerprint
 from resight.models.network import Network, build_model
 from resight.models.weights import WEIGHTS, save_weights
+from resight.processes import Processes
 from resight.progress import clock, say
 from resight.training.checkpoint import load_checkpoint
 from resight.training.components import Component
@@ -31,6 +32,9 @@ from resight.training.stages import Phase, make_phases
 
 BEST = "best.safetensors"
 """Weights with the highest measure so far, in the folder of an adaptation."""
+
+ALONE = Processes(0, 1)
+"""An adaptation runs in one process."""
 
 FEWEST = 2
 """Clusters without which nothing tells persons apart."""
@@ -84,6 +88,7 @@ class AdaptationLoop(Loop):
     @property
     def history(self) -> list[dict[str, Any]]:
         """The log's line of each labelling."""
+        assert self.log is not None  # there is one process
         return [line for line in self.log.lines if line["kind"] == "labels"]
 
     def _begin_epoch(self) -> bool:
@@ -98,6 +103,7 @@ class AdaptationLoop(Loop):
         embedder = PixelEmbedder(self.best, device=self.device, precision=self.recipe.precision)
         vectors = embedder.embed(self.examples.pixels, title=f"Labelling for epoch {epoch + 1}")
         found = make_labels(vectors, self.crops, self.settings)
+        assert self.log is not None
         if not self.log.has("labels", self.step):
             usable = found.clusters >= FEWEST
             if not usable and epoch == 0:
@@ -172,7 +178,17 @@ def adapt(
     provisional = torch.arange(len(crops.tracks)) % persons  # replaced before the first epoch
     phases = [_phase(recipe, model, crops, provisional, target)]
     loop = AdaptationLoop(
-        crops, labelling, recipe, phases, model, crops.examples, folder, target, log_steps, checkpoint_seconds
+        crops,
+        labelling,
+        recipe,
+        phases,
+        model,
+        crops.examples,
+        folder,
+        target,
+        ALONE,
+        log_steps,
+        checkpoint_seconds,
     )
     earlier: dict[str, Any] = read_info(folder) if begun else {"started": now(), "finished": None}
     if loop.checkpoint.exists():
@@ -274,6 +290,6 @@ def _phase(recipe: Recipe, model: Network, crops: Unlabelled, labels: Tensor, de
     sampler = stage.sampler.model_copy(update={"settings": settings})
     one = recipe.model_copy(update={"stages": (stage.model_copy(update={"sampler": sampler}),)})
     (phase,) = make_phases(
-        one, model, replace(crops.examples, classes=labels.numpy(), number=clusters), device
+        one, model, replace(crops.examples, classes=labels.numpy(), number=clusters), device, ALONE
     )
     return phase
