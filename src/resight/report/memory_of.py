@@ -3,6 +3,7 @@
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from resight.inference.embedder import Embedder
@@ -25,6 +26,9 @@ def main(model: str, device: str, precision: Any, runtime: Any, views: Any) -> N
 
 def _most() -> int:
     """Return the largest amount of memory that this process has had, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux's ru_maxrss starts with that of the process that started this one
+        return 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
 
 
