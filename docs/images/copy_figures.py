@@ -1,12 +1,16 @@
-"""Copy the figures of the README and of docs/methods here: drawn people that no run has trained on.
+r"""Copy the figures of the README and of docs/methods here: drawn people that no run has trained on.
 
 resight demo
 resight explain runs/demo/run --each 1
 resight synthesize people --persons 70 --test-persons 30 --cameras 4 --crops 3 --height 128 --seed 5
 for recipe in sal-fast sona-2-fast sharp-fast sn-fast; do
     resight train $recipe --data people
-    resight explain runs/$recipe --each 1
 done
+resight explain runs/sal-fast --each 1
+resight explain runs/sona-2-fast
+resight explain runs/sharp-fast --crop 0041_c1s1_000001_01.jpg \
+    --crop 0051_c2s1_000001_01.jpg --crop 0059_c3s1_000001_01.jpg
+resight explain runs/sn-fast
 python docs/images/copy_figures.py runs
 """
 

@@ -107,12 +107,12 @@ def test_raw_soft_and_sharp_features(people: Benchmark) -> None:
     soft = model("pooled", attention={"layer1": {"name": "sharp", "context": False, "mask": "soft"}}, seed=1)
     alone = next(figure for figure in explain([sharp], people, FEW).figures if figure.name == "masks")
     assert isinstance(alone.content, PictureSheet)
-    masks = ("soft mask,\none channel", "sharp mask,\none channel")
+    masks = ("soft\nmask", "sharp\nmask")
     assert alone.content.heads == ("crop", "raw\nfeatures", "soft\nfeatures", "sharp\nfeatures", *masks)
     assert "it was not trained" in alone.caption
     both = next(figure for figure in explain([sharp, soft], people, FEW).figures if figure.name == "masks")
     assert isinstance(both.content, PictureSheet)
-    assert both.content.heads[1:4] == ("raw\nfeatures", "sharp\nfeatures", "sharp mask,\none channel")
+    assert both.content.heads[1:4] == ("raw\nfeatures", "sharp\nfeatures", "sharp\nmask")
     assert "not trained" not in both.caption
     assert "pooled-0: sharp" in both.caption
 

@@ -88,4 +88,4 @@ def mask_views(masked: Masked, crops: Pixels) -> list[list[View]]:
 
 
 def _mask_view(kind: str, mask: NDArray[np.float32], channel: int, size: tuple[int, int]) -> View:
-    return View(f"{kind} mask,\none channel", coloured(mask, size), note=f"channel {channel}")
+    return View(f"{kind}\nmask", coloured(mask, size), note=f"channel {channel}")

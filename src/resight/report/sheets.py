@@ -27,7 +27,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 HEIGHT, DPI = 256, 200
 """Pixels of a picture in a PNG file, and pixels an inch."""
 
-GAP, LINE, CHARACTER = 12, 28, 12.5
+GAP, LINE, CHARACTER = 12, 28, 13.5
 """Pixels between pictures, of a line of text and of a character."""
 
 STYLE: dict[Any, Any] = {
