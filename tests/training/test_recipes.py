@@ -21,6 +21,7 @@ from resight.training.metrics import read_metrics
 from resight.training.optimizers import OPTIMIZERS
 from resight.training.reading import load_recipe, recipe_files
 from resight.training.recipe import Recipe, Stage
+from resight.training.run import read_info
 from resight.training.schedules import SCHEDULES, Point, factor_at
 from resight.training.stages import Phase
 from resight.training.trainer import train
@@ -398,5 +399,11 @@ def test_mobilenet_v2_begins_with_the_weights_of_a_file(three_persons: Path, tmp
     assert names["features.2.conv.1.0.weight"] == "features.2.conv.3.weight"
     for name, tensor in trunk.named_parameters():
         torch.testing.assert_close(found[name], tensor.detach(), rtol=1e-5, atol=1e-6, msg=name)
-    again = load_recipe("mobilenet-v2-fast", [f"pretrained={begun.folder}", *changes])
-    train(again.with_epochs(2), open_benchmark(three_persons), tmp_path / "again", device="cpu")
+    again = load_recipe("mobilenet-v2-fast", [f"pretrained={begun.folder}", *changes]).with_epochs(2)
+    folder = train(again, open_benchmark(three_persons), tmp_path / "again", device="cpu").folder
+    (folder / "checkpoint.pt").unlink()  # as if killed before the first checkpoint
+    (folder / "run.json").write_text(json.dumps(read_info(folder) | {"finished": None}))
+    resumed = train(again, open_benchmark(three_persons), folder, device="cpu", resume=True)
+    found = resumed.load_network(torch.device("cpu")).trunk.state_dict()
+    for name, tensor in trunk.named_parameters():
+        torch.testing.assert_close(found[name], tensor.detach(), rtol=1e-5, atol=1e-6, msg=name)

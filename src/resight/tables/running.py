@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from resight.threads import available_cores
 from resight.training.run import RECIPE
 from resight.training.trainer import train
 
-CHECKPOINT = "checkpoint.pt"
 POLL = 1.0
 """Seconds between two looks at the worker processes."""
 
@@ -66,9 +64,7 @@ def run_in_turn(plan: TablePlan, missing: Sequence[Job]) -> dict[str, str]:
 def _complete(job: Job, device: str) -> None:
     """Train the job, going on where it was interrupted, and test it."""
     if not job.finished:
-        begun = (job.folder / CHECKPOINT).is_file()
-        if not begun and (job.folder / RECIPE).is_file():
-            shutil.rmtree(job.folder)  # killed before its first checkpoint: nothing is lost
+        begun = (job.folder / RECIPE).is_file()
         train(job.recipe, job.trained.data, job.folder, device=device, resume=begun)
     score_job(job, device)
 

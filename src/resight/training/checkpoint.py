@@ -11,6 +11,9 @@ from torch import Tensor
 from resight.errors import UserError
 from resight.files import whole_file
 
+CHECKPOINT = "checkpoint.pt"
+"""Name of a run's checkpoint in its folder."""
+
 FORMAT = 1
 """Increased when earlier checkpoints cannot be continued."""
 

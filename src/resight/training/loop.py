@@ -24,7 +24,7 @@ from resight.processes import Processes
 from resight.progress import Bar, say
 from resight.seeds import derive_seed
 from resight.training.averaging import Average
-from resight.training.checkpoint import FORMAT, State, load_checkpoint, save_checkpoint
+from resight.training.checkpoint import CHECKPOINT, FORMAT, State, load_checkpoint, save_checkpoint
 from resight.training.comparing import differences, what_counts
 from resight.training.fitting import untrained
 from resight.training.metrics import MetricsLog
@@ -94,7 +94,7 @@ class Loop:
     @property
     def checkpoint(self) -> Path:
         """The path of the last checkpoint."""
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT
 
     def restore(self) -> None:
         """Go back to the last checkpoint.

@@ -23,6 +23,7 @@ from resight.models.weights import WEIGHTS, save_weights
 from resight.processes import Processes, together
 from resight.progress import clock, say
 from resight.seeds import derive_seed
+from resight.training.checkpoint import CHECKPOINT
 from resight.training.classifying import classify
 from resight.training.fitting import bare_model
 from resight.training.loop import Loop
@@ -110,7 +111,7 @@ def _train(
     check_sampler(recipe, labels_of(benchmark), processes.count)
     bare = bare_model(recipe.model)
     pretrained = None
-    if recipe.pretrained is not None and not resume:
+    if recipe.pretrained is not None and not (resume and (folder / CHECKPOINT).exists()):
         pretrained = read_trunk(trunk_of(bare, recipe.pretrained), recipe.pretrained)
     examples = examples_of(benchmark, bare.picture_size, skip_unreadable=skip_unreadable)
     torch.manual_seed(derive_seed(recipe.seed, "model"))
