@@ -85,7 +85,8 @@ def test_python_compiles_and_finds_what_it_imports(name: str) -> None:
         if isinstance(node, ast.ImportFrom):
             module = importlib.import_module(str(node.module))
             for alias in node.names:
-                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")  # a module, or an error
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 importlib.import_module(alias.name)
