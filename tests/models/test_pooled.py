@@ -104,7 +104,7 @@ def test_pooled_features_are_the_embedding_of_the_plainest_head() -> None:
 
 
 def test_a_head_without_size_of_its_own_refuses_one() -> None:
-    with pytest.raises(UserError, match=r"size 128; got 64\. Take head 'fc'"):
+    with pytest.raises(UserError, match=r"features, 128; got 64\. Take head 'fc'"):
         build_model("pooled", 3, **TINY, feature_size=64)
     assert build_model("pooled", 3, **TINY, feature_size=128).out_channels == 128
 

@@ -30,7 +30,7 @@ class GeneralisedMean(nn.Module):
 
     def __init__(self, power: float = 3.0) -> None:
         super().__init__()
-        self.p = nn.Parameter(torch.tensor([power]))
+        self.p = nn.Parameter(torch.tensor([float(power)]))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return [B, C] for features [B, C, H, W]."""
