@@ -29,9 +29,8 @@ def test_json_is_one_list_of_objects(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_table_names_each_network(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        MODELS, "names", lambda: ["han"]
-    )  # to measure all takes ten seconds, and is done above
+    """Of one model, as measuring all takes ten seconds."""
+    monkeypatch.setattr(MODELS, "names", lambda: ["han"])
     app(["model", "list"], result_action="return_value")
     shown = capsys.readouterr().out
     for word in ("han-small", "han-residual", "2,022,466", "3.71e8", "160x64"):

@@ -57,7 +57,7 @@ def test_bounds_are_told_at_full_size_and_large_matrices_left_out(benchmark) -> 
     one = {"seconds": 3.0, "cpu_seconds": 3.0, "product_seconds": 1.0, "product_cpu_seconds": 1.0}
     one |= {"megabytes": 100.0, "in_all": 900.0, "rank1": 0.5, "mAP": 0.5}
     told = benchmark.summarise(case, {benchmark.RERANKED: [one]}, 1)["methods"][benchmark.RERANKED]["bounds"]
-    assert told == ["times the product 2: MISSED", "MB above the features 1,500: kept"]
+    assert told == ["times the product 1.1: MISSED", "MB above the features 1,500: kept"]
     assert benchmark.fits(case, benchmark.PLAIN_RERANKED, 1)
     assert not benchmark.fits(benchmark.CASES["msmt17"], benchmark.PLAIN_RERANKED, 1)
     assert benchmark.fits(benchmark.CASES["msmt17"], benchmark.RERANKED, 1)

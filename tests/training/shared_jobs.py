@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ class SmallTrunk(Trunk):
 @MODELS.register("varied")
 class Varied(SONA):
     """Drawn masks and dropped blocks, normalisation, two branches and maps; float64, to see past rounding."""
+
+    variants: ClassVar = {}  # not SONA's
 
     def __init__(self, persons: int) -> None:
         super().__init__(
