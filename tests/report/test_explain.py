@@ -26,9 +26,10 @@ FEW = ExplanationChoices(each=1, hits=3)
 
 
 def model(name: str, seed: int = 0, **settings: Any) -> LoadedModel:
-    """Return an untrained network."""
+    """Return an untrained network; float32, as PyTorch 2.13 gets its smallest maps wrong in bfloat16."""
     torch.manual_seed(seed)
-    return LoadedModel(build_model(name, 4, **RESNET, **settings).eval(), f"{name}-{seed}", runtime="torch")
+    network = build_model(name, 4, **RESNET, **settings).eval()
+    return LoadedModel(network, f"{name}-{seed}", precision="float32", runtime="torch")
 
 
 def contents(found: Explanation) -> dict[str, PictureSheet | Projection]:
