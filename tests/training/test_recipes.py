@@ -36,6 +36,7 @@ RESNET_50 = {
     "dilations": [1] * 4,
     "stem": "imagenet",
     "norm": "batch",
+    "non_local": False,
 }
 CROSS_ENTROPY = {"label_smoothing": 0, "branches": None}
 MIRROR = ("mirror", {"p": 0.5})
