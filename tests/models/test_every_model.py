@@ -16,9 +16,10 @@ from resight.models.network import Network
 from resight.models.weights import load_weights, save_weights
 
 VARIANTS = every_variant()
-LONG = ("sal-cifar", "sona-3", "sona-4", "sona-4-global", "sona-4-local", "sona-23")
-"""Wide convolutions take up to a minute where the processor does not compute in bfloat16; the other SONA-Nets
-have sona-2's parts in other places."""
+ALIKE = ("han-medium", "han-large", "sona-3", "sona-23", "sona-4", "sona-4-global", "sona-4-local")
+"""Networks that have the parts of han-small or of sona-2 in other places."""
+LONG = (*ALIKE, "sal-cifar")
+"""In bfloat16, wide convolutions take a minute where the processor does not compute in it."""
 
 IMPORTED = ("ha-cnn", "resnet-50-sbs", "vit-b16-clip", "vit-b16-transreid")
 """Networks that test_foreign.py compares with other toolkits', or whose parts another network has."""
@@ -27,7 +28,7 @@ IMPORTED = ("ha-cnn", "resnet-50-sbs", "vit-b16-clip", "vit-b16-transreid")
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(one, id=one[1], marks=[pytest.mark.slow] if one[1] in IMPORTED else [])
+        pytest.param(one, id=one[1], marks=[pytest.mark.slow] if one[1] in (*ALIKE, *IMPORTED) else [])
         for one in VARIANTS
     ],
 )
