@@ -26,11 +26,13 @@ def ours(registry: Any) -> list[str]:
 
 
 def networks() -> dict[str, dict[str, Any]]:
-    """Return each network on each trunk that it may have: title -> settings, its name among them."""
+    """Return each network that takes attention, on each trunk: title -> settings, its name among them."""
     found: dict[str, dict[str, Any]] = {}
     for name in ours(MODELS):
         plain: dict[str, Any] = {"name": name, "input_size": SIZE}
         defaults = MODELS.defaults(name, {})
+        if "attention" not in defaults:
+            continue  # a vision transformer takes no modules
         if "trunk" not in defaults:
             found[name] = plain | {"widths": (16, 32, 48)}
             continue
