@@ -46,6 +46,8 @@ def networks() -> dict[str, dict[str, Any]]:
 
 
 NETWORKS = networks()
+LONG = [title for title in NETWORKS if title.startswith(("sal on mobilenet", "sona on mobilenet"))]
+"""A quarter of a minute each with all modules; ``pooled`` has the same trunks."""
 MODULES = [None, *ours(ATTENTIONS)]
 
 
@@ -110,7 +112,9 @@ def test_there_is_something_to_combine() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-@pytest.mark.parametrize("title", NETWORKS)
+@pytest.mark.parametrize(
+    "title", [pytest.param(title, marks=[pytest.mark.slow] if title in LONG else []) for title in NETWORKS]
+)
 def test_they_train_together(title: str, module: str | None) -> None:
     model = built(title, dict.fromkeys(bare(title), module) if module else {})
     settle(model, model, SIZE)
