@@ -1,25 +1,13 @@
 """``resight reproduce`` and ``resight sweep`` as a user types them."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from calling import call, call_json
 
-from resight.commands.main import app
 from resight.errors import UserError
 from resight.tables.results import load_result
 from resight.tables.table import table_files
-
-
-def call(*arguments: object) -> None:
-    app([str(argument) for argument in arguments], result_action="return_value")
-
-
-def call_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
-    capsys.readouterr()
-    call(*arguments, "--json")
-    return json.loads(capsys.readouterr().out)
 
 
 def test_tables_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
