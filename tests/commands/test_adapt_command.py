@@ -114,3 +114,9 @@ def test_a_graph_is_refused_with_what_to_do(place: Path, tmp_path: Path) -> None
     with pytest.raises(UserError, match="is an ONNX or OpenVINO graph, which cannot be trained") as caught:
         call("adapt", tmp_path / "net", "--data", place / "crops", "--out", tmp_path / "a")
     assert "model import WEIGHTS.pth --out FOLDER" in str(caught.value)
+
+
+def test_several_processes_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="runs in one process, and torchrun started several"):
+        call("adapt", place / "weights.safetensors", "--data", place / "crops")

@@ -1,6 +1,7 @@
 """``resight adapt``: adapt a model to crops without labels."""
 
 import json as text
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,8 @@ def adapt(
     from resight.training.adapting import adapt as adapt_network
     from resight.training.reading import load_recipe
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("An adaptation runs in one process, and torchrun started several. Start it without.")
     loaded = load_model(model, device="cpu")
     if not isinstance(loaded.network, Network):
         raise UserError(
