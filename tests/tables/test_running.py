@@ -11,9 +11,10 @@ import pytest
 from resight.data.opening import open_data
 from resight.errors import UserError
 from resight.evaluation.statistics import spread
+from resight.tables.collecting import collect
 from resight.tables.formats import comma_separated, latex, markdown, write_all
 from resight.tables.plan import Job, Request, Scoring, TablePlan, make_plan
-from resight.tables.results import TableResult, collect, load_result
+from resight.tables.results import TableResult, load_result
 from resight.tables.running import run_jobs
 from resight.tables.scoring import score_job
 from resight.tables.sheets import sheets_of

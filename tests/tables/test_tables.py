@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from resight.errors import UserError
+from resight.tables.collecting import collect
 from resight.tables.metrics import METRICS, network_figure
 from resight.tables.plan import Request, make_plan
 from resight.tables.plots import save_plot
-from resight.tables.results import collect
 from resight.tables.scaling import scaled
 from resight.tables.sheets import sheets_of
 from resight.tables.table import load_table, table_files

@@ -47,13 +47,13 @@ DEFAULT_RUNS = RunOptions()
 
 
 def run_and_print(request: "Request", options: RunOptions) -> None:
-    """TablePlan, say what it takes, run what is missing, and print the result."""
+    """Plan a table, say what it takes, run what is missing, and print the result."""
     if options.jobs < 1:
         raise UserError(f"--jobs must be 1 or more; got {options.jobs}.")
     with resumable(SAME_COMMAND):
+        from resight.tables.collecting import collect
         from resight.tables.estimate import estimate
         from resight.tables.plan import make_plan
-        from resight.tables.results import collect
         from resight.tables.running import run_jobs
 
         plan = make_plan(request)

@@ -55,10 +55,16 @@ def footnotes(result: TableResult) -> list[str]:
     lines += [result.note] if result.note else []
     if quoted:
         lines.append("Rows marked (quoted) are other people's methods, as the paper quotes them.")
-    if any(cell.ours is not None and cell.ours.low is not None for row in result.rows for cell in _all(row)):
+    ours = [cell.ours for row in result.rows for cell in _all(row) if cell.ours is not None]
+    if any(interval.low is not None for interval in ours):
         lines.append(
             "± is the standard deviation over runs; in brackets, Student's 95 % interval of the mean paired "
             "difference, for runs like these."
+        )
+    elif ours and result.runs:
+        lines.append(
+            "One run of each row: there is no interval over seeds, and another seed could turn a difference "
+            "around."
         )
     lines += [f"Not run: {'; '.join(where)}: {why}" for why, where in result.missing.items()]
     return lines
