@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resight.errors import UserError
+from resight.progress import say
 
 
 @contextmanager
@@ -53,10 +54,14 @@ def write_json(path: Path, value: object) -> None:
 
 
 @contextmanager
-def sole_use(path: Path) -> Iterator[bool]:
-    """Yield whether no other process is inside this context for the same lock file; it never waits.
+def sole_use(path: Path, waiting: str | None = None) -> Iterator[bool]:
+    """Yield whether no other process is inside this context for the same lock file.
 
     The lock ends with the process, however that ends; the empty file stays.
+
+    Args:
+        path: the lock file.
+        waiting: what to say before waiting for another process; by default, do not wait.
 
     Raises:
         UserError: the file cannot be written.
@@ -70,9 +75,12 @@ def sole_use(path: Path) -> Iterator[bool]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            if waiting is None:
+                yield False
+                return
+            say(waiting)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield True
 
 
 def readable(name: str) -> str:

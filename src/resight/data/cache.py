@@ -7,7 +7,6 @@ file that is renamed when it is complete: temporary files found under the lock a
 processes.
 """
 
-import fcntl
 import hashlib
 import json
 import re
@@ -15,7 +14,6 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -25,9 +23,9 @@ from numpy.typing import NDArray
 
 from resight.data.crop import Crop
 from resight.errors import UserError
-from resight.files import cache_folder, whole_file, write_json
+from resight.files import cache_folder, sole_use, whole_file, write_json
 from resight.imaging import STRETCHED, Pixels, Resizing, decode, resize
-from resight.progress import Bar, say
+from resight.progress import Bar
 from resight.threads import available_cores
 
 T = TypeVar("T")
@@ -130,16 +128,23 @@ class _Store:
     def build(self) -> _Decoded:
         """Read all images, and decode them unless there are pixels of the same contents."""
         self._make_folder()
-        with self._locked():
-            found = self.find()  # the process that held the lock may have built it
-            if found is not None:
+        busy = f"Another process decodes crops into {self.folder}: waiting for it."
+        try:
+            with sole_use(self.folder / "lock", waiting=busy):
+                self._remove_leftovers()
+                found = self.find()  # the process that held the lock may have built it
+                if found is not None:
+                    return found
+                digests = self._digests()
+                key = _digest(*self.decided, *digests)
+                found = self._complete(key) or self._decode(key, digests)
+                if self.alias is not None:
+                    write_json(self.alias, {"key": key})
                 return found
-            digests = self._digests()
-            key = _digest(*self.decided, *digests)
-            found = self._complete(key) or self._decode(key, digests)
-            if self.alias is not None:
-                write_json(self.alias, {"key": key})
-            return found
+        except UserError as error:
+            if isinstance(error.__cause__, OSError):
+                raise UserError(f"{error} {self._advice()}") from error
+            raise
 
     def _complete(self, key: str) -> _Decoded | None:
         """Return the pixel file of this key, if it is there and complete."""
@@ -181,31 +186,26 @@ class _Store:
         shapes: list[tuple[int, int]] = []
         pixels = self.folder / f"{key}.pixels"
         title = f"Decoding crops to {self.size[0]} x {self.size[1]}"
-        try:
-            self._refuse_small_disk()
-            with (
-                whole_file(pixels) as partial,
-                partial.open("wb") as stream,
-                ThreadPoolExecutor(workers()) as pool,
-                Bar(title, len(self.paths)) as bar,
-            ):
-                for start in range(0, len(self.paths), CHUNK):
-                    positions = range(start, min(start + CHUNK, len(self.paths)))
-                    decoded = pool.map(self._pixels_of, (self.paths[i] for i in positions), digests[start:])
-                    for position, result in zip(positions, _advance(decoded, bar), strict=True):
-                        if isinstance(result, str):
-                            unreadable[position] = result
-                        else:
-                            image, shape = result
-                            stream.write(image.data)
-                            shapes.append(shape)
-                stream.close()
-                with whole_file(self.folder / f"{key}.json") as info:
-                    info.write_text(json.dumps({"unreadable": unreadable, "shapes": shapes}))
-        except UserError as error:
-            if isinstance(error.__cause__, OSError):
-                raise UserError(f"{error} {self._advice()}") from error
-            raise
+        self._refuse_small_disk()
+        with (
+            whole_file(pixels) as partial,
+            partial.open("wb") as stream,
+            ThreadPoolExecutor(workers()) as pool,
+            Bar(title, len(self.paths)) as bar,
+        ):
+            for start in range(0, len(self.paths), CHUNK):
+                positions = range(start, min(start + CHUNK, len(self.paths)))
+                decoded = pool.map(self._pixels_of, (self.paths[i] for i in positions), digests[start:])
+                for position, result in zip(positions, _advance(decoded, bar), strict=True):
+                    if isinstance(result, str):
+                        unreadable[position] = result
+                    else:
+                        image, shape = result
+                        stream.write(image.data)
+                        shapes.append(shape)
+            stream.close()
+            with whole_file(self.folder / f"{key}.json") as info:
+                info.write_text(json.dumps({"unreadable": unreadable, "shapes": shapes}))
         return _Decoded(pixels, unreadable, shapes)
 
     def _pixels_of(self, path: Path, digest: str) -> tuple[Pixels, tuple[int, int]] | str:
@@ -230,23 +230,11 @@ class _Store:
         except OSError as error:
             raise UserError(f"Cannot make {self.folder}: {error.strerror}. {self._advice()}") from error
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the folder's lock, and remove the temporary files of killed processes."""
-        try:
-            lock = (self.folder / "lock").open("w")
-        except OSError as error:
-            raise UserError(f"Cannot write to {self.folder}: {error.strerror}. {self._advice()}") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"Another process decodes crops into {self.folder}: waiting for it.")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            for path in self.folder.iterdir():
-                if TEMPORARY.fullmatch(path.name):
-                    path.unlink()
-            yield
+    def _remove_leftovers(self) -> None:
+        """Remove the temporary files of killed processes."""
+        for path in self.folder.iterdir():
+            if TEMPORARY.fullmatch(path.name):
+                path.unlink()
 
     def _refuse_small_disk(self) -> None:
         free = shutil.disk_usage(self.folder).free

@@ -1,9 +1,8 @@
 """Choosing the fastest runtime for a network: measured once, among those that return the same vectors."""
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch.nn import functional
 
 from resight import __version__
 from resight.errors import UserError
-from resight.files import cache_folder, short_digest, write_json
+from resight.files import cache_folder, short_digest, sole_use, write_json
 from resight.registry import Settings
 
 Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
@@ -102,7 +101,10 @@ def choose(
     Raises:
         UserError: none can be opened, or none returns finite numbers.
     """
-    with _locked(_result_file(key).with_suffix(".lock")):
+    with ExitStack() as stack:
+        lock = _result_file(key).with_suffix(".lock")
+        with suppress(UserError):  # if nothing can be kept there, there is nothing to wait for
+            stack.enter_context(sole_use(lock, waiting="Another process measures runtimes: waiting for it."))
         if (kept := kept_choice(key)) is not None and set(kept.rates) | set(kept.refused) == set(candidates):
             return kept
         found = _measure(candidates, size, str(key["precision"]))
@@ -225,16 +227,3 @@ def _version(package: str) -> str | None:
 def _result_file(key: Mapping[str, Any]) -> Path:
     name = short_digest(json.dumps(key, sort_keys=True).encode())
     return cache_folder() / "runtimes" / f"{name}.json"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
-    except OSError:  # nothing can be kept there, so there is nothing to wait for
-        yield
-        return
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
