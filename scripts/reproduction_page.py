@@ -18,7 +18,8 @@ HEAD = """# Reproduction of the papers' tables
 What was run of the papers' tables, and what came of it. This page is written by
 `scripts/reproduction_page.py` from the results in `benchmarks/results/tables`, which `resight reproduce` made
 (with `--write`): they have every run with its seed, its scores, the SHA-256 of the list of files that it was
-trained on, its processor and its versions.
+trained on, its processor and its versions. The SHA-256 is of one line for each file: its path, size, person
+and camera.
 [Reproduce published tables](guides/reproduce.md) says what the columns mean.
 
 Nothing here was trained on the papers' data, nor for as many epochs: headings say what was used instead. So
@@ -52,7 +53,9 @@ def _runs(result: TableResult) -> list[str]:
         return []
     hours = sum(run.seconds for run in result.runs) / 3600
     processors = ", ".join(sorted({str(run.machine["gpu"] or run.machine["cpu"]) for run in result.runs}))
-    return [f"{len(result.runs)} runs, {hours:.1f} hours of training in all, on {processors}.\n"]
+    lists = ", ".join(f"`{digest}`" for digest in sorted({run.trained_on for run in result.runs}))
+    trained = f"Runs: {len(result.runs)}, {hours:.1f} hours of training in all. Processor: {processors}."
+    return [f"{trained} SHA-256 of the list of files trained on: {lists}.\n"]
 
 
 def _rows_not_run(result: TableResult) -> list[str]:

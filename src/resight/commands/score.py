@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from resight.commands.data_options import CrossCamera
 from resight.commands.feature_files import (
     embed,
     read_features,
@@ -36,7 +37,7 @@ def score(
     seed: int = 0,
     ap: Literal["mean", "trapezoid"] = "mean",
     ranks: str = "1,5,10,20",
-    cross_camera: bool = True,
+    cross_camera: CrossCamera = True,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -64,7 +65,6 @@ def score(
         seed: of the distractors' order.
         ap: average precision: mean of the precision at each match, or trapezoidal as in Market-1501's script.
         ranks: values k of rank-k to print, separated by commas.
-        cross_camera: with --no-cross-camera, matches by the query's own camera count too.
     """
     import torch
 
