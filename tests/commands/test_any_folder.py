@@ -171,7 +171,7 @@ RULES = {
 }
 
 
-@settings(max_examples=50, derandomize=True, **RULES)
+@settings(max_examples=25, derandomize=True, **RULES)
 @given(files=folders())
 def test_any_folder(files: Files, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check_folder(files, weights, capsys, use=len(files) % 6 == 0)

@@ -10,7 +10,13 @@ from resight.models.network import MODELS
 KEYS = ["name", "parameters", "multiply_adds", "flops", "input", "embedding"]
 
 
-def test_json_is_one_list_of_objects(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "models", [["han", "sal"], pytest.param(MODELS.names(), id="all", marks=pytest.mark.slow)]
+)
+def test_json_is_one_list_of_objects(
+    models: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MODELS, "names", lambda: models)
     app(["model", "list", "--json"], result_action="return_value")
     captured = capsys.readouterr()
     rows = json.loads(captured.out)

@@ -18,8 +18,8 @@ from resight.models.weights import load_weights, save_weights
 VARIANTS = every_variant()
 ALIKE = ("han-medium", "han-large", "sona-3", "sona-23", "sona-4", "sona-4-global", "sona-4-local")
 """Networks that have the parts of han-small or of sona-2 in other places."""
-LONG = (*ALIKE, "sal-cifar")
-"""In bfloat16, wide convolutions take a minute where the processor does not compute in it."""
+LONG = (*ALIKE, "sal-cifar", "sona-baseline", "resnet-50")
+"""Not in bfloat16, which many processors compute slowly: others have the same parts, or they are wide."""
 
 IMPORTED = ("ha-cnn", "resnet-50-sbs", "vit-b16-clip", "vit-b16-transreid")
 """Networks that test_foreign.py compares with other toolkits', or whose parts another network has."""
