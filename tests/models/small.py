@@ -11,7 +11,7 @@ from resight.models.network import MODELS, Network, build_model
 
 PERSONS = 5
 LIGHT: dict[str, dict[str, Any]] = {
-    "resnet": {"depth": 18},
+    "resnet": {"depth": 18, "width": 0.25},
     "mobilenet": {"width": 0.25},
     "osnet": {"width": 0.25},
     "mobilenet-v2": {"width": 0.25},

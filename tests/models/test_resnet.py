@@ -18,6 +18,17 @@ def test_parameters_and_multiply_adds() -> None:
     assert cost("resnet", (224, 224), depth=101) == (42_500_160, 7_799_357_440)
 
 
+def test_width_is_a_factor_of_all_channels() -> None:
+    half = TRUNKS.build("resnet", depth=18, width=0.5)
+    assert list(half.channels.values()) == [32, 64, 128, 256]
+    weights = half.state_dict()
+    for name, whole in TRUNKS.build("resnet", depth=18).state_dict().items():
+        if whole.ndim:
+            expected = [n if n == 3 or axis > 1 else n // 2 for axis, n in enumerate(whole.shape)]
+            assert list(weights[name].shape) == expected
+    assert not half.imagenet
+
+
 def test_dilation_costs_no_parameter() -> None:
     assert cost("resnet", (64, 32), **DILATED)[0] == 23_508_032
     assert cost("resnet", (64, 32), depth=18, **DILATED)[0] == 11_176_512

@@ -40,6 +40,7 @@ class ResNet(Trunk):
 
     Args:
         depth: number of weighted layers.
+        width: factor of all channels; the published networks have 1.
         strides, dilations: those of layer1 .. layer4.
         stem: ``imagenet``, a 7x7 convolution and max pooling with stride 2 each; ``unpadded``, the same
             without padding in the max pooling (fast-reid); or ``cifar``, a 3x3 convolution with stride 1 for
@@ -58,6 +59,7 @@ class ResNet(Trunk):
         self,
         *,
         depth: Literal[18, 50, 101] = 50,
+        width: Annotated[float, Field(gt=0, le=4, multiple_of=0.125)] = 1.0,
         strides: tuple[Stride, Stride, Stride, Stride] = (1, 2, 2, 2),
         dilations: tuple[Dilation, Dilation, Dilation, Dilation] = (1, 1, 1, 1),
         stem: Literal["imagenet", "unpadded", "cifar"] = "imagenet",
@@ -66,10 +68,12 @@ class ResNet(Trunk):
     ) -> None:
         super().__init__()
         self.depth = depth
-        self.imagenet = f"resnet{depth}" if norm == "batch" and not non_local else ""
+        published = width == 1 and norm == "batch" and not non_local
+        self.imagenet = f"resnet{depth}" if published else ""
+        widths = [int(channels * width) for channels in WIDTHS]
         kernel, stride = (3, 1) if stem == "cifar" else (7, 2)
-        self.conv1 = nn.Conv2d(3, 64, kernel, stride, padding=kernel // 2, bias=False)
-        self.bn1 = instance_norm(64) if norm == "ibn-b" else nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, widths[0], kernel, stride, padding=kernel // 2, bias=False)
+        self.bn1 = instance_norm(widths[0]) if norm == "ibn-b" else nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = {
             "imagenet": nn.MaxPool2d(3, stride=2, padding=1),
@@ -79,16 +83,16 @@ class ResNet(Trunk):
 
         names = [f"layer{number}" for number in range(1, 5)]
         self.channels = {}
-        inputs, entry = 64, 1
-        for name, blocks, width, stride, dilation in zip(
-            names, BLOCKS[depth], WIDTHS, strides, dilations, strict=True
+        inputs, entry = widths[0], 1
+        for name, blocks, inside, stride, dilation in zip(
+            names, BLOCKS[depth], widths, strides, dilations, strict=True
         ):
-            outputs = width if depth == 18 else width * Bottleneck.expansion
-            first = self._block(inputs, width, stride, entry, dilation)
-            rest = [self._block(outputs, width, 1, dilation, dilation) for _ in range(blocks - 1)]
+            outputs = inside if depth == 18 else inside * Bottleneck.expansion
+            first = self._block(inputs, inside, stride, entry, dilation)
+            rest = [self._block(outputs, inside, 1, dilation, dilation) for _ in range(blocks - 1)]
             if norm == "ibn-a" and name != "layer4":
                 for block in (first, *rest):
-                    block.bn1 = HalfInstanceNorm(width)
+                    block.bn1 = HalfInstanceNorm(inside)
             if norm == "ibn-b" and name in ("layer1", "layer2"):
                 rest[-1].IN = instance_norm(outputs)
             self.add_module(name, nn.Sequential(first, *rest))
@@ -102,7 +106,7 @@ class ResNet(Trunk):
         initialise(self)
 
     def stem(self, images: Tensor) -> Tensor:
-        """Return [B, 64, H / 4, W / 4] for images [B, 3, H, W]; [B, 64, H, W] with the CIFAR stem."""
+        """Return [B, C, H / 4, W / 4] for images [B, 3, H, W]; [B, C, H, W] with the CIFAR stem."""
         return self.maxpool(self.relu(self.bn1(self.conv1(images))))  # type: ignore[no-any-return]
 
     def layer(self, name: str, features: Tensor) -> Tensor:
