@@ -31,6 +31,13 @@ VARIATION = 2.0
 
 BATCH = 8
 
+OPERATIONS = (
+    *("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool"),
+    *("Concat", "Split", "Slice", "Pad", "Resize", "Transpose", "Reshape"),
+)
+"""Operations of ONNX that are computed in int8. Products of activations, sums and sigmoids, which attention
+consists of, stay in float32: to round what goes in and comes out takes longer than they do."""
+
 
 def check_crops(crops: Pixels, source: str) -> None:
     """Refuse crops that activations cannot be calibrated with.
@@ -140,6 +147,7 @@ def _write(graph: Path, target: Path, batches: Iterator[dict[str, Array]]) -> No
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
             per_channel=True,
+            op_types_to_quantize=list(OPERATIONS),
         )
     except Exception as error:  # onnx's and ONNX Runtime's exceptions have no common base
         raise UserError(f"ONNX Runtime cannot quantise {graph}: {str(error).splitlines()[0]}.") from error
