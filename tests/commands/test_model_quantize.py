@@ -71,6 +71,11 @@ def test_an_accurate_and_faster_model_is_written(tmp_path: Path, capsys: pytest.
     vectors = np.stack([np.asarray(each.embed(crops)) for each in (whole, small)])
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
     assert (vectors[0] * vectors[1]).sum(1).min() > 0.99
+    calibration = f"calibrated with 96 crops of {data}, given as numbers from 0 to 255."
+    for name, shown in (("small", True), ("model", False)):
+        call("model", "info", tmp_path / name)
+        assert (calibration in capsys.readouterr().out) is shown
+    assert call_json(capsys, "model", "info", tmp_path / "small")["calibration"] == facts["calibration"]
     with pytest.raises(UserError, match="mine-int8 is in int8 already"):
         quantize(tmp_path / "small", data=data, out=tmp_path / "smaller")
     facts["preprocessing"]["value_range"] = 1
@@ -102,7 +107,7 @@ def test_the_agreement_is_the_share_of_first_results_that_stay() -> None:
 def test_a_slow_model_is_refused_with_both_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantisation, "rates_in_turn", rates(1.01))
     source, data = model(tmp_path), write_crops(tmp_path / "crops")
-    with pytest.raises(UserError, match=r"mine in int8 is not faster here.*mAP .* points lost.*ms a crop"):
+    with pytest.raises(UserError, match=r"mine in int8 is not faster here.*mAP .* points .*over .*ms a crop"):
         quantize(source, data=data, out=tmp_path / "small")
     assert not (tmp_path / "small").exists()
 

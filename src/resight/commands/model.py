@@ -121,7 +121,7 @@ def info(model: Path, *, json: Json = False) -> None:
     from resight.inference.embedder import Embedder
     from resight.inference.graphs import GraphModel
     from resight.inference.loading import load_model
-    from resight.inference.model_folder import preprocessing_of
+    from resight.inference.model_folder import calibration_of, preprocessing_of
 
     loaded = load_model(model)
     network, embedder = loaded.network, Embedder(loaded)
@@ -134,6 +134,8 @@ def info(model: Path, *, json: Json = False) -> None:
         "precision": embedder.precision,
         "preprocessing": preprocessing.model_dump(mode="json"),
     }
+    if (calibration := calibration_of(loaded.source)) is not None:
+        facts["calibration"] = calibration.model_dump(mode="json")
     if isinstance(network, GraphModel):
         graph = network.settings
         facts |= {"network": network.path.suffix.lower()[1:], "graph": graph.model_dump(mode="json")}
@@ -151,6 +153,8 @@ def info(model: Path, *, json: Json = False) -> None:
     print(f"{loaded.name}, from {facts['source']}")
     print(f"Network: {what}.")
     print(f"Preprocessing: {preprocessing.describe()}.")
+    if calibration is not None:
+        print(f"In int8, calibrated with {calibration.describe()}.")
     print(f"Vectors: {embedder.width} numbers, {embedder.precision}, fingerprint {embedder.fingerprint}.")
 
 

@@ -34,6 +34,11 @@ class Int8Calibration(Settings):
     source: str
     input_range: tuple[float, float]
 
+    def describe(self) -> str:
+        """Return a description for users."""
+        low, high = self.input_range
+        return f"{self.crops:,} crops of {self.source}, given as numbers from {low:g} to {high:g}"
+
 
 class ModelSettings(Settings):
     """Contents of ``model.json``.
@@ -116,6 +121,13 @@ def read_settings(folder: Path) -> ModelSettings:
             f"{path} is damaged or of another version of Resight (this is {__version__}, which reads format "
             f"{FORMAT}): {found}. Import the model again."
         ) from error
+
+
+def calibration_of(source: Path | None) -> Int8Calibration | None:
+    """Return what the model of a folder in int8 was calibrated with; None for any other source."""
+    if source is None or not (source / SETTINGS).is_file():
+        return None
+    return read_settings(source).calibration
 
 
 def write_settings(settings: ModelSettings, folder: Path) -> None:

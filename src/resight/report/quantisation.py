@@ -96,10 +96,11 @@ class QuantisationResult:
             f"({NAMES[self.runtimes[0]]}), {slow / fast:.2f} times as fast"
         )
         if self.judged_by == "mAP":
-            lost = 100 * (self.float32 - self.int8)
+            lost = round(100 * (self.float32 - self.int8), 1)
             accuracy = (
-                f"mAP {100 * self.int8:.1f} in int8 and {100 * self.float32:.1f} in float32, {lost:.1f} "
-                f"points lost over {self.queries:,} queries (at most {100 * POINTS:.1f} are allowed)"
+                f"mAP {100 * self.int8:.1f} in int8 and {100 * self.float32:.1f} in float32, {abs(lost):.1f} "
+                f"points {'gained' if lost < 0 else 'lost'} over {self.queries:,} queries (a loss of at most "
+                f"{100 * POINTS:.1f} is allowed)"
             )
         else:
             accuracy = (
