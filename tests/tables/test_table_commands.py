@@ -6,6 +6,7 @@ import pytest
 from calling import call, call_json
 
 from resight.errors import UserError
+from resight.tables.grids import grid_table
 from resight.tables.results import load_result
 from resight.tables.table import table_files
 
@@ -73,6 +74,25 @@ def test_a_grid_is_trained_and_drawn(
     printed = capsys.readouterr()
     assert "paper" not in printed.out
     assert "to train" not in printed.err  # 1 is the default: the same runs
+
+
+def test_recipes_are_compared(recipe: Path, people: Path, tmp_path: Path) -> None:
+    found = grid_table([str(recipe), "sn-fast"], ["stages.0.optimizer.lr=0.01,0.02"])
+    assert [row.recipe for row in found.rows] == [str(recipe)] * 2 + ["sn-fast"] * 2
+    assert found.rows[3].name == "sn-fast, stages.0.optimizer.lr=0.02"
+    assert found.rows[3].overrides == ("stages.0.optimizer.lr=0.02",)
+    assert found.rows[3].labels == ("sn-fast", "0.02")
+    found = grid_table(["sal-fast", "sn-fast"], [])
+    assert [row.name for row in found.rows] == ["sal-fast", "sn-fast"]
+    assert (found.title, found.reference) == ("sal-fast, sn-fast: recipe", "sal-fast")
+    assert found.plot is not None
+    assert found.plot.kind == "bars"
+    for names, message in (
+        ("sn-fast,sn-fast", "sn-fast is named twice"),
+        ("sn-fats,sal-fast", "Did you mean 'sn-fast'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call("sweep", names, "--data", people, "--out", tmp_path)
 
 
 @pytest.mark.parametrize(

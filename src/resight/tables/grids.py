@@ -1,4 +1,4 @@
-"""Grids of settings as tables: a row for each combination."""
+"""Grids of recipes and settings as tables: a row for each combination."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,38 +14,47 @@ ANY = "any"
 
 
 def grid_table(
-    recipe: str, grid: Sequence[str], overrides: Sequence[str] = (), metrics: Sequence[str] = ("mAP", "rank1")
+    recipes: Sequence[str],
+    grid: Sequence[str],
+    overrides: Sequence[str] = (),
+    metrics: Sequence[str] = ("mAP", "rank1"),
 ) -> Table:
-    """Return the table of a recipe with every combination of some settings.
+    """Return the table of every combination of some recipes and settings.
 
     Args:
-        recipe: name or file.
+        recipes: names or files; one or more.
         grid: ``key.path=value,value,...`` each.
         overrides: ``key.path=value`` for every row.
         metrics: of the column; the first is plotted.
 
     Raises:
-        UserError: a setting has no values, or the same one twice.
+        UserError: a setting has no values, or the same one twice; a recipe is named twice.
     """
     axes = [_axis(text) for text in grid]
     keys = [key for key, _ in axes]
+    if twice := next((name for name in recipes if recipes.count(name) > 1), None):
+        raise UserError(f"The recipe {twice} is named twice. Name each one once.")
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise UserError(
             f"The setting {twice} is given twice: give all of its values at once, with commas between."
         )
     rows = []
-    for values in itertools.product(*(values for _, values in axes)):
+    several = len(recipes) > 1
+    for recipe, *values in itertools.product(recipes, *(values for _, values in axes)):
         sets = [f"{key}={_text(value)}" for key, value in zip(keys, values, strict=True)]
-        number = values[0] if isinstance(values[0], int | float) and not isinstance(values[0], bool) else None
+        named = [recipe] if several else []
+        shown = [*named, *values]
+        number = shown[0] if isinstance(shown[0], int | float) and not isinstance(shown[0], bool) else None
         rows.append(
             Row.model_validate(
-                {"name": ", ".join(sets), "recipe": recipe, "set": (*overrides, *sets)}
-                | {"x": number if len(axes) == 1 else None, "labels": tuple(map(_text, values))}
+                {"name": ", ".join([*named, *sets]), "recipe": recipe, "set": (*overrides, *sets)}
+                | {"x": number if len(shown) == 1 else None, "labels": tuple(map(_text, shown))}
             )
         )
-    kind = {1: "lines", 2: "heat"}.get(len(axes))
+    keys = [*(["recipe"] if several else []), *keys]
+    kind = "bars" if keys == ["recipe"] else {1: "lines", 2: "heat"}.get(len(keys))
     return Table(
-        title=f"{recipe}: {' x '.join(keys)}",
+        title=f"{', '.join(recipes)}: {' x '.join(keys)}",
         columns=(Column(metrics=tuple(metrics), data=ANY),),
         rows=tuple(rows),
         reference=rows[0].name,
