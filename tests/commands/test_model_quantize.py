@@ -144,6 +144,16 @@ def test_a_network_that_collapses_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "small").exists()
 
 
+def test_openvino_files_are_refused_before_crops_are_read(tmp_path: Path) -> None:
+    import openvino
+
+    write_embedder(tmp_path / "network.onnx")
+    openvino.save_model(openvino.convert_model(tmp_path / "network.onnx"), tmp_path / "network.xml")
+    call("model", "import", tmp_path / "network.xml", "--out", tmp_path / "model", *PLAIN)
+    with pytest.raises(UserError, match="is OpenVINO IR, which ONNX Runtime cannot quantise"):
+        quantize(tmp_path / "model", data=tmp_path / "missing", out=tmp_path / "small")
+
+
 def test_crops_that_cannot_calibrate_are_refused(tmp_path: Path) -> None:
     source = model(tmp_path)
     few = tmp_path / "few"

@@ -39,9 +39,11 @@ def quantize(
         unlabelled: ignore labels.
     """
     from resight.inference.loading import load_model
+    from resight.inference.quantising import check_quantisable
     from resight.report.quantisation import quantise_model
 
     loaded = load_model(model, device="cpu")
+    check_quantisable(loaded)
     with _crops(data, reading, unlabelled) as found:
         result = quantise_model(loaded, found, out)
     if json:

@@ -31,12 +31,33 @@ VARIATION = 2.0
 
 BATCH = 8
 
+ERRORS, WARNINGS = 3, 2
+"""Levels of ONNX Runtime's messages: the least severe that are shown."""
+
 OPERATIONS = (
     *("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool"),
     *("Concat", "Split", "Slice", "Pad", "Resize", "Transpose", "Reshape"),
 )
 """Operations of ONNX that are computed in int8. Products of activations, sums and sigmoids, which attention
 consists of, stay in float32: to round what goes in and comes out takes longer than they do."""
+
+
+def check_quantisable(model: LoadedModel) -> None:
+    """Refuse a model that ONNX Runtime cannot quantise.
+
+    Raises:
+        UserError: it is OpenVINO IR, or in int8 already.
+    """
+    if not isinstance(model.network, GraphModel):
+        return
+    path = model.network.path
+    if path.suffix.lower() != ".onnx":
+        raise UserError(
+            f"{model.name} is OpenVINO IR, which ONNX Runtime cannot quantise. Give the ONNX file that it "
+            "was converted from."
+        )
+    if any(word in path.read_bytes() for word in QUANTISED):
+        raise UserError(f"{model.name} is in int8 already.")
 
 
 def check_crops(crops: Pixels, source: str) -> None:
@@ -73,14 +94,12 @@ def quantise(model: LoadedModel, crops: Pixels, source: str, folder: Path) -> Mo
         folder: existing folder.
 
     Raises:
-        UserError: it is OpenVINO IR, or in int8 already; ONNX Runtime cannot quantise it; or see
-            ``check_crops``.
+        UserError: ONNX Runtime cannot quantise it; or see ``check_quantisable`` and ``check_crops``.
     """
+    check_quantisable(model)
     check_crops(crops, source)
     graph, settings, preprocessing = _float_graph(model)
     port = open_graph(graph, "onnxruntime").inputs[0]
-    if any(word in graph.read_bytes() for word in QUANTISED):
-        raise UserError(f"{model.name} is in int8 already.")
     views = cut_views(
         torch.from_numpy(crops).permute(0, 3, 1, 2), preprocessing.input_size, preprocessing.views
     )
@@ -105,11 +124,6 @@ def _float_graph(model: LoadedModel) -> tuple[Path, GraphSettings, Preprocessing
     """Return a model's float32 graph in an ONNX file, how it is run, and its preprocessing."""
     network = model.network
     if isinstance(network, GraphModel):
-        if network.path.suffix.lower() != ".onnx":
-            raise UserError(
-                f"{model.name} is OpenVINO IR, which ONNX Runtime cannot quantise. Give the ONNX file that "
-                "it was converted from."
-            )
         preprocessing = network.preprocessing.model_copy(update={"descriptor": network.descriptor})
         return network.path, network.settings, preprocessing
     folder = None if model.source is None else model.source if model.source.is_dir() else model.source.parent
@@ -124,6 +138,7 @@ def _float_graph(model: LoadedModel) -> tuple[Path, GraphSettings, Preprocessing
 
 def _write(graph: Path, target: Path, batches: Iterator[dict[str, Array]]) -> None:
     try:
+        runtime = importlib.import_module("onnxruntime")
         tools = importlib.import_module("onnxruntime.quantization")
     except ImportError:
         raise UserError(
@@ -137,6 +152,7 @@ def _write(graph: Path, target: Path, batches: Iterator[dict[str, Array]]) -> No
 
     prepared = target.with_name("prepared.onnx")
     logging.disable(logging.WARNING)  # advice for its own command line
+    runtime.set_default_logger_severity(ERRORS)
     try:
         prepare(str(graph), str(prepared), skip_symbolic_shape=True)
         tools.quantize_static(
@@ -153,4 +169,5 @@ def _write(graph: Path, target: Path, batches: Iterator[dict[str, Array]]) -> No
         raise UserError(f"ONNX Runtime cannot quantise {graph}: {str(error).splitlines()[0]}.") from error
     finally:
         logging.disable(logging.NOTSET)
+        runtime.set_default_logger_severity(WARNINGS)
         prepared.unlink(missing_ok=True)
