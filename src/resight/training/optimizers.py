@@ -9,6 +9,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from resight.registry import Registry
+from resight.training.muon import Muon
 
 OPTIMIZERS: Registry[Optimizer] = Registry("optimiser", "resight.training")
 """Each is called with the parameters to train; the schedule multiplies ``lr``."""
@@ -68,6 +69,21 @@ def adamw(
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
     groups = _groups(parameters, weight_decay, decay_biases_and_norms)
     return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
+
+
+@OPTIMIZERS.register("muon")
+def muon(
+    parameters: Iterable[Parameter],
+    *,
+    lr: Rate,
+    momentum: Share = 0.95,
+    betas: tuple[Share, Share] = (0.9, 0.999),
+    weight_decay: Decay = 0.01,
+    decay_biases_and_norms: bool = True,
+) -> Optimizer:
+    """Orthogonal steps for convolutions, AdamW for all else (``training.muon``)."""
+    groups = _groups(parameters, weight_decay, decay_biases_and_norms)
+    return Muon(groups, lr=lr, momentum=momentum, betas=betas)
 
 
 def _groups(parameters: Iterable[Parameter], weight_decay: float, decay_all: bool) -> list[dict[str, object]]:
