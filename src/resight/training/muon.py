@@ -69,7 +69,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
     for _ in range(5):
         square = wide @ wide.T
         wide = 3.4445 * wide + (-4.7750 * square + 2.0315 * square @ square) @ wide
-    return (wide if len(matrix) <= matrix.shape[1] else wide.T).to(matrix.dtype)
+    found: Tensor = wide if len(matrix) <= matrix.shape[1] else wide.T
+    return found.to(matrix.dtype)
 
 
 def _is_matrix(weight: Parameter) -> bool:
