@@ -14,7 +14,16 @@ from torch import Tensor
 from resight.data.augment import AUGMENTATIONS, MEAN_COLOUR
 from resight.errors import UserError
 
-NAMES = ["colour-jitter", "cutout", "mirror", "pad-and-crop", "random-erasing", "random-resized-crop"]
+NAMES = [
+    "channel-shuffle",
+    "colour-jitter",
+    "cutout",
+    "mirror",
+    "pad-and-crop",
+    "random-erasing",
+    "random-grey",
+    "random-resized-crop",
+]
 DEVICES = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
@@ -30,7 +39,7 @@ def make_images(count: int = 6, height: int = 24, width: int = 12, seed: int = 0
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def test_all_seven_are_registered() -> None:
+def test_all_nine_are_registered() -> None:
     assert AUGMENTATIONS.names() == sorted([*NAMES, "downscale"])
 
 
@@ -49,7 +58,7 @@ def test_contract(name: str, device: str) -> None:
     assert torch.equal(changed, augment(images.contiguous(), generator(1, device)))  # any layout in memory
 
 
-@pytest.mark.parametrize("name", ["colour-jitter", "cutout", "mirror", "random-erasing"])
+@pytest.mark.parametrize("name", ["colour-jitter", "cutout", "mirror", "random-erasing", "random-grey"])
 def test_probability(name: str) -> None:
     images = make_images(count=400, height=8, width=8)
     assert torch.equal(AUGMENTATIONS.build(name, p=0.0)(images, generator()), images)
@@ -308,6 +317,27 @@ def test_hue_turns_colours_and_keeps_greys_and_luminance() -> None:
     changed = jitter(images, generator())
     assert ((changed * weights).sum(1) - (images * weights).sum(1)).abs().max() <= 1
     assert (changed.int() - images.int()).abs().max() > 5
+
+
+def test_random_grey_is_pillows_grey() -> None:
+    images = make_images()
+    grey = AUGMENTATIONS.build("random-grey", p=1.0)(images, generator())
+    expected = np.stack(
+        [np.asarray(Image.fromarray(image.permute(1, 2, 0).numpy()).convert("L")) for image in images]
+    )
+    assert abs(grey.numpy().astype(int) - expected[:, None]).max() <= 1
+
+
+def test_channel_shuffle_reaches_all_orders_and_keeps_pixels_together() -> None:
+    images = make_images(count=300, height=4, width=4)
+    shuffled = AUGMENTATIONS.build("channel-shuffle", p=1.0)(images, generator())
+    orders = set()
+    for before, after in zip(images, shuffled, strict=True):
+        orders.add(tuple(next(k for k in range(3) if torch.equal(before[k], plane)) for plane in after))
+    assert len(orders) == 6
+    assert all(sorted(order) == [0, 1, 2] for order in orders)
+    some = AUGMENTATIONS.build("channel-shuffle", p=0.5)(images, generator())
+    assert 80 < (some != images).flatten(1).any(1).sum() < 170  # a sixth of the orders changes nothing
 
 
 def test_contrast_and_brightness_apply_in_order_and_are_cut_once() -> None:

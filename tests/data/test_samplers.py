@@ -123,3 +123,26 @@ def test_pk_takes_a_number_of_batches_and_leaves_out_crops_of_nobody() -> None:
     assert {*np.concatenate(batches).tolist()} == {1, 2, 4, 5, 6, 7}
     with pytest.raises(pydantic.ValidationError, match="greater than or equal to 1"):
         SAMPLERS.build("pk", persons, 5, persons=2, crops=2, epoch=0)
+
+
+def test_pk_balances_a_persons_crops_over_its_cameras() -> None:
+    persons = np.repeat(np.arange(4), 12)
+    cameras = np.tile([0] * 9 + [1, 1, 2], 4)  # nine in ten from one camera
+    sampler = SAMPLERS.build("pk", persons, 5, cameras, persons=2, crops=6, balance_cameras=True)
+    batches = [batch for epoch in range(20) for batch in sampler.batches(epoch)]
+    for batch in batches:
+        for chosen in batch.reshape(2, 6):
+            assert len(set(chosen.tolist())) == 6
+            assert len(set(persons[chosen].tolist())) == 1
+            assert Counter(cameras[chosen].tolist()) == {0: 3, 1: 2, 2: 1}
+            assert set(cameras[chosen[:3]].tolist()) == {0, 1, 2}
+    assert {*np.concatenate(batches).tolist()} == set(range(48))
+    plain = SAMPLERS.build("pk", persons, 5, cameras, persons=2, crops=6)
+    assert any((cameras[batch] == 0).all() for epoch in range(20) for batch in plain.batches(epoch))
+
+
+@pytest.mark.parametrize(("cameras", "words"), [(None, "8 of 8"), ([0, 1, -1, 0, -1, 0, 1, 1], "2 of 8")])
+def test_pk_balances_known_cameras_only(cameras: list[int] | None, words: str) -> None:
+    known = None if cameras is None else np.array(cameras)
+    with pytest.raises(UserError, match=f"camera of every crop, and it is not known for {words}"):
+        SAMPLERS.build("pk", np.repeat([0, 1], 4), 5, known, persons=2, crops=2, balance_cameras=True)

@@ -48,7 +48,9 @@ def networks() -> dict[str, dict[str, Any]]:
 NETWORKS = networks()
 LONG = [title for title in NETWORKS if title.startswith(("sal on mobilenet", "sona on mobilenet"))]
 """A quarter of a minute each with all modules; ``pooled`` has the same trunks."""
-MODULES = [None, *ours(ATTENTIONS)]
+STYLES = ("instance-norm", "mixstyle")
+"""Modules without attention, which test_styles.py combines with networks."""
+MODULES = [None, *(name for name in ours(ATTENTIONS) if name not in STYLES)]
 
 
 @cache

@@ -179,7 +179,7 @@ def test_batches_that_cannot_be_divided_are_refused(
     content = tiny.tiny_recipe().as_dict()
     content["stages"] = [content["stages"][stage] | {"accumulate": accumulate}]
     with pytest.raises(UserError, match=message):
-        check_sampler(parse_recipe(content, "recipe"), np.repeat(np.arange(7), 6), processes)
+        check_sampler(parse_recipe(content, "recipe"), np.repeat(np.arange(7), 6), None, processes)
 
 
 def test_a_second_job_in_the_same_folder_is_refused(tiny_data: Path, tmp_path: Path) -> None:

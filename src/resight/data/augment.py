@@ -6,7 +6,6 @@ change height and width. To add one, register a class with such a ``__call__``; 
 ``resight.draws``.
 """
 
-import math
 from typing import Annotated, Literal
 from typing import Protocol as Interface
 
@@ -51,9 +50,9 @@ class Mirror:
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return the batch, some images mirrored."""
-        chosen = _chosen(self.p, images, generator)
-        pixels = _channels_last(images)
-        return _mix(pixels, pixels.flip(2), _bytes(chosen).view(-1, 1, 1, 1)).permute(0, 3, 1, 2)
+        chosen = choose(self.p, images, generator)
+        pixels = channels_last(images)
+        return mix(pixels, pixels.flip(2), as_bytes(chosen).view(-1, 1, 1, 1)).permute(0, 3, 1, 2)
 
 
 @AUGMENTATIONS.register("pad-and-crop")
@@ -65,7 +64,7 @@ class PadAndCrop:
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return the batch, every image shifted."""
-        pixels, pad = _channels_last(images), self.padding
+        pixels, pad = channels_last(images), self.padding
         count, height, width, channels = pixels.shape
         padded = functional.pad(pixels, (0, 0, pad, pad, pad, pad))
         image, row, column, channel = padded.stride()
@@ -121,7 +120,7 @@ class RandomResizedCrop:
                 images.
         """
         count, _, height, width = images.shape
-        draws = _uniform(4, images, generator, ATTEMPTS)
+        draws = uniform(4, images, generator, ATTEMPTS)
         area = (self.area[0] + draws[0] * (self.area[1] - self.area[0])) * (height * width)
         aspect = self.aspect[0] + draws[1] * (self.aspect[1] - self.aspect[0])
         if aspects is not None:  # of the original picture, in pixels of the resized one
@@ -192,7 +191,7 @@ class RandomErasing:
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return the batch, some images with one rectangle filled."""
         height, width = images.shape[2:]
-        draws = _uniform(5, images, generator, ATTEMPTS)
+        draws = uniform(5, images, generator, ATTEMPTS)
         area = (self.smallest + draws[0] * (self.largest - self.smallest)) * (height * width)
         aspect = self.aspect + draws[1] * (1 / self.aspect - self.aspect)
         tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
@@ -225,79 +224,24 @@ class Cutout:
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return the batch, some images with one square filled."""
         height, width = images.shape[2:]
-        draws = _uniform(3, images, generator, 1)
+        draws = uniform(3, images, generator, 1)
         side = self.size * (draws[2] < self.p)
         top = (draws[0] * height).floor() - side // 2
         left = (draws[1] * width).floor() - side // 2
         return _fill(images, top, left, top + side, left + side, self.fill, generator)
 
 
-@AUGMENTATIONS.register("colour-jitter")
-class ColourJitter:
-    """Change brightness, contrast, saturation and hue, each by its own random factor for every image.
-
-    Each factor is uniform in [1 - strength, 1 + strength]; hue rotates by up to ``hue`` of a full circle
-    either way. Applied in this order, by the usual definitions (contrast about the image's mean grey,
-    saturation about each pixel's grey, hue as a rotation in the plane of colour differences), they are one
-    matrix and one offset per image. Values are clipped to 0..255 once, at the end.
-    """
-
-    def __init__(
-        self,
-        *,
-        p: Probability = 1.0,
-        brightness: Strength = 0.2,
-        contrast: Strength = 0.15,
-        saturation: Strength = 0.0,
-        hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0,
-    ) -> None:
-        self.p = p
-        self.strengths = (brightness, contrast, saturation, 2 * math.pi * hue)
-
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return the batch, some images with their colours changed."""
-        count, _, height, width = images.shape
-        device = images.device
-        strengths = torch.tensor(self.strengths, device=device)[:, None]
-        draws = _uniform(4, images, generator) * 2 - 1
-        draws = draws * strengths * _chosen(self.p, images, generator)
-        brightness, contrast, saturation = (draws[:3] + 1).view(3, count, 1, 1)
-        to_grey = torch.tensor([0.299, 0.587, 0.114], device=device)
-        # Colour by colour, [B, 3, H * W]: the product is ten times faster than with the colours last.
-        pixels = images.reshape(count, 3, height * width).float()
-        mean = (to_grey @ pixels.mean(dim=2).T).view(count, 1, 1) * brightness
-        grey = to_grey.expand(3, 3)  # each row maps a colour to its grey
-        colours = saturation * torch.eye(3, device=device) + (1 - saturation) * grey
-        matrix = _turns(draws[3], grey) @ colours * (contrast * brightness)
-        # Saturation and hue act after contrast and keep greys, so they do not change its offset.
-        offset = ((1 - contrast) * mean).expand(count, 3, 1)
-        changed = torch.baddbmm(offset, matrix, pixels).round_().clamp_(0, 255).to(torch.uint8)
-        return changed.view(count, 3, height, width).contiguous(memory_format=torch.channels_last)
-
-
-def _turns(angles: Tensor, grey: Tensor) -> Tensor:
-    """Return matrices [B, 3, 3] that rotate colours by the angles [B] in YIQ, keeping greys and luminance."""
-    eye = torch.eye(3, device=angles.device)
-    to_yiq = torch.tensor(
-        [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], device=angles.device
-    )
-    quarter = torch.tensor([[0.0, 0, 0], [0, 0, -1], [0, 1, 0]], device=angles.device)
-    quarter = torch.linalg.inv(to_yiq) @ quarter @ to_yiq
-    cosine, sine = angles.cos().view(-1, 1, 1), angles.sin().view(-1, 1, 1)
-    turned: Tensor = grey + cosine * (eye - grey) + sine * quarter
-    return turned
-
-
-def _channels_last(images: Tensor) -> Tensor:
+def channels_last(images: Tensor) -> Tensor:
     """Return the images as [B, H, W, 3], contiguous (a view where they are channels_last)."""
     return images.permute(0, 2, 3, 1).contiguous()
 
 
-def _chosen(p: float, images: Tensor, generator: Generator) -> Tensor:
-    return _uniform(1, images, generator)[0] < p
+def choose(p: float, images: Tensor, generator: Generator) -> Tensor:
+    """Return which of the images are chosen, bool [B]."""
+    return uniform(1, images, generator)[0] < p
 
 
-def _uniform(numbers: int, images: Tensor, generator: Generator, *more: int) -> Tensor:
+def uniform(numbers: int, images: Tensor, generator: Generator, *more: int) -> Tensor:
     """Return numbers for each image, [numbers, B, *more], uniform in [0, 1)."""
     return draw(
         len(images),
@@ -310,12 +254,12 @@ def _fill(
     images: Tensor, top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, fill: Fill, generator: Generator
 ) -> Tensor:
     """Fill the rectangle [top, bottom) x [left, right), each [B, 1], of every image."""
-    pixels = _channels_last(images)
+    pixels = channels_last(images)
     count, height, width, channels = pixels.shape
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device).repeat_interleave(channels)
-    inside_rows = _bytes((rows >= top) & (rows < bottom))
-    inside_columns = _bytes((columns >= left) & (columns < right))
+    inside_rows = as_bytes((rows >= top) & (rows < bottom))
+    inside_columns = as_bytes((columns >= left) & (columns < right))
     inside = inside_rows[:, :, None] & inside_columns[:, None, :]
     lines = pixels.view(count, height, width * channels)
     if fill == "random":
@@ -323,7 +267,7 @@ def _fill(
     else:
         colour = MEAN_COLOUR if fill == "mean" else (0, 0, 0)
         values = torch.tensor(colour, dtype=torch.uint8, device=images.device).repeat(width)
-    return _mix(lines, values, inside).view(pixels.shape).permute(0, 3, 1, 2)
+    return mix(lines, values, inside).view(pixels.shape).permute(0, 3, 1, 2)
 
 
 def _centres(start: Tensor, length: Tensor, pieces: int, extent: int) -> Tensor:
@@ -341,12 +285,12 @@ def _centres(start: Tensor, length: Tensor, pieces: int, extent: int) -> Tensor:
     return places * (2 / max(1, extent - 1)) - 1
 
 
-def _bytes(flags: Tensor) -> Tensor:
+def as_bytes(flags: Tensor) -> Tensor:
     """Return 255 for true, 0 for false."""
     return flags.to(torch.uint8) * 255
 
 
-def _mix(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
+def mix(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
     """Return ``new`` where the mask is 255 and ``old`` where it is 0 (far faster than ``where`` on bytes)."""
     return old ^ ((old ^ new) & mask)
 

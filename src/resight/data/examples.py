@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from resight.data.benchmark import Benchmark
 from resight.data.cache import PixelCache, content_digest
 from resight.data.classification import Classification, untrained
+from resight.data.crop import Crop
 from resight.errors import UserError
 from resight.imaging import Pixels, resize
 from resight.progress import track
@@ -28,6 +29,7 @@ class Examples:
         names: of the N pictures, for messages.
         identity: identifies these data, as plain data: counts, digests of pictures and labels.
         left_out: path and reason of each unreadable picture.
+        cameras: int64 [N], -1 where it is not known; None if none is.
     """
 
     pixels: Pixels
@@ -37,6 +39,7 @@ class Examples:
     names: Sequence[str]
     identity: dict[str, int | str]
     left_out: tuple[tuple[Path, str], ...] = ()
+    cameras: NDArray[np.int64] | None = None
 
 
 def labels_of(data: Benchmark | Classification) -> NDArray[np.int64]:
@@ -52,6 +55,15 @@ def labels_of(data: Benchmark | Classification) -> NDArray[np.int64]:
     persons = np.array([crop.person for crop in data.train], dtype=np.int64)
     _refuse_one(persons, data.root)
     return persons
+
+
+def cameras_of(data: Benchmark | Classification) -> NDArray[np.int64] | None:
+    """Return the camera of each training picture, int64 [N], -1 where it is not known; None of classes."""
+    return _cameras(data.train) if isinstance(data, Benchmark) else None
+
+
+def _cameras(crops: Sequence[Crop]) -> NDArray[np.int64]:
+    return np.array([-1 if crop.camera is None else crop.camera for crop in crops], dtype=np.int64)
 
 
 def examples_of(
@@ -78,7 +90,8 @@ def examples_of(
     identity = _identity(persons, len(known), Path(str(cache.pixels.filename)).stem)
     names = [str(crop.path) for crop in cache.crops]
     labels = classes.astype(np.int64)
-    return Examples(cache.pixels, cache.aspects, labels, len(known), names, identity, cache.skipped)
+    cameras = _cameras(cache.crops)
+    return Examples(cache.pixels, cache.aspects, labels, len(known), names, identity, cache.skipped, cameras)
 
 
 def _refuse_one(persons: NDArray[np.int64], root: Path) -> None:

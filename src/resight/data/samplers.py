@@ -15,9 +15,10 @@ Indices = NDArray[np.int64]
 
 
 class Sampler(Interface):
-    """Makes the batches of an epoch. Built as ``SAMPLERS.build(name, persons, seed, **settings)``.
+    """Makes the batches of an epoch. Built as ``SAMPLERS.build(name, persons, seed, cameras, **settings)``.
 
-    ``persons`` is int64 [N], the person of each training crop; a batch is int64 indices into it.
+    ``persons`` is int64 [N], the person of each training crop; a batch is int64 indices into it. ``cameras``,
+    int64 [N] or None, has -1 where a crop's camera is not known.
     """
 
     def batches(self, epoch: int) -> list[Indices]:
@@ -38,7 +39,7 @@ class RandomSampler:
     joins the batch before, because batch normalisation cannot train on one crop.
 
     Args:
-        persons: int64 [N].
+        persons: int64 [N]. cameras: not used.
         seed: of the run.
         batch_size: crops per batch, two or more.
         drop_last: leave a smaller last batch out.
@@ -51,6 +52,7 @@ class RandomSampler:
         self,
         persons: Indices,
         seed: int,
+        cameras: Indices | None = None,
         *,
         batch_size: Annotated[int, Field(ge=2)] = 32,
         drop_last: bool = False,
@@ -87,19 +89,23 @@ class PersonSampler:
         crops: K, crops of each person.
         epoch: ``persons``: about every person once (751 persons, P = 32: 23 batches); ``crops``: as many
             crops as there are images; or the number of batches.
+        balance_cameras: take a person's K crops from as many cameras as it has, equally often as far as
+            possible, so that batches have pairs across cameras (as fast-reid's BalancedIdentitySampler).
 
     Raises:
-        UserError: a batch needs more persons than there are.
+        UserError: a batch needs more persons than there are; cameras to balance are not known.
     """
 
     def __init__(
         self,
         persons_of_crops: Indices,
         seed: int,
+        cameras_of_crops: Indices | None = None,
         *,
         persons: Annotated[int, Field(ge=2)] = 16,
         crops: Annotated[int, Field(ge=1)] = 4,
         epoch: Literal["persons", "crops"] | Annotated[int, Field(ge=1)] = "persons",
+        balance_cameras: bool = False,
     ) -> None:
         self.seed, self.persons, self.crops = seed, persons, crops
         order = np.argsort(persons_of_crops, kind="stable")[np.count_nonzero(persons_of_crops < 0) :]
@@ -109,6 +115,13 @@ class PersonSampler:
             raise UserError(
                 f"A batch of {persons} persons is larger than the training set allows: it has {len(first)} "
                 f"persons. Set the sampler's persons to {len(first)} or less."
+            )
+        self.cameras = cameras_of_crops if balance_cameras else None
+        if balance_cameras and (self.cameras is None or (self.cameras[order] < 0).any()):
+            raise UserError(
+                "The sampler's balance_cameras needs the camera of every crop, and it is not known for "
+                f"{len(order) if self.cameras is None else int((self.cameras[order] < 0).sum())} of "
+                f"{len(order)}. Leave it out, or name the cameras in the files' names with --pattern."
             )
         self.steps_a_round = len(first) // persons
         steps = {"persons": self.steps_a_round, "crops": max(1, len(order) // (persons * crops))}
@@ -128,7 +141,12 @@ class PersonSampler:
         return self.steps
 
     def _draw(self, person: int, generator: np.random.Generator) -> Indices:
-        return np.resize(generator.permutation(self.crops_of[person]), self.crops)
+        order = generator.permutation(self.crops_of[person])
+        if self.cameras is not None:  # each camera's first crop comes before any camera's second
+            cameras = self.cameras[order]
+            earlier = np.tril(cameras[:, None] == cameras, -1).sum(1)
+            order = order[np.argsort(earlier, kind="stable")]
+        return np.resize(order, self.crops)
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:

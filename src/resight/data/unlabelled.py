@@ -64,7 +64,7 @@ def read_unlabelled(
     }
     names = [str(crop.path) for crop in cache.crops]
     classes = np.zeros(len(names), np.int64)
-    examples = Examples(cache.pixels, cache.aspects, classes, 1, names, identity, cache.skipped)
+    examples = Examples(cache.pixels, cache.aspects, classes, 1, names, identity, cache.skipped, cameras)
     return Unlabelled(examples, None if (cameras < 0).any() else cameras, tracks)
 
 

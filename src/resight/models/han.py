@@ -61,7 +61,8 @@ class HAN(Network):
         interaction: levels 2 and 3 add regions of the global branch to the local one (CAIL in Table 10).
         local: have a local branch.
         classifier: have identity classifiers; a recipe without cross-entropy needs none.
-        attention: further modules after the soft attention of ``level1`` to ``level3``.
+        attention: further modules after the ``stem`` and after the soft attention of ``level1`` to
+            ``level3``.
         views, descriptor: see ``Network``.
     """
 
@@ -109,7 +110,7 @@ class HAN(Network):
             if spatial or channel
         )
         self.shows_soft = spatial
-        self.attentions = Attentions(dict(zip(LEVELS, widths, strict=True)), attention)
+        self.attentions = Attentions({"stem": STEM} | dict(zip(LEVELS, widths, strict=True)), attention)
         self.global_head = Head(widths[2], branch_size, classes)
 
         self.map_sizes, self.region_sizes = geometry(input_size)
@@ -132,7 +133,7 @@ class HAN(Network):
         maps, regions = self.map_sizes, self.region_sizes
         if self.training:
             maps, regions = geometry((images.shape[2], images.shape[3]))
-        features = self.stem(images)
+        features = self.attentions.attend("stem", self.stem(images), found)
         streams: Tensor | None = None
         for level, block in enumerate(self.global_blocks):
             before, features = features, block(features)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from resight.data.examples import labels_of
+from resight.data.examples import cameras_of, labels_of
 from resight.data.samplers import SAMPLERS
 from resight.device import autocast, resolve_device
 from resight.errors import UserError
@@ -77,9 +77,10 @@ def estimate(jobs: Sequence[Job], device: str, out: Path) -> Needs:
 
 def _crops(job: Job) -> int:
     """Return how many crops a training processes."""
-    labels = labels_of(job.trained.data)
+    data, seed = job.trained.data, job.recipe.seed
+    known = labels_of(data), seed, cameras_of(data)
     samplers = (
-        (SAMPLERS.build(stage.sampler.name, labels, job.recipe.seed, **stage.sampler.settings), stage.epochs)
+        (SAMPLERS.build(stage.sampler.name, *known, **stage.sampler.settings), stage.epochs)
         for stage in job.recipe.stages
     )
     return sum(epochs * sum(map(len, sampler.batches(0))) for sampler, epochs in samplers)

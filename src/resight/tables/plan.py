@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 import resight
-from resight.data.examples import labels_of
+from resight.data.examples import cameras_of, labels_of
 from resight.errors import UserError
 from resight.models.pretrained import read_trunk, trunk_of
 from resight.registry import Settings
@@ -264,7 +264,7 @@ def _plan_column(plan: TablePlan, planned: PlannedColumn, choice: DataChoice) ->
             data = opened[run % splits]
             if run == 0:
                 try:
-                    check_sampler(recipe, labels_of(data.data))
+                    check_sampler(recipe, labels_of(data.data), cameras_of(data.data))
                 except UserError as error:
                     plan.reasons[row.name, planned.number] = str(error)
                     break

@@ -84,12 +84,15 @@ class Phase:
                 group["betas"] = tuple(settings["late_betas" if late else "betas"])
 
 
-def check_sampler(recipe: Recipe, labels: NDArray[np.int64], processes: int = 1) -> None:
+def check_sampler(
+    recipe: Recipe, labels: NDArray[np.int64], cameras: NDArray[np.int64] | None = None, processes: int = 1
+) -> None:
     """Refuse data from which a sampler cannot make batches, without reading any picture.
 
     Args:
         recipe: of the run.
         labels: int64 [N], person or class of each training picture.
+        cameras: int64 [N], -1 where it is not known; None if none is.
         processes: that share each batch.
 
     Raises:
@@ -97,7 +100,7 @@ def check_sampler(recipe: Recipe, labels: NDArray[np.int64], processes: int = 1)
             batches cannot be divided among the processes.
     """
     for number, stage in enumerate(recipe.stages):
-        sampler = SAMPLERS.build(stage.sampler.name, labels, recipe.seed, **stage.sampler.settings)
+        sampler = SAMPLERS.build(stage.sampler.name, labels, recipe.seed, cameras, **stage.sampler.settings)
         _refuse_unequal_parts(number, stage, sampler, processes)
         needy = [name for name, weight, term in stage.terms() if weight and term.needs_positives]
         if needy and stage.sampler.name == "random":
@@ -166,7 +169,9 @@ def make_phases(
     phases: list[Phase] = []
     first_step = first_epoch = 0
     for number, stage in enumerate(recipe.stages):
-        sampler = SAMPLERS.build(stage.sampler.name, classes, recipe.seed, **stage.sampler.settings)
+        sampler = SAMPLERS.build(
+            stage.sampler.name, classes, recipe.seed, examples.cameras, **stage.sampler.settings
+        )
         augmentations = [AUGMENTATIONS.build(item.name, **item.settings) for item in stage.augment]
         torch.manual_seed(derive_seed(recipe.seed, "objective", number))
         parts = [

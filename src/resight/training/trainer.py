@@ -10,7 +10,7 @@ import torch
 
 from resight.data.benchmark import Benchmark
 from resight.data.classification import Classification
-from resight.data.examples import examples_of, labels_of
+from resight.data.examples import cameras_of, examples_of, labels_of
 from resight.device import resolve_device, resolve_precision
 from resight.errors import UserError
 from resight.files import sole_use, whole_file
@@ -108,7 +108,7 @@ def _train(
 ) -> Run:
     """Train in one of the processes, once the folder is the run's own."""
     # this, and pretrained weights, before pictures are decoded
-    check_sampler(recipe, labels_of(benchmark), processes.count)
+    check_sampler(recipe, labels_of(benchmark), cameras_of(benchmark), processes.count)
     bare = bare_model(recipe.model)
     pretrained = None
     if recipe.pretrained is not None and not (resume and (folder / CHECKPOINT).exists()):
