@@ -15,6 +15,7 @@ from resight.people.factors import Factors, factor_meanings, read_factors
 from resight.people.identity import sample_person
 from resight.people.person import FAMILY
 from resight.people.pose import occupied, sample_gait
+from resight.people.render import Posed, render
 from resight.people.sensor import sample_sensor
 
 ROWS = 64
@@ -137,6 +138,22 @@ def test_all_factors_together():
     assert (plain != world.place(0).backdrop).mean() > 0.5
     crowds = [len(world.tracklet(person, 0, 0).companions) for person in range(1, 60)]
     assert max(crowds) == 2
+
+
+def test_one_and_a_half_samples_a_pixel_draw_what_many_do(world):
+    who, figure = world.figure(1)
+    camera = world.place(0).camera
+    gait = sample_gait(np.random.default_rng(0), True)
+    person = Posed(who, figure, world.body, gait, (0.0, camera.near), 0.0)
+    points, _ = camera.project(person.vertices)
+    left, top = (points.min(0) - 2).astype(int)
+    width, height = (np.ptp(points, 0) // 2 * 2 + 7).astype(int)  # odd: the last pair is cut
+    window = (left, top, width, height)
+    coarse, fine = (render([person], camera, window, samples) for samples in (1.5, 6))
+    assert coarse.cover.shape == fine.cover.shape == (height, width)
+    assert coarse.cover.max() == pytest.approx(1)
+    assert coarse.cover.sum() == pytest.approx(fine.cover.sum(), rel=0.03)
+    assert np.abs(coarse.cover - fine.cover).mean() < 0.03
 
 
 def test_look_alikes_differ_in_one_thing():

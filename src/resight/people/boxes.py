@@ -88,9 +88,9 @@ def inside(box: Box, camera: Camera) -> Box:
     return Box(x, y, width, height)
 
 
-def pixels_of(box: Box, camera: Camera, margin: int = 3) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the pixels of the box and of those within a margin."""
+def pixels_of(box: Box, camera: Camera, beside: int = 3, above: int = 3) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the pixels of the box and of those within the margins."""
     rows, columns = camera.frame
     x0, y0, x1, y1 = box.edges
-    left, top = max(0, int(x0) - margin), max(0, int(y0) - margin)
-    return left, top, min(columns, int(x1) + margin + 1) - left, min(rows, int(y1) + margin + 1) - top
+    left, top = max(0, int(x0) - beside), max(0, int(y0) - above)
+    return left, top, min(columns, int(x1) + beside + 1) - left, min(rows, int(y1) + above + 1) - top

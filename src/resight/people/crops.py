@@ -1,5 +1,6 @@
 """Making crops from persons and cameras: walks, obstacles and a detector's boxes."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -147,7 +148,7 @@ class World:
         box = Box(
             random.uniform(width, columns - width), random.uniform(height, rows - height), width, height
         )
-        window = pixels_of(box, place.camera, self._margin(box))
+        window = _window(place, box)
         return Drawn(self._develop(place, window, box, None, np.ones(3), random), box, 0.0)
 
     def _draw(
@@ -170,11 +171,13 @@ class World:
         low, high = points.min(0), points.max(0)
         tight = Box(*((low + high) / 2), *(high - low))
         box = inside(boxer(tight, random), view)
-        window = pixels_of(box, view, self._margin(box))
+        window = _window(place, box)
         others = self._others(tracklet, view, seconds, window)
         if who.pram is not None:
             others.append(pram(who.pram, spot, heading))
-        supersample = 3 if tight.height < 100 else 2
+        supersample: float = 3 if tight.height < 100 else 2
+        if self.factors.closeness and tight.height > 0.75 * self.size[1]:
+            supersample = 1.5  # more samples than the crop has rows
         picture = render([main, *others], view, window, supersample)
         if picture.visible[0] < VISIBLE - 0.1 * self.factors.clutter and others:
             picture = render([main], view, window, supersample)
@@ -232,9 +235,13 @@ class World:
             taken, edges = _lean(taken, edges, *(away * share for share in sensor.lean))
         return taken.resize(self.size, Image.Resampling.BILINEAR, tuple(edges.ravel()))
 
-    def _margin(self, box: Box) -> int:
-        """Return the pixels around a box that its crop may show."""
-        return 3 + round(0.08 * self.factors.lens * box.height)
+
+def _window(place: Place, box: Box) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the pixels that the crop of a box shows, with a margin."""
+    rotation, stretch = (abs(2 * box.x / place.camera.frame[1] - 1) * abs(lean) for lean in place.sensor.lean)
+    beside = 3 + math.ceil(0.5 * (rotation * box.height + stretch * box.width))
+    above = 3 + math.ceil(0.5 * (1 + stretch) * rotation * box.width)
+    return pixels_of(box, place.camera, beside, above)
 
 
 def _lean(image: Image.Image, edges: Floats, rotation: float, stretch: float) -> tuple[Image.Image, Floats]:

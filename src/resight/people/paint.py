@@ -27,7 +27,7 @@ def paint(person: Person, part: Integers, chart: Floats) -> tuple[Floats, Floats
         here = np.flatnonzero(part == number)
         if not len(here):
             continue
-        x, y, z, limb, arm, leg = chart[here].T
+        x, y, z, limb, arm, leg = np.ascontiguousarray(chart.take(here, 0).T)
         if number == BodyPart.SKIN:
             albedo[here] = _skin(person, x, y, z)
         elif number == BodyPart.TOP:

@@ -7,8 +7,9 @@ from resight.errors import UserError
 from resight.people.factors import PLAIN, Factors
 from resight.people.person import FAMILY
 
-DRAWING = 1
-"""Increased when the same settings give other pictures, so that no set is continued with such."""
+DRAWING, DRAWING_FACTORS = 1, 2
+"""Of sets without and with factors; increased when the same settings give other pictures, so that no set is
+continued with such."""
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 PASSAGE = 2
@@ -28,7 +29,7 @@ class PlanSettings:
     test_persons: int
     seed: int
     height: int
-    drawing: int = DRAWING
+    drawing: int
     factors: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -93,7 +94,9 @@ def check(
         raise UserError(
             "A set with test persons needs at least 2 crops a camera, one for query, one for gallery; got 1."
         )
-    return PlanSettings(persons, cameras, crops, test_persons, seed, height, factors=factors.active())
+    active = factors.active()
+    drawing = DRAWING_FACTORS if active else DRAWING
+    return PlanSettings(persons, cameras, crops, test_persons, seed, height, drawing, active)
 
 
 def plan(settings: PlanSettings) -> Iterator[Task]:

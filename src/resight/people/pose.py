@@ -174,10 +174,8 @@ def skin(
     flat = moves.reshape(len(moves), 12).astype(np.float32)
     blend = np.zeros((len(vertices), 12), np.float32)
     for k in range(bones.shape[1]):
-        blend += weights[:, k, None] * flat[bones[:, k]]
-    m = blend.T
-    x, y, z = vertices.T
-    u, v, w = normals.T
+        blend += weights[:, k, None] * flat.take(bones[:, k], 0)
+    m, (x, y, z), (u, v, w) = (np.ascontiguousarray(each.T) for each in (blend, vertices, normals))
     carried = np.stack([m[r] * x + m[r + 1] * y + m[r + 2] * z + m[r + 3] for r in (0, 4, 8)], 1)
     turned = np.stack([m[r] * u + m[r + 1] * v + m[r + 2] * w for r in (0, 4, 8)], 1)
     return carried, turned

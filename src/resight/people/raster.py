@@ -56,7 +56,7 @@ def rasterise(
     first, last = np.ceil(np.maximum(top, 0) - 0.5), np.floor(np.minimum(bottom, height) - 0.5)
     begin, end = np.ceil(np.maximum(left, 0) - 0.5), np.floor(np.minimum(right, width) - 0.5)
     kept = np.flatnonzero((first <= last) & (begin <= end))
-    ax, bx, cx, ay, by, cy, area = (values[kept] for values in (ax, bx, cx, ay, by, cy, area))
+    ax, bx, cx, ay, by, cy, area = (values.take(kept) for values in (ax, bx, cx, ay, by, cy, area))
     origin = facing[kept]
 
     # weight_k(x, y) = slope_k * x + lift_k * y + base_k, one row per corner
@@ -67,8 +67,10 @@ def rasterise(
 
     start = first[kept].astype(np.int64)
     triangle, row = _expand(start, last[kept].astype(np.int64) - start + 1)
-    slopes = slope[:, triangle]
-    at_row = lift[:, triangle] * (row + 0.5) + base[:, triangle]
+    slopes = slope.take(triangle, 1)
+    at_row = lift.take(triangle, 1)
+    at_row *= row + 0.5
+    at_row += base.take(triangle, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         crossing = -at_row / slopes
     # each edge bounds the row on one side; a horizontal one includes or excludes it whole
@@ -81,14 +83,15 @@ def rasterise(
     span, column = _expand(start, np.maximum(stop - start + 1, 0))
 
     centre = (column + 0.5).astype(np.float32)
-    index = (row * width)[span] + column
-    corners = faces[origin].T
+    index = (row * width).take(span)
+    index += column
+    corners = np.ascontiguousarray(faces.take(origin, 0).T)
     near = _along(nearness[corners].astype(np.float64), slope, at_row, triangle, span, centre)
     if cut is not None:
         values = cut[corners].astype(np.float64)
         crosses = np.minimum(np.minimum(values[0], values[1]), values[2]) < 0
         if crosses.any():
-            doubtful = np.flatnonzero(crosses[triangle][span])
+            doubtful = np.flatnonzero(crosses.take(triangle).take(span))
             outside = _along(values, slope, at_row, triangle, span[doubtful], centre[doubtful]) < 0
             inside = np.ones(len(span), bool)
             inside[doubtful[outside]] = False
@@ -98,7 +101,7 @@ def rasterise(
     if groups is not None:
         number = int(groups.max()) + 1 if len(groups) else 0
         covered = np.zeros(number * height * width, bool)
-        covered[(groups[origin] * (height * width))[triangle][span] + index] = True
+        covered[(groups[origin] * (height * width)).take(triangle).take(span) + index] = True
         seen_alone = covered.reshape(number, height * width).sum(1)
 
     lowest = near.min(initial=np.inf)
@@ -110,8 +113,11 @@ def rasterise(
     winner = best[sample] & 0xFFFFFFFF
 
     span, centre = span[winner], centre[winner]
-    weights = (at_row[:, span] + slopes[:, span] * centre).T.astype(np.float32)
-    return Fragments(sample, origin[triangle[span]], weights, near[winner].astype(np.float32), seen_alone)
+    weights = slopes.take(span, 1)
+    weights *= centre
+    weights += at_row.take(span, 1)
+    face, nearest = origin[triangle[span]], near[winner].astype(np.float32)
+    return Fragments(sample, face, weights.T.astype(np.float32), nearest, seen_alone)
 
 
 def _facing(
@@ -119,28 +125,30 @@ def _facing(
 ) -> tuple[Integers, tuple[Floats, ...], tuple[Floats, ...], Floats]:
     """Return the triangles to be drawn, their corners' x and y, and their signed areas (twice)."""
     corners = faces.T
-    xs, ys = [x[corner] for corner in corners], [y[corner] for corner in corners]
+    xs, ys = [x.take(corner) for corner in corners], [y.take(corner) for corner in corners]
     area = (xs[1] - xs[0]) * (ys[2] - ys[0]) - (ys[1] - ys[0]) * (xs[2] - xs[0])
     drawn = area < -1e-9
     if two_sided is not None:
         drawn |= two_sided & (area > 1e-9)
     facing = np.flatnonzero(drawn)
-    return facing, tuple(v[facing] for v in xs), tuple(v[facing] for v in ys), area[facing]
+    return facing, tuple(v.take(facing) for v in xs), tuple(v.take(facing) for v in ys), area[facing]
 
 
 def _expand(start: Integers, count: Integers) -> tuple[Integers, Integers]:
     """Return the run and the value of each entry of joined runs of ``count`` numbers from ``start``."""
     run = np.repeat(np.arange(len(count)), count)
     offset = np.cumsum(count) - count
-    return run, np.arange(len(run)) + (start - offset)[run]
+    return run, np.arange(len(run)) + (start - offset).take(run)
 
 
 def _along(
     corners: Floats, slope: Floats, at_row: Floats, triangle: Integers, span: Integers, centre: Floats
 ) -> Floats:
     """Interpolate a quantity, [3, triangles] at the corners, at every fragment."""
-    there = corners[:, triangle]
+    there = corners.take(triangle, 1)
     constant = there[0] * at_row[0] + there[1] * at_row[1] + there[2] * at_row[2]
-    rate = (corners[0] * slope[0] + corners[1] * slope[1] + corners[2] * slope[2])[triangle]
-    value: Floats = constant[span] + rate[span] * centre
+    rate = (corners[0] * slope[0] + corners[1] * slope[1] + corners[2] * slope[2]).take(triangle)
+    value: Floats = rate.take(span)
+    value *= centre
+    value += constant.take(span)
     return value

@@ -57,9 +57,8 @@ class Posed:
 
     def surface(self, faces: Integers, weights: Floats) -> tuple[Floats, Floats]:
         """See ``Actor``."""
-        return paint(
-            self._person, self._figure.part[faces], blend(self._figure.chart, self.faces[faces], weights)
-        )
+        chart = blend(self._figure.chart, self.faces.take(faces, 0), weights)
+        return paint(self._person, self._figure.part[faces], chart)
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def render(
     actors: Sequence[Actor],
     camera: Camera,
     window: tuple[int, int, int, int],
-    supersample: int,
+    supersample: float,
     *,
     shadows: bool = True,
 ) -> Picture:
@@ -98,7 +97,7 @@ def render(
 
     Args:
         window: left, top, width, height in pixels of the camera's picture.
-        supersample: samples along each side of a pixel.
+        supersample: samples along each side of a pixel: a whole number or 1.5.
         shadows: whether the actors shade themselves, each other and the ground.
     """
     left, top, width, height = window
@@ -112,9 +111,9 @@ def render(
 
     points, depth = camera.project(vertices)
     points = (points - (left, top)) * supersample
-    columns, rows = width * supersample, height * supersample
+    columns, rows = _samples(width, supersample), _samples(height, supersample)
     seen = rasterise(points, 1 / depth, faces, (rows, columns), two_sided=two_sided, cut=cut, groups=groups)
-    corners, weights = faces[seen.face], seen.weights
+    corners, weights = faces.take(seen.face, 0), seen.weights
     normal = blend(normals, corners, weights)
     normal /= np.sqrt(np.einsum("nc,nc->n", normal, normal))[:, None] + 1e-6
     ray_x = (seen.sample % columns + 0.5) / supersample + left - camera.frame[1] / 2
@@ -130,7 +129,7 @@ def render(
     first = np.cumsum([0] + [len(actor.faces) for actor in actors])
     for number, actor in enumerate(actors):
         here = np.flatnonzero(group == number)
-        albedo[here], gloss[here] = actor.surface(seen.face[here] - first[number], weights[here])
+        albedo[here], gloss[here] = actor.surface(seen.face.take(here) - first[number], weights.take(here, 0))
     facing = np.clip(normal @ light.direction.astype(np.float32), 0, 1)
     shadow = np.zeros((height, width), np.float32)
     if shadows:
@@ -146,25 +145,37 @@ def render(
     received = light.sky.astype(np.float32) * up + light.ground.astype(np.float32) * (1 - up)
     received += sun * (facing * sunlit[group])[:, None]
     colour = albedo * received + sun * (gloss * facing**8)[:, None]
-    colour *= tint[group]
+    colour *= tint.take(group, 0)
 
     samples = np.zeros((rows * columns, 4), np.float32)
     samples[seen.sample, :3] = colour
     samples[seen.sample, 3] = 1
-    pixels = _average(samples.reshape(rows, columns, 4), supersample)
+    pixels = _average(samples.reshape(rows, columns, 4), supersample)[:height, :width]
     visible = np.bincount(group, minlength=len(actors)) / np.maximum(seen.seen_alone, 1)
     return Picture(pixels[..., :3], pixels[..., 3], shadow, visible)
 
 
-def _average(samples: Floats, side: int) -> Floats:
+def _samples(pixels: int, side: float) -> int:
+    """Return the samples of so many pixels; of 1.5 a pixel, three make two pixels."""
+    return 3 * -(-pixels // 2) if side == 1.5 else int(pixels * side)
+
+
+def _average(samples: Floats, side: float) -> Floats:
     """Return means over squares of this side, by slices: NumPy reduces short axes slowly."""
-    lines: Floats = np.zeros((len(samples) // side, *samples.shape[1:]), np.float32)
-    for k in range(side):
-        lines += samples[k::side]
-    pixels: Floats = np.zeros((len(lines), lines.shape[1] // side, lines.shape[2]), np.float32)
-    for k in range(side):
-        pixels += lines[:, k::side]
-    pixels /= side**2
+    if side == 1.5:  # the middle of three samples belongs half to either pixel
+        for axis in (0, 1):
+            first, middle, last = (np.moveaxis(samples, axis, 0)[k::3] for k in range(3))
+            pair = np.stack([first + 0.5 * middle, 0.5 * middle + last], 1) / np.float32(side)
+            samples = np.moveaxis(pair.reshape(-1, *pair.shape[2:]), 0, axis)
+        return samples
+    whole = int(side)
+    lines: Floats = np.zeros((len(samples) // whole, *samples.shape[1:]), np.float32)
+    for k in range(whole):
+        lines += samples[k::whole]
+    pixels: Floats = np.zeros((len(lines), lines.shape[1] // whole, lines.shape[2]), np.float32)
+    for k in range(whole):
+        pixels += lines[:, k::whole]
+    pixels /= whole**2
     return pixels
 
 
@@ -199,7 +210,7 @@ class ShadowMap:
         row = ((place[:, 1] - self.origin[1]) / TEXEL).astype(np.int64)
         inside = (column >= 0) & (column < self.columns) & (row >= 0) & (row < self.rows)
         texel = np.where(inside, row * self.columns + column, 0)
-        hidden: Floats = (inside & (self.height[texel] > place[:, 2] + slack)).astype(np.float32)
+        hidden: Floats = (inside & (self.height.take(texel) > place[:, 2] + slack)).astype(np.float32)
         return hidden
 
 
