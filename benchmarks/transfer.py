@@ -1,6 +1,7 @@
 """How well a network trained on drawn people alone knows real ones, and what each factor of drawing changes.
 
 python benchmarks/transfer.py OUT --real DATA [--factors tone boxes ...] [--always focus ...] [--runs 24]
+    [--switch NAME:KEY=VALUE ...]
     [--crops 90000] [--persons 1500] [--cameras 15] [--recipe han-small-fast] [--set KEY=VALUE ...]
     [--processes 2] [--write NAME]
 
@@ -9,12 +10,14 @@ persons. Its score is the mean mAP over eight galleries of 48 persons each, draw
 real persons (1st, 3rd, ...); the even half is there to confirm. Small galleries show differences that large
 ones drown. With --factors, the runs are a randomised on/off design, and the table has the change of mAP from
 off to on of each factor, with its 95 % interval; without, all runs draw the same factors and differ by their
-seed.
+seed. A part of the recipe is a factor too: --switch mixstyle:model.attention.level1=mixstyle sets the key in
+the runs where mixstyle is on. A name may have several keys.
 
 Each run is a process of its own on one core, with its output in OUT/RUN/log.txt. Killed at any time, the same
 command goes on. Pictures and their cache are deleted after each run; OUT/RUN has
 the weights and result.json. --write keeps all results as benchmarks/results/NAME.json, without any picture.
-Smoke test: --runs 4 --crops 400 --persons 20 --cameras 5 --factors tone boxes --galleries 2 --size 10.
+Smoke test: --runs 4 --crops 400 --persons 20 --cameras 5 --factors tone --galleries 2 --size 10
+    --switch mixstyle:model.attention.level1=mixstyle
 """
 
 import argparse
@@ -38,6 +41,7 @@ from resight.errors import UserError
 from resight.files import write_json
 from resight.people.factors import factor_meanings, read_factors
 from resight.people.generate import synthesize
+from resight.training.reading import load_recipe
 
 RESULTS = Path(__file__).parent / "results"
 SEEN = 4
@@ -48,8 +52,8 @@ def main() -> None:
     """Draw, train and score what is missing, and print the table."""
     options = read_options()
     rows: list[dict[str, bool]] = [{}] * options.runs
-    if options.factors:
-        rows = design(options.runs, options.factors, options.seed)
+    if names := screened(options):
+        rows = design(options.runs, names, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     settings = {name: str(value) for name, value in sorted(vars(options).items()) if name not in FREE}
     record = options.out / "transfer.json"
@@ -88,6 +92,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("out", type=Path)
     parser.add_argument("--real", type=Path, required=True, help="labelled crops of real persons")
     parser.add_argument("--factors", nargs="+", default=[], choices=factor_meanings(), metavar="FACTOR")
+    parser.add_argument("--switch", dest="switches", nargs="+", default=[], metavar="NAME:KEY=VALUE")
     parser.add_argument("--always", nargs="+", default=[], metavar="FACTOR[=STRENGTH]", help="on in all runs")
     parser.add_argument("--runs", type=int, default=24, help=f"with --factors one of {SIZES}")
     parser.add_argument(
@@ -112,11 +117,21 @@ def read_options() -> argparse.Namespace:
         )
     try:
         read_factors(options.always)
-        if options.factors:
-            design(options.runs, options.factors, options.seed)
+        for switch in options.switches:
+            name, colon, override = switch.partition(":")
+            if not colon or name in factor_meanings():
+                parser.error(f"--switch is NAME:KEY=VALUE, with a name that no factor has; got '{switch}'")
+            load_recipe(options.recipe, [*options.overrides, override])
+        if names := screened(options):
+            design(options.runs, names, options.seed)
     except (UserError, ValueError) as error:
         parser.error(str(error))
     return options
+
+
+def screened(options: argparse.Namespace) -> list[str]:
+    """Return the names of what is on in half of the runs: factors of drawing, then parts of the recipe."""
+    return [*options.factors, *dict.fromkeys(switch.partition(":")[0] for switch in options.switches)]
 
 
 def in_process(options: argparse.Namespace, number: int) -> dict[str, Any]:
@@ -145,14 +160,15 @@ def one_run(options: argparse.Namespace, number: int, row: dict[str, bool]) -> N
 
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
-    from resight.training.reading import load_recipe
     from resight.training.run import INFO
     from resight.training.trainer import train
 
     torch.set_num_threads(1)
     folder: Path = options.out / f"run-{number:02d}"
-    seed = options.seed if options.factors else options.seed + number
-    factors = [*options.always, *(f"{name}={float(on)}" for name, on in row.items())]
+    seed = options.seed if row else options.seed + number
+    factors = [*options.always, *(f"{name}={float(row[name])}" for name in options.factors)]
+    switched = [switch.partition(":") for switch in options.switches]
+    overrides = [*options.overrides, *(override for name, _, override in switched if row[name])]
     drawn = synthesize(
         folder / "people",
         persons=options.persons,
@@ -164,7 +180,7 @@ def one_run(options: argparse.Namespace, number: int, row: dict[str, bool]) -> N
         processes=1,
         factors=factors,
     )
-    recipe = load_recipe(options.recipe, options.overrides)
+    recipe = load_recipe(options.recipe, overrides)
     recipe = recipe.with_epochs(max(round(options.crops / drawn.train), len(recipe.stages)))
     run_folder = folder / "run"
     resume = (run_folder / INFO).exists()
@@ -172,6 +188,7 @@ def one_run(options: argparse.Namespace, number: int, row: dict[str, bool]) -> N
     scores = score(options, Embedder(load_model(run)), real_persons(options.real))
     result = {
         "factors": read_factors(factors).active(),
+        "switches": [name for name, on in row.items() if on and name not in options.factors],
         "seed": seed,
         "crops": recipe.epochs * drawn.train,
     } | scores
