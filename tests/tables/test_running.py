@@ -19,7 +19,7 @@ from resight.tables.running import run_jobs
 from resight.tables.scoring import score_job
 from resight.tables.sheets import sheets_of
 from resight.tables.sources import Opened
-from resight.tables.table import Column, Plot, PrintedFigure, Row, Table
+from resight.tables.table import Column, Plot, PrintedFigure, Row, Table, load_table
 
 
 def figure(value: float) -> PrintedFigure:
@@ -188,6 +188,9 @@ def test_every_format_says_what_is_not_as_in_the_paper(
     assert "Paper: A paper, Table 1." in text
     assert r"\caption{A table, on people instead of the paper's data" in latex(result)
     assert r"$\pm$" in latex(result)
+    named = result.rows[0].model_copy(update={"name": "drop={side: 2}, a_b"})
+    renamed = result.model_copy(update={"rows": (named, *result.rows[1:])})
+    assert r"drop=\{side: 2\}, a\_b &" in latex(renamed)
     lines = comma_separated(result).splitlines()
     assert len(lines) == 1 + 3 * 2
     assert lines[1].startswith("a/table1,on people instead of the paper's data,plain,False,")
@@ -239,6 +242,8 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
     assert plan.recipes["weights"].name == "softmax-fast"
     with pytest.raises(UserError, match=r"people is not the market-1501 that the table needs.*--data "):
         make_plan(request_for(data=(f"market-1501={people}",), out=tmp_path))
+    with pytest.raises(UserError, match=r"^It needs classes, and .*people has people"):
+        make_plan(request_for(table=load_table("sal/table4"), out=tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from resight.data.classification import CLASSIFICATIONS
+from resight.data.opening import READERS
 from resight.errors import UserError
 from resight.tables.collecting import collect
 from resight.tables.metrics import METRICS, network_figure
@@ -25,6 +27,8 @@ def test_every_table_can_be_read(paper: str) -> None:
     for name in names:
         table = load_table(name)
         assert any(row.recipe for row in table.rows) or any(row.without for row in table.rows), name
+        named = {column.data.partition(",")[0] for column in table.columns if column.data is not None}
+        assert named <= {*READERS.names(), *CLASSIFICATIONS.names()}, name
         for row in table.rows:
             assert row.recipe or row.published is not None or row.without, (name, row.name)
             assert not row.fast or row.recipe, (name, row.name)

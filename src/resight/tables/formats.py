@@ -9,11 +9,18 @@ from resight.tables.plots import save_plot
 from resight.tables.results import TableResult
 from resight.tables.sheets import Sheet, footnotes, sheets_of
 
-LATEX = {"±": r"$\pm$", "≈": r"$\approx$", "≫": r"$\gg$", ">": "$>$", "%": r"\%", "&": r"\&", "_": r"\_"} | {
-    "#": r"\#",
+LATEX = {sign: f"\\{sign}" for sign in "%&_#${}"} | {
+    "±": r"$\pm$",
+    "≈": r"$\approx$",
+    "≫": r"$\gg$",
+    "<": "$<$",
+    ">": "$>$",
     "†": r"$\dagger$",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "\\": r"\textbackslash{}",
 }
-
+"""Signs of row names, settings and figures that mean something else to LaTeX -> what prints them."""
 
 HEADER = (
     *("table", "conditions", "row", "quoted", "column", "metric", "runs", "mean", "std", "low", "high"),

@@ -176,7 +176,8 @@ def make_plan(request: Request) -> TablePlan:
         _plan_recipe(plan, row, trained=bool(needing))
     refused = {planned.number: why for planned in needing if (why := _plan_column(plan, planned, choice))}
     if request.data and needing and len(refused) == len(needing):
-        raise UserError("\n".join(dict.fromkeys(refused.values())))
+        named = [refused[planned.number] for planned in needing if choice.missing(planned.column) is None]
+        raise UserError("\n".join(dict.fromkeys(named or refused.values())))
     plan.reasons.update({(name, number): why for name in plan.recipes for number, why in refused.items()})
     _refuse_other_versions(plan)
     return plan
@@ -241,7 +242,8 @@ def _weights_missing(model: str, trunk: str, source: str) -> str | None:
     try:
         read_trunk(trunk_of(bare_model(component), source), source)
     except UserError as error:
-        return f"{error} Or train from random weights, which headings then say: --from-scratch"
+        scratch = "or train from random weights, which headings then say: --from-scratch"
+        return f"{str(error).rstrip('.')}; {scratch}"
     return None
 
 

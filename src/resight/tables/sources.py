@@ -96,7 +96,7 @@ class DataChoice:
             opened = _open(str(self.substitute), None, tuple(self.reading.items()))
             needed = CLASSIFICATIONS if isinstance(opened.data, Benchmark) else READERS
             if self.reader_of(column) in needed.names():
-                kinds = ("a classification", "people") if needed is CLASSIFICATIONS else ("people", "classes")
+                kinds = ("classes", "people") if needed is CLASSIFICATIONS else ("people", "classes")
                 raise UserError(f"It needs {kinds[0]}, and {self.substitute} has {kinds[1]}.")
             return opened
         name = self.reader_of(column)
