@@ -274,7 +274,7 @@ def test_kill_9_again_and_again_loses_and_repeats_nothing(video: Path, tmp_path:
             if now != before:
                 break
             time.sleep(0.002)
-        time.sleep(draws.uniform(0, 0.6))
+        time.sleep(draws.uniform(0, 0.3))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from resight.commands import main as program
 from resight.data.opening import open_benchmark
+from resight.errors import UserError
 from resight.models.network import MODELS
 from resight.models.representation import Representation
 from resight.models.sona import SONA
@@ -62,24 +62,24 @@ class Varied(SONA):
         self.passes = 0
 
     def forward(self, images: Tensor) -> Representation:
-        """Process images; send ``SIGNAL`` to this process in the pass ``AT``."""
+        """Process images; die in the pass that ``DIES`` names."""
         self.passes += self.training and images.device.type != "meta"
-        if SIGNAL and self.passes == AT:
-            os.kill(os.getpid(), SIGNAL)
+        if DIES and self.passes == DIES:
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(images)
 
 
 LIMIT = 240
 """Seconds after which a process is killed, so that none can wait for another for ever."""
 
-SIGNAL, AT = 0, 0
-"""What the process sends to itself, 0 for nothing, and in which forward pass."""
+DIES = 0
+"""Number of the forward pass in which the process kills itself; 0 for never."""
 
 
 def work(job: dict[str, Any], rank: int) -> None:
-    """Train in one of a job's processes; ``signals`` has the signal for each in its pass ``at``."""
+    """Train in one of a job's processes; the one that ``dies`` names is killed in its third pass."""
     torch.set_num_threads(1)
-    globals().update(SIGNAL=job["signals"][rank] if "signals" in job else 0, AT=job.get("at"))
+    globals()["DIES"] = 3 if job.get("dies") == rank else 0
     recipe = parse_recipe(job["recipe"], "recipe", fitting=False)
     benchmark = open_benchmark(Path(job["data"]), holdout=0)
     resume = job.get("resume", False)
@@ -91,19 +91,16 @@ def start(job: dict[str, Any], rank: int, port: int) -> int:
     if child := os.fork():
         return child
     signal.alarm(LIMIT)
-    # a shell ignores Ctrl-C in what it runs in the background
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stderr = open(f"{job['folder']}.{rank}.txt", "a")  # noqa: SIM115
     told = {"RANK": rank, "WORLD_SIZE": job["ranks"], "MASTER_ADDR": "localhost", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in told.items()}
-    program.app = lambda: work(job, rank)
-    status = 0
     try:
-        program.main()
-    except SystemExit as ended:
-        status = ended.code
+        work(job, rank)
+    except UserError as error:
+        print(f"resight: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
     sys.stderr.flush()
-    os._exit(status)
+    os._exit(0)
 
 
 def main() -> None:

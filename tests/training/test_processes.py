@@ -84,18 +84,16 @@ def varied() -> Recipe:
 def done(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[int]]]:
     """The folder of trainings by one and by two processes, and the exit statuses of their processes."""
     folder = tmp_path_factory.mktemp("shared")
-    again = {"ranks": 2, "folder": "stopped", "resume": True}
     jobs: dict[str, dict[str, Any]] = {
         "one": {"ranks": 1},
         "two": {"ranks": 2},
-        "killed": {"ranks": 2, "folder": "stopped", "signals": [0, signal.SIGKILL], "at": 3},
-        "interrupted": again | {"signals": [signal.SIGINT, signal.SIGINT], "at": 1},
-        "resumed": again,
+        "killed": {"ranks": 2, "dies": 1},
+        "resumed": {"ranks": 2, "folder": "killed", "resume": True},
     }
     same = {"data": str(tiny_data), "recipe": varied().as_dict()}
     plan = [job | same | {"folder": str(folder / job.get("folder", name))} for name, job in jobs.items()]
     command = [sys.executable, shared_jobs.__file__, json.dumps(plan)]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stderr
     return folder, dict(zip(jobs, json.loads(found.stdout), strict=True))
 
@@ -138,21 +136,16 @@ def test_two_processes_end_where_one_does(done: tuple[Path, dict[str, list[int]]
     assert said(two)[1] == ""  # the first process speaks for all
 
 
-def test_killed_or_interrupted_they_say_so_and_the_run_can_be_resumed(
+def test_if_one_process_dies_the_other_says_so_and_the_run_can_be_resumed(
     done: tuple[Path, dict[str, list[int]]],
 ) -> None:
     folder, statuses = done
-    stopped = folder / "stopped"
+    killed = folder / "killed"
     assert statuses["killed"] == [1, -signal.SIGKILL]
-    first, second = said(stopped)
-    assert re.search(r"^resight: Another process has stopped; .* Go on with: ", first, re.M)
-    assert statuses["interrupted"] == [130, 130]
-    assert len(re.findall(r"^resight: interrupted\. Go on with: .* --resume$", first, re.M)) == 1
-    assert statuses["resumed"] == [0, 0], first
-    assert "Traceback" not in first
-    assert second == ""
-    assert_near(stopped, folder / "two", 0)
-    assert [entry["step"] for entry in Run.open(stopped).info["resumed"]] == [1, 2]
+    assert re.search(r"^resight: Another process has stopped; .* Go on with: ", said(killed)[0], re.M)
+    assert statuses["resumed"] == [0, 0], said(killed)
+    assert_near(killed, folder / "two", 0)
+    assert [entry["step"] for entry in Run.open(killed).info["resumed"]] == [1]
 
 
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(tiny_data: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ ALIKE = ("sona-3-fast", "sona-23-fast", "sona-plain-fast")
 RESNET_50 = {
     "name": "resnet",
     "depth": 50,
+    "width": 1.0,
     "strides": [1, 2, 2, 2],
     "dilations": [1] * 4,
     "stem": "imagenet",
@@ -184,7 +185,10 @@ def check_two_stages(recipe: Recipe, first: list[str], metric: str) -> None:
     assert [stage.name for stage in recipe.stages] == ["classify", "rank"]
     classify, rank = recipe.stages
     check_classifying(classify, first)
-    assert named(rank.sampler) == ("pk", {"persons": 18, "crops": 4, "epoch": "crops"})
+    assert named(rank.sampler) == (
+        "pk",
+        {"persons": 18, "crops": 4, "epoch": "crops", "balance_cameras": False},
+    )
     assert terms(rank) == [(term, 1) for term in (*first, metric)]  # Eq. 6: "The weight of each part is 1"
     assert settings_of(rank, "cross-entropy") == CROSS_ENTROPY
     assert named(rank.optimizer) == ("sgd", {"lr": 1e-4, **SGD})
@@ -235,7 +239,10 @@ def test_sona_is_trained_as_its_section_3_2_says(name: str, attended: list[str])
     }
     assert recipe.pretrained == "imagenet"
     assert stage.epochs == 400
-    assert named(stage.sampler) == ("pk", {"persons": 32, "crops": 4, "epoch": "persons"})
+    assert named(stage.sampler) == (
+        "pk",
+        {"persons": 32, "crops": 4, "epoch": "persons", "balance_cameras": False},
+    )
     assert [item.name for item in stage.augment] == ["mirror", "cutout"]
     assert stage.augment[1].settings["size"] == 32
     assert terms(stage) == [("triplet", 1), ("cross-entropy", 1)]
@@ -251,7 +258,10 @@ def test_sona_is_trained_as_its_section_3_2_says(name: str, attended: list[str])
 def check_trinet_training(stage: Stage) -> None:
     """Sharp attention, Section IV-B."""
     assert stage.epochs == 150
-    assert named(stage.sampler) == ("pk", {"persons": 64, "crops": 4, "epoch": "crops"})
+    assert named(stage.sampler) == (
+        "pk",
+        {"persons": 64, "crops": 4, "epoch": "crops", "balance_cameras": False},
+    )
     cut, mirror = stage.augment
     assert cut.name == "random-resized-crop"
     assert (cut.settings["area"], cut.settings["aspect"]) == ([0.64, 1.0], [2, 3])
@@ -303,7 +313,10 @@ def test_sn_is_trained_as_its_section_3_3_says() -> None:
     assert settings["input_size"] == [256, 128]
     assert recipe.pretrained == "imagenet"
     assert stage.epochs == 800
-    assert named(stage.sampler) == ("pk", {"persons": 32, "crops": 4, "epoch": "persons"})
+    assert named(stage.sampler) == (
+        "pk",
+        {"persons": 32, "crops": 4, "epoch": "persons", "balance_cameras": False},
+    )
     assert [named(item) for item in stage.augment] == [MIRROR]
     assert terms(stage) == [("support-neighbour", 1)]
     assert settings_of(stage, "support-neighbour") == {
