@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from resight.files import whole_file
 from resight.inference.runtimes.choice import BATCH
@@ -116,11 +117,15 @@ def plot(found: ModelComparison, path: Path) -> None:
                 label=model.name,
             )
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.minorticks_off()
         panel.set_title(one.name)
         panel.set_xlabel(f"milliseconds per crop (batch of {BATCH})")
         panel.set_ylabel("mAP, %")
         panel.grid(alpha=0.3)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+    columns = int(figure.get_figwidth() / (0.5 + 0.08 * max(map(len, labels), default=1)))  # in inches
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, columns), fontsize="small")
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
