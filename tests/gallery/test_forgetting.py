@@ -103,7 +103,9 @@ def test_a_re_embedding_under_way_is_rid_of_it_too(place: Path) -> None:
     assert {kind: found(place, some) for kind, some in needles.items()} == {kind: [] for kind in needles}
 
 
-@pytest.mark.parametrize("when", ["copying", "merging", "swapped"])
+@pytest.mark.parametrize(
+    "when", [*(pytest.param(when, marks=pytest.mark.slow) for when in ("copying", "merging")), "swapped"]
+)
 def test_killed_while_compacting_a_gallery_is_what_it_was(place: Path, when: str) -> None:
     needles = secrets(place)
     with Gallery.open(place) as gallery:

@@ -239,6 +239,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow  # test_killed_anywhere kills at every step in make test
 def test_kill_9_again_and_again_loses_and_repeats_nothing(video: Path, tmp_path: Path) -> None:
     boxes = tmp_path / "det.txt"
     lines = []

@@ -27,8 +27,8 @@ from resight.training.stages import Phase
 from resight.training.trainer import train
 
 FAST = [name for name in recipe_files() if name.endswith("-fast")]
-ALIKE = ("sona-3-fast", "sona-23-fast", "sona-plain-fast")
-"""Recipes with the parts of sona-2-fast, in other places or left out."""
+ALIKE = ("sona-3-fast", "sona-23-fast", "sona-plain-fast", "han-sn-sac-fast", "sona-sac-quadruplet-sn-fast")
+"""Recipes whose parts other ones have, too, in other places or together."""
 RESNET_50 = {
     "name": "resnet",
     "depth": 50,
