@@ -50,6 +50,28 @@ def test_variants_have_the_papers_sizes(name: str, size: int, parameters: int, c
         assert branch.logits.shape == (2, 751)
 
 
+def test_stripes_are_pooled_by_themselves_with_heads_of_their_own() -> None:
+    """PCB, Sec. 3.2: the vectors of each stripe are averaged into one, which has its own classifier."""
+    trunk = {"name": "resnet", "depth": 18, "width": 0.125, "strides": [1, 2, 1, 1]}
+    settings = {"trunk": trunk, "head": "norm", "input_size": (64, 32)}
+    model = build_model("pooled", 5, stripes=3, **settings).eval()
+    found = model(images(2))
+    last = found.features["layer4"]
+    assert last.shape[2] == 8
+    for number, (top, bottom) in enumerate([(0, 3), (3, 6), (6, 8)]):
+        branch, head = found.branches[f"stripe{number + 1}"], model.stripes[number]
+        torch.testing.assert_close(branch.embedding, head.feature(last[:, :, top:bottom].mean((2, 3))))
+        torch.testing.assert_close(branch.logits, head.classifier(branch.embedding))
+    assert list(found.branches) == ["global", "stripe1", "stripe2", "stripe3"]
+    assert measure(model).embedding == 4 * 64
+    assert set(build_model("pooled", 5, **settings).state_dict()) < set(model.state_dict())
+
+
+def test_more_stripes_than_rows_are_refused() -> None:
+    with pytest.raises(UserError, match="has 2 rows of positions; got 3 stripes"):
+        build_model("pooled", 5, stripes=3, **TINY)
+
+
 def test_osnet_has_its_papers_size_and_cost() -> None:
     """Zhou et al., Table 9: 2.2 million parameters, 978.9 million multiply-adds at 256x128."""
     cost = measure(variant("osnet"))

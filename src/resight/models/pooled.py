@@ -1,10 +1,10 @@
-"""Trunk, attention anywhere, pooling, head: the baselines, Sharp attention and the network of SN."""
+"""Trunk, attention anywhere, pooling, heads: the baselines, Sharp attention and the network of SN."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from resight.errors import UserError
 from resight.models.heads import UNSIZED, Head, HeadKind
@@ -30,9 +30,10 @@ SHARP_BLOCKS: Mapping[str, Any] = {
 
 @MODELS.register("pooled")
 class Pooled(TrunkNetwork):
-    """A trunk with attention after its layers, global pooling and one head.
+    """A trunk with attention after its layers, global pooling and one head, and more heads for stripes.
 
-    Representation: branch ``global``; features of every layer; maps and masks of the attention.
+    Representation: branches ``global`` and ``stripe1``, ``stripe2`` ... from top to bottom; features of every
+    layer; maps and masks of the attention.
 
     Args:
         num_persons: number of identity classes.
@@ -46,12 +47,15 @@ class Pooled(TrunkNetwork):
             one layer.
         feature_size: of the embedding (HAN, Fig. 6); 512 by default, 128 with ``trinet``. Not with
             ``pooled`` and ``norm``, which have the trunk's.
+        stripes: number of horizontal stripes of the last features that are pooled by themselves, each with
+            a head of its own (Sun et al., "Beyond Part Models", ECCV 2018, Sec. 3.2; there are no others).
         classifier: have an identity classifier; a recipe without cross-entropy needs none.
         input_size: height and width of the crops in pixels.
         views, descriptor: of a crop at test time, see ``Network``.
 
     Raises:
-        UserError: the head has no size to set, or a layer of ``attention`` does not exist.
+        UserError: the head has no size to set, the last map has fewer rows than there are stripes, or a layer
+            of ``attention`` does not exist.
     """
 
     variants: ClassVar = {
@@ -87,6 +91,7 @@ class Pooled(TrunkNetwork):
         pooling: Literal["mean", "generalised-mean"] = "mean",
         head: HeadKind = "pooled",
         feature_size: Annotated[int, Field(ge=1)] | None = None,
+        stripes: Annotated[int, Field(ge=0)] = 0,
         classifier: bool = True,
         input_size: tuple[Extent, Extent] = (256, 128),
         views: Views = "one",
@@ -99,12 +104,24 @@ class Pooled(TrunkNetwork):
                 f"{self.out_channels}; got {feature_size}. Take head 'fc' or another one, or leave "
                 "feature_size out."
             )
+        rows = input_size[0] // max(self.trunk.strides.values())
+        if stripes > rows:
+            raise UserError(
+                f"stripes: the trunk's last map has {rows} rows of positions; got {stripes} stripes. Take "
+                "fewer, larger crops or smaller strides."
+            )
         self.pool = GeneralisedMean() if pooling == "generalised-mean" else None
         size = self.out_channels if head in UNSIZED else feature_size or SIZES[head]
-        self.head = Head(self.out_channels, size, num_persons if classifier else None, head)
+        persons = num_persons if classifier else None
+        self.head = Head(self.out_channels, size, persons, head)
+        self.stripes = nn.ModuleList(Head(self.out_channels, size, persons, head) for _ in range(stripes))
 
     def forward(self, images: Tensor) -> Representation:
         """Process normalised images float [B, 3, H, W]."""
         features, found = self.forward_features(images)
-        found.branches["global"] = self.head((self.pool or pooled)(features))
+        pool = self.pool or pooled
+        found.branches["global"] = self.head(pool(features))
+        for number, head in enumerate(self.stripes):
+            stripe = features.tensor_split(len(self.stripes), dim=2)[number]
+            found.branches[f"stripe{number + 1}"] = head(pool(stripe))
         return found
