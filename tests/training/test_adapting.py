@@ -208,3 +208,25 @@ def test_a_track_stays_together_and_cameras_may_be_unknown(crops: Path) -> None:
     labels = make_labels(vectors, read, Labelling(**LABELLING | {"within": 0.01})).labels.numpy()
     assert [len(set(labels[read.tracks == track])) for track in (0, 1)] == [1, 1]
     assert labels[read.tracks == 0][0] != labels[read.tracks == 1][0] != -1
+
+
+def test_pseudo_labels_may_be_made_by_the_statistics_of_each_camera(tmp_path: Path) -> None:
+    """One camera is darker, so that crops as they are have their like under their own camera alone."""
+    patches = np.random.default_rng(0).integers(20, 236, (20, 4, 4, 3), dtype=np.uint8)
+    for person, clean in enumerate(patches.repeat(8, axis=1).repeat(8, axis=2)):
+        for frame in range(2):
+            light = clean + np.uint8(4 * frame)
+            for camera, pixels in enumerate([light, np.uint8([40, 10, 0]) + light // 2], 1):
+                Image.fromarray(pixels).save(tmp_path / f"{person}-{frame}_c{camera}.png")
+    crops = read_unlabelled(crops_of(tmp_path), (32, 32))
+    trunk = {"name": "resnet", "depth": 18, "width": 0.125}
+    torch.manual_seed(0)
+    settings = {"trunk": trunk, "head": "norm", "input_size": (32, 32), "classifier": False}
+    model = build_model("pooled", 2, **settings).eval()
+    first = {}
+    for by_camera in (False, True):
+        labelling = LABELLING | {"crops": 2, "camera_statistics": by_camera}
+        chosen = recipe(labelling=labelling).with_epochs(1)
+        found = adapt(model, chosen, crops, tmp_path / f"run-{by_camera}", device="cpu")
+        first[by_camera] = found.history[0]["measure"]
+    assert first[True] > first[False] + 0.1

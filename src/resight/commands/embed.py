@@ -25,6 +25,7 @@ def embed(
     dtype: Literal["float32", "float16"] = "float32",
     batch: int = 64,
     camera_normalise: Flag = False,
+    adapt_statistics: Flag = False,
     device: Device = "auto",
     runtime: RuntimeName = "auto",
     skip_unreadable: SkipUnreadable = False,
@@ -51,9 +52,13 @@ def embed(
         batch: number of crops to embed at once.
         camera_normalise: also keep the statistics of the crops' cameras, for 'resight score
             --camera-statistics'; the features stay as they are.
+        adapt_statistics: replace the mean and variance of batch normalisation by those of each camera's
+            crops, for models that were trained on other cameras. The features can only be compared with each
+            other: embed query and gallery together.
     """
     from resight.commands.camera_statistics import write_statistics
     from resight.features.embedding import embed_crops
+    from resight.inference.by_camera import CameraEmbedder
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
 
@@ -73,7 +78,11 @@ def embed(
         views=views,
         batch_size=batch,
     )
-    info = embed_crops(embedder, crops, out, dtype=dtype, skip_unreadable=skip_unreadable)
+    adapted = None
+    if adapt_statistics:
+        cameras = [None] * len(crops.paths) if crops.cameras is None else crops.cameras.tolist()
+        adapted = CameraEmbedder(embedder, dict(zip(crops.paths, cameras, strict=True)))
+    info = embed_crops(embedder, crops, out, dtype=dtype, skip_unreadable=skip_unreadable, by_camera=adapted)
     if not is_first_process():
         return
     for reason in info["unreadable"]:

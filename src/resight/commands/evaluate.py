@@ -41,6 +41,7 @@ def evaluate(
     postprocessing: Postprocessing = NO_POSTPROCESSING,
     protocol_options: ProtocolOptions = UNCHANGED_PROTOCOL,
     ap: Literal["mean", "trapezoid"] = "mean",
+    adapt_statistics: Flag = False,
     threshold: Flag = False,
     false_match_rate: float = 0.001,
     device: Device = "auto",
@@ -60,6 +61,8 @@ def evaluate(
             the recipe.
         metric: cosine similarity or Euclidean distance.
         ap: average precision: mean of the precision at each match, or trapezoidal as in Market-1501's script.
+        adapt_statistics: replace the mean and variance of batch normalisation by those of each camera's crops
+            in this data set, without their labels; for models that were trained on other cameras.
         threshold: also print the error rates of deciding by distance whether two crops show one person, and
             the threshold for --false-match-rate, chosen on half of the persons and checked on the others.
         false_match_rate: allowed share of pairs of different persons within the threshold.
@@ -68,6 +71,7 @@ def evaluate(
     from resight.data.classification import Classification
     from resight.data.matching import refuse_without_match
     from resight.evaluation.repeated import RepeatedScores
+    from resight.inference.by_camera import CameraEmbedder
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
     from resight.report.page import write_report
@@ -86,7 +90,9 @@ def evaluate(
         raise UserError("A report needs a run: name the run's folder instead.")
     benchmark = open_tested(data, reading, cross_camera, loaded.run)
     if isinstance(benchmark, Classification):
-        _refuse_for_classes(threshold, report, branches, metric, ap, postprocessing, protocol_options)
+        _refuse_for_classes(
+            threshold, report, branches, metric, ap, adapt_statistics, postprocessing, protocol_options
+        )
         _classify(model, loaded, benchmark, json)
         return
     if benchmark.draws and protocol_options.given():
@@ -99,8 +105,15 @@ def evaluate(
     if scoring["reranking"] is not None:
         _refuse_small(benchmark, scoring["reranking"])
     embedder = Embedder(loaded, branches=None if branches == "both" else [branches])
-    say(f"Embedding with {embedder.prepare(len(benchmark.query) + len(benchmark.gallery))}.")
-    embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
+    if adapt_statistics:
+        cameras = {crop.path: crop.camera for crop in (*benchmark.query, *benchmark.gallery)}
+        cameras |= {crop.path: crop.camera for crop in benchmark.query_pool}
+        embedded = embed_benchmark(
+            CameraEmbedder(embedder, cameras), benchmark, skip_unreadable=skip_unreadable
+        )
+    else:
+        say(f"Embedding with {embedder.prepare(len(benchmark.query) + len(benchmark.gallery))}.")
+        embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
     for path, reason in embedded.skipped:
         say(f"Left out: {path} {reason}")
         benchmark.left_out.add_unreadable(benchmark.relative(path))
@@ -110,6 +123,7 @@ def evaluate(
         say(f"Report: {report}")
     result = scores.as_dict() | postprocessing.as_dict()
     result |= {"model": str(model), "data": str(benchmark.root), "branches": branches}
+    result |= {"adapt_statistics": adapt_statistics}
     result |= {"descriptor": loaded.network.descriptor, "tested": benchmark.tested()}
     result["left_out"] = benchmark.left_out.as_list()
     if threshold:
@@ -124,7 +138,12 @@ def evaluate(
         return
     print(f"Tested: {benchmark.describe_test()}.")
     title = ", ".join(
-        [f"{model} on {benchmark.name}", *postprocessing.describe(), *benchmark.protocol.describe()]
+        [
+            f"{model} on {benchmark.name}",
+            *["statistics of each camera"] * adapt_statistics,
+            *postprocessing.describe(),
+            *benchmark.protocol.describe(),
+        ]
     )
     if isinstance(scores, RepeatedScores):
         print_spreads(scores.spreads(), title)
@@ -189,13 +208,16 @@ def _refuse_for_classes(
     branches: str,
     metric: str,
     ap: str,
+    adapt_statistics: bool,
     postprocessing: Postprocessing,
     protocol_options: ProtocolOptions,
 ) -> None:
     given = {"--threshold": threshold, "--report": report, "--branches": branches != "both"}
-    given |= {"--metric": metric != "cosine", "--ap": ap != "mean"} | dict.fromkeys(
-        [*postprocessing.given(), *protocol_options.given()], True
-    )
+    given |= {
+        "--metric": metric != "cosine",
+        "--ap": ap != "mean",
+        "--adapt-statistics": adapt_statistics,
+    } | dict.fromkeys([*postprocessing.given(), *protocol_options.given()], True)
     if wrong := [option for option, value in given.items() if value]:
         raise UserError(
             f"A classification is scored by its accuracy, not by ranking. Leave {' and '.join(wrong)} out."

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from resight.features.crop_list import CropList
 from resight.features.decoder import Decoder
 from resight.features.folder import Plan, Storage, read_info
 from resight.features.folder_in_progress import FolderInProgress
+from resight.inference.by_camera import CameraEmbedder
 from resight.inference.embedder import Embedder, refuse_unusable
 from resight.inference.runtimes.choice import Choice
 from resight.processes import Processes, together
@@ -35,6 +36,7 @@ def embed_crops(
     *,
     dtype: Storage = "float32",
     skip_unreadable: bool = False,
+    by_camera: CameraEmbedder | None = None,
 ) -> dict[str, Any]:
     """Embed crops into a folder, or resume after a kill.
 
@@ -47,6 +49,7 @@ def embed_crops(
         folder: new, empty, or unfinished with the same model, crops and settings.
         dtype: type of the stored features.
         skip_unreadable: leave out unreadable images.
+        by_camera: embeds in place of ``embedder``, of which it was made for these crops.
 
     Returns:
         The contents of the folder's ``info.json`` (see ``features.folder``).
@@ -55,10 +58,13 @@ def embed_crops(
         UserError: an image is unreadable, the model has no such branch, the folder has other contents or
             settings, or the disk is full. Finished chunks are kept.
     """
-    batch = embedder.batch_size
+    batch, fingerprint = embedder.batch_size, embedder.fingerprint
+    if by_camera is not None:  # rounding may differ between processes, so not the statistics themselves
+        adapted = f"{fingerprint} statistics of {crops.digest()}"
+        fingerprint = hashlib.blake2b(adapted.encode(), digest_size=16).hexdigest()
     plan = Plan(
         model=embedder.model.network.name,
-        fingerprint=embedder.fingerprint,
+        fingerprint=fingerprint,
         views=embedder.views,
         branches=None if embedder.branches is None else tuple(embedder.branches),
         dtype=dtype,
@@ -82,16 +88,18 @@ def embed_crops(
         if todo is None:
             say(f"{folder} is already complete: there is nothing to embed.")
         else:
-            _choose_runtime(embedder, sum(len(plan.rows(chunk)) for chunk in todo), processes)
+            if by_camera is None:
+                _choose_runtime(embedder, sum(len(plan.rows(chunk)) for chunk in todo), processes)
             decoder = Decoder(
                 crops.paths, embedder.picture_size, embedder.device, plan, skip_unreadable, embedder.resizing
             )
-            _embed_chunks(embedder, decoder, progress, todo, processes)
+            compute = (lambda pixels, _: embedder.compute(pixels)) if by_camera is None else by_camera.compute
+            _embed_chunks(compute, decoder, progress, todo, processes)
             processes.wait()
             if processes.rank == 0:
                 facts = {
                     "weights": embedder.weights,
-                    "runtime": embedder.runtime,
+                    "runtime": embedder.runtime if by_camera is None else "torch",
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                     "versions": {"resight": __version__, "torch": torch.__version__, "numpy": np.__version__},
                 }
@@ -114,7 +122,7 @@ def _choose_runtime(embedder: Embedder, crops: int, processes: Processes) -> Non
 
 
 def _embed_chunks(
-    embedder: Embedder,
+    compute: Callable[[Tensor, Sequence[Path]], Tensor],
     decoder: Decoder,
     progress: FolderInProgress,
     todo: Sequence[int],
@@ -141,8 +149,8 @@ def _embed_chunks(
         for batch in decoder.batches(claimed()):
             pixels, left_out = batch.read()
             if len(pixels):
-                vectors = embedder.compute(pixels)
                 names = [decoder.paths[crop] for crop in batch.crops if crop not in left_out]
+                vectors = compute(pixels, names)
                 refuse_unusable(vectors.cpu().numpy(), pixels.numpy(), names)
                 found.append(vectors)
             unreadable |= left_out

@@ -18,6 +18,7 @@ from resight.models.complexity import example
 from resight.models.embedding import PixelEmbedder
 from resight.models.fingerprint import fingerprint
 from resight.models.network import Network, build_model
+from resight.models.statistics import embed_by_camera
 from resight.models.weights import WEIGHTS, save_weights
 from resight.processes import Processes
 from resight.progress import clock, say
@@ -100,8 +101,13 @@ class AdaptationLoop(Loop):
 
     def _relabel(self, epoch: int) -> bool:
         """Label the crops with the current network; return False if there is no use in training on."""
-        embedder = PixelEmbedder(self.best, device=self.device, precision=self.recipe.precision)
-        vectors = embedder.embed(self.examples.pixels, title=f"Labelling for epoch {epoch + 1}")
+        title, precision = f"Labelling for epoch {epoch + 1}", self.recipe.precision
+        pixels, cameras = self.examples.pixels, self.crops.cameras
+        if self.settings.camera_statistics and cameras is not None:
+            vectors = embed_by_camera(self.best, pixels, cameras.tolist(), self.device, precision, title)
+        else:
+            embedder = PixelEmbedder(self.best, device=self.device, precision=precision)
+            vectors = embedder.embed(pixels, title=title)
         found = make_labels(vectors, self.crops, self.settings)
         assert self.log is not None
         if not self.log.has("labels", self.step):
