@@ -6,7 +6,9 @@ resight synthesize people --persons 70 --test-persons 30 --cameras 4 --crops 3 -
 for recipe in sal-fast sona-2-fast sharp-fast sn-fast; do
     resight train $recipe --data people
 done
-resight explain runs/sal-fast --each 1
+resight train sal-fast --data people --out runs/sal-without \
+    --set stages.0.objective.1.weight=0 --set stages.1.objective.1.weight=0
+resight explain runs/sal-fast runs/sal-without --each 1 --out runs/sal-compared
 resight explain runs/sona-2-fast
 resight explain runs/sharp-fast --crop 0041_c1s1_000001_01.jpg \
     --crop 0051_c2s1_000001_01.jpg --crop 0059_c3s1_000001_01.jpg
@@ -22,7 +24,7 @@ from PIL import Image
 FIGURES = {
     "ranked-lists": "demo/run/explanation/lists",
     "han": "demo/run/explanation/attention",
-    "sal": "sal-fast/explanation/attention",
+    "sal": "sal-compared/attention",
     "sona": "sona-2-fast/explanation/points",
     "sharp": "sharp-fast/explanation/masks",
     "sn": "sn-fast/explanation/tsne",
