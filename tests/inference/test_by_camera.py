@@ -139,4 +139,4 @@ def test_evaluate_and_embed_find_persons_under_the_other_camera(
 
 def test_unknown_cameras_are_said(crops: Path, weights: str, tmp_path: Path, capsys: object) -> None:
     call("embed", weights, "--data", str(crops), "--unlabelled", "--adapt-statistics", "--out", str(tmp_path))
-    assert "80 crops get the statistics of all crops" in capsys.readouterr().err  # type: ignore[attr-defined]
+    assert "80 of 80 crops get the statistics of all" in capsys.readouterr().err  # type: ignore[attr-defined]

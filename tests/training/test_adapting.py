@@ -17,7 +17,7 @@ from resight.data.unlabelled import Unlabelled, read_unlabelled
 from resight.errors import UserError
 from resight.models.network import Network, build_model
 from resight.training.adapting import Adapted, adapt
-from resight.training.labelling import make_labels, refuse_large
+from resight.training.labelling import agreement, make_labels, refuse_large
 from resight.training.reading import parse_recipe
 from resight.training.recipe import Labelling, Recipe
 
@@ -230,3 +230,26 @@ def test_pseudo_labels_may_be_made_by_the_statistics_of_each_camera(tmp_path: Pa
         found = adapt(model, chosen, crops, tmp_path / f"run-{by_camera}", device="cpu")
         first[by_camera] = found.history[0]["measure"]
     assert first[True] > first[False] + 0.1
+
+
+def test_the_measure_is_the_share_of_neighbours_in_the_own_cluster_beyond_chance() -> None:
+    random = np.random.default_rng(3)
+    for known in (True, False):
+        units = torch.nn.functional.normalize(torch.from_numpy(random.normal(size=(30, 6))).float(), dim=1)
+        cameras, tracks = random.integers(0, 3, 30), random.integers(-1, 8, 30)
+        labels = random.integers(-1, 4, 30)
+        found, chance = [], []
+        for row in range(30):
+            others = [
+                other
+                for other in range(30)
+                if other != row
+                and (cameras[other] != cameras[row] if known else not 0 <= tracks[row] == tracks[other])
+            ]
+            alike = [labels[row] >= 0 and labels[other] == labels[row] for other in others]
+            found.append(alike[int(np.argmax([float(units[row] @ units[other]) for other in others]))])
+            chance.append(np.mean(alike))
+        crops = Unlabelled(None, cameras if known else None, tracks)  # type: ignore[arg-type]
+        expected = np.mean(found) - np.mean(chance)
+        assert agreement(units, torch.from_numpy(labels), crops) == pytest.approx(expected)
+        assert agreement(units, torch.zeros(30, dtype=torch.int64), crops) == pytest.approx(0.0)

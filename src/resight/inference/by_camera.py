@@ -35,8 +35,8 @@ class CameraEmbedder:
         self._group = dict(zip(paths, group.tolist(), strict=True))
         if others := int((group == -1).sum()):
             say(
-                f"Note: {others:,} crops get the statistics of all crops, because their camera is unknown or "
-                f"has fewer than {FEWEST} of them."
+                f"Note: {others:,} of {len(paths):,} crops get the statistics of all, because their "
+                f"cameras are unknown or have fewer than {FEWEST} crops."
             )
         self._computes = []
         for rows in track(sources, "Taking statistics", len(sources)):

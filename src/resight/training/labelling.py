@@ -58,16 +58,20 @@ def make_labels(vectors: Tensor, crops: Unlabelled, settings: Labelling) -> Pseu
         pairs = link(pairs, torch.from_numpy(crops.tracks)[known])
         labels[known] = dbscan(pairs, len(compared), settings.within, settings.crops)
     share = float((labels >= 0).double().mean())
-    return PseudoLabels(labels, int(labels.max()) + 1, share, agreement(torch.from_numpy(units), crops))
+    return PseudoLabels(
+        labels, int(labels.max()) + 1, share, agreement(torch.from_numpy(units), labels, crops)
+    )
 
 
-def agreement(units: Tensor, crops: Unlabelled) -> float:
-    """Return the share of crops that are the nearest crop of their own nearest crop of another camera.
+def agreement(units: Tensor, labels: Tensor, crops: Unlabelled) -> float:
+    """Return the share of crops whose nearest crop of another camera is in their own cluster, beyond chance.
 
-    Where cameras are not known, of another track.
+    Less the same share for a random crop of another camera in place of the nearest: otherwise clusters that
+    merge would count as better. Where cameras are not known, of another track.
 
     Args:
         units: float32 [N, D], unit vectors.
+        labels: int64 [N], the cluster of each crop; -1: none.
         crops: their cameras and tracks.
     """
     every = torch.arange(len(units))
@@ -80,7 +84,17 @@ def agreement(units: Tensor, crops: Unlabelled) -> float:
     for rows in every.split(BLOCK_ROWS):
         likeness = (units[rows] @ units.T).masked_fill_(places[rows, None] == places, -torch.inf)
         nearest[rows] = likeness.argmax(1)
-    return float((nearest[nearest] == every).double().mean())
+    found = (labels >= 0) & (labels[nearest] == labels)
+    elsewhere = _sizes(labels) - _sizes(torch.stack([labels, places], dim=1))
+    chance = (labels >= 0) * elsewhere / (len(units) - _sizes(places)).clamp(min=1)
+    return float(found.double().mean() - chance.double().mean())
+
+
+def _sizes(values: Tensor) -> Tensor:
+    """Return how many of the N values [N, ...] equal each one: int64 [N]."""
+    counts: Tensor
+    _, place, counts = values.unique(dim=0, return_inverse=True, return_counts=True)
+    return counts[place]
 
 
 def refuse_large(crops: int, width: int, settings: Labelling) -> None:
