@@ -225,7 +225,7 @@ def test_pseudo_labels_may_be_made_by_the_statistics_of_each_camera(tmp_path: Pa
     model = build_model("pooled", 2, **settings).eval()
     first = {}
     for by_camera in (False, True):
-        labelling = LABELLING | {"crops": 2, "camera_statistics": by_camera}
+        labelling = LABELLING | {"crops": 2, "adapt_statistics": by_camera}
         chosen = recipe(labelling=labelling).with_epochs(1)
         found = adapt(model, chosen, crops, tmp_path / f"run-{by_camera}", device="cpu")
         first[by_camera] = found.history[0]["measure"]

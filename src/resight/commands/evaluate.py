@@ -140,7 +140,7 @@ def evaluate(
     title = ", ".join(
         [
             f"{model} on {benchmark.name}",
-            *["statistics of each camera"] * adapt_statistics,
+            *["batch statistics of each camera"] * adapt_statistics,
             *postprocessing.describe(),
             *benchmark.protocol.describe(),
         ]

@@ -48,7 +48,7 @@ class Pooled(TrunkNetwork):
         feature_size: of the embedding (HAN, Fig. 6); 512 by default, 128 with ``trinet``. Not with
             ``pooled`` and ``norm``, which have the trunk's.
         stripes: number of horizontal stripes of the last features that are pooled by themselves, each with
-            a head of its own (Sun et al., "Beyond Part Models", ECCV 2018, Sec. 3.2; there are no others).
+            a head of its own (Sun et al., "Beyond Part Models", ECCV 2018, Sec. 3.2, without global head).
         classifier: have an identity classifier; a recipe without cross-entropy needs none.
         input_size: height and width of the crops in pixels.
         views, descriptor: of a crop at test time, see ``Network``.

@@ -30,7 +30,7 @@ N = TypeVar("N", bound=Network)
 def with_statistics(network: N, crops: Crops, device: torch.device, precision: Precision = "auto") -> N:
     """Return a copy in evaluation mode whose batch normalisation has the mean and variance of these crops.
 
-    In place of those of the crops that it was trained on, whose cameras had other light and colours (Li et
+    They replace those of the crops that it was trained on, whose cameras had other light and colours (Li et
     al., "Adaptive Batch Normalization", Pattern Recognition 2018, Sec. 3.2; for each camera: Zhuang et al.,
     "Rethinking the Distribution Gap of Person Re-identification with Camera-based Batch Normalization", ECCV
     2020, Sec. 3.3).
@@ -41,7 +41,7 @@ def with_statistics(network: N, crops: Crops, device: torch.device, precision: P
         device, precision: of the forward passes.
 
     Raises:
-        UserError: there are fewer than two crops, or the network has no batch normalisation.
+        UserError: there are fewer than two crops, or the vectors do not depend on batch normalisation.
     """
     if len(crops) < 2:
         raise UserError(f"The statistics of crops need two crops or more; got {len(crops)}.")
@@ -63,7 +63,7 @@ def with_statistics(network: N, crops: Crops, device: torch.device, precision: P
     if unchanged:  # a vision transformer has some in its classifiers alone
         raise UserError(
             f"The vectors of {network.name} do not depend on batch normalisation, so there are no "
-            "statistics to adapt. Leave --adapt-statistics out."
+            "statistics to adapt. Leave --adapt-statistics or labelling.adapt_statistics out."
         )
     return found
 

@@ -103,7 +103,7 @@ class AdaptationLoop(Loop):
         """Label the crops with the current network; return False if there is no use in training on."""
         title, precision = f"Labelling for epoch {epoch + 1}", self.recipe.precision
         pixels, cameras = self.examples.pixels, self.crops.cameras
-        if self.settings.camera_statistics and cameras is not None:
+        if self.settings.adapt_statistics and cameras is not None:
             vectors = embed_by_camera(self.best, pixels, cameras.tolist(), self.device, precision, title)
         else:
             embedder = PixelEmbedder(self.best, device=self.device, precision=precision)

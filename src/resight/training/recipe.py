@@ -65,7 +65,7 @@ class Labelling(Settings):
         within: largest Jaccard distance between two neighbours in a cluster.
         crops: fewest crops within this distance of a core crop, itself included.
         patience: epochs without a better internal measure after which the adaptation stops.
-        camera_statistics: compare vectors by the batch statistics of each crop's camera, where cameras are
+        adapt_statistics: compare vectors with the batch statistics of each crop's camera, where cameras are
             known (see ``models.statistics``).
     """
 
@@ -74,7 +74,7 @@ class Labelling(Settings):
     within: Annotated[float, Field(gt=0, lt=1)] = 0.5
     crops: Annotated[int, Field(ge=2)] = 4
     patience: Annotated[int, Field(ge=1)] = 3
-    camera_statistics: bool = False
+    adapt_statistics: bool = False
 
 
 class Recipe(Settings):
