@@ -146,6 +146,7 @@ def test_json_is_one_value_on_standard_output(drawn):
     [
         ({"persons": 1}, "persons must be from 2"),
         ({"cameras": 1}, "cameras must be from 2"),
+        ({"cameras_per_person": 7}, "cameras per person must be from 2 to 6"),
         ({"crops": 0}, "crops must be from 1"),
         ({"height": 8}, "height must be from 32"),
         ({"seed": -1}, "seed must be from 0"),
@@ -166,6 +167,28 @@ def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, set
 def test_a_set_for_training_only(tmp_path):
     made = synthesize(tmp_path / "set", persons=2, cameras=2, crops=1, test_persons=0, height=32, processes=1)
     assert (made.train, made.query, made.gallery, made.junk) == (4, 0, 0, 0)
+
+
+def test_each_person_passes_some_of_the_cameras_and_the_pictures_stay_the_same(tmp_path):
+    settings = {"persons": 10, "cameras": 6, "crops": 2, "test_persons": 5, "height": 32, "processes": 1}
+    every = synthesize(tmp_path / "every", **settings)
+    some = synthesize(tmp_path / "some", **settings, cameras_per_person=2)
+    assert (some.train, some.query, some.gallery) == (20, 10, 10)
+    own = {
+        name: content for name, content in files(some.folder).items() if "/0" in name and "/0000" not in name
+    }
+    of_all = files(every.folder)
+    assert own == {name: of_all[name] for name in own}
+    chosen = {}
+    for name in own:
+        person, camera, *_ = NAME.fullmatch(name.split("/")[1]).groups()
+        chosen.setdefault(person, set()).add(camera)
+    assert len(chosen) == 10
+    assert {len(cameras) for cameras in chosen.values()} == {2}
+    assert set.union(*chosen.values()) == set("123456")
+    assert synthesize(some.folder, **settings, cameras_per_person=2).drawn == 0
+    with pytest.raises(UserError, match="cameras_per_person 2 there, 3 now"):
+        synthesize(some.folder, **settings, cameras_per_person=3)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

@@ -17,6 +17,7 @@ def synthesize(
     *,
     persons: int = 300,
     cameras: int = 6,
+    cameras_per_person: int | None = None,
     crops: int = 4,
     test_persons: int | None = None,
     height: int = 256,
@@ -32,8 +33,9 @@ def synthesize(
     Args:
         out: a new or empty folder, or one with an unfinished set of the same settings.
         persons: number of persons, for training and testing together.
-        cameras: number of cameras; every person passes each of them.
-        crops: number of crops of each person by each camera.
+        cameras: number of cameras.
+        cameras_per_person: number of cameras that each person passes, chosen at random; by default all.
+        crops: number of crops of each person by each camera that it passes.
         test_persons: number of persons for query and gallery; by default a third. The number of training
             persons must be a multiple of five, because people come in groups of five look-alikes.
         height: of a crop, in pixels; the width is half the height.
@@ -53,6 +55,7 @@ def synthesize(
         out,
         persons=persons,
         cameras=cameras,
+        cameras_per_person=cameras_per_person,
         crops=crops,
         test_persons=test_persons,
         seed=seed,

@@ -64,6 +64,7 @@ def synthesize(
     processes: int | None = None,
     height: int = 256,
     factors: Sequence[str] = (),
+    cameras_per_person: int | None = None,
 ) -> Synthesized:
     """Draw a set, or its missing files if the same set was begun there.
 
@@ -71,17 +72,20 @@ def synthesize(
         out: a folder that is empty, does not exist, or holds the same set unfinished.
         persons: in all. test_persons: the last of them, for query and gallery; by default a third. Families
             of five look alike, so the number of training persons is a multiple of five.
-        cameras: every person passes each. crops: of each person in each camera, two per passage.
+        cameras: in all. crops: of each person in each camera that it passes, two per passage.
         seed: another seed has other persons and other cameras.
         processes: by default one per available core; the files are the same for any number.
         height: rows of a stored crop, with half as many columns; the world is drawn at a suitable resolution.
         factors: what is drawn nearer to surveillance cameras' crops, see ``read_factors``.
+        cameras_per_person: that each person passes, chosen at random; by default all.
 
     Raises:
         UserError: a factor or a number is not valid, the folder holds something else, or it cannot be
             written.
     """
-    settings = check(persons, cameras, crops, test_persons, seed, height, read_factors(factors))
+    settings = check(
+        persons, cameras, crops, test_persons, seed, height, read_factors(factors), cameras_per_person
+    )
     if processes is not None and processes < 1:
         raise UserError(f"The number of processes must be at least 1; got {processes}.")
     folder = Path(out)

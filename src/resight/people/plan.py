@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from resight.errors import UserError
 from resight.people.factors import PLAIN, Factors
 from resight.people.person import FAMILY
+from resight.seeds import derive_seed
 
 DRAWING, DRAWING_FACTORS = 1, 2
 """Of sets without and with factors; increased when the same settings give other pictures, so that no set is
@@ -31,6 +34,14 @@ class PlanSettings:
     height: int
     drawing: int
     factors: Mapping[str, float] = field(default_factory=dict)
+    cameras_per_person: int | None = None
+
+    def cameras_of(self, person: int) -> list[int]:
+        """Return the cameras that a person passes, in order: all of them, or a random choice."""
+        if self.cameras_per_person is None:
+            return list(range(self.cameras))
+        random = np.random.default_rng(derive_seed(self.seed, "cameras", person))
+        return sorted(random.choice(self.cameras, self.cameras_per_person, replace=False).tolist())
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ def check(
     seed: int,
     height: int,
     factors: Factors = PLAIN,
+    cameras_per_person: int | None = None,
 ) -> PlanSettings:
     """Return the settings of a set, with the number of test persons filled in.
 
@@ -63,10 +75,11 @@ def check(
     """
     for name, value, low, high in (
         ("persons", persons, 2, 9999),
-        ("cameras", cameras, 2, 99),
+        ("cameras", cameras, 2, 999),
         ("crops", crops, 1, 100),
         ("height", height, 32, 512),
         ("seed", seed, 0, 2**63 - 1),
+        ("cameras per person", cameras_per_person or cameras, 2, cameras),
     ):
         if not low <= value <= high:
             raise UserError(f"The number for {name} must be from {low} to {high}; got {value}.")
@@ -96,15 +109,18 @@ def check(
         )
     active = factors.active()
     drawing = DRAWING_FACTORS if active else DRAWING
-    return PlanSettings(persons, cameras, crops, test_persons, seed, height, drawing, active)
+    return PlanSettings(
+        persons, cameras, crops, test_persons, seed, height, drawing, active, cameras_per_person
+    )
 
 
 def plan(settings: PlanSettings) -> Iterator[Task]:
     """Yield every file of the set, person by person."""
     boundary = settings.persons - settings.test_persons
-    extra = round(EXTRA * settings.test_persons * settings.cameras * (settings.crops - 1))
+    passed = settings.cameras_per_person or settings.cameras
+    extra = round(EXTRA * settings.test_persons * passed * (settings.crops - 1))
     for person in range(1, settings.persons + 1):
-        for camera in range(settings.cameras):
+        for camera in settings.cameras_of(person):
             for number in range(settings.crops):
                 tracklet, crop = divmod(number, PASSAGE)
                 folder = TRAIN if person <= boundary else QUERY if number == 0 else GALLERY
