@@ -25,6 +25,8 @@ class Postprocessing:
         rerank_junk: with --rerank, use junk crops of the gallery as neighbours too, and leave them out
             afterwards, as the authors' script for Market-1501 does.
         camera_normalise: first subtract each camera's mean vector, because crops of one camera look alike.
+        centralise_neighbours: add to each crop its mutual neighbours among this many nearest crops of query
+            and gallery together (Yuan et al. 2025, who have 2).
         augment_gallery: average each gallery crop with this many nearest ones.
         expand_queries: average each query with this many nearest gallery crops, before ranking.
     """
@@ -35,6 +37,7 @@ class Postprocessing:
     original: Annotated[float | None, Parameter(name="--lambda")] = None
     rerank_junk: Flag = False
     camera_normalise: Flag = False
+    centralise_neighbours: int = 0
     augment_gallery: int = 0
     expand_queries: int = 0
 
@@ -51,12 +54,17 @@ class Postprocessing:
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of neighbours to average with."""
-        return {"augment_gallery": self.augment_gallery, "expand_queries": self.expand_queries}
+        return {
+            "centralise_neighbours": self.centralise_neighbours,
+            "augment_gallery": self.augment_gallery,
+            "expand_queries": self.expand_queries,
+        }
 
     def steps(self) -> dict[str, Any]:
         """Return the arguments for ``expansion.postprocess``."""
         return {
             "camera_normalise": self.camera_normalise,
+            "centralise": self.centralise_neighbours,
             "augment": self.augment_gallery,
             "expand": self.expand_queries,
         }

@@ -1,4 +1,4 @@
-"""Averaging features with those of their nearest gallery crops before ranking."""
+"""Averaging features with those of their nearest crops before ranking."""
 
 from dataclasses import replace
 
@@ -75,11 +75,59 @@ def augment_gallery(
     return replace(gallery, features=features)
 
 
+@torch.no_grad()
+def centralise_neighbours(
+    query: Embedded,
+    gallery: Embedded,
+    neighbours: int,
+    *,
+    metric: Metric = "cosine",
+    device: torch.device | str | None = None,
+) -> tuple[Embedded, Embedded]:
+    """Return query and gallery, with the features of its mutual neighbours added to each crop's.
+
+    Neighbour feature centralisation (Yuan et al., "From Poses to Identity", CVPR 2025, with k1 = k2). A
+    crop's neighbours are its nearest other crops of query and gallery together; a mutual one has the crop
+    among its own. So the result depends on the other queries, too. Junk is unchanged, and no neighbour. No
+    label but ``items`` is used: a crop in both parts is one crop. Features are not scaled to length 1 again.
+
+    Args:
+        query, gallery, metric, device: as in ``expand_queries``.
+        neighbours: of each crop that are looked at; the paper has 2.
+
+    Raises:
+        UserError: there are not more crops than neighbours; or as ``expand_queries``.
+    """
+    count, kept = len(query.persons), (gallery.persons != JUNK).nonzero()[:, 0]
+    device = query.features.device if device is None else resolve_device(str(device))
+    others = gallery.take(kept)
+    features = torch.cat([query.features.to(device), others.features.to(device)])
+    persons = torch.cat([query.persons, others.persons]).cpu()
+    items = torch.arange(len(persons))
+    if query.items is not None and others.items is not None:
+        items = torch.cat([query.items, others.items]).cpu()
+    distinct, item_of = items.unique(return_inverse=True)
+    first = torch.full_like(distinct, len(items))
+    first.scatter_reduce_(0, item_of, torch.arange(len(items)), "amin")
+    crops = Embedded(features[first.to(device)], persons[first], items=torch.arange(len(first)))
+    sides = RankingInputs(crops, crops, EVERY_OTHER_IMAGE, metric, device)
+    nearest = _nearest(sides, neighbours, "Centralising neighbours").cpu()
+    mutual = (nearest[nearest] == torch.arange(len(nearest))[:, None, None]).any(2)
+    found = sides.query_features.clone()
+    for places, both in zip(nearest.T, mutual.T, strict=True):
+        found[both.to(device)] += sides.query_features[places[both].to(device)]
+    found = found[item_of.to(device)]
+    centred = gallery.features.to(device, found.dtype, copy=True)
+    centred[kept.to(device)] = found[count:]
+    return replace(query, features=found[:count]), replace(gallery, features=centred)
+
+
 def postprocess(
     query: Embedded,
     gallery: Embedded,
     *,
     camera_normalise: bool = False,
+    centralise: int = 0,
     augment: int = 0,
     expand: int = 0,
     metric: Metric = "cosine",
@@ -87,11 +135,13 @@ def postprocess(
 ) -> tuple[Embedded, Embedded]:
     """Return query and gallery for ranking: each step is applied to the result of the one before.
 
-    ``cameras.remove_camera_means`` (if ``camera_normalise``), ``augment_gallery`` and ``expand_queries``
-    (each unless it has 0 neighbours).
+    ``cameras.remove_camera_means`` (if ``camera_normalise``), ``centralise_neighbours``, ``augment_gallery``
+    and ``expand_queries`` (each unless it has 0 neighbours).
     """
     if camera_normalise:
         query, gallery = remove_camera_means(query, gallery)
+    if centralise:
+        query, gallery = centralise_neighbours(query, gallery, centralise, metric=metric, device=device)
     if augment:
         gallery = augment_gallery(gallery, augment, metric=metric, device=device)
     if expand:
@@ -101,6 +151,14 @@ def postprocess(
 
 def _means(sides: RankingInputs, neighbours: int) -> Tensor:
     """Return the mean [Q, D] of each query's feature and those of its nearest gallery crops."""
+    means = sides.query_features.clone()
+    for places in _nearest(sides, neighbours, "Averaging neighbours").T:
+        means += sides.gallery.take(places)
+    return means.div_(neighbours + 1)
+
+
+def _nearest(sides: RankingInputs, neighbours: int, title: str) -> Tensor:
+    """Return the places of each query's nearest gallery crops, int64 [Q, neighbours]."""
     shared = sides.query.embedded.items is not None and sides.gallery.embedded.items is not None
     if not 1 <= neighbours <= len(sides.gallery) - shared:
         raise UserError(
@@ -108,13 +166,10 @@ def _means(sides: RankingInputs, neighbours: int) -> Tensor:
             f"{len(sides.gallery):,} crops that are not junk; got {neighbours}."
         )
     comparison = Comparison(sides)
-    means = torch.empty_like(sides.query_features)
     rows = torch.arange(len(sides.query), device=sides.device)
     work = float(len(sides.query)) * len(sides.gallery) * sides.query.width
     total = len(even_parts(rows, BLOCK_ROWS))
-    for block in track_long(comparison.blocks(rows), "Averaging neighbours", total, work):
-        nearest = nearest_columns(block.scores.neg_(), neighbours)
-        means[block.rows] = sides.query_features[block.rows]
-        for places in nearest.T:
-            means[block.rows] += sides.gallery.take(places)
-    return means.div_(neighbours + 1)
+    found = torch.empty(len(rows), neighbours, dtype=torch.int64, device=sides.device)
+    for block in track_long(comparison.blocks(rows), title, total, work):
+        found[block.rows] = nearest_columns(block.scores.neg_(), neighbours)
+    return found

@@ -111,6 +111,7 @@ def score_benchmark(
     metric: Metric = "cosine",
     reranking: Reranking | None = None,
     camera_normalise: bool = False,
+    centralise_neighbours: int = 0,
     augment_gallery: int = 0,
     expand_queries: int = 0,
     ap: AveragePrecision = "mean",
@@ -122,8 +123,8 @@ def score_benchmark(
         embedded: from ``embed_benchmark``; unreadable crops are not drawn.
         benchmark: with a test part.
         metric, reranking, ap, device: as in ``evaluation.scores.evaluate``.
-        camera_normalise, augment_gallery, expand_queries: steps on the features before ranking, for each draw
-            separately (``evaluation.expansion.postprocess``).
+        camera_normalise, centralise_neighbours, augment_gallery, expand_queries: steps on the features before
+            ranking, for each draw separately (``evaluation.expansion.postprocess``).
     """
 
     def score(part: EmbeddedBenchmark) -> Scores:
@@ -131,6 +132,7 @@ def score_benchmark(
             part.query,
             part.gallery,
             camera_normalise=camera_normalise,
+            centralise=centralise_neighbours,
             augment=augment_gallery,
             expand=expand_queries,
             metric=metric,
