@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from resight.commands.options import Json
+from resight.commands.options import Flag, Json
 from resight.interruption import SAME_COMMAND, resumable
 
 
@@ -24,11 +24,13 @@ def synthesize(
     seed: int = 0,
     processes: int | None = None,
     factors: Annotated[Sequence[str], Parameter(name="--factor", negative="")] = (),
+    on_the_fly: Flag = False,
     json: Json = False,
 ) -> None:
     """Draw synthetic pedestrians seen by several cameras, in Market-1501's layout.
 
-    If the command is interrupted, run it again to resume.
+    If the command is interrupted, run it again to resume. With --on-the-fly nothing is drawn now: 'resight
+    train' draws each crop when it needs it, without end, and sees it four times.
 
     Args:
         out: a new or empty folder, or one with an unfinished set of the same settings.
@@ -45,12 +47,31 @@ def synthesize(
             all names every factor, and later ones win. May be repeated. The names are boxes,
             closeness, tone, focus, colours, light, codec, noise, lens, scenes, clutter, tones, bodies, hair,
             clothes, cloth, carried, poses and look_alikes.
+        on_the_fly: write the settings alone. All persons are for training; --crops, --processes and --height
+            (the recipe's is drawn) have no effect.
     """
     from dataclasses import asdict
 
     from resight.commands.output import print_json, print_table
+    from resight.errors import UserError
+    from resight.people.factors import read_factors
     from resight.people.generate import synthesize as generate
+    from resight.people.on_the_fly import write_drawing
+    from resight.people.plan import check
+    from resight.program import command_line
 
+    if on_the_fly:
+        if test_persons:
+            raise UserError("A test needs crops that stay: leave --test-persons or --on-the-fly out.")
+        settings = check(persons, cameras, 1, 0, seed, height, read_factors(factors), cameras_per_person)
+        write_drawing(out, settings)
+        epoch = persons * (cameras_per_person or cameras)
+        if json:
+            print_json({"folder": str(out), "persons": persons, "cameras": cameras, "crops_an_epoch": epoch})
+        else:
+            print(f"{out}: {persons:,} persons, {cameras:,} cameras, {epoch:,} crops an epoch. To draw them:")
+            print(f"  {command_line('train', 'drawn-people', '--data', str(out))}")
+        return
     made = generate(
         out,
         persons=persons,

@@ -42,8 +42,9 @@ def train(
 
     Args:
         recipe: name of a recipe (see 'resight recipe list'), a YAML file, or with --resume a run's folder.
-        data: folder of a published data set, in Market-1501 layout, or with one sub-folder per person. If
-            repeated, the run is trained on all sets and tested on the first.
+        data: folder of a published data set, in Market-1501 layout, with one sub-folder per person, or of
+            'resight synthesize --on-the-fly'. If repeated, the run is trained on all sets and tested on the
+            first.
         out: folder of the run; runs/RECIPE by default.
         overrides: key.path=value, such as stages.0.optimizer.lr=0.01; may be repeated.
         epochs: instead of the recipe's; divided among its stages in the same proportion.
@@ -56,6 +57,7 @@ def train(
     from resight.data.opening import open_data, reopen
     from resight.inference.embedder import Embedder
     from resight.inference.loading import load_model
+    from resight.people.on_the_fly import is_drawn, open_drawn
     from resight.report.page import write_report
     from resight.training.reading import load_recipe
     from resight.training.run import INFO, RECIPE, SCORES, read_info
@@ -69,13 +71,17 @@ def train(
             raise UserError(f"{recipe} is a run's folder. Add --resume to continue the run.")
         source, out = Path(recipe) / RECIPE, out or Path(recipe)
         if not data:
-            benchmark = reopen(read_info(Path(recipe))["data"]["opened"])
+            opened = read_info(Path(recipe))["data"]["opened"]
+            place = Path(opened["paths"][0])
+            benchmark = open_drawn(place) if is_drawn(place) else reopen(opened)
     elif resume and Path(recipe).is_dir():
         raise UserError(f"{recipe} is not a run's folder (it has no {INFO}). Name the folder of a run.")
     loaded = load_recipe(source, overrides)
     if epochs is not None:
         loaded = loaded.with_epochs(epochs)
-    if data:
+    if any(is_drawn(place) for place in data):
+        benchmark = open_drawn(_only(data, reading))
+    elif data:
         benchmark = open_data(data, cross_camera=cross_camera, **reading.arguments())
     elif benchmark is None:
         raise UserError("Name the data to train on: --data FOLDER.")
@@ -124,6 +130,21 @@ def train(
     print(f"Run: {run.folder}")
     print(f"Report: {report.path}")
     print_left_out(left_out)
+
+
+def _only(data: Sequence[Path], reading: DataOptions) -> Path:
+    """Return the folder of a set that is drawn in training.
+
+    Raises:
+        UserError: there are other sets, or options for reading files.
+    """
+    if len(data) > 1:
+        raise UserError("People who are drawn in training are a set of their own: name one --data.")
+    if given := reading.given():
+        raise UserError(
+            f"{' and '.join(given)} say how to read files, and {data[0]} has none. Leave them out."
+        )
+    return data[0]
 
 
 def _test_classes(run: "Run", model: "LoadedModel", data: "Classification", json: bool) -> None:

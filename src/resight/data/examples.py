@@ -11,6 +11,7 @@ from resight.data.benchmark import Benchmark
 from resight.data.cache import PixelCache, content_digest
 from resight.data.classification import Classification, untrained
 from resight.data.crop import Crop
+from resight.data.loader import RedrawnPixels
 from resight.errors import UserError
 from resight.imaging import Pixels, resize
 from resight.progress import track
@@ -22,7 +23,7 @@ class Examples:
     """Pictures to train on.
 
     Attributes:
-        pixels: uint8 [N, H, W, 3], RGB.
+        pixels: uint8 [N, H, W, 3], RGB; or pictures that are drawn when they are taken.
         aspects: float32 [N], height / width of each picture before it was resized.
         classes: int64 [N], 0 to number - 1.
         number: of classes, or persons.
@@ -32,7 +33,7 @@ class Examples:
         cameras: int64 [N], -1 where it is not known; None if none is.
     """
 
-    pixels: Pixels
+    pixels: Pixels | RedrawnPixels
     aspects: NDArray[np.float32]
     classes: NDArray[np.int64]
     number: int

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -40,11 +41,26 @@ class Batch:
     part: Part
 
 
+class RedrawnPixels(Protocol):
+    """N pictures that change with the number of times that they were taken."""
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def crops(self, items: NDArray[np.int64], earlier: NDArray[np.int64]) -> Pixels:
+        """Return pictures uint8 [B, H, W, 3].
+
+        Args:
+            items: int64 [B], which.
+            earlier: int64 [B], how often each was taken before.
+        """
+
+
 class Loader:
     """The batches of a training set.
 
     Args:
-        pixels: uint8 [N, H, W, 3], such as ``PixelCache.pixels``.
+        pixels: uint8 [N, H, W, 3], such as ``PixelCache.pixels``; or pictures that are drawn when taken.
         person_classes: int64 [N], 0 to persons - 1.
         sampler: chooses the crops of each batch.
         augmentations: applied to each batch in this order.
@@ -54,11 +70,12 @@ class Loader:
             that use it; by default that of the pixels.
         parts: the parts of each batch to yield, one after the other; the whole by default. Each is augmented
             as it would be within the whole batch.
+        taken: int64 [N], how often each crop was taken in earlier stages; not at all by default.
     """
 
     def __init__(
         self,
-        pixels: Pixels,
+        pixels: Pixels | RedrawnPixels,
         person_classes: NDArray[np.int64],
         sampler: Sampler,
         augmentations: Sequence[Augmentation],
@@ -66,12 +83,14 @@ class Loader:
         seed: int,
         aspects: NDArray[np.float32] | None = None,
         parts: Sequence[Part] = (WHOLE,),
+        taken: NDArray[np.int64] | None = None,
     ) -> None:
         self.parts = tuple(parts)
         self.pixels, self.sampler, self.augmentations = pixels, sampler, tuple(augmentations)
         self.persons = torch.from_numpy(person_classes)
         self.device, self.seed = device, seed
         self.aspects = None if aspects is None else torch.from_numpy(aspects)
+        self._taken = np.zeros(len(pixels), dtype=np.int64) if taken is None else taken
 
     def __len__(self) -> int:
         """Return the number of batches in every epoch."""
@@ -88,14 +107,16 @@ class Loader:
         Errors in the thread are raised here; the thread ends with the iterator.
         """
         batches = self.sampler.batches(epoch)
+        earlier = self._earlier(epoch, batches)
         waiting: deque[Future[Batch]] = deque()
         # With more cores, its threads and the model's wait for each other (on two busy cores, augmentation
         # took ten times as long).
         pool = computing_threads(1, 1, "loader")
         try:
             for step, part in product(range(start, len(batches)), self.parts):
-                items = batches[step][part.rows(len(batches[step]))]
-                waiting.append(pool.submit(self._batch, items, epoch, step, part))
+                rows = part.rows(len(batches[step]))
+                counts = None if earlier is None else earlier[step][rows]
+                waiting.append(pool.submit(self._batch, batches[step][rows], counts, epoch, step, part))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -103,9 +124,43 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _batch(self, indices: NDArray[np.int64], epoch: int, step: int, part: Part) -> Batch:
+    def taken_after(self, epochs: int) -> NDArray[np.int64]:
+        """Return how often each crop was taken, int64 [N], after so many epochs of this loader."""
+        counts = self._taken.copy()
+        for epoch in range(epochs):
+            counts += np.bincount(np.concatenate(self.sampler.batches(epoch)), minlength=len(counts))
+        return counts
+
+    def _earlier(self, epoch: int, batches: list[NDArray[np.int64]]) -> list[NDArray[np.int64]] | None:
+        """Return for each place of the epoch's batches how often its crop was taken before it.
+
+        None if it does not matter, because the pictures do not change.
+        """
+        if isinstance(self.pixels, np.ndarray):
+            return None
+        items = np.concatenate(batches)
+        order = np.argsort(items, kind="stable")
+        found = np.empty_like(items)
+        first = np.searchsorted(items[order], items[order])
+        found[order] = np.arange(len(items)) - first
+        found += self.taken_after(epoch)[items]
+        return np.split(found, np.cumsum([len(batch) for batch in batches])[:-1])
+
+    def _batch(
+        self,
+        indices: NDArray[np.int64],
+        earlier: NDArray[np.int64] | None,
+        epoch: int,
+        step: int,
+        part: Part,
+    ) -> Batch:
         items = torch.from_numpy(indices)
-        images, persons = torch.from_numpy(self.pixels[indices]).permute(0, 3, 1, 2), self.persons[items]
+        if isinstance(self.pixels, np.ndarray):
+            pixels: Pixels = self.pixels[indices]
+        else:
+            assert earlier is not None
+            pixels = self.pixels.crops(indices, earlier)
+        images, persons = torch.from_numpy(pixels).permute(0, 3, 1, 2), self.persons[items]
         if self.device.type == "cuda":
             images = images.pin_memory().to(self.device, non_blocking=True)
             persons = persons.to(self.device)

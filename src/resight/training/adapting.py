@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -103,6 +104,7 @@ class AdaptationLoop(Loop):
         """Label the crops with the current network; return False if there is no use in training on."""
         title, precision = f"Labelling for epoch {epoch + 1}", self.recipe.precision
         pixels, cameras = self.examples.pixels, self.crops.cameras
+        assert isinstance(pixels, np.ndarray)
         if self.settings.adapt_statistics and cameras is not None:
             vectors = embed_by_camera(self.best, pixels, cameras.tolist(), self.device, precision, title)
         else:
@@ -171,7 +173,7 @@ def adapt(
     target = resolve_device(device)
     keep_freed_memory()
     labelling = _check(recipe, crops)
-    model = _trainable(network).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = without_classifiers(network).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = recipe.model_copy(update={"model": Component(name=model.name, settings=model.settings)})
     shapes = example(model).branches.values()
     refuse_large(len(crops.tracks), sum(branch.embedding.shape[1] for branch in shapes), labelling)
@@ -273,7 +275,7 @@ def _useless(found: PseudoLabels, crops: int, settings: Labelling) -> str:
     )
 
 
-def _trainable(network: Network) -> Network:
+def without_classifiers(network: Network) -> Network:
     """Return a copy without identity classifiers, whose settings are complete."""
     own = {key: getattr(network, key) for key in ("input_size", "views", "descriptor")}
     settings = network.settings | {key: value for key, value in own.items() if key in network.settings}

@@ -167,6 +167,7 @@ def make_phases(
     shapes = example(model)
     classes = examples.classes
     phases: list[Phase] = []
+    taken: NDArray[np.int64] | None = None
     first_step = first_epoch = 0
     for number, stage in enumerate(recipe.stages):
         sampler = SAMPLERS.build(
@@ -181,13 +182,15 @@ def make_phases(
         seed, aspects = recipe.seed, examples.aspects
         phase = Phase(
             stage,
-            Loader(examples.pixels, classes, sampler, augmentations, device, seed, aspects, parts),
+            Loader(examples.pixels, classes, sampler, augmentations, device, seed, aspects, parts, taken),
             Objective(deepcopy(stage.terms()), shapes, examples.number).to(device),
             tuple(SCHEDULES.build(item.name, **item.settings) for item in stage.schedule),
             first_step,
             first_epoch,
         )
         phases.append(phase)
+        if not isinstance(examples.pixels, np.ndarray):
+            taken = phase.loader.taken_after(stage.epochs)
         first_step, first_epoch = phase.end_step, first_epoch + stage.epochs
     return phases
 

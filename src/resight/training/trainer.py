@@ -20,6 +20,7 @@ from resight.models.embedding import PixelEmbedder
 from resight.models.network import Network, build_model
 from resight.models.pretrained import read_trunk, trunk_of
 from resight.models.weights import WEIGHTS, save_weights
+from resight.people.on_the_fly import DrawnBenchmark, drawn_examples
 from resight.processes import Processes, together
 from resight.progress import clock, say
 from resight.seeds import derive_seed
@@ -113,7 +114,10 @@ def _train(
     pretrained = None
     if recipe.pretrained is not None and not (resume and (folder / CHECKPOINT).exists()):
         pretrained = read_trunk(trunk_of(bare, recipe.pretrained), recipe.pretrained)
-    examples = examples_of(benchmark, bare.picture_size, skip_unreadable=skip_unreadable)
+    if isinstance(benchmark, DrawnBenchmark):
+        examples = drawn_examples(benchmark, bare.picture_size)
+    else:
+        examples = examples_of(benchmark, bare.picture_size, skip_unreadable=skip_unreadable)
     torch.manual_seed(derive_seed(recipe.seed, "model"))
     model = build_model(recipe.model.name, examples.number, **recipe.model.settings)
     model = model.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
