@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 SIZES = (4, 8, 12, 20, 24)
 """Numbers of runs of a design (one more than a prime that is 3 modulo 4, Paley's construction)."""
 
+ENOUGH = 8
+"""Runs more than coefficients from which the residual tells the variance."""
+
 
 def design(runs: int, factors: Sequence[str], seed: int) -> list[dict[str, bool]]:
     """Return which factors are on in each run: a Plackett-Burman design, randomised.
@@ -36,8 +39,11 @@ def effects(
 ) -> dict[str, tuple[float, float, float]]:
     """Return each factor's change of the score from off to on, and the ends of its 95 % interval.
 
-    Least squares without interactions; the intervals are of Student's t, with the residual's variance. An
-    interval holds for its factor alone: of 20 factors without any effect, one is expected to lie outside.
+    Least squares without interactions. With ``ENOUGH`` runs more than coefficients, the intervals are of
+    Student's t, with the residual's variance. With fewer, that is hardly known, and they are Lenth's
+    (*Quick and Easy Analysis of Unreplicated Factorials*, Technometrics 1989): most factors are taken to have
+    no effect. An interval holds for its factor alone: of 20 factors without any effect, one is expected to
+    lie outside.
 
     Raises:
         ValueError: there are fewer than two scores more than factors, or a factor is always on or off.
@@ -51,10 +57,20 @@ def effects(
     if freedom < 1 or np.linalg.matrix_rank(matrix) < matrix.shape[1]:
         raise ValueError(f"{len(target)} runs cannot tell the effects of {len(names)} factors apart.")
     found = np.linalg.lstsq(matrix, target, rcond=None)[0]
-    variance = ((target - matrix @ found) ** 2).sum() / freedom
-    errors = np.sqrt(variance * np.diag(np.linalg.inv(matrix.T @ matrix)))
+    if freedom < ENOUGH:
+        errors, freedom = np.full(len(found), lenth_error(found[1:])), len(names) / 3
+    else:
+        variance = ((target - matrix @ found) ** 2).sum() / freedom
+        errors = np.sqrt(variance * np.diag(np.linalg.inv(matrix.T @ matrix)))
     reach = stats.t.ppf(0.975, freedom) * errors
     return {
         name: (float(value), float(value - half), float(value + half))
         for name, value, half in zip(names, found[1:], reach[1:], strict=True)
     }
+
+
+def lenth_error(found: NDArray[np.float64]) -> float:
+    """Return Lenth's pseudo standard error of effects of equal variance, most of which are nothing."""
+    sizes = np.abs(found)
+    first = 1.5 * np.median(sizes)
+    return float(1.5 * np.median(sizes[sizes < 2.5 * first]))
