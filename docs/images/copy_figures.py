@@ -1,6 +1,6 @@
 r"""Copy the figures of the README and of docs/methods here: drawn people that no run has trained on.
 
-resight demo
+resight demo --train
 resight explain runs/demo/run --each 1
 resight synthesize people --persons 70 --test-persons 30 --cameras 4 --crops 3 --height 128 --seed 5
 for recipe in sal-fast sona-2-fast sharp-fast sn-fast; do

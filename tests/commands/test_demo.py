@@ -21,6 +21,7 @@ from resight.commands.demo import (
     REPORT,
     RUN,
     continues,
+    demo,
     fill_gallery,
     shortfalls,
 )
@@ -96,7 +97,10 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_too_few_persons_are_refused_before_anything_is_drawn(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "--out", tmp_path / "demo", "--persons", "7"], capture_output=True, text=True, timeout=60
+        [*COMMAND, "--out", tmp_path / "demo", "--train", "--persons", "7"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 1
     assert "multiple of 5" in done.stderr
@@ -129,7 +133,7 @@ def test_its_gallery_holds_the_people_calibrated_and_is_filled_only_once(tmp_pat
 def test_the_demo_is_clearly_ahead_of_its_baselines_within_ten_minutes(tmp_path: Path) -> None:
     """Killed once on the way; what it prints with --json is one JSON value."""
     environment = {**os.environ, "RESIGHT_CACHE": str(tmp_path / "cache")}
-    command = [*COMMAND, "--out", tmp_path / "demo", "--json"]
+    command = [*COMMAND, "--train", "--out", tmp_path / "demo", "--json"]
     start = time.monotonic()
     first = subprocess.Popen(command, env=environment, start_new_session=True)
     while not list((tmp_path / "demo" / PEOPLE).glob("query/*")):
@@ -152,3 +156,25 @@ def test_the_demo_is_clearly_ahead_of_its_baselines_within_ten_minutes(tmp_path:
         found = gallery.search(crops=[crop.id], top=3, other_cameras=True)
         assert found.matches[0].crop.person == person
         assert found.matches[0].likely
+
+
+@pytest.mark.slow
+def test_without_training_the_demo_searches_with_the_model_that_comes_with_resight(tmp_path: Path) -> None:
+    command = [*COMMAND, "--out", tmp_path / "demo", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "drawn-people" in done.stderr
+    result = json.loads(done.stdout)
+    *others, own = result["scores"]
+    assert own["name"] == "drawn-people"
+    assert all(own[key] >= other[key] + LEAD for other in others for key in ("rank1", "mAP"))
+    assert "report" not in result
+    with Gallery.open(result["gallery"]) as gallery:
+        assert len(gallery) == result["crops"]
+        assert gallery.metadata.model.weights == "drawn-people"
+
+
+def test_persons_to_train_on_without_training_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give --train too"):
+        demo(out=tmp_path / "demo", persons=50)
+    assert not (tmp_path / "demo").exists()

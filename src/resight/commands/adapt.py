@@ -120,8 +120,7 @@ def _crops(
 ) -> "Iterator[list[Crop]]":
     """Yield the crops of a folder, a list or a gallery, whose pictures are written to a temporary folder."""
     from resight.data.crop import DISTRACTOR, Crop
-    from resight.gallery.stores.folder import METADATA
-    from resight.gallery.stores.opening import is_address
+    from resight.gallery.stores.opening import METADATA, is_address
 
     if is_address(data) or (Path(data) / METADATA).exists():
         if given := reading.given():

@@ -13,7 +13,7 @@ from resight.progress import is_first_process, say
 
 @resumable(SAME_COMMAND)
 def embed(
-    model: Path,
+    model: Path | None = None,
     *,
     data: Path,
     out: Path,
@@ -40,7 +40,8 @@ def embed(
     if known, and info.json with the fingerprint of the model.
 
     Args:
-        model: a run, a model folder, or a weights, ONNX or OpenVINO file.
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default drawn-people, which
+            comes with Resight.
         data: folder of crops in any layout; or a text file of paths, one per line, relative to its folder.
             Images outside of sub-folders, and paths in a list, get no person labels.
         out: folder to write, or to continue.
@@ -60,7 +61,7 @@ def embed(
     from resight.features.embedding import embed_crops
     from resight.inference.by_camera import CameraEmbedder
     from resight.inference.embedder import Embedder
-    from resight.inference.loading import load_model
+    from resight.inference.loading import model_or_default
 
     if batch < 1:
         raise UserError(f"--batch must be at least 1; got {batch}.")
@@ -73,7 +74,7 @@ def embed(
     for note in crops.notes:
         say(f"Note: {note}")
     embedder = Embedder(
-        load_model(model, device=device, runtime=runtime),
+        model_or_default(model, device=device, runtime=runtime),
         branches=None if branches == "both" else [branches],
         views=views,
         batch_size=batch,

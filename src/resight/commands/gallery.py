@@ -59,7 +59,7 @@ def add(
     runtime: RuntimeName = "auto",
     json: Json = False,
 ) -> None:
-    """Add crops to a gallery; with --model, create it if needed.
+    """Add crops to a gallery; create it if needed.
 
     A picture that is already in the gallery is not added again, nor is one that was deleted from it. If the
     command is killed, run it again to resume.
@@ -68,7 +68,7 @@ def add(
         crops: data sets that 'resight data readers' lists, other folders of images, or text files of image
             paths.
         model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the
-            gallery's own.
+            gallery's own, or for a new gallery drawn-people, which comes with Resight.
         camera: camera of all crops; by default as in the data set.
         camera_pattern: regular expression with a group named camera, searched in each file's path below the
             folder; if that does not match, with the folder's own name before it.
@@ -89,8 +89,8 @@ def add(
         replicas: for a new gallery on a cluster: number of copies of each crop.
     """
     from resight.gallery.adding import Added
+    from resight.gallery.embedding import model_of_gallery
     from resight.gallery.gallery import Gallery
-    from resight.inference.loading import load_model
 
     if not crops:
         raise UserError("Name folders of crops to add.")
@@ -117,7 +117,7 @@ def add(
     }
     # a --keep-days that is refused below must not delete crops before
     settings |= {"device": device, "runtime": runtime, "expire": keep_days is None}
-    loaded = None if model is None else load_model(model, device=device, runtime=runtime)
+    loaded = model_of_gallery(gallery, model, device=device, runtime=runtime)
     count = sum(count_crops(found) for found in lists)
     skipped = LeftOut()
     photographs = 0

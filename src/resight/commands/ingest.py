@@ -60,14 +60,14 @@ def ingest(
 ) -> None:
     """Find and track the persons in a video, and add the best crops of each to a gallery.
 
-    With --model, a new gallery is made if needed. If the command is killed or interrupted, run it again to
-    resume.
+    A new gallery is made if needed. If the command is killed or interrupted, run it again to resume.
 
     Args:
         source: a video file, a folder of frames, or an address: rtsp://user:password@camera/stream,
             http://...
         camera: name of the camera in the gallery.
-        model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the gallery's own.
+        model: a run, a model folder, or a weights, ONNX or OpenVINO file; by default the gallery's own, or
+            for a new gallery drawn-people, which comes with Resight.
         boxes: file of the video's boxes (MOTChallenge's det.txt or gt.txt, or a tracker's results), instead
             of a detector.
         box_format: columns 3 to 6 of the file of boxes: left, top, width, height (xywh), or left, top, right,
@@ -91,8 +91,8 @@ def ingest(
     """
     from resight.gallery.adding import Added
     from resight.gallery.crops import Filter, NewCrop
+    from resight.gallery.embedding import model_of_gallery
     from resight.gallery.gallery import Gallery
-    from resight.inference.loading import load_model
     from resight.ingest.finding import with_boxes, with_detector
     from resight.ingest.ingestion import Choices, Ingestion
     from resight.ingest.journal import Journal
@@ -134,7 +134,7 @@ def ingest(
         assert boxes is not None
         finder = with_boxes(boxes, frames, person_class, box_format, frame_numbers)
     say(f"{frames.name} {frames.start}.")
-    loaded = None if model is None else load_model(model, device=device, runtime=runtime)
+    loaded = model_of_gallery(gallery, model, device=device, runtime=runtime)
     with Gallery.open(gallery, loaded, create=loaded is not None, device=device, runtime=runtime) as opened:
         journal = Journal(_journals(opened), frames.name, camera)
         if again:

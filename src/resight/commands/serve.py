@@ -250,7 +250,7 @@ def _service_folder(gallery: str) -> Path:
     if not is_address(gallery) and not (folder / "gallery.json").is_file():
         raise UserError(
             f"There is no gallery in {folder} (no gallery.json). Create one: resight gallery add CROPS "
-            f"--gallery {folder} --model MODEL; or resight ingest with --model MODEL"
+            f"--gallery {folder}; or resight ingest"
         )
     return folder / "service"
 

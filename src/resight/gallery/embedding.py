@@ -8,6 +8,7 @@ from resight.errors import UserError
 from resight.gallery.corrections import CorrectedCatalogue
 from resight.gallery.crops import Picture
 from resight.gallery.pictures import read_pixels
+from resight.gallery.stores.opening import gallery_exists
 from resight.imaging import Pixels
 from resight.inference.embedder import Embedder, SupportsEmbedding, Vectors, check_model, unit
 
@@ -40,10 +41,10 @@ class EmbeddingCatalogue(CorrectedCatalogue):
         Raises:
             UserError: the path is unknown or no longer exists.
         """
-        from resight.inference.loading import load_model
+        from resight.inference.loading import load_model, model_exists
 
         weights = self.metadata.model.weights
-        if weights is None or not Path(weights).exists():
+        if weights is None or not model_exists(weights):
             gone = "" if weights is None else ", which no longer exists"
             raise UserError(
                 f"To embed pictures, the gallery needs its model: {self.metadata.model.describe()}{gone}. "
@@ -95,3 +96,21 @@ def as_embedder(
     if hasattr(model, "preprocess"):
         return cast("SupportsEmbedding", model)
     return Embedder(model, precision=precision if model.precision == "auto" else None)
+
+
+def model_of_gallery(
+    place: Path | str, model: Path | None, *, device: str = "auto", runtime: "Runtime" = "auto"
+) -> "LoadedModel | None":
+    """Load the model that was named; for a new gallery, by default the one that comes with Resight.
+
+    Returns:
+        None if the gallery exists and no model is named: it knows its own.
+
+    Raises:
+        UserError: the model cannot be loaded, or the cluster does not answer.
+    """
+    from resight.inference.loading import model_or_default
+
+    if model is None and gallery_exists(place):
+        return None
+    return model_or_default(model, device=device, runtime=runtime)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from resight.errors import UserError
 from resight.imaging import STRETCHED, Pixels, resize_all
+from resight.models.packaged import FOLDER, source_name
 from resight.registry import Settings
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class Embedder:
                 self.precision,
                 branches,
                 self.views,
-                graph_folder=None if self.model.source is None else _folder_of(self.model.source),
+                graph_folder=_folder_for_graphs(self.model.source),
                 wanted=runtime,
             )
         threads = torch.get_num_threads()
@@ -180,7 +181,7 @@ class Embedder:
         if isinstance(network, GraphModel):
             self.compute.open()  # so that a damaged file is refused now
         self.name = self.model.name
-        self.weights = None if self.model.source is None else str(self.model.source)
+        self.weights = None if self.model.source is None else source_name(self.model.source)
         self.trained_cameras = () if isinstance(network, GraphModel) else network.trained_cameras
         self.on_cpu = self.device.type == "cpu"
         self._lock = Lock()
@@ -262,8 +263,10 @@ class Embedder:
             return in_batches(self.compute, pictures, self.batch_size).numpy()
 
 
-def _folder_of(source: Path) -> Path:
-    """Return the folder that a model was loaded from."""
+def _folder_for_graphs(source: Path | None) -> Path | None:
+    """Return the folder that a model was loaded from; None for the user's cache."""
+    if source is None or source == FOLDER:
+        return None
     return source if source.is_dir() else source.parent
 
 

@@ -12,6 +12,8 @@ from resight.inference.model_folder import SETTINGS, load_folder
 from resight.inference.roboflow import is_roboflow
 from resight.inference.runtimes.choice import Runtime
 from resight.models.network import Network
+from resight.models.packaged import ABOUT, NAME, find_packaged
+from resight.progress import say
 from resight.training.run import Run
 
 
@@ -68,7 +70,7 @@ def load_model(
 
     Args:
         source: a run or its folder, a weights file, a model folder, or an ONNX or OpenVINO file whose
-            preprocessing is known or in its metadata.
+            preprocessing is known or in its metadata; or ``drawn-people``, the model that comes with Resight.
         device: name of the device to embed on, or ``auto``.
         precision: number type of the forward passes; by default that of the run's recipe, or ``auto``.
         runtime: name of the runtime, or ``auto``.
@@ -80,12 +82,24 @@ def load_model(
     return replace(_load(source, device, precision), runtime=runtime)
 
 
+def model_exists(source: Path | str) -> bool:
+    """Return whether ``load_model`` would find something to load."""
+    return find_packaged(source).exists()
+
+
+def model_or_default(model: Path | None, *, device: str = "auto", runtime: Runtime = "auto") -> LoadedModel:
+    """Load a model; if none is named, the one that comes with Resight, and say so."""
+    if model is None:
+        say(f"No model is named: this is {NAME}, which comes with Resight. {ABOUT}")
+    return load_model(NAME if model is None else model, device=device, runtime=runtime)
+
+
 def _load(source: Path | str | Run, device: str, precision: Precision | None) -> LoadedModel:
     resolve_device(device)
     if isinstance(source, Run):
         run = source
     else:
-        source = Path(source).expanduser()
+        source = find_packaged(source)
         if source.is_file() or (source / SETTINGS).is_file() or is_roboflow(source):
             found = load_folder(source) if (source / SETTINGS).is_file() else load_file(source)
             place = source.absolute()

@@ -15,6 +15,7 @@ from resight.files import cache_folder, whole_file
 from resight.models.checkpoints import read_checkpoint
 from resight.models.foreign import match_architecture
 from resight.models.network import Network
+from resight.models.packaged import find_packaged
 from resight.models.trunk import Trunk
 from resight.models.weights import WEIGHTS, match_tensors
 from resight.progress import Bar, say
@@ -101,13 +102,14 @@ def read_trunk(trunk: Trunk, source: str | Path) -> TrunkWeights:
         trunk: trunk on any device, also ``meta``: only the shapes of its tensors are used.
         source: ``imagenet`` for the published weights of this trunk, which must have been downloaded; a file
             that ``read_checkpoint`` reads; or a folder with ``weights.safetensors``, such as a run or a model
-            folder. If it has a whole network, such as a run's, only the trunk is used.
+            folder, or ``drawn-people``, the model that comes with Resight. Of a whole network, such as a
+            run's, only the trunk is used.
 
     Raises:
         UserError: no weights are published for this trunk, or they have not been downloaded; the file is
             missing, damaged, or has no tensors; tensors of the trunk are missing or have another shape.
     """
-    path = _published(trunk) if source == "imagenet" else _weights_file(Path(source).expanduser())
+    path = _published(trunk) if source == "imagenet" else _weights_file(find_packaged(source))
     found = read_checkpoint(path)
     match = match_tensors(found, trunk.own_names(_in_trunk(found)), trunk.state_dict())
     if match.differences:

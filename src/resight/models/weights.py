@@ -28,8 +28,12 @@ NAMED = 3
 """Number of tensors of each kind that a message names."""
 
 
-def save_weights(model: Network, path: Path) -> None:
+def save_weights(model: Network, path: Path, dtype: torch.dtype | None = None) -> None:
     """Write the weights of a model from ``build_model``; an older file is replaced only by a complete one.
+
+    Args:
+        model, path: what to write, and where.
+        dtype: of the floating-point tensors in the file, such as ``torch.float16``; by default their own.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
@@ -45,7 +49,10 @@ def save_weights(model: Network, path: Path) -> None:
         "mean": json.dumps(model.mean.flatten().tolist()),
         "std": json.dumps(model.std.flatten().tolist()),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
     content = save(tensors, metadata)
     with whole_file(Path(path)) as temporary:
         temporary.write_bytes(content)

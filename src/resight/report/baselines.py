@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resight.data.benchmark import Protocol
+from resight.data.cache import PixelCache
 from resight.evaluation.embedded import Embedded
 from resight.evaluation.scores import AveragePrecision, evaluate
 from resight.imaging import Pixels
 from resight.progress import track
 from resight.seeds import derive_seed
+from resight.training.testing import EmbeddedBenchmark
 
 Features = NDArray[np.float32]
 Pair = tuple[Embedded, Embedded]
@@ -43,6 +45,30 @@ class Baseline:
     meaning: str
     scores: dict[str, float]
     cmc: tuple[float, ...]
+
+
+def pixels_of(embedded: EmbeddedBenchmark, size: tuple[int, int]) -> tuple[Pixels, list[int], list[int]]:
+    """Return the pixels uint8 [N, *size, 3] of all crops, and the rows of the queries and of the gallery."""
+    crops = list(dict.fromkeys((*embedded.query_crops, *embedded.gallery_crops)))
+    row = {crop: index for index, crop in enumerate(crops)}
+    query, gallery = ([row[crop] for crop in part] for part in (embedded.query_crops, embedded.gallery_crops))
+    return PixelCache.open(crops, size).pixels, query, gallery
+
+
+def baselines_of(
+    embedded: EmbeddedBenchmark,
+    protocol: Protocol,
+    size: tuple[int, int],
+    *,
+    seed: int = 0,
+    ap: AveragePrecision = "mean",
+) -> list[Baseline]:
+    """Score the baselines on the crops of an embedded benchmark, at height and width ``size``."""
+    pixels, query, gallery = pixels_of(embedded, size)
+    colours = stripe_histogram(pixels)
+    return score_baselines(
+        embedded.query, embedded.gallery, colours[query], colours[gallery], protocol, seed=seed, ap=ap
+    )
 
 
 def score_baselines(

@@ -7,7 +7,6 @@ from typing import Any
 
 from resight import __version__
 from resight.data.benchmark import Benchmark
-from resight.data.cache import PixelCache
 from resight.data.crop import Crop
 from resight.errors import UserError
 from resight.evaluation.repeated import RepeatedScores
@@ -17,7 +16,7 @@ from resight.imaging import Pixels
 from resight.inference.loading import LoadedModel
 from resight.models.network import Network
 from resight.report.attention import View, attention_views
-from resight.report.baselines import Baseline, score_baselines, stripe_histogram
+from resight.report.baselines import Baseline, baselines_of, pixels_of
 from resight.report.charts import Line, environment, line_chart
 from resight.report.curves import training_charts
 from resight.report.facts import facts_of
@@ -99,21 +98,9 @@ def write_report(
     if embedded is not None and shown is not None:
         if benchmark.draws:
             embedded = take_draw(embedded, benchmark.draws[0])
-        crops = list(dict.fromkeys((*embedded.query_crops, *embedded.gallery_crops)))
-        pixels = PixelCache.open(crops, network.input_size).pixels
-        row = {crop: index for index, crop in enumerate(crops)}
-        query_rows, gallery_rows = (
-            [row[crop] for crop in part] for part in (embedded.query_crops, embedded.gallery_crops)
-        )
-        colours = stripe_histogram(pixels)
-        baselines = score_baselines(
-            embedded.query,
-            embedded.gallery,
-            colours[query_rows],
-            colours[gallery_rows],
-            benchmark.protocol,
-            seed=run.recipe.seed,
-            ap=shown.ap,
+        pixels, query_rows, _ = pixels_of(embedded, network.input_size)
+        baselines = baselines_of(
+            embedded, benchmark.protocol, network.input_size, seed=run.recipe.seed, ap=shown.ap
         )
         page |= _scores_part(run, shown, baselines)
         lists = ranked_lists(embedded, shown, benchmark.protocol)

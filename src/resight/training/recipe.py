@@ -84,7 +84,8 @@ class Recipe(Settings):
         name: of the recipe; the file's name by default.
         description, source: for readers: what it is, and its paper and section.
         model: network and settings.
-        pretrained: source of the trunk's initial weights: ``imagenet``, or the path of a file; or None.
+        pretrained: source of the trunk's initial weights: ``imagenet``, ``drawn-people`` (the model that
+            comes with Resight), or the path of a file; or None.
         stages: phases of training, in order; weights pass from one to the next.
         precision: of forward and backward passes; ``auto``: bfloat16 if the device computes in it.
         ema: decay of the moving average of the weights, which is then evaluated and saved; or None.

@@ -9,11 +9,11 @@ from resight.errors import UserError
 from resight.files import whole_file
 from resight.gallery.stores.edge import EdgeStore, check_free_space
 from resight.gallery.stores.edge_requests import SCANNED_NUMBERS
+from resight.gallery.stores.opening import METADATA
 from resight.gallery.stores.picture_store import FILE as PICTURES
 from resight.gallery.stores.picture_store import PictureStore
 from resight.gallery.stores.store import ErasureStore, Layout, Store
 
-METADATA = "gallery.json"
 LOCK = "lock"
 STORE, UNFINISHED = "crops-", ".unfinished"
 
@@ -43,7 +43,7 @@ class FolderBackend:
             if not create:
                 raise UserError(
                     f"There is no gallery in {path} (no {METADATA}). Create one: resight gallery add CROPS "
-                    f"--gallery {path} --model MODEL; or resight ingest with --model MODEL"
+                    f"--gallery {path}; or resight ingest"
                 )
             foreign = [child.name for child in path.iterdir()] if path.is_dir() else []
             unknown = [name for name in foreign if name != LOCK and not name.startswith(PICTURES)]

@@ -6,6 +6,9 @@ from resight.errors import UserError
 from resight.files import short_digest, state_folder
 from resight.gallery.stores.store import StorageBackend
 
+METADATA = "gallery.json"
+"""File that makes a folder a gallery."""
+
 
 def is_address(place: Path | str) -> bool:
     """Return whether a place is the address of a cluster, not a folder."""
@@ -18,6 +21,21 @@ def companion_folder(place: Path | str) -> Path:
     if is_address(place):
         return state_folder() / short_digest(str(place).rstrip("/").encode())
     return Path(place).expanduser()
+
+
+def gallery_exists(place: Path | str) -> bool:
+    """Return whether there is a gallery in a folder or on a cluster.
+
+    Raises:
+        UserError: the cluster does not answer.
+    """
+    if not is_address(place):
+        return (Path(place).expanduser() / METADATA).is_file()
+    backend = open_backend(place, create=False)
+    try:
+        return backend.read() is not None
+    finally:
+        backend.close()
 
 
 def open_backend(place: Path | str, create: bool) -> StorageBackend:
