@@ -19,7 +19,7 @@ from resight.commands.score import score
 from resight.data.benchmark import EVERY_OTHER_IMAGE, Protocol
 from resight.errors import UserError
 from resight.evaluation.cameras import remove_camera_means
-from resight.evaluation.expansion import augment_gallery, expand_queries
+from resight.evaluation.expansion import augment_gallery, centralise_neighbours, expand_queries
 from resight.evaluation.growing import evaluate_growing
 from resight.evaluation.reranking import Reranking
 from resight.evaluation.scores import evaluate
@@ -37,8 +37,8 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 def test_json_has_the_scores_as_fractions_and_counts(files, capsys, metric, ap) -> None:
     result, messages = run(capsys, *files, metric=metric, ap=ap)
     expected = evaluate(embedded(draw(1, 20)), embedded(draw(2, 70)), metric=metric, ap=ap)
-    named = {"query": str(files[0]), "gallery": str(files[1]), "augment_gallery": 0, "expand_queries": 0}
-    named["camera_normalise"] = False
+    named = {"query": str(files[0]), "gallery": str(files[1]), "camera_normalise": False}
+    named |= dict.fromkeys(("centralise_neighbours", "augment_gallery", "expand_queries"), 0)
     assert result == expected.as_dict() | named
     assert {"mAP", "rank1", "rank5", "rank10", "rank20", "mINP", "queries"} <= set(result)
     assert 0 < result["mAP"] < 1
@@ -315,6 +315,8 @@ def test_gallery_and_queries_are_averaged_in_this_order(files, capsys) -> None:
     result, _ = run(capsys, *files, postprocessing=Postprocessing(augment_gallery=2, expand_queries=3))
     assert result["mAP"] == evaluate(expand_queries(query, augmented, 3), augmented).mAP
     assert (result["augment_gallery"], result["expand_queries"]) == (2, 3)
+    result, _ = run(capsys, *files, postprocessing=Postprocessing(centralise_neighbours=2))
+    assert result["mAP"] == evaluate(*centralise_neighbours(query, gallery, 2)).mAP
     with pytest.raises(UserError, match="From 1 to 70 neighbours"):
         score(*files, device="cpu", postprocessing=Postprocessing(expand_queries=71))
     with pytest.raises(UserError, match="--expand-queries is a number of neighbours, at least 0; got -3"):
