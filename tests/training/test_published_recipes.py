@@ -33,6 +33,9 @@ TABLE_1: dict[str, tuple[str, tuple[str, ...], set[str]]] = {
 }
 """Rows of SAL's Table 1: recipe, overrides, terms that count."""
 
+OWN = ("drawn-people", "fine-tune")
+"""Recipes that no paper has."""
+
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_line_says_where_it_is_from(name: str) -> None:
@@ -44,14 +47,16 @@ def test_every_line_says_where_it_is_from(name: str) -> None:
 
 @pytest.mark.parametrize("name", recipe_files())
 def test_recipes_as_published_train_in_float32(name: str) -> None:
-    """No paper says bfloat16; the -fast siblings take it where the processor computes in it."""
-    assert load_recipe(name, fitting=False).precision == ("auto" if name.endswith("-fast") else "float32")
+    """No paper says bfloat16; the -fast siblings and our own take it where the processor computes in it."""
+    ours = name.endswith("-fast") or name in OWN
+    assert load_recipe(name, fitting=False).precision == ("auto" if ours else "float32")
 
 
 @pytest.mark.parametrize("name", recipe_files())
 def test_descriptors_are_as_they_were_trained(name: str) -> None:
     """Of unit length where the paper says so (HAN, SN) or trained as HAN; else raw, as the losses take it."""
-    wanted = "unit" if name.partition("-")[0] in ("han", "sn", "mobilenet") else "raw"
+    alike = name.partition("-")[0] in ("han", "sn", "mobilenet") or name in OWN
+    wanted = "unit" if alike else "raw"
     assert load_recipe(name, fitting=False).model.settings["descriptor"] == wanted
 
 
