@@ -172,7 +172,7 @@ def test_bad_input_is_said_in_sentences(place, tmp_path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             embed(place, tmp_path / "out", *options)
-    with pytest.raises(UserError, match=r"does not exist. Name the folder that 'resight train' wrote"):
+    with pytest.raises(UserError, match=r"nowhere\.safetensors does not exist\. Name a run, .* drawn-people"):
         embed(place, tmp_path / "out", weights="nowhere")
     with pytest.raises(UserError, match=r"is not a run's folder \(it has no run\.json\)"):
         call("embed", place, "--data", place / "crops", "--out", tmp_path / "out")

@@ -163,7 +163,7 @@ def test_a_graph_is_explained_by_its_ranked_lists(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere", "--data", "{data}"], "The folder nowhere does not exist"),
+        (["nowhere", "--data", "{data}"], "folder nowhere does not exist"),
         (["{data}/synthesis.txt", "--data", "{data}"], "synthesis.txt"),
         (["{model}", "--data", "{data}"], "is not a run. Name the folder to write: --out FOLDER"),
         (["{model}", "--out", "{data}/out"], "Name the data to test the weights on"),

@@ -100,7 +100,7 @@ def test_what_is_missing_is_said_before_anything_runs(
     assert said.index("Left out") < said.index("1 of 2: narrow on data.")
     with pytest.raises(UserError, match="There are no data sets: There is no folder"):
         compare(*models, data=[gone], out=tmp_path / "out")
-    with pytest.raises(UserError, match="There are no models: The folder"):
+    with pytest.raises(UserError, match="There are no models: The file or folder"):
         compare(gone, data=[data], out=tmp_path / "out")
 
 

@@ -81,7 +81,7 @@ def test_a_weights_file_is_loaded_under_the_networks_name(run: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("missing", {}, "The folder .*missing does not exist"),
+        ("missing", {}, "folder .*missing does not exist"),
         ("damaged.safetensors", {}, "is not a complete safetensors file"),
         (".", {}, r"is not a run's folder \(it has no run.json\)"),
         (".", {"device": "toaster"}, "There is no device 'toaster'"),

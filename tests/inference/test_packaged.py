@@ -50,6 +50,8 @@ def test_what_has_its_name_in_the_current_folder_comes_first(
     monkeypatch.chdir(tmp_path)
     assert load_model(NAME).source == FOLDER
     assert load_model(f"./{NAME}/").source == FOLDER
+    with pytest.raises(UserError, match=f"Did you mean '{NAME}'"):
+        load_model("drawn-peopel")
     (tmp_path / NAME).mkdir()
     with pytest.raises(UserError, match="not a run"):
         load_model(NAME)

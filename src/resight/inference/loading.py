@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resight.device import Precision, resolve_device
-from resight.errors import UserError
+from resight.errors import UserError, did_you_mean
 from resight.imaging import STRETCHED, Resizing
 from resight.inference.graphs import GraphModel
 from resight.inference.importing import load_file
@@ -15,6 +15,8 @@ from resight.models.network import Network
 from resight.models.packaged import ABOUT, NAME, find_packaged
 from resight.progress import say
 from resight.training.run import Run
+
+WHAT = f"Name a run, a model folder or a file of weights; or {NAME}, which comes with Resight."
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,9 @@ def _load(source: Path | str | Run, device: str, precision: Precision | None) ->
             return LoadedModel(
                 found.network, found.name, place, device, precision or "auto", resizing=found.resizing
             )
+        if not source.exists():
+            near = did_you_mean(str(source), [NAME], WHAT)
+            raise UserError(f"The file or folder {source} does not exist.{near}")
         run = Run.open(source)
     network = run.load_network(resolve_device("cpu"))
     return LoadedModel(
