@@ -162,8 +162,8 @@ def _nearest(sides: RankingInputs, neighbours: int, title: str) -> Tensor:
     shared = sides.query.embedded.items is not None and sides.gallery.embedded.items is not None
     if not 1 <= neighbours <= len(sides.gallery) - shared:
         raise UserError(
-            f"From 1 to {len(sides.gallery) - shared:,} neighbours can be averaged, as the gallery has "
-            f"{len(sides.gallery):,} crops that are not junk; got {neighbours}."
+            f"From 1 to {len(sides.gallery) - shared:,} neighbours can be used, as there are "
+            f"{len(sides.gallery):,} crops to choose from that are not junk; got {neighbours}."
         )
     comparison = Comparison(sides)
     rows = torch.arange(len(sides.query), device=sides.device)

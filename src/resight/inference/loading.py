@@ -16,7 +16,7 @@ from resight.models.packaged import ABOUT, NAME, find_packaged
 from resight.progress import say
 from resight.training.run import Run
 
-WHAT = f"Name a run, a model folder or a file of weights; or {NAME}, which comes with Resight."
+ADVICE = f"Name a run, a model folder or a file of weights; or {NAME}, which comes with Resight."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _load(source: Path | str | Run, device: str, precision: Precision | None) ->
                 found.network, found.name, place, device, precision or "auto", resizing=found.resizing
             )
         if not source.exists():
-            near = did_you_mean(str(source), [NAME], WHAT)
+            near = did_you_mean(str(source), [NAME], ADVICE)
             raise UserError(f"The file or folder {source} does not exist.{near}")
         run = Run.open(source)
     network = run.load_network(resolve_device("cpu"))
