@@ -32,6 +32,31 @@ def test_it_is_the_cross_entropy_of_cosines_with_the_vectors() -> None:
     assert term.eval()(represent(embedding), persons).item() == pytest.approx(expected, rel=1e-9)
 
 
+def test_crops_are_compared_within_cameras_and_with_linked_clusters_across() -> None:
+    """Cluster 3 is linked with 0 and 4; 1 and 2 with none."""
+    embedding, persons = draw(5), torch.tensor([0, 2, 2, 3, 4])
+    cameras, linked = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0, 1, 2, 0, 0])
+    temperature, across, hard = 0.2, 0.3, 1
+    term = ClusterMemory(temperature=temperature, across=across, hard=hard)
+    term.prepare(represent(embedding.to("meta")), 5)
+    term = term.double().eval()
+    term.start({"global": draw(5, seed=1)}, torch.arange(5), cameras, linked)
+    expected = 0.0
+    for row, person in zip(normalize(embedding, dim=1), persons.tolist(), strict=True):
+        likeness = [math.exp(float(row @ vector) / temperature) for vector in term.memory_global]
+        own = [k for k in range(5) if cameras[k] == cameras[person]]
+        loss = -math.log(likeness[person] / sum(likeness[k] for k in own))
+        right = [k for k in range(5) if linked[k] == linked[person] and k not in own]
+        wrong = [likeness[k] for k in range(5) if k not in own + right]
+        every = sum(likeness[k] for k in right) + sum(sorted(wrong)[-hard:])
+        if right:
+            loss += across * sum(-math.log(likeness[k] / every) for k in right) / len(right)
+        expected += loss / len(persons)
+    assert term(represent(embedding), persons).item() == pytest.approx(expected, rel=1e-9)
+    embedding.requires_grad_()
+    assert torch.autograd.gradcheck(lambda e: term(represent(e), persons), embedding)
+
+
 def test_the_vectors_of_a_batch_move_towards_its_means() -> None:
     embedding, persons, momentum = draw(5), torch.tensor([0, 2, 2, 3, 2]), 0.3
     term = prepared(embedding, momentum=momentum)
@@ -69,6 +94,6 @@ def test_it_starts_at_the_means_and_leaves_out_who_is_in_no_cluster() -> None:
     embeddings = {"global": draw(4), "local": draw(4, seed=2, size=7).float()}
     term.start(embeddings, torch.tensor([1, -1, 0, 1]))
     units = normalize(embeddings["local"], dim=1)
-    assert list(term.state_dict()) == ["memory_local"]
+    assert [name for name in term.state_dict() if "memory" in name] == ["memory_local"]
     torch.testing.assert_close(term.memory_local[0], units[2])
     torch.testing.assert_close(term.memory_local[1], normalize(units[0] + units[3], dim=0))

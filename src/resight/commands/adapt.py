@@ -104,9 +104,15 @@ def adapt(
     if json:
         print_json(result.as_dict() | {"left_out": left_out.as_list()})
         return
-    columns = ["Epoch", "Clusters", "Crops in them", "Measure"]
+    columns = ["Epoch", "Clusters", "Links", "Crops in clusters", "Measure"]
     rows = [
-        [f"{line['epoch']}", f"{line['clusters']:,}", f"{line['share']:.0%}", f"{line['measure']:.4f}"]
+        [
+            f"{line['epoch']}",
+            f"{line['clusters']:,}",
+            f"{line['links']:,}",
+            f"{line['share']:.0%}",
+            f"{line['measure']:.4f}",
+        ]
         for line in result.history
     ]
     print_table(columns, rows, title=f"{len(crops):,} crops of {data}")

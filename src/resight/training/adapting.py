@@ -39,7 +39,7 @@ ALONE = Processes(0, 1)
 """An adaptation runs in one process."""
 
 FEWEST = 2
-"""Clusters without which nothing tells persons apart."""
+"""Persons without which nothing can be learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +113,20 @@ class AdaptationLoop(Loop):
         found = make_labels(vectors, self.crops, self.settings)
         assert self.log is not None
         if not self.log.has("labels", self.step):
-            usable = found.clusters >= FEWEST
+            usable = found.persons >= FEWEST
             if not usable and epoch == 0:
                 raise UserError(_useless(found, len(vectors), self.settings))
             if usable and all(line["measure"] < found.measure for line in self.history):
                 save_weights(self.best, self.folder / BEST)
             self.log.write("labels", self.step, epoch=epoch, **found.as_dict())
-        if found.clusters < FEWEST or epoch - kept_epoch(self.history) >= self.settings.patience:
+        if found.persons < FEWEST or epoch - kept_epoch(self.history) >= self.settings.patience:
             return False
         self._use(found.labels)
         widths = {name: branch.embedding.shape[1] for name, branch in example(self.model).branches.items()}
         embeddings = dict(zip(widths, vectors.split(list(widths.values()), dim=1), strict=True))
         for term in self.phase.objective.terms:
             if isinstance(term, ClusterMemory):
-                term.start(embeddings, found.labels)
+                term.start(embeddings, found.labels, found.cameras, found.linked)
         return True
 
     def _use(self, labels: Tensor) -> None:
@@ -137,7 +137,7 @@ class AdaptationLoop(Loop):
 
 def kept_epoch(history: list[dict[str, Any]]) -> int:
     """Return the epoch with the highest measure, the first of equal ones."""
-    usable = [line for line in history if line["clusters"] >= FEWEST]
+    usable = [line for line in history if line["clusters"] - line["links"] >= FEWEST]
     return int(max(usable, key=lambda line: line["measure"])["epoch"])
 
 
@@ -223,7 +223,10 @@ def adapt(
     with whole_file(folder / RECIPE) as path:
         path.write_text(recipe.to_yaml(), encoding="utf-8")
     loop.run(None)
-    history = [{key: line[key] for key in ("epoch", "clusters", "share", "measure")} for line in loop.history]
+    history = [
+        {key: line[key] for key in ("epoch", "clusters", "links", "share", "measure")}
+        for line in loop.history
+    ]
     result = Adapted(folder, history[-1]["epoch"], kept_epoch(history), history, loop.seconds)
     with whole_file(folder / WEIGHTS) as path:
         shutil.copyfile(folder / BEST, path)
@@ -262,9 +265,9 @@ def _check(recipe: Recipe, crops: Unlabelled) -> Labelling:
 
 def _useless(found: PseudoLabels, crops: int, settings: Labelling) -> str:
     """Return why a first labelling cannot be learnt from."""
-    if found.clusters:
+    if found.persons:
         return (
-            f"{found.share:.0%} of the {crops:,} crops are in one cluster, as if they showed one person, so "
+            f"{found.share:.0%} of the {crops:,} crops are alike, as if they showed one person, so "
             "nothing can be learnt from them. Give crops of several persons; if there are, set "
             f"labelling.within to less than {settings.within:g}."
         )

@@ -61,18 +61,20 @@ class Labelling(Settings):
     """How ``resight adapt`` makes pseudo-labels before each epoch.
 
     Attributes:
-        neighbours, averaged: k1 and k2 of the k-reciprocal neighbours.
+        neighbours, averaged: k1 and k2 of the k-reciprocal neighbours in one camera.
         within: largest Jaccard distance between two neighbours in a cluster.
         crops: fewest crops within this distance of a core crop, itself included.
+        rivals: clusters of a camera whose similarity to a cluster of another one is subtracted, as a mean.
         patience: epochs without a better internal measure after which the adaptation stops.
         adapt_statistics: compare vectors with the batch statistics of each crop's camera, where cameras are
             known (see ``models.statistics``).
     """
 
-    neighbours: Annotated[int, Field(ge=1)] = 10
-    averaged: Annotated[int, Field(ge=1)] = 6
+    neighbours: Annotated[int, Field(ge=1)] = 6
+    averaged: Annotated[int, Field(ge=1)] = 3
     within: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    crops: Annotated[int, Field(ge=2)] = 4
+    crops: Annotated[int, Field(ge=2)] = 2
+    rivals: Annotated[int, Field(ge=1)] = 5
     patience: Annotated[int, Field(ge=1)] = 3
     adapt_statistics: bool = False
 
