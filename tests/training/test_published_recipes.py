@@ -33,7 +33,7 @@ TABLE_1: dict[str, tuple[str, tuple[str, ...], set[str]]] = {
 }
 """Rows of SAL's Table 1: recipe, overrides, terms that count."""
 
-OWN = ("drawn-people", "fine-tune")
+OWN = ("drawn-people", "fine-tune", "from-scratch")
 """Recipes that no paper has."""
 
 
