@@ -182,8 +182,21 @@ def test_crops_from_which_nothing_can_be_learnt_are_refused(tmp_path: Path) -> N
         run(tmp_path / "c", pictures(tmp_path / "few", 4, 2, 9.0))
     with pytest.raises(UserError, match="All crops are from one camera"):
         run(tmp_path / "d", pictures(tmp_path / "camera", 7, 2, 9.0, cameras=1))
+    with pytest.raises(
+        UserError, match=r"3 of the 3 cameras have 6 crops or fewer \(labelling\.neighbours\)"
+    ):
+        run(tmp_path / "f", pictures(tmp_path / "cameras", 6, 3, 9.0, cameras=3))
     with pytest.raises(UserError, match="The recipe tiny does not say how to adapt"):
         run(tmp_path / "e", noise, tiny.tiny_recipe())
+
+
+def test_crops_of_small_cameras_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = pictures(tmp_path / "crops", 8, 4, 9.0)
+    for number in range(5):
+        shutil.copy(folder / f"{number}-0_c1.png", folder / f"9-{number}_c3.png")
+    run(tmp_path / "run", folder)
+    note = "5 of 37 crops are not used, because their cameras have 6 crops or fewer (labelling.neighbours)"
+    assert note in " ".join(capsys.readouterr().err.split())
 
 
 def test_more_crops_than_memory_holds_are_refused() -> None:

@@ -255,11 +255,23 @@ def _check(recipe: Recipe, crops: Unlabelled) -> Labelling:
             f"that are compared; got {count:,}. Give more crops, or set labelling.neighbours to "
             f"{max(1, count // 2)} or less."
         )
-    if crops.cameras is not None and len(set(crops.cameras.tolist())) < 2:
+    if crops.cameras is None:
+        return recipe.labelling
+    sizes = np.unique(crops.cameras, return_counts=True)[1]
+    small = sizes[sizes <= recipe.labelling.neighbours]
+    if len(sizes) < 2:
         raise UserError(
             "All crops are from one camera, so nothing shows what a person looks like in another one. Give "
             "crops of two cameras or more."
         )
+    few = f"{recipe.labelling.neighbours} crops or fewer (labelling.neighbours)"
+    if len(sizes) - len(small) < 2:
+        raise UserError(
+            f"{len(small):,} of the {len(sizes):,} cameras have {few}, which are too few to find persons in. "
+            "Give more crops of two cameras or more."
+        )
+    if len(small):
+        say(f"Note: {small.sum():,} of {count:,} crops are not used, because their cameras have {few}.")
     return recipe.labelling
 
 
