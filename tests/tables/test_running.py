@@ -232,7 +232,7 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
     changed = request_for().table.model_copy(update={"rows": rows, "reference": None})
     reasons = make_plan(request_for(table=changed, out=tmp_path)).reasons
     assert "The ImageNet weights of resnet50 are not on this machine" in reasons["weights", None]
-    assert reasons["weights", None].endswith("which headings then say: --from-scratch")
+    assert reasons["weights", None].endswith("--from-scratch (with sweep: --set pretrained=null)")
     plan = make_plan(request_for(table=changed, from_scratch=True, fast=True, out=tmp_path))
     assert plan.conditions[1:] == (
         "by the -fast recipes",

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from resight.data.crop import DISTRACTOR, Crop
+from resight.data.opening import open_benchmark
 from resight.data.unlabelled import Unlabelled, read_unlabelled
 from resight.errors import UserError
 from resight.models.network import Network, build_model
@@ -20,6 +21,8 @@ from resight.training.adapting import Adapted, adapt
 from resight.training.labelling import agreement, link_clusters, make_labels, refuse_large
 from resight.training.reading import parse_recipe
 from resight.training.recipe import Labelling, Recipe
+from resight.training.run import held, how_to_resume, is_adaptation
+from resight.training.trainer import train
 
 LABELLING = {"neighbours": 6, "averaged": 2, "within": 0.7, "crops": 3, "patience": 9}
 
@@ -158,6 +161,32 @@ def test_a_folder_of_another_adaptation_is_refused(whole: Adapted, tmp_path: Pat
         run(tmp_path / "full", other)
 
 
+def test_a_run_of_training_is_left_alone(crops: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name, content in (("run.json", '{"data": {"opened": {}}}'), ("recipe.yaml", "name: other\n")):
+        (tmp_path / "run" / name).write_text(content)
+    with pytest.raises(UserError, match="is there already and is no adaptation"):
+        run(tmp_path / "run", crops)
+
+
+def test_two_adaptations_in_one_folder_are_refused(crops: Path, tmp_path: Path) -> None:
+    with held(tmp_path / "run", "adapting"), pytest.raises(UserError, match="Another process is adapting in"):
+        run(tmp_path / "run", crops)
+
+
+def test_an_adaptation_is_gone_on_with_by_its_own_command(whole: Adapted) -> None:
+    assert is_adaptation(whole.folder)
+    assert "Go on with the same command: " in how_to_resume(whole.folder)
+    assert " adapt " in how_to_resume(whole.folder)
+
+
+def test_a_recipe_for_adapting_trains_no_model(tmp_path: Path, tiny_data: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"The recipe small adapts a model to crops without labels, and .* adapt"
+    ):
+        train(recipe(), open_benchmark(tiny_data), tmp_path / "run")
+
+
 def pictures(folder: Path, persons: int, crops: int, noise: float, cameras: int = 2) -> Path:
     """Draw crops, each person a colour."""
     generator = np.random.default_rng(0)
@@ -175,6 +204,9 @@ def test_crops_from_which_nothing_can_be_learnt_are_refused(tmp_path: Path) -> N
     chosen = recipe(labelling=LABELLING | {"neighbours": 7, "within": 0.99})
     with pytest.raises(UserError, match="100% of the 14 crops are alike, as if they showed one person"):
         adapt(network(), chosen, read_unlabelled(one_person, (16, 8)), tmp_path / "a", device="cpu")
+    alike = pictures(tmp_path / "alike", 1, 14, 0.0)
+    with pytest.raises(UserError, match="All 14 crops look the same to the model"):
+        run(tmp_path / "g", alike)
     noise = pictures(tmp_path / "noise", 7, 2, 90.0)
     with pytest.raises(UserError, match="No 8 of the 14 crops are alike enough to be of one person"):
         run(tmp_path / "b", noise, recipe(labelling=LABELLING | {"crops": 8, "within": 0.1}))
@@ -183,7 +215,8 @@ def test_crops_from_which_nothing_can_be_learnt_are_refused(tmp_path: Path) -> N
     with pytest.raises(UserError, match="All crops are from one camera"):
         run(tmp_path / "d", pictures(tmp_path / "camera", 7, 2, 9.0, cameras=1))
     with pytest.raises(
-        UserError, match=r"3 of the 3 cameras have 6 crops or fewer \(labelling\.neighbours\)"
+        UserError,
+        match=r"cameras with 6 crops or fewer \(labelling\.neighbours\) are left out. .* 0 of 3 cameras",
     ):
         run(tmp_path / "f", pictures(tmp_path / "cameras", 6, 3, 9.0, cameras=3))
     with pytest.raises(UserError, match="The recipe tiny does not say how to adapt"):

@@ -69,7 +69,9 @@ def synthesize(
         if json:
             print_json({"folder": str(out), "persons": persons, "cameras": cameras, "crops_an_epoch": epoch})
         else:
-            print(f"{out}: {persons:,} persons, {cameras:,} cameras, {epoch:,} crops an epoch. To draw them:")
+            print(
+                f"{out}: {persons:,} persons, {cameras:,} cameras, {epoch:,} crops an epoch. To train on it:"
+            )
             print(f"  {command_line('train', 'drawn-people', '--data', str(out))}")
         return
     made = generate(

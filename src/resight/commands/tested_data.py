@@ -23,6 +23,7 @@ def open_tested(
     """
     from resight.data.benchmark import Benchmark
     from resight.data.opening import reopen
+    from resight.people.on_the_fly import is_drawn
     from resight.training.test_sets import open_test_set
 
     trained: set[Path] = set()
@@ -36,7 +37,13 @@ def open_tested(
                 f"{' and '.join(given)} say how to read --data, so give --data too. Without it, the run is "
                 "tested on the data set that it was trained on, read in the same way."
             )
-        opened = reopen(run.info["data"]["opened"])
+        read = run.info["data"]["opened"]
+        if is_drawn(Path(read["paths"][0])):
+            raise UserError(
+                f"The run {run.folder} was trained on people drawn for it, and has no test set. Name "
+                "one: --data FOLDER."
+            )
+        opened = reopen(read)
     for note in opened.notes:
         say(f"Note: {note}")
     if isinstance(opened, Benchmark):

@@ -60,7 +60,7 @@ def train(
     from resight.people.on_the_fly import is_drawn, open_drawn
     from resight.report.page import write_report
     from resight.training.reading import load_recipe
-    from resight.training.run import INFO, RECIPE, SCORES, read_info
+    from resight.training.run import INFO, RECIPE, SCORES, how_to_resume, is_adaptation, read_info
     from resight.training.testing import embed_benchmark, save_scores, score_benchmark
     from resight.training.trainer import train as train_recipe
 
@@ -69,6 +69,8 @@ def train(
     if (Path(recipe) / INFO).exists():
         if not resume:
             raise UserError(f"{recipe} is a run's folder. Add --resume to continue the run.")
+        if is_adaptation(Path(recipe)):
+            raise UserError(f"{recipe} is no run of 'resight train'. {how_to_resume(Path(recipe))}")
         source, out = Path(recipe) / RECIPE, out or Path(recipe)
         if not data:
             opened = read_info(Path(recipe))["data"]["opened"]

@@ -7,7 +7,7 @@ own, so that switching one on leaves everything else as it was: a screening desi
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from resight.errors import UserError
+from resight.errors import UserError, did_you_mean
 
 ALL = "all"
 
@@ -63,11 +63,11 @@ def read_factors(words: Iterable[str]) -> Factors:
     """
     names, factors = tuple(factor_meanings()), Factors()
     for word in words:
-        name, _, value = word.partition("=")
+        name, equals, value = word.partition("=")
         if name not in (*names, ALL):
-            raise UserError(f"There is no factor '{name}' of drawing. There are {', '.join((*names, ALL))}.")
+            raise UserError(f"There is no factor '{name}' of drawing.{did_you_mean(name, (*names, ALL))}")
         try:
-            strength = float(value or 1)
+            strength = float(value) if equals else 1.0
         except ValueError:
             strength = -1.0
         if not 0 <= strength <= 1:

@@ -79,7 +79,7 @@ def check(
         ("crops", crops, 1, 100),
         ("height", height, 32, 512),
         ("seed", seed, 0, 2**63 - 1),
-        ("cameras per person", cameras_per_person or cameras, 2, cameras),
+        ("cameras per person", cameras if cameras_per_person is None else cameras_per_person, 2, cameras),
     ):
         if not low <= value <= high:
             raise UserError(f"The number for {name} must be from {low} to {high}; got {value}.")

@@ -32,6 +32,10 @@ def grid_table(
     """
     axes = [_axis(text) for text in grid]
     keys = [key for key, _ in axes]
+    if any(text.partition("=")[0] == "seed" for text in (*grid, *overrides)):
+        raise UserError(
+            "The seeds of a sweep are 0, 1, ...: give their number by --runs instead of a setting."
+        )
     if twice := next((name for name in recipes if recipes.count(name) > 1), None):
         raise UserError(f"The recipe {twice} is named twice. Name each one once.")
     if twice := next((key for key in keys if keys.count(key) > 1), None):

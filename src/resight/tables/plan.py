@@ -21,7 +21,7 @@ from resight.tables.table import Column, Row, Table
 from resight.training.comparing import what_counts
 from resight.training.components import Component
 from resight.training.fitting import bare_model
-from resight.training.reading import load_recipe, recipe_files
+from resight.training.reading import load_recipe, recipe_files, refuse_labelling
 from resight.training.recipe import Recipe
 from resight.training.run import INFO, read_info
 from resight.training.stages import check_sampler
@@ -224,6 +224,7 @@ def _plan_recipe(plan: TablePlan, row: Row, trained: bool) -> None:
             plan.reasons[row.name, None] = f"there is no recipe {name}"
             return
     recipe = load_recipe(name, overrides)
+    refuse_labelling(recipe)
     if request.from_scratch:
         recipe = recipe.model_copy(update={"pretrained": None})
     recipe = scaled(recipe, request.epochs_scale)
@@ -242,7 +243,10 @@ def _weights_missing(model: str, trunk: str, source: str) -> str | None:
     try:
         read_trunk(trunk_of(bare_model(component), source), source)
     except UserError as error:
-        scratch = "or train from random weights, which headings then say: --from-scratch"
+        scratch = (
+            "or train from random weights, which the headings of reproduce then say: --from-scratch "
+            "(with sweep: --set pretrained=null)"
+        )
         return f"{str(error).rstrip('.')}; {scratch}"
     return None
 

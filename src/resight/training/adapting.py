@@ -29,7 +29,17 @@ from resight.training.labelling import PseudoLabels, make_labels, refuse_large
 from resight.training.loop import Loop
 from resight.training.metrics import LOG
 from resight.training.recipe import Labelling, Recipe
-from resight.training.run import RECIPE, machine, now, read_info, save_info, versions
+from resight.training.run import (
+    LOCK,
+    RECIPE,
+    held,
+    is_adaptation,
+    machine,
+    now,
+    read_info,
+    save_info,
+    versions,
+)
 from resight.training.stages import Phase, make_phases
 
 BEST = "best.safetensors"
@@ -115,7 +125,7 @@ class AdaptationLoop(Loop):
         if not self.log.has("labels", self.step):
             usable = found.persons >= FEWEST
             if not usable and epoch == 0:
-                raise UserError(_useless(found, len(vectors), self.settings))
+                raise UserError(_useless(found, vectors, self.settings))
             if usable and all(line["measure"] < found.measure for line in self.history):
                 save_weights(self.best, self.folder / BEST)
             self.log.write("labels", self.step, epoch=epoch, **found.as_dict())
@@ -170,18 +180,34 @@ def adapt(
             folder is of another run; the loss is not finite; the disk is full.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
-    target = resolve_device(device)
-    keep_freed_memory()
+    begun = is_adaptation(folder)
+    others = folder.is_dir() and any(path.name != LOCK for path in folder.iterdir())
+    if not begun and folder.exists() and (not folder.is_dir() or others):
+        raise UserError(f"{folder} is there already and is no adaptation. Choose another folder with --out.")
     labelling = _check(recipe, crops)
+    with held(folder, "adapting"):
+        options = resolve_device(device), log_steps, checkpoint_seconds
+        return _adapt(network, recipe, labelling, crops, folder, begun, *options)
+
+
+def _adapt(
+    network: Network,
+    recipe: Recipe,
+    labelling: Labelling,
+    crops: Unlabelled,
+    folder: Path,
+    begun: bool,
+    target: torch.device,
+    log_steps: int,
+    checkpoint_seconds: float,
+) -> Adapted:
+    keep_freed_memory()
     model = without_classifiers(network).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = recipe.model_copy(update={"model": Component(name=model.name, settings=model.settings)})
     shapes = example(model).branches.values()
     refuse_large(len(crops.tracks), sum(branch.embedding.shape[1] for branch in shapes), labelling)
     identity = crops.examples.identity | {"network": fingerprint(model)}
     crops = replace(crops, examples=replace(crops.examples, identity=identity))
-    begun = (folder / RECIPE).exists()
-    if not begun and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there already and is no adaptation. Choose another folder with --out.")
     persons = recipe.stages[0].sampler.settings["persons"]
     provisional = torch.arange(len(crops.tracks)) % persons  # replaced before the first epoch
     phases = [_phase(recipe, model, crops, provisional, target)]
@@ -231,7 +257,9 @@ def adapt(
     with whole_file(folder / WEIGHTS) as path:
         shutil.copyfile(folder / BEST, path)
     save_info(folder, info | {"finished": now()} | result.as_dict())
-    say(f"Trained {result.epochs} epochs in {clock(loop.seconds)}.")
+    if result.epochs < recipe.epochs:
+        say(f"Stopped after epoch {result.epochs}: the measure had not risen since epoch {result.kept}.")
+    say(f"Trained epochs: {result.epochs}, in {clock(loop.seconds)}.")
     return result
 
 
@@ -267,16 +295,22 @@ def _check(recipe: Recipe, crops: Unlabelled) -> Labelling:
     few = f"{recipe.labelling.neighbours} crops or fewer (labelling.neighbours)"
     if len(sizes) - len(small) < 2:
         raise UserError(
-            f"{len(small):,} of the {len(sizes):,} cameras have {few}, which are too few to find persons in. "
-            "Give more crops of two cameras or more."
+            f"Persons are looked for in each camera, and cameras with {few} are left out. That leaves "
+            f"{len(sizes) - len(small)} of {len(sizes):,} cameras, and two are needed. Give more crops."
         )
     if len(small):
         say(f"Note: {small.sum():,} of {count:,} crops are not used, because their cameras have {few}.")
     return recipe.labelling
 
 
-def _useless(found: PseudoLabels, crops: int, settings: Labelling) -> str:
-    """Return why a first labelling cannot be learnt from."""
+def _useless(found: PseudoLabels, vectors: Tensor, settings: Labelling) -> str:
+    """Return why a first labelling of vectors [N, D] cannot be learnt from."""
+    crops = len(vectors)
+    if torch.allclose(vectors, vectors[0], atol=1e-5):
+        return (
+            f"All {crops:,} crops look the same to the model, so nothing can be learnt from them. Check that "
+            "they show persons."
+        )
     if found.persons:
         return (
             f"{found.share:.0%} of the {crops:,} crops are alike, as if they showed one person, so "

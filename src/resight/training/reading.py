@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from resight.errors import UserError, did_you_mean
+from resight.program import command_line
 from resight.training.components import REGISTRIES, TermFrame
 from resight.training.fitting import incompatibilities
 from resight.training.recipe import Labelling, Recipe, Stage
@@ -55,6 +56,19 @@ def parse_recipe(content: Mapping[str, Any], title: str, *, fitting: bool = True
         lines = [f"  {place}: {sentence}" for place, sentence in mistakes]
         raise UserError("\n".join([f"The {title} has {count}:", *lines]))
     return recipe
+
+
+def refuse_labelling(recipe: Recipe) -> None:
+    """Refuse to train a recipe that is for adapting.
+
+    Raises:
+        UserError: the recipe says how to make pseudo-labels.
+    """
+    if recipe.labelling is not None:
+        raise UserError(
+            f"The recipe {recipe.name} adapts a model to crops without labels, and trains none: "
+            f"{command_line('adapt', 'MODEL', '--data', 'CROPS', '--recipe', recipe.name)}"
+        )
 
 
 def _find(name_or_path: str | Path) -> Path:

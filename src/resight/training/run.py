@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +21,10 @@ from resight.data.crop import Crop
 from resight.data.opening import reopen
 from resight.device import resolve_device
 from resight.errors import UserError
-from resight.files import write_json
+from resight.files import sole_use, write_json
 from resight.models.network import Network
 from resight.models.weights import WEIGHTS, load_weights
-from resight.program import same_processes
+from resight.program import command_line, same_processes
 from resight.training.metrics import LOG, read_metrics
 from resight.training.reading import load_recipe
 from resight.training.recipe import Recipe
@@ -84,9 +85,37 @@ class Run:
         return load_weights(self.folder / WEIGHTS, target).eval()
 
 
+def is_adaptation(folder: Path) -> bool:
+    """Return whether ``resight adapt`` wrote the ``run.json`` of a folder."""
+    return (folder / INFO).is_file() and "network" in read_info(folder)["data"]
+
+
 def how_to_resume(folder: Path) -> str:
     """Return the sentence about how to continue a run."""
+    if is_adaptation(folder):
+        return f"It is an adaptation. Go on with the same command: {command_line('adapt', '...')}"
     return f"Go on with: {same_processes('train', folder, '--resume')}"
+
+
+@contextmanager
+def held(folder: Path, doing: str) -> Iterator[None]:
+    """Keep other processes from training in a folder; it is made, and removed if nothing is written.
+
+    Raises:
+        UserError: another process is ``doing`` something there, or the folder cannot be written.
+    """
+    lock = folder / LOCK
+    with sole_use(lock) as free:
+        if not free:
+            raise UserError(
+                f"Another process is {doing} in {folder}. Wait for it, or choose another folder with --out."
+            )
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+            with suppress(OSError):  # something was written
+                folder.rmdir()
 
 
 def read_info(folder: Path) -> dict[str, Any]:

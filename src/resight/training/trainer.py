@@ -1,7 +1,7 @@
 """Training a recipe on a benchmark: build the parts, run the loop, write the weights."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from resight.data.classification import Classification
 from resight.data.examples import cameras_of, examples_of, labels_of
 from resight.device import resolve_device, resolve_precision
 from resight.errors import UserError
-from resight.files import sole_use, whole_file
+from resight.files import whole_file
 from resight.memory import keep_freed_memory
 from resight.models.complexity import measure
 from resight.models.embedding import PixelEmbedder
@@ -28,7 +28,7 @@ from resight.training.checkpoint import CHECKPOINT
 from resight.training.classifying import classify
 from resight.training.fitting import bare_model
 from resight.training.loop import Loop
-from resight.training.reading import parse_recipe
+from resight.training.reading import parse_recipe, refuse_labelling
 from resight.training.recipe import Recipe
 from resight.training.run import (
     INFO,
@@ -36,6 +36,7 @@ from resight.training.run import (
     RECIPE,
     Run,
     describe_data,
+    held,
     how_to_resume,
     machine,
     now,
@@ -85,6 +86,7 @@ def train(
     """
     folder, target = Path(folder), resolve_device(device)
     keep_freed_memory()
+    refuse_labelling(recipe)
     if seed is not None:
         recipe = parse_recipe(dict(recipe) | {"seed": seed}, f"recipe {recipe.name}", fitting=False)
     with ExitStack() as stack:
@@ -185,18 +187,8 @@ def _train(
 def _held(folder: Path, resume: bool) -> Iterator[None]:
     """Keep other processes from training in the folder."""
     _check_folder(folder, resume)
-    lock = folder / LOCK
-    with sole_use(lock) as free:
-        if not free:
-            raise UserError(
-                f"Another process is training in {folder}. Wait for it, or choose another folder with --out."
-            )
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-            with suppress(OSError):  # something was written
-                folder.rmdir()
+    with held(folder, "training"):
+        yield
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
