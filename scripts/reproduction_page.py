@@ -23,8 +23,8 @@ and camera.
 [Reproduce published tables](guides/reproduce.md) says what the columns mean.
 
 Nothing here was trained on the papers' data, nor for as many epochs: headings say what was used instead. So
-figures cannot be compared with the paper's; the sign and the order of *differences* between rows can. An
-interval that includes 0 shows no effect in either direction.
+figures cannot be compared with the paper's; the sign and the order of *differences* between rows can. With
+one run a row, a sign is a first hint; an interval that includes 0 shows no effect in either direction.
 """
 
 

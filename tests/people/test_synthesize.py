@@ -147,6 +147,7 @@ def test_json_is_one_value_on_standard_output(drawn):
         ({"persons": 1}, "persons must be from 2"),
         ({"cameras": 1}, "cameras must be from 2"),
         ({"cameras_per_person": 7}, "cameras per person must be from 2 to 6"),
+        ({"cameras_per_person": 0}, "cameras per person must be from 2 to 6; got 0"),
         ({"crops": 0}, "crops must be from 1"),
         ({"height": 8}, "height must be from 32"),
         ({"seed": -1}, "seed must be from 0"),
@@ -156,6 +157,8 @@ def test_json_is_one_value_on_standard_output(drawn):
         ({"persons": 20, "test_persons": 7}, "Ask for 5 or 10 test persons"),
         ({"crops": 1}, "at least 2 crops"),
         ({"factors": ["fog"]}, "no factor 'fog'"),
+        ({"factors": ["Tone"]}, "Did you mean 'tone'"),
+        ({"factors": ["tone="]}, "a number from 0 to 1; got 'tone='"),
     ],
 )
 def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, settings, words):

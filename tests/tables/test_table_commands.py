@@ -103,6 +103,7 @@ def test_recipes_are_compared(recipe: Path, people: Path, tmp_path: Path) -> Non
         (("stages.0.optimizer.lr=1,1",), "the same value twice"),
         (("seed=[1",), "are no YAML"),
         (("ema=0.9", "ema=0.8"), "The setting ema is given twice"),
+        (("seed=1,2",), "give their number by --runs"),
         ((), "Name a setting and its values"),
     ],
 )
