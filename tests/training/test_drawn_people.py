@@ -118,7 +118,7 @@ def test_the_commands_make_train_and_resume_a_set(tmp_path: Path, capsys: pytest
     capsys.readouterr()
     call("train", tmp_path / "run", "--resume")
     assert "complete" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"trained on people drawn for it, and has no test set.* --data FOLDER"):
+    with pytest.raises(UserError, match=r"people drawn for it, and has no test set.* --data FOLDER"):
         call("evaluate", tmp_path / "run")
 
 
