@@ -219,6 +219,7 @@ def test_details_show_the_crop_take_labels_and_show_where_the_model_looks(visit:
 def test_the_page_of_the_api_describes_every_route(visit: Open) -> None:
     there = visit()
     there.page.click("text=API")
+    expect(there.page.locator(".route h2 code").first).to_be_visible()
     paths = there.page.locator(".route h2 code").all_text_contents()
     assert {"/api/search", "/api/items", "/api/forget", "/api/marks", "/metrics"} <= set(paths)
     assert there.overflow() == 0
