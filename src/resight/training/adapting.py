@@ -25,7 +25,7 @@ from resight.processes import Processes
 from resight.progress import clock, say
 from resight.training.checkpoint import load_checkpoint
 from resight.training.components import Component
-from resight.training.labelling import PseudoLabels, make_labels, refuse_large
+from resight.training.labelling import check_crops, make_labels, refuse_large, why_useless
 from resight.training.loop import Loop
 from resight.training.metrics import LOG
 from resight.training.recipe import Labelling, Recipe
@@ -125,7 +125,7 @@ class AdaptationLoop(Loop):
         if not self.log.has("labels", self.step):
             usable = found.persons >= FEWEST
             if not usable and epoch == 0:
-                raise UserError(_useless(found, vectors, self.settings))
+                raise UserError(why_useless(found, vectors, self.settings))
             if usable and all(line["measure"] < found.measure for line in self.history):
                 save_weights(self.best, self.folder / BEST)
             self.log.write("labels", self.step, epoch=epoch, **found.as_dict())
@@ -184,7 +184,7 @@ def adapt(
     others = folder.is_dir() and any(path.name != LOCK for path in folder.iterdir())
     if not begun and folder.exists() and (not folder.is_dir() or others):
         raise UserError(f"{folder} is there already and is no adaptation. Choose another folder with --out.")
-    labelling = _check(recipe, crops)
+    labelling = check_crops(recipe, crops)
     with held(folder, "adapting"):
         options = resolve_device(device), log_steps, checkpoint_seconds
         return _adapt(network, recipe, labelling, crops, folder, begun, *options)
@@ -261,67 +261,6 @@ def _adapt(
         say(f"Stopped after epoch {result.epochs}: the measure had not risen since epoch {result.kept}.")
     say(f"Trained epochs: {result.epochs}, in {clock(loop.seconds)}.")
     return result
-
-
-def _check(recipe: Recipe, crops: Unlabelled) -> Labelling:
-    """Return the recipe's labelling; refuse other recipes, and crops from which nothing can be learnt."""
-    sampler = recipe.stages[0].sampler
-    if (
-        recipe.labelling is None
-        or len(recipe.stages) != 1
-        or sampler.name != "pk"
-        or not isinstance(sampler.settings["epoch"], int)
-    ):
-        raise UserError(
-            f"The recipe {recipe.name} does not say how to adapt: it needs 'labelling', and one stage whose "
-            "sampler is pk with a number of batches in 'epoch'. Take the recipe adapt, or build on it."
-        )
-    count, least = len(crops.tracks), 2 * recipe.labelling.neighbours
-    if count < least:
-        raise UserError(
-            f"Adapting needs {least:,} crops or more, twice the {recipe.labelling.neighbours} neighbours "
-            f"that are compared; got {count:,}. Give more crops, or set labelling.neighbours to "
-            f"{max(1, count // 2)} or less."
-        )
-    if crops.cameras is None:
-        return recipe.labelling
-    sizes = np.unique(crops.cameras, return_counts=True)[1]
-    small = sizes[sizes <= recipe.labelling.neighbours]
-    if len(sizes) < 2:
-        raise UserError(
-            "All crops are from one camera, so nothing shows what a person looks like in another one. Give "
-            "crops of two cameras or more."
-        )
-    few = f"{recipe.labelling.neighbours} crops or fewer (labelling.neighbours)"
-    if len(sizes) - len(small) < 2:
-        raise UserError(
-            f"Persons are looked for in each camera, and cameras with {few} are left out. That leaves "
-            f"{len(sizes) - len(small)} of {len(sizes):,} cameras, and two are needed. Give more crops."
-        )
-    if len(small):
-        say(f"Note: {small.sum():,} of {count:,} crops are not used, because their cameras have {few}.")
-    return recipe.labelling
-
-
-def _useless(found: PseudoLabels, vectors: Tensor, settings: Labelling) -> str:
-    """Return why a first labelling of vectors [N, D] cannot be learnt from."""
-    crops = len(vectors)
-    if torch.allclose(vectors, vectors[0], atol=1e-5):
-        return (
-            f"All {crops:,} crops look the same to the model, so nothing can be learnt from them. Check that "
-            "they show persons."
-        )
-    if found.persons:
-        return (
-            f"{found.share:.0%} of the {crops:,} crops are alike, as if they showed one person, so "
-            "nothing can be learnt from them. Give crops of several persons; if there are, set "
-            f"labelling.within to less than {settings.within:g}."
-        )
-    return (
-        f"No {settings.crops} of the {crops:,} crops are alike enough to be of one person, so nothing can be "
-        "learnt from them. Check that they show persons, and several times each; if so, set labelling.within "
-        f"to more than {settings.within:g} or labelling.crops to less than {settings.crops}."
-    )
 
 
 def without_classifiers(network: Network) -> Network:
