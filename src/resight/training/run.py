@@ -87,7 +87,7 @@ class Run:
 
 def is_adaptation(folder: Path) -> bool:
     """Return whether ``resight adapt`` wrote the ``run.json`` of a folder."""
-    return (folder / INFO).is_file() and "network" in read_info(folder)["data"]
+    return (folder / INFO).is_file() and "network" in read_info(folder).get("data", {})
 
 
 def how_to_resume(folder: Path) -> str:
