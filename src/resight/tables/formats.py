@@ -31,10 +31,10 @@ HEADER = (
 
 
 def markdown(result: TableResult, level: int = 2) -> str:
-    """Return the result as Markdown, each sheet under a heading of this level."""
-    parts = []
+    """Return the result as Markdown: a heading of this level, and each sheet under its full title."""
+    parts = [f"{'#' * level} {result.title}"]
     for sheet in sheets_of(result):
-        lines = [f"{'#' * level} {sheet.title}", "", _line(sheet.columns)]
+        lines = [f"**{sheet.title}**", "", _line(sheet.columns)]
         lines.append("|---|" + "---:|" * (len(sheet.columns) - 1))
         parts.append("\n".join([*lines, *map(_line, sheet.rows)]))
     return "\n\n".join([*parts, *footnotes(result)]) + "\n"
