@@ -4,7 +4,8 @@ python benchmarks/pseudo_labels.py MODEL --data FOLDER --pattern PATTERN [--set 
 
 PATTERN names the groups ``person`` and ``camera``. Prints the number of clusters, the share of the crops in
 clusters, the share of these that show the person whom most crops of their cluster show, and how many
-links between clusters of two cameras join one person's. Persons are used for nothing else.
+links between clusters of two cameras join one person's. Persons are used for nothing else. The last column
+is how alike the crops are, as ``labelling.alike`` counts it.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from resight.models.embedding import PixelEmbedder
 from resight.models.network import Network
 from resight.training.labelling import make_labels
 from resight.training.reading import load_recipe
+from resight.training.unusable import compare_with_drawn
 
 
 def main() -> None:
@@ -54,15 +56,19 @@ def main() -> None:
     assert recipe.labelling is not None
     crops = replace(crops, cameras=None) if options.no_cameras else crops
     found = make_labels(vectors, crops, recipe.labelling)
+    likeness = compare_with_drawn(embedder, crops)
     inside = found.labels >= 0
     own = torch.stack([persons[found.labels == number].mode().values for number in range(len(found.linked))])
     pure = float((own[found.labels[inside]] == persons[inside]).double().mean())
     linked = [own[found.linked == number] for number in found.linked.unique()]
     right = sum(int(len(pair) > 1 and bool((pair == pair[0]).all())) for pair in linked)
-    print("| clusters | crops in clusters | of the cluster's person | links | of one person |")
-    print("|---:|---:|---:|---:|---:|")
+    print("| clusters | crops in clusters | of the cluster's person | links | of one person | alike |")
+    print("|---:|---:|---:|---:|---:|---:|")
     links = len(found.linked) - found.persons
-    print(f"| {len(own)} | {found.share:.0%} | {pure:.0%} | {links} | {right / max(1, links):.0%} |")
+    print(
+        f"| {len(own)} | {found.share:.0%} | {pure:.0%} | {links} | {right / max(1, links):.0%} "
+        f"| {likeness.share:.2f} |"
+    )
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from adapting_jobs import LABELLING, crops_of, network, recipe, run
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -16,61 +16,12 @@ from resight.data.crop import DISTRACTOR, Crop
 from resight.data.opening import open_benchmark
 from resight.data.unlabelled import Unlabelled, read_unlabelled
 from resight.errors import UserError
-from resight.models.network import Network, build_model
+from resight.models.network import build_model
 from resight.training.adapting import Adapted, adapt
-from resight.training.labelling import agreement, link_clusters, make_labels, refuse_large
-from resight.training.reading import parse_recipe
-from resight.training.recipe import Labelling, Recipe
+from resight.training.labelling import agreement, link_clusters, make_labels
+from resight.training.recipe import Labelling
 from resight.training.run import held, how_to_resume, is_adaptation
 from resight.training.trainer import train
-
-LABELLING = {"neighbours": 6, "averaged": 2, "within": 0.7, "crops": 3, "patience": 9}
-
-
-def recipe(**changes: Any) -> Recipe:
-    stage = {
-        "epochs": 2,
-        "sampler": {"name": "pk", "persons": 4, "crops": 2, "epoch": 3},
-        "augment": [{"name": "mirror"}],
-        "objective": [{"term": "cluster-memory"}],
-        "optimizer": {"name": "adamw", "lr": 0.01},
-    }
-    content = {
-        "name": "small",
-        "model": {"name": "tiny"},
-        "stages": [stage],
-        "labelling": LABELLING,
-        "ema": 0.5,
-        "precision": "float32",
-    }
-    return parse_recipe(content | changes, "small recipe", fitting=False)
-
-
-def network() -> Network:
-    torch.manual_seed(0)
-    return build_model("tiny", 3).eval()
-
-
-def crops_of(folder: Path) -> list[Crop]:
-    """List the pictures as one without labels finds them: by their names' order, cameras after ``c``."""
-    paths = sorted(folder.rglob("*.png"))
-    return [Crop(path, DISTRACTOR, int(path.name.partition("_c")[2][0])) for path in paths]
-
-
-def unlabelled(folder: Path) -> Unlabelled:
-    return read_unlabelled(crops_of(folder), (16, 8))
-
-
-def run(folder: Path, data: Path, chosen: Recipe | None = None) -> Adapted:
-    return adapt(
-        network(),
-        chosen or recipe(),
-        unlabelled(data),
-        folder,
-        device="cpu",
-        log_steps=1,
-        checkpoint_seconds=0,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -185,58 +136,6 @@ def test_a_recipe_for_adapting_trains_no_model(tmp_path: Path, tiny_data: Path) 
         UserError, match=r"The recipe small adapts a model to crops without labels, and .* adapt"
     ):
         train(recipe(), open_benchmark(tiny_data), tmp_path / "run")
-
-
-def pictures(folder: Path, persons: int, crops: int, noise: float, cameras: int = 2) -> Path:
-    """Draw crops, each person a colour."""
-    generator = np.random.default_rng(0)
-    folder.mkdir()
-    for person in range(persons):
-        colour = generator.integers(0, 256, 3)
-        for crop in range(crops):
-            pixels = np.clip(colour + generator.normal(0, noise, (16, 8, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / f"{person}-{crop}_c{crop % cameras + 1}.png")
-    return folder
-
-
-def test_crops_from_which_nothing_can_be_learnt_are_refused(tmp_path: Path) -> None:
-    one_person = [replace(crop, camera=None) for crop in crops_of(pictures(tmp_path / "one", 1, 14, 20.0))]
-    chosen = recipe(labelling=LABELLING | {"neighbours": 7, "within": 0.99})
-    with pytest.raises(UserError, match="100% of the 14 crops are alike, as if they showed one person"):
-        adapt(network(), chosen, read_unlabelled(one_person, (16, 8)), tmp_path / "a", device="cpu")
-    alike = pictures(tmp_path / "alike", 1, 14, 0.0)
-    with pytest.raises(UserError, match="All 14 crops look the same to the model"):
-        run(tmp_path / "g", alike)
-    noise = pictures(tmp_path / "noise", 7, 2, 90.0)
-    with pytest.raises(UserError, match="No 8 of the 14 crops are alike enough to be of one person"):
-        run(tmp_path / "b", noise, recipe(labelling=LABELLING | {"crops": 8, "within": 0.1}))
-    with pytest.raises(UserError, match=r"needs 12 crops or more, twice the 6 neighbours .* got 8"):
-        run(tmp_path / "c", pictures(tmp_path / "few", 4, 2, 9.0))
-    with pytest.raises(UserError, match="All crops are from one camera"):
-        run(tmp_path / "d", pictures(tmp_path / "camera", 7, 2, 9.0, cameras=1))
-    with pytest.raises(
-        UserError,
-        match=r"cameras with 6 crops or fewer \(labelling\.neighbours\) are left out. .* 0 of 3 cameras",
-    ):
-        run(tmp_path / "f", pictures(tmp_path / "cameras", 6, 3, 9.0, cameras=3))
-    with pytest.raises(UserError, match="The recipe tiny does not say how to adapt"):
-        run(tmp_path / "e", noise, tiny.tiny_recipe())
-
-
-def test_crops_of_small_cameras_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = pictures(tmp_path / "crops", 8, 4, 9.0)
-    for number in range(5):
-        shutil.copy(folder / f"{number}-0_c1.png", folder / f"9-{number}_c3.png")
-    run(tmp_path / "run", folder)
-    note = "5 of 37 crops are not used, because their cameras have 6 crops or fewer (labelling.neighbours)"
-    assert note in " ".join(capsys.readouterr().err.split())
-
-
-def test_more_crops_than_memory_holds_are_refused() -> None:
-    with pytest.raises(
-        UserError, match=r"1,000,000,000 crops .* about [\d,.]+ GB of memory .* are available"
-    ):
-        refuse_large(10**9, 512, Labelling())
 
 
 def test_a_track_stays_together_and_cameras_may_be_unknown(crops: Path) -> None:

@@ -25,7 +25,7 @@ from resight.processes import Processes
 from resight.progress import clock, say
 from resight.training.checkpoint import load_checkpoint
 from resight.training.components import Component
-from resight.training.labelling import check_crops, make_labels, refuse_large, why_useless
+from resight.training.labelling import make_labels
 from resight.training.loop import Loop
 from resight.training.metrics import LOG
 from resight.training.recipe import Labelling, Recipe
@@ -41,6 +41,7 @@ from resight.training.run import (
     versions,
 )
 from resight.training.stages import Phase, make_phases
+from resight.training.unusable import check_crops, refuse_alike, refuse_large, why_useless
 
 BEST = "best.safetensors"
 """Weights with the highest measure so far, in the folder of an adaptation."""
@@ -125,7 +126,7 @@ class AdaptationLoop(Loop):
         if not self.log.has("labels", self.step):
             usable = found.persons >= FEWEST
             if not usable and epoch == 0:
-                raise UserError(why_useless(found, vectors, self.settings))
+                raise UserError(why_useless(found, len(vectors), self.settings))
             if usable and all(line["measure"] < found.measure for line in self.history):
                 save_weights(self.best, self.folder / BEST)
             self.log.write("labels", self.step, epoch=epoch, **found.as_dict())
@@ -206,6 +207,8 @@ def _adapt(
     recipe = recipe.model_copy(update={"model": Component(name=model.name, settings=model.settings)})
     shapes = example(model).branches.values()
     refuse_large(len(crops.tracks), sum(branch.embedding.shape[1] for branch in shapes), labelling)
+    if not begun:
+        refuse_alike(PixelEmbedder(model, device=target, precision=recipe.precision), crops, labelling)
     identity = crops.examples.identity | {"network": fingerprint(model)}
     crops = replace(crops, examples=replace(crops.examples, identity=identity))
     persons = recipe.stages[0].sampler.settings["persons"]

@@ -2,22 +2,15 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from resight.data.unlabelled import Unlabelled
-from resight.errors import UserError
 from resight.evaluation.cameras import CameraStatistics, unit_or_zero
 from resight.evaluation.clustering import NOBODY, dbscan, link, near_pairs
 from resight.evaluation.reranking import BLOCK_ROWS, Reranking
-from resight.memory import available_memory
-from resight.progress import say
-from resight.training.recipe import Labelling, Recipe
-
-ENTRIES = 400
-"""Estimated bytes for the neighbours and pairs of a crop, for each of its k1 neighbours."""
+from resight.training.recipe import Labelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,89 +143,3 @@ def _sizes(values: Tensor) -> Tensor:
     counts: Tensor
     _, place, counts = values.unique(dim=0, return_inverse=True, return_counts=True)
     return counts[place]
-
-
-def refuse_large(crops: int, width: int, settings: Labelling) -> None:
-    """Refuse more crops than memory holds the vectors, pairs and remembered vectors of.
-
-    Args:
-        crops: N.
-        width: D.
-        settings: of the recipe.
-
-    Raises:
-        UserError: they need more than is available.
-    """
-    needed = crops * (5 * 4 * width + ENTRIES * settings.neighbours)
-    available = available_memory()
-    if available is not None and needed > available:
-        raise UserError(
-            f"Adapting to {crops:,} crops with vectors of {width:,} numbers needs about {needed / 1e9:.1f} "
-            f"GB of memory for pseudo-labels, and {available / 1e9:.1f} GB are available. Adapt to fewer "
-            "crops, such as one day's; the adapted model works for all."
-        )
-
-
-def check_crops(recipe: Recipe, crops: Unlabelled) -> Labelling:
-    """Return the recipe's labelling; say how many crops are of cameras that have too few.
-
-    Raises:
-        UserError: the recipe is not for adapting, or there are too few crops or cameras.
-    """
-    sampler = recipe.stages[0].sampler
-    if (
-        recipe.labelling is None
-        or len(recipe.stages) != 1
-        or sampler.name != "pk"
-        or not isinstance(sampler.settings["epoch"], int)
-    ):
-        raise UserError(
-            f"The recipe {recipe.name} does not say how to adapt: it needs 'labelling', and one stage whose "
-            "sampler is pk with a number of batches in 'epoch'. Take the recipe adapt, or build on it."
-        )
-    count, least = len(crops.tracks), 2 * recipe.labelling.neighbours
-    if count < least:
-        raise UserError(
-            f"Adapting needs {least:,} crops or more, twice the {recipe.labelling.neighbours} neighbours "
-            f"that are compared; got {count:,}. Give more crops, or set labelling.neighbours to "
-            f"{max(1, count // 2)} or less."
-        )
-    if crops.cameras is None:
-        return recipe.labelling
-    sizes = np.unique(crops.cameras, return_counts=True)[1]
-    small = sizes[sizes <= recipe.labelling.neighbours]
-    if len(sizes) < 2:
-        raise UserError(
-            "All crops are from one camera, so nothing shows what a person looks like in another one. Give "
-            "crops of two cameras or more."
-        )
-    few = f"{recipe.labelling.neighbours} crops or fewer (labelling.neighbours)"
-    if len(sizes) - len(small) < 2:
-        raise UserError(
-            f"Persons are looked for in each camera, and cameras with {few} are left out. That leaves "
-            f"{len(sizes) - len(small)} of {len(sizes):,} cameras, and two are needed. Give more crops."
-        )
-    if len(small):
-        say(f"Note: {small.sum():,} of {count:,} crops are not used, because their cameras have {few}.")
-    return recipe.labelling
-
-
-def why_useless(found: PseudoLabels, vectors: Tensor, settings: Labelling) -> str:
-    """Return why a first labelling of vectors [N, D] cannot be learnt from."""
-    crops = len(vectors)
-    if torch.allclose(vectors, vectors[0], atol=1e-5):
-        return (
-            f"All {crops:,} crops look the same to the model, so nothing can be learnt from them. Check that "
-            "they show persons."
-        )
-    if found.persons:
-        return (
-            f"{found.share:.0%} of the {crops:,} crops are alike, as if they showed one person, so "
-            "nothing can be learnt from them. Give crops of several persons; if there are, set "
-            f"labelling.within to less than {settings.within:g}."
-        )
-    return (
-        f"No {settings.crops} of the {crops:,} crops are alike enough to be of one person, so nothing can be "
-        "learnt from them. Check that they show persons, and several times each; if so, set labelling.within "
-        f"to more than {settings.within:g} or labelling.crops to less than {settings.crops}."
-    )

@@ -65,6 +65,8 @@ class Labelling(Settings):
         within: largest Jaccard distance between two neighbours in a cluster.
         crops: fewest crops within this distance of a core crop, itself included.
         rivals: clusters of a camera whose similarity to a cluster of another one is subtracted, as a mean.
+        alike: most that crops to adapt to may be alike: 0 is as drawn crops of two persons are, 1 as those of
+            one (see ``unusable.Likeness``).
         patience: epochs without a better internal measure after which the adaptation stops.
         adapt_statistics: compare vectors with the batch statistics of each crop's camera, where cameras are
             known (see ``models.statistics``).
@@ -75,6 +77,7 @@ class Labelling(Settings):
     within: Annotated[float, Field(gt=0, lt=1)] = 0.5
     crops: Annotated[int, Field(ge=2)] = 2
     rivals: Annotated[int, Field(ge=1)] = 5
+    alike: float = 0.8
     patience: Annotated[int, Field(ge=1)] = 3
     adapt_statistics: bool = False
 
