@@ -242,8 +242,10 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
     assert plan.recipes["weights"].name == "softmax-fast"
     with pytest.raises(UserError, match=r"people is not the market-1501 that the table needs.*--data "):
         make_plan(request_for(data=(f"market-1501={people}",), out=tmp_path))
-    with pytest.raises(UserError, match=r"^It needs classes, and .*people has people"):
+    with pytest.raises(UserError, match=r"^The table needs classes of pictures, and .*people has crops"):
         make_plan(request_for(table=load_table("sal/table4"), out=tmp_path))
+    with pytest.raises(UserError, match=r"counts what networks cost.* Leave --data out"):
+        make_plan(request_for(table=load_table("han/table1"), out=tmp_path))
 
 
 @pytest.mark.parametrize(

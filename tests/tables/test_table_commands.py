@@ -52,10 +52,19 @@ def test_what_it_takes_is_said_before(
     assert found["disk"] > 4e7
     assert found["conditions"] == ["on people instead of the paper's data", "by the -fast recipes"]
     assert not any(tmp_path.iterdir())
-    call("reproduce", "sal/table1", *options, "--rows", "2: quadruplet", "--rows", "8: all", "--dry-run")
+    chosen = [word for row in ("1: softmax", "2: quadruplet", "8: all") for word in ("--rows", row)]
+    call("reproduce", "sal/table1", *options, *chosen, "--dry-run")
     said = capsys.readouterr().err
     assert "Cannot run 2: quadruplet: there is no recipe quadruplet-fast" in said
     assert "Cannot run 8: all: A batch of 8 persons is larger than the training set allows" in said
+
+
+def test_a_table_of_which_nothing_can_run_is_an_error() -> None:
+    with pytest.raises(UserError) as refused:
+        call("reproduce", "sona/table3", "--dry-run")
+    first, *reasons = str(refused.value).splitlines()
+    assert first == "Nothing of sona/table3 can run."
+    assert len(reasons) == len(set(reasons))
 
 
 def test_a_grid_is_trained_and_drawn(

@@ -23,11 +23,29 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    """Print a table on standard output; the first column is left-aligned, the others are right-aligned."""
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    title: str | None = None,
+    *,
+    whole_names: bool = False,
+) -> None:
+    """Print a table on standard output; the first column is left-aligned, the others are right-aligned.
+
+    Args:
+        columns: headings.
+        rows: cells, as many as headings.
+        title: above it.
+        whole_names: do not break the cells of the first column, which are names to copy.
+    """
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(
+            column,
+            justify="left" if index == 0 else "right",
+            overflow="fold",
+            no_wrap=whole_names and index == 0,
+        )
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))  # a string's brackets would be markup
     Console(highlight=False).print(table)

@@ -65,8 +65,12 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
                 f"one after the other, and {needs.disk / 1e9:.1f} GB of {needs.free / 1e9:.1f} GB that are "
                 "free."
             )
-        for (row, _), why in dict.fromkeys(plan.reasons.items()):
-            say(f"Cannot run {row}: {why}")
+        reasons = [f"{', '.join(rows)}: {why}" for why, rows in _by_reason(plan).items()]
+        if not plan.jobs and any(planned.column.data for planned in plan.columns):
+            listed = "\n".join(reasons)
+            raise UserError(f"Nothing of {request.name} can run.\n{listed}")
+        for line in reasons:
+            say(f"Cannot run {line}")
         if options.dry_run:
             _print_plan(plan, needs.seconds if needs else 0.0, needs.disk if needs else 0, options.json)
             return
@@ -88,6 +92,14 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
         print_table(sheet.columns, sheet.rows, title=sheet.title)
     for line in footnotes(result):
         print(line)
+
+
+def _by_reason(plan: "TablePlan") -> dict[str, list[str]]:
+    """Return why rows cannot run -> which."""
+    found: dict[str, dict[str, None]] = {}
+    for (row, _), why in plan.reasons.items():
+        found.setdefault(why, {})[row] = None
+    return {why: list(rows) for why, rows in found.items()}
 
 
 def _print_plan(plan: "TablePlan", seconds: float, disk: int, json: bool) -> None:

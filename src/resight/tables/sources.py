@@ -96,8 +96,9 @@ class DataChoice:
             opened = _open(str(self.substitute), None, tuple(self.reading.items()))
             needed = CLASSIFICATIONS if isinstance(opened.data, Benchmark) else READERS
             if self.reader_of(column) in needed.names():
-                kinds = ("classes", "people") if needed is CLASSIFICATIONS else ("people", "classes")
-                raise UserError(f"It needs {kinds[0]}, and {self.substitute} has {kinds[1]}.")
+                kinds = ("classes of pictures", "crops of persons")
+                needs, has = kinds if needed is CLASSIFICATIONS else kinds[::-1]
+                raise UserError(f"The table needs {needs}, and {self.substitute} has {has}.")
             return opened
         name = self.reader_of(column)
         assert name is not None
@@ -127,6 +128,8 @@ def choose_data(values: Sequence[str], reading: dict[str, Any], table: Table, ou
     named: dict[str, Path] = {}
     alone: list[str] = []
     asked = {column.data.partition(",")[0] for column in table.columns if column.data is not None}
+    if values and not asked:
+        raise UserError("The table counts what networks cost, which needs no data. Leave --data out.")
     paper = bool(table.source)
     for value in values:
         name, equals, path = value.partition("=")
@@ -139,10 +142,9 @@ def choose_data(values: Sequence[str], reading: dict[str, Any], table: Table, ou
                 raise UserError(
                     f"--data {value}: unknown data set '{name}'.{did_you_mean(name, asked or known)}"
                 )
-            needs = f"needs {', '.join(sorted(asked))}" if asked else "needs no data"
             raise UserError(
-                f"--data {value}: the table {needs}, not {name}. To run it on other data, name the folder "
-                f"alone: --data {path}"
+                f"--data {value}: the table needs {', '.join(sorted(asked))}, not {name}. To run it on other "
+                f"data, name the folder alone: --data {path}"
             )
         if named.setdefault(name, Path(path).expanduser()) != Path(path).expanduser():
             raise UserError(f"--data names two folders for {name}: {named[name]} and {path}. Name one.")
