@@ -7,15 +7,26 @@ import io
 import os
 import sys
 import threading
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn, get_args
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token, convert
 
 from resight import __version__
 from resight.errors import UserError
 
 WAITING = ("waiting", "frames", "stream")
 """Threads of ``resight.ingest`` that may be blocked in a call that cannot be interrupted."""
+
+
+def strictly(hint: Any, tokens: Sequence[Token]) -> Any:
+    """Convert an option's words as Cyclopts does, which alone would round 10.5 to the whole number 10."""
+    kinds = {hint, *get_args(hint)}
+    for token in tokens:
+        if int in kinds and not kinds & {float, str} and "." in token.value:
+            raise ValueError(f"it must be a whole number; got {token.value}.")
+    return convert(hint, tokens)
+
 
 app = App(
     name="resight",
@@ -24,7 +35,9 @@ app = App(
     help_format="markdown",
     # do not print the defaults of flags and repeatable options
     default_parameter=Parameter(
-        negative_iterable=(), show_default=lambda value: None if value == () or value is False else value
+        converter=strictly,
+        negative_iterable=(),
+        show_default=lambda value: None if value == () or value is False else value,
     ),
     suppress_keyboard_interrupt=False,  # main() reports it
 )
