@@ -8,6 +8,7 @@ from typing import overload
 
 from resight.errors import UserError
 from resight.left_out import LeftOut
+from resight.program import command_line
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 HEIF_EXTRA = "pip install 'resight[heic]'"
@@ -17,6 +18,9 @@ _OTHERS = {".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".g
 _HEIF = HEIF_SUFFIXES if importlib.util.find_spec("pillow_heif") else set()
 IMAGE_SUFFIXES = frozenset(_JPEG | _OTHERS | _HEIF)
 """Endings of the names of image files that are read, in lower case."""
+
+DRAWING = "drawing.json"
+"""Name of the file of a set whose crops are drawn in training (see ``people.on_the_fly``)."""
 
 _RAW = {".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2"}
 UNREAD_SUFFIXES = frozenset(_RAW | {".svg", ".psd", ".jxl", ".exr", ".hdr", ".tga", ".pcx", ".ico", ".eps"})
@@ -181,6 +185,12 @@ def no_folder_of_crops(name: str) -> str | None:
 
 def no_images(folder: Path) -> UserError:
     """Return the error for a folder without pictures, which says what else is in and under it."""
+    if (folder / DRAWING).is_file():
+        return UserError(
+            f"{folder} has no pictures: its people are drawn while a network is trained on them, and only "
+            "'resight train' takes it. For pictures, make a set without --on-the-fly: "
+            f"{command_line('synthesize', 'FOLDER')}"
+        )
     left_out = LeftOut()
     list_images(folder, deep=True, left_out=left_out)
     there = "; ".join(f"{row['count']:,} x {row['reason']}" for row in left_out.as_list()[:5])

@@ -14,10 +14,11 @@ from resight.data.loader import Loader
 from resight.data.samplers import SAMPLERS
 from resight.draws import Part
 from resight.errors import UserError
+from resight.folders import DRAWING
 from resight.models.weights import WEIGHTS, load_weights
 from resight.people.crops import World
 from resight.people.factors import read_factors
-from resight.people.on_the_fly import DRAWING, SEEN, DrawnPixels, open_drawn, write_drawing
+from resight.people.on_the_fly import SEEN, DrawnPixels, open_drawn, write_drawing
 from resight.people.plan import PlanSettings, check
 from resight.training.trainer import train
 
@@ -139,3 +140,14 @@ def test_what_cannot_be_is_refused(people: Path, tmp_path: Path, monkeypatch: py
     (people / DRAWING).write_text(json.dumps({"persons": 10}))
     with pytest.raises(UserError, match="damaged or of another version"):
         open_drawn(people)
+
+
+def test_elsewhere_a_set_for_drawing_is_explained(people: Path, tmp_path: Path) -> None:
+    for words in (
+        ("embed", "drawn-people", "--data", people, "--out", tmp_path / "features"),
+        ("data", "check", people),
+        ("gallery", "add", people, "--gallery", tmp_path / "people.gallery"),
+        ("adapt", "drawn-people", "--data", people, "--out", tmp_path / "adapted"),
+    ):
+        with pytest.raises(UserError, match="people has no pictures: its people are drawn while a network"):
+            call(*words)

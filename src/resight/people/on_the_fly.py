@@ -21,12 +21,11 @@ from resight.data.crop import Crop
 from resight.data.examples import Examples, labels_of
 from resight.errors import UserError
 from resight.files import cache_folder, short_digest, write_json
+from resight.folders import DRAWING
 from resight.imaging import Pixels, resize
 from resight.people.crops import World
 from resight.people.factors import Factors
 from resight.people.plan import PASSAGE, PlanSettings
-
-DRAWING = "drawing.json"
 
 SEEN = 4
 """Times that a crop is taken before another is drawn in its place."""
