@@ -146,7 +146,7 @@ def print_info(facts: Mapping[str, Any], zone: tzinfo | None = None) -> None:
     graph = (
         f"graph of {facts['indexed']:,} crops"
         if facts["indexed"]
-        else f"full scan (a graph above {facts['graph_from']:,} crops)"
+        else f"all crops in 4 bits, the best of them in float32; a graph above {facts['graph_from']:,} crops"
     )
     rows = [
         ["Crops", f"{facts['crops']:,}{size}"],
