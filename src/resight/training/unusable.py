@@ -1,6 +1,7 @@
 """Crops and recipes that nothing can be adapted with: they are refused, with the reason."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -140,13 +141,8 @@ def compare_with_drawn(embedder: PixelEmbedder, crops: Unlabelled) -> Likeness:
     """
     persons, cameras, passages = DRAWN
     world, size = World(0, ROWS), embedder.picture_size
-    # every third person: three in a row look alike
-    drawn = [
-        (1 + 3 * person, camera, passage)
-        for person in range(persons)
-        for camera in range(cameras)
-        for passage in range(passages)
-    ]
+    every = range(1, 1 + 3 * persons, 3)  # three in a row look alike
+    drawn = list(product(every, range(cameras), range(passages)))
     pictures = [
         resize(np.asarray(world.crop(*one, 0).image), size)
         for one in track(drawn, "Drawing people to compare with", len(drawn))
