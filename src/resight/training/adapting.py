@@ -207,8 +207,6 @@ def _adapt(
     recipe = recipe.model_copy(update={"model": Component(name=model.name, settings=model.settings)})
     shapes = example(model).branches.values()
     refuse_large(len(crops.tracks), sum(branch.embedding.shape[1] for branch in shapes), labelling)
-    if not begun:
-        refuse_alike(PixelEmbedder(model, device=target, precision=recipe.precision), crops, labelling)
     identity = crops.examples.identity | {"network": fingerprint(model)}
     crops = replace(crops, examples=replace(crops.examples, identity=identity))
     persons = recipe.stages[0].sampler.settings["persons"]
@@ -237,6 +235,7 @@ def _adapt(
             )
         say(f"Going on with {folder} at step {loop.step} of at most {loop.steps}.")
     else:
+        refuse_alike(PixelEmbedder(model, device=target, precision=recipe.precision), crops, labelling)
         (folder / LOG).unlink(missing_ok=True)  # of other settings, perhaps
     info = {
         "format": 1,
