@@ -3,6 +3,7 @@
 python scripts/reproduction_page.py
 """
 
+import itertools
 from pathlib import Path
 
 from resight.tables.formats import markdown
@@ -31,7 +32,7 @@ one run a row, a sign is a first hint; an interval that includes 0 shows no effe
 def page() -> str:
     """Return the page as Markdown."""
     found = [load_result(path) for path in sorted(RESULTS.glob("*.json"))]
-    parts = [HEAD]
+    parts = [HEAD, *_effects(found)]
     for result in found:
         on = f", on {result.substitute}" if result.substitute else ""
         parts += [
@@ -45,6 +46,37 @@ def page() -> str:
         listed = "\n".join(f"- `{name}`: {load_table(name).title}" for name in missing)
         parts.append(f"## Not run\n\nNo row of these tables has been run:\n\n{listed}\n")
     return "\n".join(parts)
+
+
+def _effects(found: list[TableResult]) -> list[str]:
+    """Return a table of the differences in mAP, beside the paper's."""
+    rows = [
+        (result.name, row.name, result.reference, cell.difference, cell.published_difference)
+        for result in found
+        for row in result.rows
+        for cell in itertools.chain(*row.cells)
+        if cell.metric == "mAP" and cell.difference is not None and cell.published_difference is not None
+    ]
+    lines = [
+        "## Which effects show\n",
+        "Differences in mAP from the table's reference row. *yes*: the 95 % interval over seeds is on the "
+        "paper's side of 0; *no*: it includes 0 or is on the other side. One run has no interval: then only "
+        "the sign is compared.\n",
+        "| table | row | less | ours | paper | shows |",
+        "|---|---|---|---:|---:|---|",
+    ]
+    for table, name, reference, ours, paper in rows:
+        same = ours.mean * paper > 0
+        if ours.low is None or ours.high is None:
+            shows = "same sign" if same else "other sign"
+            interval = ""
+        else:
+            shows = "yes" if same and ours.low * ours.high > 0 else "no"
+            interval = f" ({ours.low:+.1f} to {ours.high:+.1f})"
+        lines.append(
+            f"| `{table}` | {name} | {reference} | {ours.mean:+.1f}{interval} | {paper:+g} | {shows} |"
+        )
+    return ["\n".join(lines) + "\n"]
 
 
 def _runs(result: TableResult) -> list[str]:
