@@ -62,7 +62,7 @@ def _effects(found: list[TableResult]) -> list[str]:
         "Differences in mAP from the table's reference row. *yes*: the 95 % interval over seeds is on the "
         "paper's side of 0; *no*: it includes 0 or is on the other side. One run has no interval: then only "
         "the sign is compared.\n",
-        "| table | row | less | ours | paper | shows |",
+        "| table | row | reference row | ours | paper | shows |",
         "|---|---|---|---:|---:|---|",
     ]
     for table, name, reference, ours, paper in rows:
