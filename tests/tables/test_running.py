@@ -244,7 +244,7 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
         make_plan(request_for(data=(f"market-1501={people}",), out=tmp_path))
     with pytest.raises(UserError, match=r"^The table needs classes of pictures, and .*people has crops"):
         make_plan(request_for(table=load_table("sal/table4"), out=tmp_path))
-    with pytest.raises(UserError, match=r"counts what networks cost.* Leave --data out"):
+    with pytest.raises(UserError, match=r"is of what networks cost.* Leave --data out"):
         make_plan(request_for(table=load_table("han/table1"), out=tmp_path))
 
 

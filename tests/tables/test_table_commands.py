@@ -64,7 +64,13 @@ def test_a_table_of_which_nothing_can_run_is_an_error() -> None:
         call("reproduce", "sona/table3", "--dry-run")
     first, *reasons = str(refused.value).splitlines()
     assert first == "Nothing of sona/table3 can run."
+    assert reasons
     assert len(reasons) == len(set(reasons))
+
+
+def test_a_table_of_costs_trains_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    call("reproduce", "han/table1", "--dry-run")
+    assert "Nothing is trained for this table" in capsys.readouterr().out
 
 
 def test_a_grid_is_trained_and_drawn(

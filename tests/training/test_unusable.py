@@ -83,6 +83,8 @@ def test_crops_of_one_person_and_pictures_of_none_are_refused(tmp_path: Path) ->
             adapt(model, chosen, crops, folder, device="cpu")
         assert not folder.exists()
     refuse_alike(embedder, crops, Labelling(alike=none + 0.01))
+    with pytest.raises(UserError, match=r"labelling\.alike"):
+        load_recipe("adapt", ["labelling.alike=nan"], fitting=False)
 
 
 def test_likeness_is_the_mean_cosine_of_two_crops_of_one_camera(tiny_data: Path) -> None:

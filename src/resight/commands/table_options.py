@@ -67,7 +67,7 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
             )
         reasons = [f"{', '.join(rows)}: {why}" for why, rows in _by_reason(plan).items()]
         if not plan.jobs and any(planned.column.data for planned in plan.columns):
-            listed = "\n".join(reasons)
+            listed = "\n".join(reasons) or "Other data can stand for no row of it."
             raise UserError(f"Nothing of {request.name} can run.\n{listed}")
         for line in reasons:
             say(f"Cannot run {line}")
@@ -124,6 +124,9 @@ def _print_plan(plan: "TablePlan", seconds: float, disk: int, json: bool) -> Non
             {"runs": rows, "seconds": round(seconds), "disk": disk, "conditions": plan.conditions}
             | {"cannot_run": reasons}
         )
+        return
+    if not rows:
+        print("Nothing is trained for this table, and it takes no time to speak of.")
         return
     title = ", ".join([plan.request.table.title, *plan.conditions])
     print_table(

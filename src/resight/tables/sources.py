@@ -129,7 +129,7 @@ def choose_data(values: Sequence[str], reading: dict[str, Any], table: Table, ou
     alone: list[str] = []
     asked = {column.data.partition(",")[0] for column in table.columns if column.data is not None}
     if values and not asked:
-        raise UserError("The table counts what networks cost, which needs no data. Leave --data out.")
+        raise UserError("The table is of what networks cost, which needs no data. Leave --data out.")
     paper = bool(table.source)
     for value in values:
         name, equals, path = value.partition("=")

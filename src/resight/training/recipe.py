@@ -77,7 +77,7 @@ class Labelling(Settings):
     within: Annotated[float, Field(gt=0, lt=1)] = 0.5
     crops: Annotated[int, Field(ge=2)] = 2
     rivals: Annotated[int, Field(ge=1)] = 5
-    alike: float = 0.8
+    alike: Annotated[float, Field(allow_inf_nan=False)] = 0.8
     patience: Annotated[int, Field(ge=1)] = 3
     adapt_statistics: bool = False
 
