@@ -60,8 +60,8 @@ def _effects(found: list[TableResult]) -> list[str]:
     lines = [
         "## Which effects show\n",
         "Differences in mAP from the table's reference row. *yes*: the 95 % interval over seeds is on the "
-        "paper's side of 0; *no*: it includes 0 or is on the other side. One run has no interval: then only "
-        "the sign is compared.\n",
+        "paper's side of 0; *opposite*: on the other side; *no*: it includes 0. One run has no interval: then "
+        "only the sign is compared.\n",
         "| table | row | reference row | ours | paper | shows |",
         "|---|---|---|---:|---:|---|",
     ]
@@ -71,7 +71,7 @@ def _effects(found: list[TableResult]) -> list[str]:
             shows = "same sign" if same else "other sign"
             interval = ""
         else:
-            shows = "yes" if same and ours.low * ours.high > 0 else "no"
+            shows = "no" if ours.low * ours.high <= 0 else "yes" if same else "opposite"
             interval = f" ({ours.low:+.1f} to {ours.high:+.1f})"
         lines.append(
             f"| `{table}` | {name} | {reference} | {ours.mean:+.1f}{interval} | {paper:+g} | {shows} |"
