@@ -60,8 +60,8 @@ def _effects(found: list[TableResult]) -> list[str]:
     lines = [
         "## Which effects show\n",
         "Differences in mAP from the table's reference row. *yes*: the 95 % interval over seeds is on the "
-        "paper's side of 0; *opposite*: on the other side; *no*: it includes 0. One run has no interval: then "
-        "only the sign is compared.\n",
+        "paper's side of 0; *opposite*: on the other side; *no*: it includes 0. One run has no interval: "
+        "then only the sign is compared.\n",
         "| table | row | reference row | ours | paper | shows |",
         "|---|---|---|---:|---:|---|",
     ]
