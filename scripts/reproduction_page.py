@@ -35,8 +35,10 @@ def page() -> str:
     parts = [HEAD, *_effects(found)]
     for result in found:
         on = f", on {result.substitute}" if result.substitute else ""
+        seeds = len({run.seed for run in result.runs})
+        often = f", {seeds} seeds" if seeds > 1 else ""
         parts += [
-            f"## {result.name}{on}\n",
+            f"## {result.name}{on}{often}\n",
             markdown(result, level=3),
             *_runs(result),
             *_rows_not_run(result),
