@@ -41,7 +41,7 @@ def page() -> str:
             f"## {result.name}{on}{often}\n",
             markdown(result, level=3),
             *_runs(result),
-            *_rows_not_run(result),
+            *_rows_not_run(result.name, found),
         ]
     missing = [name for name in table_files() if name not in {result.name for result in found}]
     if missing:
@@ -92,10 +92,10 @@ def _runs(result: TableResult) -> list[str]:
     return [f"{trained} SHA-256 of the list of files trained on: {lists}.\n"]
 
 
-def _rows_not_run(result: TableResult) -> list[str]:
-    """Return a sentence about the rows of ours that the result does not have."""
-    there = {row.name for row in result.rows}
-    missing = [row.name for row in load_table(result.name).rows if row.recipe and row.name not in there]
+def _rows_not_run(name: str, found: list[TableResult]) -> list[str]:
+    """Return a sentence about the rows of ours that no result of the table has."""
+    there = {row.name for result in found if result.name == name for row in result.rows}
+    missing = [row.name for row in load_table(name).rows if row.recipe and row.name not in there]
     return [f"Not run: {'; '.join(missing)}.\n"] if missing else []
 
 
