@@ -126,7 +126,7 @@ def _print_plan(plan: "TablePlan", seconds: float, disk: int, json: bool) -> Non
         )
         return
     if not rows:
-        print("Nothing is trained for this table, and it takes no time to speak of.")
+        print("Nothing is trained for this table.")
         return
     title = ", ".join([plan.request.table.title, *plan.conditions])
     print_table(
