@@ -21,8 +21,9 @@ What was run of the papers' tables, and what came of it. This page is written by
 (with `--write`): they have every run with its seed, its scores, the SHA-256 of the list of files that it was
 trained on, its processor and its versions. The SHA-256 is of one line for each file: its path, size, person
 and camera.
-The command of each is `resight reproduce TABLE --data synthetic --fast --runs SEEDS --rows ROW --rows ROW ...
---write FOLDER`, with the names below; without `--data` and `--fast` where nothing is trained.
+The command for one with three seeds:
+`resight reproduce sharp/table1 --data synthetic --fast --runs 3`; `--rows` names the rows below,
+if some were not run.
 [Reproduce published tables](guides/reproduce.md) says what the columns mean.
 
 Nothing here was trained on the papers' data, nor for as many epochs: headings say what was used instead. So
