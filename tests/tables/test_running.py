@@ -19,7 +19,7 @@ from resight.tables.running import run_jobs
 from resight.tables.scoring import score_job
 from resight.tables.sheets import sheets_of
 from resight.tables.sources import Opened
-from resight.tables.table import Column, Plot, PrintedFigure, Row, Table, load_table
+from resight.tables.table import Claim, Column, Plot, PrintedFigure, Row, Table, load_table
 
 
 def figure(value: float) -> PrintedFigure:
@@ -46,6 +46,7 @@ def table(recipe: Path) -> Table:
         columns=(Column(title="Market-1501", data="market-1501", metrics=("mAP", "rank1")),),
         rows=rows,
         reference="plain",
+        claims=(Claim(text="Regions help.", row="plain", over="still", section="1"),),
         runs=2,
         plot=Plot(kind="bars"),
     )
@@ -177,14 +178,16 @@ def test_every_format_says_what_is_not_as_in_the_paper(
     sheets = sheets_of(result)
     assert [sheet.title.rpartition("; ")[2] for sheet in sheets[1:]] == [
         "differences from plain",
+        "what the paper says",
         "other definitions",
     ]
     for sheet in sheets:
         assert "on people instead of the paper's data" in sheet.title
     text = markdown(result)
     assert text.startswith("## A table\n\n**A table, on people instead")
-    assert text.count("**A table, on people instead") == 3
+    assert text.count("**A table, on people instead") == 4
     assert "| Row | mAP | paper | Rank-1 | paper |" in text
+    assert "| Regions help. (Section 1) | mAP, plain - still | " in text
     assert "Paper: A paper, Table 1." in text
     assert r"\caption{A table, on people instead of the paper's data" in latex(result)
     assert r"$\pm$" in latex(result)
@@ -229,7 +232,7 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
         Row(name="none", recipe="han-small"),
         Row(name="unknown", without="it is not implemented"),
     )
-    changed = request_for().table.model_copy(update={"rows": rows, "reference": None})
+    changed = request_for().table.model_copy(update={"rows": rows, "reference": None, "claims": ()})
     reasons = make_plan(request_for(table=changed, out=tmp_path)).reasons
     assert "The ImageNet weights of resnet50 are not on this machine" in reasons["weights", None]
     assert reasons["weights", None].endswith("--from-scratch (with sweep: --set pretrained=null)")
@@ -272,7 +275,7 @@ def test_a_loss_is_compared_with_the_reference_row(
 ) -> None:
     column = Column(title="Market-1501", data="market-1501", metrics=("loss_change",))
     rows = tuple(row.model_copy(update={"published": None}) for row in request_for().table.rows[1:])
-    table = request_for().table.model_copy(update={"columns": (column,), "rows": rows})
+    table = request_for().table.model_copy(update={"columns": (column,), "rows": rows, "claims": ()})
     plan = make_plan(request_for(table=table))
     assert all(job.complete for job in plan.jobs.values())
     result = collect(plan, {})

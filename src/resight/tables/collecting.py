@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 
 import resight
 from resight.device import resolve_device
-from resight.evaluation.statistics import spread
 from resight.tables.metrics import METRICS, network_figure, pass_times
 from resight.tables.plan import Job, PlannedColumn, TablePlan
-from resight.tables.results import Cell, Interval, ResultRow, RunRecord, TableResult
+from resight.tables.results import Cell, Interval, ResultRow, RunRecord, TableResult, check_claims
 from resight.tables.table import Row
 from resight.training.metrics import read_metrics
 from resight.training.reading import load_recipe
@@ -31,7 +30,8 @@ def collect(plan: TablePlan, failed: Mapping[str, str]) -> TableResult:
         for planned in plan.columns
     }
     reference = next((row for row in table.rows if row.name == table.reference), None)
-    rows = [_row(plan, row, reference, values, failed) for row in plan.rows]
+    rows = tuple(_row(plan, row, reference, values, failed) for row in plan.rows)
+    headings = tuple(planned.title for planned in plan.columns)
     return TableResult(
         name=plan.request.name,
         title=table.title,
@@ -40,10 +40,11 @@ def collect(plan: TablePlan, failed: Mapping[str, str]) -> TableResult:
         conditions=plan.conditions,
         substitute=plan.substitute,
         reference=table.reference,
-        headings=tuple(planned.title for planned in plan.columns),
+        headings=headings,
         metrics=tuple(planned.column.metrics for planned in plan.columns),
         distractors=tuple(planned.column.distractors for planned in plan.columns),
-        rows=tuple(rows),
+        rows=rows,
+        claims=check_claims(table.claims, rows, headings),
         runs=tuple(_record(job) for job in plan.jobs.values() if job.finished),
         plot=table.plot,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -155,8 +156,8 @@ def _cells(
         yield Cell(
             metric=metric,
             values=figures,
-            ours=_interval(list(figures.values())),
-            difference=_interval([figures[run] - compared[run] for run in both]),
+            ours=Interval.of(list(figures.values())),
+            difference=Interval.of([figures[run] - compared[run] for run in both]),
             published=published,
             published_std=None if row.std is None else row.std[place],
             published_difference=None
@@ -168,13 +169,6 @@ def _cells(
                 if name.startswith(f"{metric}/")
             },
         )
-
-
-def _interval(values: list[float]) -> Interval | None:
-    if not values:
-        return None
-    found = spread(values)
-    return Interval(mean=found.mean, std=found.std, low=found.low, high=found.high)
 
 
 def _record(job: Job) -> RunRecord:

@@ -1,13 +1,17 @@
 """The result of a table: our figures beside the published ones, as plain data that can be stored."""
 
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from resight.errors import UserError
+from resight.evaluation.statistics import spread
 from resight.files import write_json
 from resight.registry import Settings
-from resight.tables.table import Plot, PrintedFigure
+from resight.tables.metrics import METRICS
+from resight.tables.table import Claim, Plot, PrintedFigure
 
 FORMAT = 1
 """Increased when earlier files cannot be read."""
@@ -20,6 +24,14 @@ class Interval(Settings):
     std: float | None
     low: float | None
     high: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self | None:
+        """Return that of some values, or None without any."""
+        if not values:
+            return None
+        found = spread(values)
+        return cls(mean=found.mean, std=found.std, low=found.low, high=found.high)
 
 
 class Cell(Settings):
@@ -69,6 +81,68 @@ class ResultRow(Settings):
     cells: tuple[tuple[Cell, ...], ...]
 
 
+class CheckedClaim(Settings):
+    """A claim of the paper, beside our runs.
+
+    Attributes:
+        claim: as in the table's file.
+        heading: of the column that it is checked in.
+        ours: difference between the two rows, over the runs that both have; None without any.
+        published: the paper's difference, or None where it prints none.
+    """
+
+    claim: Claim
+    heading: str
+    ours: Interval | None
+    published: float | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether ours agrees with the claim.
+
+        ``yes``: the interval is on the claim's side of 0; ``opposite``: on the other side; ``no``: it
+        includes 0. One run has no interval: ``same sign`` or ``other sign``. Without a run: ``-``.
+        """
+        if self.ours is None:
+            return "-"
+        better = -1 if METRICS[self.claim.metric].smaller else 1
+        if self.ours.low is None or self.ours.high is None:
+            return "same sign" if better * self.ours.mean > 0 else "other sign"
+        if self.ours.low <= 0 <= self.ours.high:
+            return "no"
+        return "yes" if better * self.ours.mean > 0 else "opposite"
+
+
+def check_claims(
+    claims: Sequence[Claim], rows: Sequence[ResultRow], headings: Sequence[str]
+) -> tuple[CheckedClaim, ...]:
+    """Return each claim in each column that has its metric, for the rows that are there."""
+    cells = {
+        (row.name, cell.metric, heading): cell
+        for row in rows
+        for heading, group in zip(headings, row.cells, strict=True)
+        for cell in group
+    }
+    found = []
+    for claim, heading in itertools.product(claims, headings):
+        one, other = (cells.get((name, claim.metric, heading)) for name in (claim.row, claim.over))
+        if one is None or other is None:
+            continue
+        both = sorted(one.values.keys() & other.values.keys())
+        printed = (one.published, other.published)
+        found.append(
+            CheckedClaim(
+                claim=claim,
+                heading=heading,
+                ours=Interval.of([one.values[run] - other.values[run] for run in both]),
+                published=claim.published
+                if printed[0] is None or printed[1] is None
+                else round(printed[0].value - printed[1].value, 9),
+            )
+        )
+    return tuple(found)
+
+
 class RunRecord(Settings):
     """One training, for whoever wants to repeat it.
 
@@ -102,6 +176,7 @@ class TableResult(Settings):
         headings: of the columns; metrics: of each.
         distractors: of each column, for the plot.
         rows: as printed.
+        claims: of the paper's text, of the rows that are there.
         runs: the trainings.
         plot: of the table.
         made, version: when, and with which Resight.
@@ -119,6 +194,7 @@ class TableResult(Settings):
     metrics: tuple[tuple[str, ...], ...]
     distractors: tuple[int | None, ...]
     rows: tuple[ResultRow, ...]
+    claims: tuple[CheckedClaim, ...] = ()
     runs: tuple[RunRecord, ...]
     plot: Plot | None
     made: str

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resight.tables.metrics import METRICS, Metric, count
-from resight.tables.results import Cell, Interval, ResultRow, TableResult
+from resight.tables.results import Cell, CheckedClaim, Interval, ResultRow, TableResult
 
 NONE = "-"
 VARIANTS = {
@@ -13,6 +13,9 @@ VARIANTS = {
     "unit": "unit descriptor",
 }
 """Variant of a score -> its heading; a row's own descriptor is in its main column."""
+
+
+CLAIM_COLUMNS = ("Claim", "Difference", "Ours", "Paper", "Shows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ def sheets_of(result: TableResult) -> list[Sheet]:
         found.append(_figures(title, metrics, rows))
         if any(cell.difference is not None for _, cells in rows for cell in cells):
             found.append(_differences(f"{title}; differences from {result.reference}", metrics, rows))
+        claims = [one for one in result.claims if one.heading == heading]
+        found += _claims(f"{title}; what the paper says", claims)
         found += _variants(f"{title}; other definitions", rows)
     return found
 
@@ -120,6 +125,20 @@ def _differences(title: str, metrics: Sequence[str], rows: Rows) -> Sheet:
             line += [NONE if there is None else f"{there:+g}"] if paper else []
         lines.append(tuple(line))
     return Sheet(title, ("Row", *columns), tuple(lines))
+
+
+def _claims(title: str, claims: Sequence[CheckedClaim]) -> list[Sheet]:
+    lines = tuple(claim_line(one) for one in claims if one.ours is not None)
+    return [Sheet(title, CLAIM_COLUMNS, lines)] if lines else []
+
+
+def claim_line(one: CheckedClaim) -> tuple[str, ...]:
+    """Return a claim as a line under ``CLAIM_COLUMNS``."""
+    metric = METRICS[one.claim.metric]
+    text = f"{one.claim.text} (Section {one.claim.section})"
+    compared = f"{metric.title}, {one.claim.row} - {one.claim.over}"
+    printed = NONE if one.published is None else f"{one.published:+g}"
+    return text, compared, _change(one.ours, metric), printed, one.verdict
 
 
 def _change(found: Interval | None, metric: Metric) -> str:

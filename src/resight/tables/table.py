@@ -105,6 +105,25 @@ class Row(Settings):
         return [_figure(word) for word in text.split()] if isinstance(text, str) else text
 
 
+class Claim(Settings):
+    """What a paper says in words about two of its rows: the first is better.
+
+    Attributes:
+        text: the claim.
+        row, over: names of the better and of the other row.
+        metric: that it is about; better is smaller where ``METRICS`` says so.
+        section: of the paper that says so.
+        published: the difference, where the text prints it and the table has no figures to give it.
+    """
+
+    text: str
+    row: str
+    over: str
+    metric: str = "mAP"
+    section: str
+    published: float | None = None
+
+
 class Plot(Settings):
     """A table's plot.
 
@@ -133,6 +152,7 @@ class Table(Settings):
         note: what a reader should know about our reading of it.
         columns, rows: as printed; names of rows differ.
         reference: name of the row that others are compared with, or None.
+        claims: what the paper's text says about pairs of our rows.
         runs: number of runs of each row that the paper averages.
         fast: recipe -> its ``-fast`` sibling, where that is not ``RECIPE-fast``.
         plot: its plot, if it has one.
@@ -144,6 +164,7 @@ class Table(Settings):
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     reference: str | None = None
+    claims: tuple[Claim, ...] = ()
     runs: Annotated[int, Field(ge=1)] = 1
     fast: dict[str, str] = Field(default_factory=dict)
     plot: Plot | None = None
@@ -160,6 +181,11 @@ class Table(Settings):
                     raise ValueError(f"row '{row.name}' has {len(figures)} figures for {width} columns.")
         if self.reference is not None and self.reference not in names:
             raise ValueError(f"there is no row '{self.reference}' to compare with.")
+        ours = {row.name for row in self.rows if row.recipe is not None}
+        measured = {name for column in self.columns for name in column.metrics}
+        for claim in self.claims:
+            if not {claim.row, claim.over} <= ours or claim.metric not in measured:
+                raise ValueError(f"the claim '{claim.text}' names a row or metric that is not there.")
         return self
 
     def chosen(self, names: tuple[str, ...]) -> tuple[Row, ...]:
