@@ -3,11 +3,11 @@
 python scripts/reproduction_page.py
 """
 
-import itertools
 from pathlib import Path
 
 from resight.tables.formats import markdown
 from resight.tables.results import TableResult, load_result
+from resight.tables.sheets import CLAIM_COLUMNS, claim_line
 from resight.tables.table import load_table, table_files
 
 ROOT = Path(__file__).parents[1]
@@ -54,33 +54,21 @@ def page() -> str:
 
 
 def _effects(found: list[TableResult]) -> list[str]:
-    """Return a table of the differences in mAP, beside the paper's."""
-    rows = [
-        (result.name, row.name, result.reference, cell.difference, cell.published_difference)
-        for result in found
-        for row in result.rows
-        for cell in itertools.chain(*row.cells)
-        if cell.metric == "mAP" and cell.difference is not None and cell.published_difference is not None
-    ]
+    """Return a table of the papers' claims, beside ours."""
     lines = [
         "## Which effects show\n",
-        "Differences in mAP from the table's reference row. *yes*: the 95 % interval over seeds is on the "
-        "paper's side of 0; *opposite*: on the other side; *no*: it includes 0. One run has no interval: "
-        "then only the sign is compared.\n",
-        "| table | row | reference row | ours | paper | shows |",
-        "|---|---|---|---:|---:|---|",
+        "What the papers say about pairs of rows. *yes*: the 95 % interval over seeds is on the claim's side "
+        "of 0; *opposite*: on the other side; *no*: it includes 0. One run has no interval: then only the "
+        "sign is compared.\n",
+        "| Table | Trained on | Seeds | " + " | ".join(CLAIM_COLUMNS) + " |",
+        "|---|---|---:|---|---|---:|---:|---|",
     ]
-    for table, name, reference, ours, paper in rows:
-        same = ours.mean * paper > 0
-        if ours.low is None or ours.high is None:
-            shows = "same sign" if same else "other sign"
-            interval = ""
-        else:
-            shows = "no" if ours.low * ours.high <= 0 else "yes" if same else "opposite"
-            interval = f" ({ours.low:+.1f} to {ours.high:+.1f})"
-        lines.append(
-            f"| `{table}` | {name} | {reference} | {ours.mean:+.1f}{interval} | {paper:+g} | {shows} |"
-        )
+    for result in found:
+        seeds = len({run.seed for run in result.runs})
+        for one in result.claims:
+            if one.ours is not None:
+                cells = (f"`{result.name}`", result.substitute or "", str(seeds), *claim_line(one))
+                lines.append(f"| {' | '.join(cells)} |")
     return ["\n".join(lines) + "\n"]
 
 
