@@ -1,10 +1,12 @@
 """Printing results: as tables, or as one JSON value."""
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +17,16 @@ if TYPE_CHECKING:
     from resight.evaluation.classification import ClassificationScores
     from resight.evaluation.scores import Scores
     from resight.evaluation.statistics import Spread
+
+
+UNBROKEN = 10_000
+"""Width of what is no terminal."""
+BORDER = 3
+"""Characters between two columns of a table."""
+FIGURE = 20
+"""Length of the longest figure; what is longer is words."""
+FOLDED = 12
+"""Width to which a column of words may be folded."""
 
 
 def print_json(value: Any) -> None:
@@ -28,27 +40,61 @@ def print_table(
     rows: Sequence[Sequence[object]],
     title: str | None = None,
     *,
+    left: Collection[int] = (0,),
     whole_names: bool = False,
 ) -> None:
-    """Print a table on standard output; the first column is left-aligned, the others are right-aligned.
+    """Print a table on standard output.
 
     Args:
         columns: headings.
         rows: cells, as many as headings.
         title: above it.
+        left: places of the columns that are left-aligned; the others are right-aligned.
         whole_names: do not break the cells of the first column, which are names to copy.
     """
-    table = Table(title=title, title_justify="left")
-    for index, column in enumerate(columns):
-        table.add_column(
-            column,
-            justify="left" if index == 0 else "right",
-            overflow="fold",
-            no_wrap=whole_names and index == 0,
-        )
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))  # a string's brackets would be markup
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:  # a file or a pipe has no width
+        console = Console(highlight=False, width=UNBROKEN)
+    cells = [[str(cell) for cell in row] for row in rows]
+    for part in _parts(columns, cells, console.width, console.width if whole_names else FIGURE):
+        table = Table(title=title, title_justify="left")
+        for place, width in part.items():
+            table.add_column(
+                columns[place],
+                justify="left" if place in left else "right",
+                overflow="fold",
+                no_wrap=whole_names and place == 0,
+                width=width,
+            )
+        for row in cells:
+            table.add_row(*(Text(row[place]) for place in part))  # a string's brackets would be markup
+        console.print(table)
+
+
+def _parts(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, name_width: int
+) -> list[dict[int, int | None]]:
+    """Split columns that do not fit beside each other, so that no figure is broken; words are folded.
+
+    Returns:
+        For each table to print: place of a column -> its width, None for any. Each begins with the first
+        column.
+    """
+    longest = [max((cell_len(row[place]) for row in rows), default=0) for place in range(len(columns))]
+    natural = (max(cell_len(column), cells) for column, cells in zip(columns, longest, strict=True))
+    if sum(natural) + BORDER * len(columns) < width:
+        return [dict.fromkeys(range(len(columns)))]
+    parts: list[dict[int, int | None]] = []
+    room = 0
+    for place, (column, cells) in list(enumerate(zip(columns, longest, strict=True)))[1:]:
+        figures = cells <= FIGURE
+        least = max([cells, *map(cell_len, column.split())]) if figures else FOLDED
+        if least + BORDER > room:
+            parts.append({0: None})
+            room = width - min(longest[0], name_width) - BORDER - 1
+        parts[-1][place] = least if figures else None
+        room -= least + BORDER
+    return parts or [{0: None}]
 
 
 def print_left_out(left_out: LeftOut) -> None:
