@@ -186,7 +186,7 @@ def test_every_format_says_what_is_not_as_in_the_paper(
     text = markdown(result)
     assert text.startswith("## A table\n\n**A table, on people instead")
     assert text.count("**A table, on people instead") == 4
-    assert "| Row | mAP | paper | Rank-1 | paper |" in text
+    assert "| Row | mAP | mAP, paper | Rank-1 | Rank-1, paper |" in text
     assert "| Regions help. (Section 1) | mAP, plain - still | " in text
     assert "Paper: A paper, Table 1." in text
     assert r"\caption{A table, on people instead of the paper's data" in latex(result)
@@ -234,8 +234,8 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
     )
     changed = request_for().table.model_copy(update={"rows": rows, "reference": None, "claims": ()})
     reasons = make_plan(request_for(table=changed, out=tmp_path)).reasons
-    assert "The ImageNet weights of resnet50 are not on this machine" in reasons["weights", None]
-    assert reasons["weights", None].endswith("--from-scratch (with sweep: --set pretrained=null)")
+    assert "The ImageNet weights of resnet50 are not on this machine" in reasons["weights", 0]
+    assert reasons["weights", 0].endswith("--from-scratch (with sweep: --set pretrained=null)")
     plan = make_plan(request_for(table=changed, from_scratch=True, fast=True, out=tmp_path))
     assert plan.conditions[1:] == (
         "by the -fast recipes",

@@ -66,7 +66,7 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
                 "free."
             )
         reasons = [f"{', '.join(rows)}: {why}" for why, rows in _by_reason(plan).items()]
-        if not plan.jobs and any(planned.column.data for planned in plan.columns):
+        if not plan.jobs and all(planned.column.data for planned in plan.columns):
             listed = "\n".join(reasons) or "Other data can stand for no row of it."
             raise UserError(f"Nothing of {request.name} can run.\n{listed}")
         for line in reasons:
@@ -89,7 +89,7 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
     from resight.tables.sheets import footnotes, sheets_of
 
     for sheet in sheets_of(result):
-        print_table(sheet.columns, sheet.rows, title=sheet.title)
+        print_table(sheet.columns, sheet.rows, title=sheet.title, left=sheet.left)
     for line in footnotes(result):
         print(line)
 
@@ -103,10 +103,6 @@ def _by_reason(plan: "TablePlan") -> dict[str, list[str]]:
 
 
 def _print_plan(plan: "TablePlan", seconds: float, disk: int, json: bool) -> None:
-    states = {
-        True: "complete",
-        False: "to train",
-    }
     rows: Sequence[dict[str, object]] = [
         {
             "run": str(job.folder),
@@ -114,7 +110,7 @@ def _print_plan(plan: "TablePlan", seconds: float, disk: int, json: bool) -> Non
             "seed": job.recipe.seed,
             "epochs": job.recipe.epochs,
             "crops": job.trained.data.name,
-            "state": states[job.complete],
+            "state": "complete" if job.complete else "to test" if job.finished else "to train",
         }
         for job in plan.jobs.values()
     ]

@@ -1,6 +1,7 @@
 """What a table needs: the trainings, how each is tested, and what cannot run and why."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -173,12 +174,13 @@ def make_plan(request: Request) -> TablePlan:
     plan = TablePlan(request, _conditions(request, choice), choice.name, columns, rows, {}, {}, {}, {})
     needing = [planned for planned in plan.columns if planned.column.data is not None]
     for row in rows:
-        _plan_recipe(plan, row, trained=bool(needing))
+        _plan_recipe(plan, row, needing)
     refused = {planned.number: why for planned in needing if (why := _plan_column(plan, planned, choice))}
     if request.data and needing and len(refused) == len(needing):
         named = [refused[planned.number] for planned in needing if choice.missing(planned.column) is None]
         raise UserError("\n".join(dict.fromkeys(named or refused.values())))
-    plan.reasons.update({(name, number): why for name in plan.recipes for number, why in refused.items()})
+    for name, (number, why) in itertools.product(plan.recipes, refused.items()):
+        plan.reasons.setdefault((name, number), why)
     _refuse_other_versions(plan)
     return plan
 
@@ -209,8 +211,8 @@ def _columns(table: Table, choice: DataChoice) -> Iterator[PlannedColumn]:
             yield replace(one, title=f"{choice.name}{beside}")
 
 
-def _plan_recipe(plan: TablePlan, row: Row, trained: bool) -> None:
-    """Add the row's recipe to the plan, or the reason why it cannot run."""
+def _plan_recipe(plan: TablePlan, row: Row, needing: list[PlannedColumn]) -> None:
+    """Add the row's recipe to the plan, or the reason why it cannot run in the columns that need training."""
     request = plan.request
     if row.recipe is None:
         if row.without:
@@ -228,12 +230,11 @@ def _plan_recipe(plan: TablePlan, row: Row, trained: bool) -> None:
     if request.from_scratch:
         recipe = recipe.model_copy(update={"pretrained": None})
     recipe = scaled(recipe, request.epochs_scale)
-    if trained and recipe.pretrained is not None:
+    plan.recipes[row.name] = recipe
+    if needing and recipe.pretrained is not None:
         trunk = json.dumps(recipe.model.settings.get("trunk"))
         if (why := _weights_missing(recipe.model.name, trunk, recipe.pretrained)) is not None:
-            plan.reasons[row.name, None] = why
-            return
-    plan.recipes[row.name] = recipe
+            plan.reasons.update({(row.name, planned.number): why for planned in needing})
 
 
 @cache
@@ -263,7 +264,7 @@ def _plan_column(plan: TablePlan, planned: PlannedColumn, choice: DataChoice) ->
         return str(error)
     runs = plan.request.runs or max(plan.request.table.runs, splits)
     for row in plan.rows:
-        if (recipe := plan.recipes.get(row.name)) is None:
+        if (recipe := plan.recipes.get(row.name)) is None or (row.name, planned.number) in plan.reasons:
             continue
         scoring = Scoring(row.branches, row.rerank, column.distractors)
         for run in range(runs):
