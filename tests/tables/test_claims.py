@@ -76,6 +76,13 @@ def test_a_smaller_error_is_better() -> None:
     assert claim_line(found)[3] == "-"
 
 
+def test_what_is_counted_needs_no_interval() -> None:
+    claim = CLAIM.model_copy(update={"metric": "flops"})
+    found = CheckedClaim(claim=claim, heading="", ours=Interval.of([-3e8]), published=None)
+    assert found.verdict == "yes"
+    assert claim_line(found)[2] == "-3.00e8"
+
+
 def test_a_claim_about_a_row_that_is_absent_is_left_out() -> None:
     assert check_claims([CLAIM], [row("with", {0: 1.0})], ["people"]) == ()
 

@@ -87,4 +87,6 @@ def _list(json: bool) -> None:
         [row["name"], row["title"], row["rows"], row["quoted"], ", ".join(row["data"]) or "none"]  # type: ignore[arg-type]
         for row in listed
     ]
-    print_table(["Table", "What it compares", "Rows", "Quoted", "Data"], lines, whole_names=True)
+    print_table(
+        ["Table", "What it compares", "Rows", "Quoted", "Data"], lines, left=(0, 1, 4), whole_names=True
+    )

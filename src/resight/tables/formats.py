@@ -35,7 +35,9 @@ def markdown(result: TableResult, level: int = 2) -> str:
     parts = [f"{'#' * level} {result.title}"]
     for sheet in sheets_of(result):
         lines = [f"**{sheet.title}**", "", _line(sheet.columns)]
-        lines.append("|---|" + "---:|" * (len(sheet.columns) - 1))
+        lines.append(
+            "|" + "".join("---|" if place in sheet.left else "---:|" for place in range(len(sheet.columns)))
+        )
         parts.append("\n".join([*lines, *map(_line, sheet.rows)]))
     return "\n\n".join([*parts, *footnotes(result)]) + "\n"
 
@@ -51,7 +53,7 @@ def latex(result: TableResult) -> str:
 
 
 def _latex_table(sheet: Sheet) -> str:
-    width = "l" + "r" * (len(sheet.columns) - 1)
+    width = "".join("l" if place in sheet.left else "r" for place in range(len(sheet.columns)))
     rows = [" & ".join(map(_escaped, row)) + r" \\" for row in (sheet.columns, *sheet.rows)]
     return "\n".join(
         [

@@ -101,11 +101,15 @@ class CheckedClaim(Settings):
         """Whether ours agrees with the claim.
 
         ``yes``: the interval is on the claim's side of 0; ``opposite``: on the other side; ``no``: it
-        includes 0. One run has no interval: ``same sign`` or ``other sign``. Without a run: ``-``.
+        includes 0. One run has no interval: ``same sign`` or ``other sign``. Without a run: ``-``. What is
+        counted needs none: ``yes`` or ``opposite``.
         """
         if self.ours is None:
             return "-"
-        better = -1 if METRICS[self.claim.metric].smaller else 1
+        metric = METRICS[self.claim.metric]
+        better = -1 if metric.smaller else 1
+        if metric.kind == "network":
+            return "yes" if better * self.ours.mean > 0 else "opposite"
         if self.ours.low is None or self.ours.high is None:
             return "same sign" if better * self.ours.mean > 0 else "other sign"
         if self.ours.low <= 0 <= self.ours.high:

@@ -26,11 +26,13 @@ class Sheet:
         title: with everything that is not as in the paper.
         columns: headings; the first is of the rows' names.
         rows: cells, as many as headings.
+        left: places of the columns of words, which are left-aligned; figures are right-aligned.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    left: tuple[int, ...] = (0,)
 
 
 def sheets_of(result: TableResult) -> list[Sheet]:
@@ -39,14 +41,17 @@ def sheets_of(result: TableResult) -> list[Sheet]:
     for number, (heading, metrics) in enumerate(zip(result.headings, result.metrics, strict=True)):
         title = ": ".join(filter(None, (result.heading, heading)))
         rows = [(row, row.cells[number]) for row in result.rows]
+        claims = _claims(
+            f"{title}; what the paper says",
+            [one for one in result.claims if one.heading == heading and one.claim.metric in metrics],
+        )
         if METRICS[metrics[0]].kind == "network":
-            found.append(_costs(title, metrics, rows))
+            found += [_costs(title, metrics, rows), *claims]
             continue
         found.append(_figures(title, metrics, rows))
         if any(cell.difference is not None for _, cells in rows for cell in cells):
             found.append(_differences(f"{title}; differences from {result.reference}", metrics, rows))
-        claims = [one for one in result.claims if one.heading == heading]
-        found += _claims(f"{title}; what the paper says", claims)
+        found += claims
         found += _variants(f"{title}; other definitions", rows)
     return found
 
@@ -92,7 +97,7 @@ def _figures(title: str, metrics: Sequence[str], rows: Rows) -> Sheet:
     for place, name in enumerate(metrics):
         metric = METRICS[name]
         paper = any(cells[place].published for _, cells in rows)
-        columns += [metric.title, *(["paper"] if paper else [])]
+        columns += [metric.title, *([f"{metric.title}, paper"] if paper else [])]
         for line, (_, cells) in zip(lines, rows, strict=True):
             line += [_ours(cells[place].ours, metric), *([_published(cells[place])] if paper else [])]
     return Sheet(title, tuple(columns), tuple(map(tuple, lines)))
@@ -115,21 +120,21 @@ def _published(cell: Cell) -> str:
 def _differences(title: str, metrics: Sequence[str], rows: Rows) -> Sheet:
     kept = [(row, cells) for row, cells in rows if any(cell.difference is not None for cell in cells)]
     paper = any(cell.published_difference is not None for _, cells in kept for cell in cells)
-    columns = [title for name in metrics for title in (METRICS[name].title, *(["paper"] if paper else []))]
+    titles = [METRICS[name].title for name in metrics]
+    columns = [column for name in titles for column in (name, *([f"{name}, paper"] if paper else []))]
     lines = []
     for row, cells in kept:
         line = [row.name]
         for cell in cells:
             line.append(_change(cell.difference, METRICS[cell.metric]))
-            there = cell.published_difference
-            line += [NONE if there is None else f"{there:+g}"] if paper else []
+            line += [_printed(cell.published_difference, METRICS[cell.metric])] if paper else []
         lines.append(tuple(line))
     return Sheet(title, ("Row", *columns), tuple(lines))
 
 
 def _claims(title: str, claims: Sequence[CheckedClaim]) -> list[Sheet]:
     lines = tuple(claim_line(one) for one in claims if one.ours is not None)
-    return [Sheet(title, CLAIM_COLUMNS, lines)] if lines else []
+    return [Sheet(title, CLAIM_COLUMNS, lines, left=(0, 1, 4))] if lines else []
 
 
 def claim_line(one: CheckedClaim) -> tuple[str, ...]:
@@ -137,8 +142,14 @@ def claim_line(one: CheckedClaim) -> tuple[str, ...]:
     metric = METRICS[one.claim.metric]
     text = f"{one.claim.text} (Section {one.claim.section})"
     compared = f"{metric.title}, {one.claim.row} - {one.claim.over}"
-    printed = NONE if one.published is None else f"{one.published:+g}"
-    return text, compared, _change(one.ours, metric), printed, one.verdict
+    return text, compared, _change(one.ours, metric), _printed(one.published, metric), one.verdict
+
+
+def _printed(change: float | None, metric: Metric) -> str:
+    """Return a difference of the paper's figures, which have different numbers of digits."""
+    if change is None:
+        return NONE
+    return count(change) if metric.digits is None else f"{change:+g}"
 
 
 def _change(found: Interval | None, metric: Metric) -> str:
@@ -172,17 +183,14 @@ def _variants(title: str, rows: Rows) -> list[Sheet]:
     return [Sheet(title, ("Row", *titles), tuple(lines))]
 
 
-def _costs(title: str, metrics: Sequence[str], rows: Rows) -> Sheet:
+def _costs(heading: str, metrics: Sequence[str], rows: Rows) -> Sheet:
     """Return figures that are counted: ours, the paper's, and the relative difference on one scale."""
     columns, lines = ["Row"], [[name_of(row)] for row, _ in rows]
     for place, name in enumerate(metrics):
-        flops = name == "flops"
-        columns += [
-            METRICS[name].title,
-            "paper",
-            *(["multiply-adds", "paper"] if flops else []),
-            "difference",
-        ]
+        flops, title = name == "flops", METRICS[name].title
+        shown = (title, "multiply-adds") if flops else (title,)
+        columns += [column for one in shown for column in (one, f"{one}, paper")]
+        columns.append(f"{title}, difference")
         for line, (row, cells) in zip(lines, rows, strict=True):
             cell = cells[place]
             ours = None if cell.ours is None else cell.ours.mean
@@ -198,7 +206,7 @@ def _costs(title: str, metrics: Sequence[str], rows: Rows) -> Sheet:
                 and not cell.published.sign
             )
             line.append(f"{100 * (ours / paper - 1):+.1f} %" if same and ours and paper else NONE)
-    return Sheet(title, tuple(columns), tuple(map(tuple, lines)))
+    return Sheet(heading, tuple(columns), tuple(map(tuple, lines)))
 
 
 def multiply_adds(row: ResultRow, cell: Cell) -> tuple[float | None, float | None]:
