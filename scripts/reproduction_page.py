@@ -6,9 +6,9 @@ python scripts/reproduction_page.py
 from pathlib import Path
 
 from resight.tables.formats import markdown
+from resight.tables.reading import load_table, table_files
 from resight.tables.results import TableResult, load_result
 from resight.tables.sheets import CLAIM_COLUMNS, claim_line
-from resight.tables.table import load_table, table_files
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tables"

@@ -14,7 +14,8 @@ import yaml
 
 import resight
 from resight.commands.main import app
-from resight.training.reading import load_recipe
+from resight.tables.reading import load_table
+from resight.training.reading import load_recipe, recipe_files
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -76,7 +77,12 @@ MENTIONED = sorted(sentences() - set(TYPED))
 def test_a_recipe_fits_together(name: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(RECIPES[name][1])
-    load_recipe(path)
+    if "\nrows:" not in RECIPES[name][1]:
+        load_recipe(path)
+        return
+    for row in load_table(str(path)).rows:  # a table
+        if row.recipe in recipe_files():
+            load_recipe(row.recipe, row.overrides)
 
 
 @pytest.mark.parametrize("name", PYTHON)

@@ -14,12 +14,13 @@ from resight.evaluation.statistics import spread
 from resight.tables.collecting import collect
 from resight.tables.formats import comma_separated, latex, markdown, write_all
 from resight.tables.plan import Job, Request, Scoring, TablePlan, make_plan
+from resight.tables.reading import load_table
 from resight.tables.results import TableResult, load_result
 from resight.tables.running import run_jobs
 from resight.tables.scoring import score_job
 from resight.tables.sheets import sheets_of
 from resight.tables.sources import Opened
-from resight.tables.table import Claim, Column, Plot, PrintedFigure, Row, Table, load_table
+from resight.tables.table import Claim, Column, Plot, PrintedFigure, Row, Table
 
 
 def figure(value: float) -> PrintedFigure:

@@ -7,8 +7,8 @@ from calling import call, call_json
 
 from resight.errors import UserError
 from resight.tables.grids import grid_table
+from resight.tables.reading import table_files
 from resight.tables.results import load_result
-from resight.tables.table import table_files
 
 
 def test_tables_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,9 @@ from resight.tables.collecting import collect
 from resight.tables.metrics import METRICS, network_figure
 from resight.tables.plan import Request, make_plan
 from resight.tables.plots import save_plot
+from resight.tables.reading import load_table, table_files
 from resight.tables.scaling import scaled
 from resight.tables.sheets import sheets_of
-from resight.tables.table import load_table, table_files
 from resight.training.reading import load_recipe, recipe_files
 
 ROOT = Path(__file__).parents[2]

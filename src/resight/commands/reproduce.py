@@ -1,6 +1,7 @@
 """``resight reproduce``: train and test the rows of a published table, and print ours beside the paper's."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -28,7 +29,7 @@ def reproduce(
     Finished runs are not repeated, and a command that was interrupted or killed goes on where it was.
 
     Args:
-        table: name of the table, such as sona/table5.
+        table: name of the table, such as sona/table5; or a YAML file, which may add rows to one (base: NAME).
         list_tables: list the tables.
         data: NAME=PATH for each data set of the table, such as market-1501=PATH; or one other data set for
             all of them: PATH, or 'synthetic' for people that are drawn. Headings then say so.
@@ -36,7 +37,7 @@ def reproduce(
         fast: train the recipes for minutes on a CPU (RECIPE-fast). Headings say so.
         from_scratch: train from random weights where a recipe starts from pretrained ones. Headings say so.
     """
-    from resight.tables.table import load_table
+    from resight.tables.reading import load_table, table_files
 
     if list_tables:
         _list(running.json)
@@ -47,7 +48,7 @@ def reproduce(
     from resight.tables.plan import Request
 
     request = Request(
-        name=table,
+        name=table if table in table_files() else Path(table).stem,
         table=found,
         data=tuple(data),
         reading={name: value for name, value in reading.arguments().items() if value is not None},
@@ -64,7 +65,7 @@ def reproduce(
 
 
 def _list(json: bool) -> None:
-    from resight.tables.table import load_table, table_files
+    from resight.tables.reading import load_table, table_files
 
     found = [(name, load_table(name)) for name in table_files()]
     listed = [

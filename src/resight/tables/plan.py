@@ -220,9 +220,10 @@ def _plan_recipe(plan: TablePlan, row: Row, needing: list[PlannedColumn]) -> Non
         return
     name, overrides = row.recipe, row.overrides
     if request.fast:
-        name = request.table.fast.get(name, f"{name}-fast")
+        own = Path(name).suffix in (".yaml", ".yml")  # a file of the user's has no sibling: it is as it is
+        name = request.table.fast.get(name, name if own else f"{name}-fast")
         overrides = overrides if row.fast is None else row.fast
-        if name not in recipe_files():
+        if not own and name not in recipe_files():
             plan.reasons[row.name, None] = f"there is no recipe {name}"
             return
     recipe = load_recipe(name, overrides)

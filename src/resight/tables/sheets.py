@@ -140,7 +140,7 @@ def _claims(title: str, claims: Sequence[CheckedClaim]) -> list[Sheet]:
 def claim_line(one: CheckedClaim) -> tuple[str, ...]:
     """Return a claim as a line under ``CLAIM_COLUMNS``."""
     metric = METRICS[one.claim.metric]
-    text = f"{one.claim.text} (Section {one.claim.section})"
+    text = one.claim.text + (f" (Section {one.claim.section})" if one.claim.section else "")
     compared = f"{metric.title}, {one.claim.row} - {one.claim.over}"
     return text, compared, _change(one.ours, metric), _printed(one.published, metric), one.verdict
 

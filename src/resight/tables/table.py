@@ -1,17 +1,14 @@
 """Published tables as typed data, one YAML file each, in one folder a paper."""
 
 import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from resight.errors import UserError, did_you_mean
 from resight.registry import Settings
 from resight.tables.metrics import METRICS
 
-FOLDER = Path(__file__).parent
 FIGURE = re.compile(r"([>≫≈]?)(-?\d+(?:\.\d+)?(?:e\d+)?)")
 """A printed figure, perhaps after a sign that says that it is only a bound or about right."""
 
@@ -112,7 +109,7 @@ class Claim(Settings):
         text: the claim.
         row, over: names of the better and of the other row.
         metric: that it is about; better is smaller where ``METRICS`` says so.
-        section: of the paper that says so.
+        section: of the paper that says so; empty for a claim of one's own.
         published: the difference, where the text prints it and the table has no figures to give it.
     """
 
@@ -120,7 +117,7 @@ class Claim(Settings):
     row: str
     over: str
     metric: str = "mAP"
-    section: str
+    section: str = ""
     published: float | None = None
 
 
@@ -199,28 +196,6 @@ class Table(Settings):
             if name not in known:
                 raise UserError(f"The table has no row '{name}'.{did_you_mean(name, known)}")
         return tuple(row for row in self.rows if not names or row.name in names)
-
-
-def table_files() -> dict[str, Path]:
-    """Return the tables that come with Resight: name, such as ``sona/table5`` -> file."""
-    return {f"{path.parent.name}/{path.stem}": path for path in sorted(FOLDER.glob("*/*.yaml"))}
-
-
-def load_table(name: str) -> Table:
-    """Read a table that comes with Resight.
-
-    Raises:
-        UserError: there is no table of that name.
-    """
-    known = table_files()
-    if name not in known:
-        listed = "'resight reproduce --list' lists them."
-        raise UserError(f"Unknown table '{name}'.{did_you_mean(name, known, listed)}")
-    content: dict[str, Any] = yaml.safe_load(known[name].read_text(encoding="utf-8"))
-    try:
-        return Table.model_validate(content)
-    except ValidationError as error:
-        raise ValueError(f"{known[name]}: {error}") from error  # our own file: no user's mistake
 
 
 def _figure(word: str) -> dict[str, object] | None:
