@@ -27,11 +27,6 @@ SIZE = (64, 32)
 ENDS: dict[Format, str] = {"onnx": "a.onnx", "openvino": "a.xml"}
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
     """A network that describes a crop and its mirror image by vectors of length 1."""

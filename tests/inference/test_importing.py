@@ -1,7 +1,6 @@
 """Files of others made into model folders: their vectors are those of the file, however crops are batched."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,15 @@ import openvino
 import pytest
 import torch
 from onnx_files import SIZE, crops, expected, write_embedder, write_normalising
-from safetensors.torch import save_file
 
 from resight.errors import UserError
 from resight.inference.embedder import Embedder
 from resight.inference.importing import import_model
 from resight.inference.loading import load_model
-from resight.models.foreign import expected_tensors
 from resight.models.network import build_model
 from resight.models.weights import save_weights
 
 PLAIN: dict[str, Any] = {"value_range": 255, "mean": (0, 0, 0), "deviation": (1, 1, 1)}
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def embed(folder: Path, pixels: Any, **options: Any) -> Any:
@@ -245,183 +237,9 @@ def test_external_data_are_taken_into_the_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize(
-    ("made", "options", "message"),
-    [
-        (
-            {"last": "Softmax"},
-            {},
-            "is a classifier: its output 'output' has the scores of 6 classes",
-        ),
-        ({"names": ("data", "logits")}, {}, "is a classifier: its output 'logits'"),
-        ({"channels": 9}, {}, r"takes 'images' float32 \[\?, 9, 16, 8\], not crops with three channels"),
-        (
-            {"more": True, "names": ("a", "b")},
-            {},
-            "several outputs that may be the embedding: b, second. Choose one",
-        ),
-        ({"more": True}, {"output": "third"}, r"has no output 'third'\. Its outputs: 'output'"),
-        ({"more": True}, {"output": "map"}, r"'map' is not one vector per crop, \[batch, numbers\]"),
-        ({"size": ("h", "w")}, {}, "crops of any size: .* Choose one: --input-size 256x128"),
-        (
-            {},
-            {"given": {"input_size": (32, 16)}},
-            r"takes crops of 16 x 8 pixels .* got the input size 32x16",
-        ),
-        ({"dtype": "uint8"}, {"given": {"mean": (1, 2, 3)}}, "takes pixels as uint8"),
-        ({}, {"given": {"deviation": (0, 1, 1)}}, "deviation.0: Input should be greater than 0"),
-        ({}, {"architecture": "han"}, "--architecture is for weights files"),
-        ({"metadata": {"resight.preprocessing": "x"}}, {}, "are not a JSON object"),
-    ],
-)
-def test_what_is_no_embedder_is_refused(
-    made: dict[str, Any], options: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    path = write_embedder(tmp_path / "a.onnx", **made)
-    with pytest.raises(UserError, match=message):
-        import_model(path, tmp_path / "model", **options)
-    assert not (tmp_path / "model").exists()
-
-
 def test_an_output_is_named_where_there_are_several(tmp_path: Path) -> None:
     path = write_embedder(tmp_path / "a.onnx", more=True, names=("a", "class_vector"))
     import_model(path, tmp_path / "one", output="second", given=PLAIN)
     import_model(path, tmp_path / "two", output="class_vector", given=PLAIN)
     pixels = crops(2)
     np.testing.assert_allclose(embed(tmp_path / "one", pixels), -embed(tmp_path / "two", pixels))
-
-
-def test_a_detector_is_no_embedder(tmp_path: Path) -> None:
-    path = write_embedder(tmp_path / "a.onnx")
-    content = onnx.load(path)
-    content.graph.node.append(onnx.helper.make_node("Unsqueeze", ["output", "axis"], ["boxes"]))
-    content.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "axis"))
-    del content.graph.output[:]
-    content.graph.output.append(
-        onnx.helper.make_tensor_value_info("boxes", onnx.TensorProto.FLOAT, [None, 1, 6])
-    )
-    onnx.save(content, path)
-    with pytest.raises(UserError, match=r"is not an embedder: of its outputs, 'boxes' .* none is one vector"):
-        import_model(path, tmp_path / "model")
-
-
-def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.onnx").write_text("no network\n")
-    whole = write_embedder(tmp_path / "a.onnx")
-    (tmp_path / "cut.onnx").write_bytes(whole.read_bytes()[:-200])
-    openvino.save_model(openvino.convert_model(whole), tmp_path / "a.xml")
-    (tmp_path / "a.bin").unlink()
-    for name, message in (
-        ("text.onnx", "text"),
-        ("cut.onnx", "cut off"),
-        ("a.xml", r"a\.bin"),
-        ("none.onnx", "There is no file"),
-    ):
-        with pytest.raises(UserError, match=message):
-            import_model(tmp_path / name, tmp_path / "model")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "file").touch()
-    with pytest.raises(UserError, match="is not an empty folder"):
-        import_model(whole, tmp_path / "full")
-
-
-def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
-    import_model(write_embedder(tmp_path / "a.onnx"), tmp_path / "model")
-    settings = tmp_path / "model" / "model.json"
-    text = settings.read_text()
-    for wrong in ("{", text.replace('"format": 1', '"format": 9'), text.replace('"rgb"', '"cmyk"')):
-        settings.write_text(wrong)
-        with pytest.raises(UserError, match=r"model\.json is damaged or of another version of Resight"):
-            load_model(tmp_path / "model")
-    settings.write_text(text)
-    (tmp_path / "model" / "model.onnx").unlink()
-    with pytest.raises(UserError, match=r"model\.onnx"):
-        Embedder(load_model(tmp_path / "model"))
-    shutil.rmtree(tmp_path / "model")
-    with pytest.raises(UserError):
-        load_model(tmp_path / "model")
-
-
-def test_weights_of_torchreid_are_imported_by_the_names_of_their_tensors(tmp_path: Path) -> None:
-    tensors = {
-        f"module.{name}": torch.randn(tensor.shape) * 0.05
-        if tensor.is_floating_point()
-        else torch.zeros(tensor.shape, dtype=tensor.dtype)
-        for name, tensor in expected_tensors("osnet-x0.25").items()
-    }
-    tensors = {name: one.abs() if "var" in name else one for name, one in tensors.items()}
-    tensors["module.classifier.weight"] = torch.zeros(7, 512)
-    torch.save({"state_dict": tensors}, tmp_path / "a.pth")
-    imported = import_model(tmp_path / "a.pth", tmp_path / "model")
-    assert imported.settings.architecture == "osnet-x0.25"
-    assert imported.notes[1] == "Embedding does not need these, and they were dropped: classifier.weight."
-    model = load_model(tmp_path / "model")
-    direct = load_model(tmp_path / "a.pth")
-    assert (model.name, direct.name) == ("a", "osnet-x0.25")
-    assert Embedder(model).fingerprint == Embedder(direct).fingerprint
-    assert Embedder(model).width == 512
-    with pytest.raises(UserError, match=r"give --architecture osnet-x0\.25, or none"):
-        import_model(tmp_path / "a.pth", tmp_path / "other", architecture="osnet-x0.5")
-
-
-@pytest.fixture(scope="module")
-def roboflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as ``ReIDModel.save_pretrained`` of Roboflow's ``reid`` 0.1 writes it."""
-    folder = tmp_path_factory.mktemp("roboflow") / "people"
-    folder.mkdir()
-    tensors = {
-        name: torch.rand(tensor.shape) * 0.1 if tensor.is_floating_point() else torch.tensor(1)
-        for name, tensor in expected_tensors("osnet-x0.25").items()
-    }
-    save_file(tensors, folder / "weights.safetensors")
-    preprocessing = {
-        "input_size": [128, 64],
-        "mean": [0.5, 0.4, 0.3],
-        "std": [0.2, 0.2, 0.2],
-        "interpolation": "bicubic",
-        "to_rgb": True,
-        "resize_mode": "stretch",
-        "pad_value": 114,
-    }
-    config = {"architecture": "osnet_x0_25", "preprocessing": preprocessing}
-    (folder / "reid_config.json").write_text(json.dumps(config))
-    return folder
-
-
-def test_a_folder_of_roboflows_is_a_model(roboflow: Path, tmp_path: Path) -> None:
-    imported = import_model(roboflow, tmp_path / "model").settings
-    assert (imported.name, imported.architecture) == ("people", "osnet-x0.25")
-    assert imported.preprocessing.model_dump(include={"input_size", "mean", "deviation"}) == {
-        "input_size": (128, 64),
-        "mean": (0.5, 0.4, 0.3),
-        "deviation": (0.2, 0.2, 0.2),
-    }
-    direct, folder = (Embedder(load_model(place)) for place in (roboflow, tmp_path / "model"))
-    assert direct.fingerprint == folder.fingerprint
-    assert (direct.name, direct.picture_size, direct.resizing.interpolation) == (
-        "people",
-        (128, 64),
-        "bicubic",
-    )
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"architecture": "fastreid_sbs_resnest50"},
-            "architecture 'fastreid_sbs_resnest50', which",
-        ),
-        ({"preprocessing": {"resize_mode": "letterbox"}}, "'letterbox' pads at the right and below only"),
-        ({"preprocessing": {"interpolation": "nearest"}}, "resized by 'nearest'"),
-        ({"preprocessing": 3}, "a JSON object with 'architecture' and 'preprocessing' is expected"),
-    ],
-)
-def test_a_folder_of_roboflows_that_cannot_be_used_is_refused(
-    changes: dict[str, Any], message: str, roboflow: Path, tmp_path: Path
-) -> None:
-    config = json.loads((roboflow / "reid_config.json").read_text())
-    (tmp_path / "reid_config.json").write_text(json.dumps(config | changes))
-    (tmp_path / "weights.safetensors").write_bytes((roboflow / "weights.safetensors").read_bytes())
-    with pytest.raises(UserError, match=message):
-        load_model(tmp_path)

@@ -54,11 +54,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 def test_a_run_is_loaded_with_its_name_and_precision(run: Path) -> None:
     model = load_model(run, device="cpu")
     assert (model.name, model.source, model.precision) == ("mine", run, "bfloat16")
