@@ -3,12 +3,13 @@
 python scripts/reproduction_page.py
 """
 
+from collections import Counter
 from pathlib import Path
 
 from resight.tables.formats import markdown
 from resight.tables.reading import load_table, table_files
 from resight.tables.results import TableResult, load_result
-from resight.tables.sheets import CLAIM_COLUMNS, claim_line
+from resight.tables.sheets import claim_line
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tables"
@@ -55,21 +56,25 @@ def page() -> str:
 
 def _effects(found: list[TableResult]) -> list[str]:
     """Return a table of the papers' claims, beside ours."""
-    lines = [
-        "## Which effects show\n",
-        "What the papers say about pairs of rows. *yes*: the 95 % interval over seeds is on the claim's side "
-        "of 0; *opposite*: on the other side; *no*: it includes 0. One run has no interval: then only the "
-        "sign is compared.\n",
-        "| Table | Trained on | Seeds | " + " | ".join(CLAIM_COLUMNS) + " |",
-        "|---|---|---:|---|---|---:|---:|---|",
-    ]
+    lines, counts = [], Counter[str]()
     for result in found:
         seeds = len({run.seed for run in result.runs})
+        runs = f"{result.substitute}, {seeds} seed{'s' if seeds > 1 else ''}"
         for one in result.claims:
             if one.ours is not None:
-                cells = (f"`{result.name}`", result.substitute or "", str(seeds), *claim_line(one))
+                claim, _, *rest = claim_line(one)
+                cells = (f"{claim.removesuffix(')')}, `{result.name}`)", runs, *rest)
                 lines.append(f"| {' | '.join(cells)} |")
-    return ["\n".join(lines) + "\n"]
+                counts[one.verdict] += 1
+    counted = ", ".join(f"{count} *{verdict}*" for verdict, count in counts.most_common())
+    return [
+        "## Which effects show\n",
+        "What the papers say about pairs of rows, and the difference between the two: in mAP, if the claim "
+        "does not say otherwise. *yes*: the 95 % interval over seeds is on the claim's side of 0; "
+        "*opposite*: on the other side; *no*: it includes 0. One run has no interval: then only the sign is "
+        f"compared. Of {counts.total()}: {counted}.\n",
+        "\n".join(["| Claim | Runs | Ours | Paper | Shows |", "|---|---|---:|---:|---|", *lines]) + "\n",
+    ]
 
 
 def _runs(result: TableResult) -> list[str]:
