@@ -51,6 +51,14 @@ def test_steps_that_take_longer_than_a_minute_are_reckoned_from_the_last_one() -
         assert bar.seconds_left() == pytest.approx(7 * 90)
 
 
+def test_steps_that_come_together_need_a_longer_time_to_tell_the_pace() -> None:
+    clock = Clock()
+    with Bar("Work", 20, now=clock, recent=1800) as bar:
+        for size in (0, 0, 0, 2, 0, 0, 0, 2):  # two processes, each of which takes 400 s for a step
+            work(bar, clock, 1, 100, size)
+        assert bar.seconds_left() == pytest.approx(16 * 200)
+
+
 def test_what_an_earlier_process_did_says_nothing_of_the_pace() -> None:
     clock = Clock()
     with Bar("Work", 1000, done=900, now=clock) as bar:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 T = TypeVar("T")
 
 RECENT = 60.0
-"""The time left is computed from the pace of the last so many seconds."""
+"""The time left is computed from the pace of the last so many seconds, if nothing else is said."""
 
 EVERY = 20.0
 """Seconds between two lines where there is no terminal."""
@@ -37,13 +37,14 @@ class Bar:
     """A progress bar as a context manager: ``with Bar("Training", crops) as bar: bar.advance(16)``.
 
     Where standard error is no terminal, it prints a line now and then, and at the end.
-    The time left is computed from the pace of the last minute in this process.
+    The time left is computed from the recent pace in this process.
 
     Args:
         title: what is going on.
         total: number of steps; None where it is not known.
         done: steps done before, by an earlier process.
         now: a clock, in seconds.
+        recent: number of seconds that the pace is taken from; more where a step takes long.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class Bar:
         total: int | None,
         done: int = 0,
         now: Callable[[], float] = time.monotonic,
+        recent: float = RECENT,
     ) -> None:
         self.title, self.total, self.done, self.begun_at = title, total, done, done
         self.note = ""
-        self.now = now
+        self.now, self.recent = now, recent
         self._start()
         self._rich: Progress | None = None
 
@@ -100,7 +102,7 @@ class Bar:
             self._line(now)
 
     def seconds_left(self) -> float | None:
-        """Return how long the rest takes at the pace of the last minute; None if that is not known."""
+        """Return how long the rest takes at the recent pace; None if that is not known."""
         (then, before), (now, done) = self._marks[0], self._marks[-1]
         if self.total is None or done == before or now == then:
             return None
@@ -111,12 +113,12 @@ class Bar:
         self._marks = deque([(self._began, self.done)])
 
     def _remember(self, now: float) -> None:
-        """Record the progress, at most once a second, and drop what is older than a minute."""
+        """Record the progress, at most once a second, and drop what is no longer recent."""
         marks = self._marks
         if len(marks) > 1 and now - marks[-2][0] < 1:
             marks.pop()
         marks.append((now, self.done))
-        while len(marks) > 2 and now - marks[1][0] >= RECENT:
+        while len(marks) > 2 and now - marks[1][0] >= self.recent:
             marks.popleft()
 
     def _line(self, now: float) -> None:

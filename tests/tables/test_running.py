@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -123,10 +124,18 @@ def test_a_run_in_use_is_left_to_the_other_process(request_for: Any, tmp_path: P
     assert result.rows[0].cells[0][0].ours is None
 
 
-def test_interrupted_runs_go_on(ran: tuple[TablePlan, TableResult], request_for: Any, tmp_path: Path) -> None:
+def test_interrupted_runs_go_on(
+    ran: tuple[TablePlan, TableResult],
+    request_for: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     plan = interrupted(ran, request_for, tmp_path)
     assert run_jobs(plan, 1) == {}
     check_resumed(plan, ran)
+    said = capsys.readouterr().err
+    assert re.search(r"Run 1 of 2: ", said)
+    assert re.search(r"Run 2 of 2, about 0:0\d left for all: ", said)
 
 
 @pytest.mark.slow

@@ -12,15 +12,18 @@ from pathlib import Path
 import resight
 from resight.errors import UserError
 from resight.files import sole_use, write_json
-from resight.progress import Bar, say
+from resight.progress import Bar, clock, say
 from resight.tables.plan import Job, TablePlan
 from resight.tables.scoring import score_job
 from resight.threads import available_cores
+from resight.training.metrics import LOG, read_metrics
 from resight.training.run import RECIPE
 from resight.training.trainer import train
 
 POLL = 1.0
 """Seconds between two looks at the worker processes."""
+PACE = 1800.0
+"""The time left for all runs is computed from the epochs of the last so many seconds."""
 
 
 def run_jobs(plan: TablePlan, jobs: int) -> dict[str, str]:
@@ -45,6 +48,7 @@ def run_jobs(plan: TablePlan, jobs: int) -> dict[str, str]:
 def run_in_turn(plan: TablePlan, missing: Sequence[Job]) -> dict[str, str]:
     """Train and test each job that no other process is at; return why the others are not complete."""
     reasons: dict[str, str] = {}
+    begun = time.monotonic(), sum(map(_epochs, missing))
     for number, job in enumerate(missing, 1):
         if job.complete:
             continue  # another process has finished it meanwhile
@@ -52,7 +56,7 @@ def run_in_turn(plan: TablePlan, missing: Sequence[Job]) -> dict[str, str]:
             if not free:
                 reasons[job.digest] = f"another process is training {job.folder}"
                 continue
-            say(f"Run {number} of {len(missing)}: {job.folder}")
+            say(f"Run {number} of {len(missing)}{_time_left(missing, begun)}: {job.folder}")
             try:
                 _complete(job, plan.request.device)
             except UserError as error:
@@ -61,12 +65,29 @@ def run_in_turn(plan: TablePlan, missing: Sequence[Job]) -> dict[str, str]:
     return reasons
 
 
+def _time_left(jobs: Sequence[Job], begun: tuple[float, int]) -> str:
+    """Return how long the rest takes, at the pace since a time with so many epochs; or nothing."""
+    (then, before), now = begun, time.monotonic()
+    done, total = sum(map(_epochs, jobs)), sum(job.recipe.epochs for job in jobs)
+    if done == before:
+        return ""
+    return f", about {clock((total - done) * (now - then) / (done - before))} left for all"
+
+
 def _complete(job: Job, device: str) -> None:
     """Train the job, going on where it was interrupted, and test it."""
     if not job.finished:
         begun = (job.folder / RECIPE).is_file()
         train(job.recipe, job.trained.data, job.folder, device=device, resume=begun)
     score_job(job, device)
+
+
+def _epochs(job: Job) -> int:
+    """Return how many epochs of a job have been trained."""
+    if job.finished:
+        return job.recipe.epochs
+    log = job.folder / LOG
+    return sum(line["kind"] == "epoch" for line in read_metrics(log)) if log.is_file() else 0
 
 
 def _in_processes(plan: TablePlan, missing: Sequence[Job], number: int) -> dict[str, str]:
@@ -88,10 +109,11 @@ def _in_processes(plan: TablePlan, missing: Sequence[Job], number: int) -> dict[
             reasons_file.unlink(missing_ok=True)
             command = [sys.executable, "-m", "resight.tables.worker", str(request), str(reasons_file)]
             processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
-        with Bar("Runs", len(missing)) as bar:
+        total = sum(job.recipe.epochs for job in missing)
+        with Bar("Epochs of all runs", total, sum(map(_epochs, missing)), recent=PACE) as bar:
             while any(process.poll() is None for process in processes):
                 time.sleep(POLL)
-                bar.advance(sum(job.complete for job in missing) - bar.done)
+                bar.advance(sum(map(_epochs, missing)) - bar.done)
     finally:
         for process in processes:
             if process.poll() is None:
