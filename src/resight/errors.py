@@ -16,5 +16,8 @@ def did_you_mean(word: str, known: Iterable[str], listed: str | None = None) -> 
     sentence that says where they are ``listed``.
     """
     choices = sorted(known)
-    near = difflib.get_close_matches(word, choices, n=1)
-    return f" Did you mean '{near[0]}'?" if near else f" {listed or 'Known: ' + ', '.join(choices) + '.'}"
+    alike = {choice.casefold(): choice for choice in reversed(choices)}
+    near = difflib.get_close_matches(word.casefold(), alike, n=1)
+    return (
+        f" Did you mean '{alike[near[0]]}'?" if near else f" {listed or 'Known: ' + ', '.join(choices) + '.'}"
+    )
