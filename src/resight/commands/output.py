@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -23,7 +24,9 @@ UNBROKEN = 10_000
 """Width of what is no terminal."""
 BORDER = 3
 """Characters between two columns of a table."""
-FIGURE = 20
+NAME = 20
+"""Width to which the first column may be folded."""
+FIGURE = 30
 """Length of the longest figure; what is longer is words."""
 FOLDED = 12
 """Width to which a column of words may be folded."""
@@ -56,7 +59,7 @@ def print_table(
     if not console.is_terminal and "COLUMNS" not in os.environ:  # a file or a pipe has no width
         console = Console(highlight=False, width=UNBROKEN)
     cells = [[str(cell) for cell in row] for row in rows]
-    for part in _parts(columns, cells, console.width, console.width if whole_names else FIGURE):
+    for part in _parts(columns, cells, console.width, console.width if whole_names else NAME):
         table = Table(title=title, title_justify="left")
         for place, width in part.items():
             table.add_column(
@@ -76,6 +79,8 @@ def _parts(
 ) -> list[dict[int, int | None]]:
     """Split columns that do not fit beside each other, so that no figure is broken; words are folded.
 
+    Columns that begin alike up to a comma ("mAP", "mAP, paper") stay together if they can.
+
     Returns:
         For each table to print: place of a column -> its width, None for any. Each begins with the first
         column.
@@ -84,16 +89,24 @@ def _parts(
     natural = (max(cell_len(column), cells) for column, cells in zip(columns, longest, strict=True))
     if sum(natural) + BORDER * len(columns) < width:
         return [dict.fromkeys(range(len(columns)))]
+    space = width - min(longest[0], name_width) - BORDER - 1
     parts: list[dict[int, int | None]] = []
     room = 0
-    for place, (column, cells) in list(enumerate(zip(columns, longest, strict=True)))[1:]:
-        figures = cells <= FIGURE
-        least = max([cells, *map(cell_len, column.split())]) if figures else FOLDED
-        if least + BORDER > room:
-            parts.append({0: None})
-            room = width - min(longest[0], name_width) - BORDER - 1
-        parts[-1][place] = least if figures else None
-        room -= least + BORDER
+    for _, places in groupby(range(1, len(columns)), key=lambda place: columns[place].partition(",")[0]):
+        widths = {
+            place: max([longest[place], *map(cell_len, columns[place].split())])
+            if longest[place] <= FIGURE
+            else None
+            for place in places
+        }
+        least = {place: (FOLDED if one is None else one) + BORDER for place, one in widths.items()}
+        together = sum(least.values()) <= space
+        for place, one in widths.items():
+            if (sum(least.values()) if together and place == min(widths) else least[place]) > room:
+                parts.append({0: None})
+                room = space
+            parts[-1][place] = one
+            room -= least[place]
     return parts or [{0: None}]
 
 
