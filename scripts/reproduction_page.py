@@ -65,7 +65,7 @@ def _effects(found: list[TableResult]) -> list[str]:
                 claim, _, *rest = claim_line(one)
                 cells = (f"{claim.removesuffix(')')}, `{result.name}`)", runs, *rest)
                 lines.append(f"| {' | '.join(cells)} |")
-                counts[one.verdict] += 1
+                counts[one.shows] += 1
     counted = ", ".join(f"{count} *{verdict}*" for verdict, count in counts.most_common())
     return [
         "## Which effects show\n",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from resight.tables.results import Cell, CheckedClaim, Interval, ResultRow, check_claims
+from resight.tables.results import Cell, CheckedClaim, Interval, ResultRow, check_claims, verdict
 from resight.tables.sheets import claim_line
 from resight.tables.table import Claim, PrintedFigure, Table
 
@@ -38,13 +38,13 @@ def row(name: str, values: dict[int, float], published: float | None = None) -> 
 
 
 def check(one: dict[int, float], other: dict[int, float], claim: Claim = CLAIM) -> CheckedClaim:
-    [found] = check_claims([claim], [row("with", one, 70.0), row("without", other, 68.5)], ["people"])
+    [found] = check_claims([claim], [row("with", one, 70.0), row("without", other, 68.5)])
     return found
 
 
 def test_a_claim_is_checked_over_the_runs_that_both_rows_have() -> None:
     found = check({0: 53.0, 1: 54.0, 2: 55.0, 3: 99.0}, {0: 50.0, 1: 52.0, 2: 51.0, 4: 0.0})
-    assert found.heading == "people"
+    assert found.column == 0
     assert found.published == 1.5
     assert found.ours is not None
     assert found.ours.mean == pytest.approx(3.0)  # of 3, 2 and 4, whose standard deviation is 1
@@ -53,47 +53,63 @@ def test_a_claim_is_checked_over_the_runs_that_both_rows_have() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "verdict"),
+    ("one", "other", "shows"),
     [
         ({0: 2.0, 1: 2.2}, {0: 1.0, 1: 1.1}, "yes"),
         ({0: 1.0, 1: 1.1}, {0: 2.0, 1: 2.2}, "opposite"),
         ({0: 1.0, 1: 3.0}, {0: 2.0, 1: 2.0}, "no"),
         ({0: 2.0}, {0: 1.0}, "same sign"),
         ({0: 1.0}, {0: 2.0}, "other sign"),
+        ({0: 1.0}, {0: 1.0}, "equal"),
         ({0: 1.0}, {1: 2.0}, "-"),
     ],
 )
 def test_the_interval_decides_or_with_one_run_the_sign(
-    one: dict[int, float], other: dict[int, float], verdict: str
+    one: dict[int, float], other: dict[int, float], shows: str
 ) -> None:
-    assert check(one, other).verdict == verdict
+    assert check(one, other).shows == shows
 
 
 def test_a_smaller_error_is_better() -> None:
-    claim = CLAIM.model_copy(update={"metric": "top1_error"})
-    found = CheckedClaim(claim=claim, heading="", ours=Interval.of([-1.0, -1.1, -1.0]), published=None)
-    assert found.verdict == "yes"
-    assert claim_line(found)[3] == "-"
+    assert verdict("top1_error", Interval.of([-1.0, -1.1, -1.0])) == "yes"
 
 
 def test_what_is_counted_needs_no_interval() -> None:
-    claim = CLAIM.model_copy(update={"metric": "flops"})
-    found = CheckedClaim(claim=claim, heading="", ours=Interval.of([-3e8]), published=None)
-    assert found.verdict == "yes"
-    assert claim_line(found)[2] == "-3.00e8"
+    assert verdict("flops", Interval.of([-3e8])) == "yes"
+    assert verdict("flops", Interval.of([0.0])) == "equal"
+
+
+def test_a_difference_of_bounds_is_not_the_papers() -> None:
+    rows = [row("with", {0: 1.0}, 70.0), row("without", {0: 1.0})]
+    bound = PrintedFigure(value=68.5, sign=">", text=">68.5")
+    cell = rows[1].cells[0][0].model_copy(update={"published": bound})
+    [found] = check_claims([CLAIM], [rows[0], rows[1].model_copy(update={"cells": ((cell,),)})])
+    assert found.published is None
 
 
 def test_a_claim_about_a_row_that_is_absent_is_left_out() -> None:
-    assert check_claims([CLAIM], [row("with", {0: 1.0})], ["people"]) == ()
+    assert check_claims([CLAIM], [row("with", {0: 1.0})]) == ()
 
 
-@pytest.mark.parametrize("change", [{"row": "wiht"}, {"over": "quoted"}, {"metric": "rank5"}])
-def test_a_claim_must_name_our_rows_and_a_metric(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"row": "wiht"}, "no row with a recipe is named 'wiht'. Did you mean 'with'"),
+        ({"over": "quoted"}, "no row with a recipe is named 'quoted'"),
+        ({"metric": "map"}, "no column has the metric 'map'. Did you mean 'mAP'"),
+        ({"over": "with"}, "compares the row 'with' with itself"),
+    ],
+)
+def test_a_claim_must_name_our_rows_and_a_metric(change: dict[str, Any], message: str) -> None:
     content: dict[str, Any] = {
         "title": "A table",
         "columns": [{"data": "market-1501", "metrics": ["mAP"]}],
-        "rows": [{"name": "with", "recipe": "a"}, {"name": "without", "recipe": "b"}, {"name": "quoted"}],
+        "rows": [
+            {"name": "with", "recipe": "a"},
+            {"name": "without", "recipe": "b"},
+            {"name": "quoted", "published": "1"},
+        ],
         "claims": [CLAIM.model_dump() | change],
     }
-    with pytest.raises(ValidationError, match="names a row or metric that is not there"):
+    with pytest.raises(ValidationError, match=message):
         Table.model_validate(content)

@@ -120,7 +120,7 @@ def test_a_run_in_use_is_left_to_the_other_process(request_for: Any, tmp_path: P
         reasons = run_jobs(plan, 1)
     assert reasons == {job.digest: f"another process is training {job.folder}"}
     result = collect(plan, reasons)
-    assert result.missing == {reasons[job.digest]: ["plain, people; paper: Market-1501"]}
+    assert result.missing == {reasons[job.digest]: ["plain, in people; paper: Market-1501"]}
     assert result.rows[0].cells[0][0].ours is None
 
 
@@ -188,7 +188,7 @@ def test_every_format_says_what_is_not_as_in_the_paper(
     sheets = sheets_of(result)
     assert [sheet.title.rpartition("; ")[2] for sheet in sheets[1:]] == [
         "differences from plain",
-        "what the paper says",
+        "claims",
         "other definitions",
     ]
     for sheet in sheets:
@@ -204,6 +204,11 @@ def test_every_format_says_what_is_not_as_in_the_paper(
     named = result.rows[0].model_copy(update={"name": "drop={side: 2}, a_b"})
     renamed = result.model_copy(update={"rows": (named, *result.rows[1:])})
     assert r"drop=\{side: 2\}, a\_b &" in latex(renamed)
+    brackets = named.model_copy(update={"name": "[a]\nb|c"})
+    odd = result.model_copy(update={"rows": (brackets, *result.rows[1:]), "note": "One.\nTwo $."})
+    assert "\n{[}a] b|c &" in latex(odd)
+    assert "% One.\n% Two $." in latex(odd)
+    assert r"| [a] b\|c |" in markdown(odd)
     lines = comma_separated(result).splitlines()
     assert len(lines) == 1 + 3 * 2
     assert lines[1].startswith("a/table1,on people instead of the paper's data,plain,False,")
@@ -242,7 +247,9 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
         Row(name="none", recipe="han-small"),
         Row(name="unknown", without="it is not implemented"),
     )
-    changed = request_for().table.model_copy(update={"rows": rows, "reference": None, "claims": ()})
+    changed = request_for().table.model_copy(
+        update={"rows": rows, "reference": None, "claims": (), "plot": None}
+    )
     reasons = make_plan(request_for(table=changed, out=tmp_path)).reasons
     assert "The ImageNet weights of resnet50 are not on this machine" in reasons["weights", 0]
     assert reasons["weights", 0].endswith("--from-scratch (with sweep: --set pretrained=null)")
@@ -271,7 +278,9 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
         ({"data": ("market-1501=x",), "reading": {"holdout": 3}}, "--holdout say how to read another"),
         ({"rows": ("plian",)}, "has no row 'plian'. Did you mean 'plain'"),
         ({"runs": 0}, "--runs must be 1 or more"),
-        ({"epochs_scale": 0}, "--epochs-scale must be above 0"),
+        ({"epochs_scale": 0}, "--epochs-scale must be a number above 0; got 0"),
+        ({"epochs_scale": float("nan")}, "--epochs-scale must be a number above 0; got nan"),
+        ({"epochs_scale": float("inf")}, "--epochs-scale must be a number above 0; got inf"),
         ({"data": ("nowhere",)}, "There is no folder nowhere"),
     ],
 )
@@ -285,7 +294,9 @@ def test_a_loss_is_compared_with_the_reference_row(
 ) -> None:
     column = Column(title="Market-1501", data="market-1501", metrics=("loss_change",))
     rows = tuple(row.model_copy(update={"published": None}) for row in request_for().table.rows[1:])
-    table = request_for().table.model_copy(update={"columns": (column,), "rows": rows, "claims": ()})
+    table = request_for().table.model_copy(
+        update={"columns": (column,), "rows": rows, "claims": (), "plot": None}
+    )
     plan = make_plan(request_for(table=table))
     assert all(job.complete for job in plan.jobs.values())
     result = collect(plan, {})

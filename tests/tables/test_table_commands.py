@@ -1,5 +1,6 @@
 """``resight reproduce`` and ``resight sweep`` as a user types them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_table_of_which_nothing_can_run_is_an_error() -> None:
 
 def test_a_table_of_costs_trains_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     call("reproduce", "han/table1", "--dry-run")
-    assert "Nothing is trained for this table" in capsys.readouterr().out
+    assert "Nothing would be trained" in capsys.readouterr().out
 
 
 def test_costs_are_counted_without_data_and_weights(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +92,7 @@ def test_a_grid_is_trained_and_drawn(
     assert [row["labels"] for row in found["rows"]] == [["0.01", "1"], ["0.02", "1"]]
     assert found["reference"] == "stages.0.optimizer.lr=0.01, model.region_rate=1"
     assert {run["epochs"] for run in found["runs"]} == {1}
-    assert found["conditions"] == ["with 0.5 of the epochs"]
+    assert found["conditions"] == ["with 0.5 times the epochs"]
     assert (tmp_path / "sweep-small-people.png").is_file()
     call("sweep", recipe, grid[0], *options, *places)
     printed = capsys.readouterr()
@@ -118,12 +119,44 @@ def test_recipes_are_compared(recipe: Path, people: Path, tmp_path: Path) -> Non
             call("sweep", names, "--data", people, "--out", tmp_path)
 
 
+def test_numbers_with_an_exponent_are_numbers() -> None:
+    """YAML takes 1e-3 for text, which would have a place of its own beside 0.1."""
+    found = grid_table(["sn-fast"], ["stages.0.optimizer.lr=1e-3,1E+2,0.1"])
+    assert [row.x for row in found.rows] == [0.001, 100.0, 0.1]
+    assert found.rows[0].overrides == ("stages.0.optimizer.lr=0.001",)
+
+
+def test_one_test_that_fails_leaves_the_others(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.yaml"
+    short = {"recipe": "softmax-fast", "set": ["stages.0.epochs=1", "stages.0.sampler.batch_size=12"]}
+    rows = [short | {"name": "no such branch", "branches": "local"}, short | {"name": "plain"}]
+    columns = [{"data": "market-1501", "metrics": ["mAP"]}]
+    path.write_text(json.dumps({"title": "Mine", "columns": columns, "rows": rows}))
+    options = ("--data", people, "--out", tmp_path / "runs", "--device", "cpu", "--json")
+    with pytest.raises(UserError, match="1 of 1 runs are not complete; the result says why"):
+        call("reproduce", path, *options)
+    found = json.loads(capsys.readouterr().out)
+    local, plain = found["rows"]
+    assert "has no branch 'local'" in local["missing"]["people"]
+    assert plain["cells"][0][0]["ours"]["mean"] > 0
+
+
+def test_a_file_in_place_of_a_folder_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--write names a folder, and .*file is none"):
+        call("reproduce", "han/table1", "--write", tmp_path / "file")
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
         (("stages.0.optimizer.rate=1,2",), "stages.0.optimizer.rate: unknown key"),
         (("stages.0.optimizer.lr",), "is no setting with values"),
         (("stages.0.optimizer.lr=1,1",), "the same value twice"),
+        (("stages.0.optimizer.lr=0.1,1e-1",), "the same value twice"),
+        (("ema=0.9", "--set", "ema=0.8"), "leave out --set ema"),
         (("seed=[1",), "are no YAML"),
         (("ema=0.9", "ema=0.8"), "The setting ema is given twice"),
         (("seed=1,2",), "give their number by --runs"),

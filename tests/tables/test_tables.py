@@ -92,7 +92,15 @@ def test_accuracy_is_drawn_against_cost(tmp_path: Path) -> None:
     for label in ("PDC", "HAN(Small)", "quoted by the paper", "multiply-adds"):
         assert f"<!-- {label} -->" in text
     sheets = sheets_of(result)
-    assert sheets[1].rows[0] == ("PDC (Su et al., 2017) (quoted)", "-", "≫9.82e9", "-", "9.82e9", "-")
+    assert sheets[1].rows[0] == ("PDC (Su et al., 2017) (quoted)", "-", "≫9.82e9", "-", "≫9.82e9", "-")
+
+
+def test_a_dollar_sign_in_a_name_is_one(tmp_path: Path) -> None:
+    table = load_table("han/table6")
+    rows = [row.model_copy(update={"name": r"$\foo$"}) for row in table.rows if row.name == "HAN(Small)"]
+    few = table.model_copy(update={"rows": tuple(rows), "claims": ()})
+    result = collect(make_plan(Request(name="x", table=few, out=tmp_path, device="cpu")), {})
+    assert len(save_plot(result, tmp_path / "plot")) == 2
 
 
 def test_the_page_is_made_from_the_stored_results() -> None:

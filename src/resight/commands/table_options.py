@@ -50,6 +50,8 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
     """Plan a table, say what it takes, run what is missing, and print the result."""
     if options.jobs < 1:
         raise UserError(f"--jobs must be 1 or more; got {options.jobs}.")
+    if options.write is not None and options.write.exists() and not options.write.is_dir():
+        raise UserError(f"--write names a folder, and {options.write} is none. Name another one.")
     with resumable(SAME_COMMAND):
         from resight.tables.collecting import collect
         from resight.tables.estimate import estimate
@@ -60,8 +62,9 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
         todo = [job for job in plan.jobs.values() if not job.finished]
         needs = estimate(todo, options.device, options.out) if todo else None
         if needs is not None:
+            several = "" if len(plan.jobs) == 1 else "s"
             say(
-                f"{len(plan.jobs)} runs, {len(todo)} of them to train: about {clock(needs.seconds)} in all, "
+                f"{len(plan.jobs)} run{several}, {len(todo)} to train: about {clock(needs.seconds)} in all, "
                 f"one after the other, and {needs.disk / 1e9:.1f} GB of {needs.free / 1e9:.1f} GB that are "
                 "free."
             )
@@ -85,13 +88,16 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
             say(f"Wrote {path}")
     if options.json:
         print_json(result.model_dump(mode="json"))
-        return
-    from resight.tables.sheets import footnotes, sheets_of
+    else:
+        from resight.tables.sheets import footnotes, sheets_of
 
-    for sheet in sheets_of(result):
-        print_table(sheet.columns, sheet.rows, title=sheet.title, left=sheet.left)
-    for line in footnotes(result):
-        print(line)
+        for sheet in sheets_of(result):
+            print_table(sheet.columns, sheet.rows, title=sheet.title, left=sheet.left)
+        for line in footnotes(result):
+            print(line)
+    if failed:
+        jobs = len({what.partition("/")[0] for what in failed})
+        raise UserError(f"{jobs} of {len(plan.jobs)} runs are not complete; the result says why.")
 
 
 def _by_reason(plan: "TablePlan") -> dict[str, list[str]]:
@@ -122,7 +128,7 @@ def _print_plan(plan: "TablePlan", seconds: float, disk: int, json: bool) -> Non
         )
         return
     if not rows:
-        print("Nothing is trained for this table.")
+        print("Nothing would be trained.")
         return
     title = ", ".join([plan.request.table.title, *plan.conditions])
     print_table(

@@ -12,7 +12,6 @@ from resight.tables.plan import Job, PlannedColumn, TablePlan
 from resight.tables.results import Cell, Interval, ResultRow, RunRecord, TableResult, check_claims
 from resight.tables.table import Row
 from resight.training.metrics import read_metrics
-from resight.training.reading import load_recipe
 from resight.training.run import read_info
 
 
@@ -21,7 +20,7 @@ def collect(plan: TablePlan, failed: Mapping[str, str]) -> TableResult:
 
     Args:
         plan: whose jobs have run, as far as they could.
-        failed: digest of a job that has not -> the reason.
+        failed: what has not, as of ``run_jobs`` -> the reason.
     """
     table = plan.request.table
     values = {
@@ -44,7 +43,7 @@ def collect(plan: TablePlan, failed: Mapping[str, str]) -> TableResult:
         metrics=tuple(planned.column.metrics for planned in plan.columns),
         distractors=tuple(planned.column.distractors for planned in plan.columns),
         rows=rows,
-        claims=check_claims(table.claims, rows, headings),
+        claims=check_claims(table.claims, rows),
         runs=tuple(_record(job) for job in plan.jobs.values() if job.finished),
         plot=table.plot,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -63,14 +62,13 @@ def _values(plan: TablePlan, row: Row, planned: PlannedColumn) -> Values:
         return found
     for name in planned.column.metrics:
         if METRICS[name].kind == "network":
-            counted = load_recipe(recipe.name, (*_overrides(plan, row), *row.cost)) if row.cost else recipe
-            found[name] = {0: network_figure(name, counted)}
+            found[name] = {0: network_figure(name, plan.counted[row.name])}
         elif METRICS[name].kind == "time":
             times = pass_times(recipe, resolve_device(plan.request.device))
             found[name] = dict(enumerate(times))
     for (name, number, run), (digest, key) in plan.cells.items():
         job = plan.jobs[digest]
-        if (name, number) != (row.name, planned.number) or not job.complete:
+        if (name, number) != (row.name, planned.number) or not job.tested(key):
             continue
         scores = json.loads(job.scores_file(key).read_text(encoding="utf-8"))
         for metric in planned.column.metrics:
@@ -126,14 +124,11 @@ def _missing(plan: TablePlan, row: Row, failed: Mapping[str, str]) -> Iterator[t
         if (why := plan.reasons.get((row.name, planned.number))) is not None:
             yield planned.title, why
             continue
-        jobs = [
-            digest
-            for (name, number, _), (digest, _) in plan.cells.items()
-            if (name, number) == (row.name, planned.number)
-        ]
-        if incomplete := [digest for digest in jobs if not plan.jobs[digest].complete]:
-            why = failed.get(incomplete[0], "not run yet")
-            yield planned.title, why if len(jobs) == 1 else f"{len(incomplete)} of {len(jobs)} runs: {why}"
+        tests = [test for place, test in plan.cells.items() if place[:2] == (row.name, planned.number)]
+        if incomplete := [test for test in tests if not plan.jobs[test[0]].tested(test[1])]:
+            digest, key = incomplete[0]
+            why = failed.get(digest, failed.get(f"{digest}/{key}", "not run yet"))
+            yield planned.title, why if len(tests) == 1 else f"{len(incomplete)} of {len(tests)} runs: {why}"
 
 
 def _cells(

@@ -19,6 +19,8 @@ LATEX = {sign: f"\\{sign}" for sign in "%&_#${}"} | {
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
     "\\": r"\textbackslash{}",
+    "[": "{[}",  # which after a line's end would begin an option
+    "\n": " ",
 }
 """Signs of row names, settings and figures that mean something else to LaTeX -> what prints them."""
 
@@ -43,13 +45,14 @@ def markdown(result: TableResult, level: int = 2) -> str:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    return "| " + " | ".join(" ".join(cell.replace("|", r"\|").split()) for cell in cells) + " |"
 
 
 def latex(result: TableResult) -> str:
     """Return the result as LaTeX, a ``table`` for each sheet, for the package ``booktabs``."""
     parts = [_latex_table(sheet) for sheet in sheets_of(result)]
-    return "\n".join([*(f"% {line}" for line in footnotes(result)), *parts])
+    comments = (line for note in footnotes(result) for line in note.splitlines())
+    return "\n".join([*(f"% {line}" for line in comments), *parts])
 
 
 def _latex_table(sheet: Sheet) -> str:

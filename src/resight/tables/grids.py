@@ -1,16 +1,17 @@
 """Grids of recipes and settings as tables: a row for each combination."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
 from resight.errors import UserError
-from resight.tables.table import Column, Plot, Row, Table
+from resight.tables.table import ANY, Column, Plot, Row, Table
 
-ANY = "any"
-"""The data of a grid's column: what the user names."""
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+"""A number that YAML takes for text, because it has no point or no sign in the exponent."""
 
 
 def grid_table(
@@ -38,6 +39,8 @@ def grid_table(
         )
     if twice := next((name for name in recipes if recipes.count(name) > 1), None):
         raise UserError(f"The recipe {twice} is named twice. Name each one once.")
+    if both := next((key for key in keys if any(text.partition("=")[0] == key for text in overrides)), None):
+        raise UserError(f"The setting {both} has its values in the grid: leave out --set {both}.")
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise UserError(
             f"The setting {twice} is given twice: give all of its values at once, with commas between."
@@ -77,6 +80,7 @@ def _axis(text: str) -> tuple[str, list[Any]]:
         found = yaml.safe_load(f"[{values}]")
     except yaml.YAMLError as error:
         raise UserError(f"The values of '{text}' are no YAML: {error}") from None
+    found = [float(one) if isinstance(one, str) and EXPONENT.fullmatch(one) else one for one in found]
     if len({_text(value) for value in found}) < len(found):
         raise UserError(f"'{text}' has the same value twice.")
     return key, found

@@ -39,7 +39,7 @@ class Metric:
     def shown(self, value: float, sign: bool = False) -> str:
         """Return a figure as text, with its sign if asked for."""
         if self.digits is None:
-            return count(value)
+            return f"{'+' if sign and value > 0 else ''}{count(value)}"
         return f"{value:{'+' if sign else ''}.{self.digits}f}"
 
 

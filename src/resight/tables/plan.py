@@ -3,7 +3,8 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -105,10 +106,14 @@ class Job:
         """Return the file of the scores of one way to test."""
         return self.folder / f"scores-{key}.json"
 
+    def tested(self, key: str) -> bool:
+        """Whether training and one way to test are complete."""
+        return self.finished and self.scores_file(key).is_file()
+
     @property
     def complete(self) -> bool:
         """Whether training and all tests are complete."""
-        return self.finished and all(self.scores_file(key).is_file() for key in self.scorings)
+        return self.finished and all(map(self.tested, self.scorings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,7 @@ class TablePlan:
         substitute: name of the data that stand for all of the table's, or None.
         columns, rows: that are shown.
         recipes: row -> its recipe; without the rows that are only quoted or cannot run.
+        counted: row -> the recipe whose costs are counted (``Row.cost``).
         jobs: the trainings, by digest, in the order of rows and runs.
         cells: row, number of the column and run -> digest of the job, and key of the scores.
         reasons: row and number of the column (None: all) -> why it cannot run.
@@ -149,6 +155,7 @@ class TablePlan:
     columns: tuple[PlannedColumn, ...]
     rows: tuple[Row, ...]
     recipes: dict[str, Recipe]
+    counted: dict[str, Recipe]
     jobs: dict[str, Job]
     cells: dict[tuple[str, int, int], tuple[str, str]]
     reasons: dict[tuple[str, int | None], str]
@@ -164,14 +171,16 @@ def make_plan(request: Request) -> TablePlan:
     table = request.table
     if request.runs is not None and request.runs < 1:
         raise UserError(f"--runs must be 1 or more; got {request.runs}.")
-    if request.epochs_scale <= 0:
-        raise UserError(f"--epochs-scale must be above 0; got {request.epochs_scale:g}.")
+    if not 0 < request.epochs_scale < math.inf:
+        raise UserError(f"--epochs-scale must be a number above 0; got {request.epochs_scale:g}.")
     rows = table.chosen(request.rows)
     choice = choose_data(request.data, request.reading, table, request.out)
     if choice.substitute is not None:  # figures of other people's methods on other data say nothing here
         rows = tuple(row for row in rows if row.recipe is not None)
     columns = tuple(_columns(table, choice))
-    plan = TablePlan(request, _conditions(request, choice), choice.name, columns, rows, {}, {}, {}, {})
+    plan = TablePlan(
+        request, _conditions(request, choice, columns), choice.name, columns, rows, {}, {}, {}, {}, {}
+    )
     needing = [planned for planned in plan.columns if planned.column.data is not None]
     for row in rows:
         _plan_recipe(plan, row, needing)
@@ -180,16 +189,19 @@ def make_plan(request: Request) -> TablePlan:
         named = [refused[planned.number] for planned in needing if choice.missing(planned.column) is None]
         raise UserError("\n".join(dict.fromkeys(named or refused.values())))
     for name, (number, why) in itertools.product(plan.recipes, refused.items()):
-        plan.reasons.setdefault((name, number), why)
+        before = plan.reasons.get((name, number))
+        plan.reasons[name, number] = why if before is None else f"{why}. {before}"
     _refuse_other_versions(plan)
     return plan
 
 
-def _conditions(request: Request, choice: DataChoice) -> tuple[str, ...]:
+def _conditions(request: Request, choice: DataChoice, columns: Sequence[PlannedColumn]) -> tuple[str, ...]:
+    if all(planned.column.data is None for planned in columns):
+        return ()  # costs are those of the paper's recipes
     found = [
         choice.condition,
         "by the -fast recipes" if request.fast else None,
-        f"with {request.epochs_scale:g} of the epochs" if request.epochs_scale != 1 else None,
+        f"with {request.epochs_scale:g} times the epochs" if request.epochs_scale != 1 else None,
         "from random weights instead of pretrained ones" if request.from_scratch else None,
     ]
     return tuple(condition for condition in found if condition is not None)
@@ -219,15 +231,19 @@ def _plan_recipe(plan: TablePlan, row: Row, needing: list[PlannedColumn]) -> Non
             plan.reasons[row.name, None] = row.without
         return
     name, overrides = row.recipe, row.overrides
-    if request.fast:
-        own = Path(name).suffix in (".yaml", ".yml")  # a file of the user's has no sibling: it is as it is
-        name = request.table.fast.get(name, name if own else f"{name}-fast")
+    if request.fast and needing:
+        alone = Path(name).suffix in (".yaml", ".yml") or name.endswith("-fast")  # has no faster sibling
+        name = request.table.fast.get(name, name if alone else f"{name}-fast")
         overrides = overrides if row.fast is None else row.fast
-        if not own and name not in recipe_files():
+        if not alone and row.recipe in recipe_files() and name not in recipe_files():
             plan.reasons[row.name, None] = f"there is no recipe {name}"
             return
-    recipe = load_recipe(name, overrides)
-    refuse_labelling(recipe)
+    try:
+        recipe = load_recipe(name, overrides)
+        refuse_labelling(recipe)
+        plan.counted[row.name] = load_recipe(name, (*overrides, *row.cost)) if row.cost else recipe
+    except UserError as error:
+        raise UserError(f"Row '{row.name}': {error}") from None
     if request.from_scratch:
         recipe = recipe.model_copy(update={"pretrained": None})
     recipe = scaled(recipe, request.epochs_scale)

@@ -2,11 +2,13 @@
 
 import math
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from resight.tables.metrics import METRICS
 from resight.tables.results import Cell, Interval, ResultRow, TableResult
 from resight.tables.sheets import multiply_adds
+from resight.tables.table import Plot
 
 SIZE = (6.4, 4.0)
 SUFFIXES = ("png", "svg")
@@ -17,6 +19,13 @@ def save_plot(result: TableResult, path: Path) -> list[Path]:
     plot = result.plot
     if plot is None:
         return []
+    import matplotlib
+
+    with matplotlib.rc_context({"text.parse_math": False}):  # a dollar sign in a name is one
+        return _save(result, plot, path)
+
+
+def _save(result: TableResult, plot: Plot, path: Path) -> list[Path]:
     from matplotlib.figure import Figure as Drawing
 
     drawing = Drawing(figsize=SIZE, layout="constrained")
@@ -124,7 +133,9 @@ def _bars(result: TableResult, metric: str, axes: Any) -> bool:
     handles, labels = axes.get_legend_handles_labels()
     named = dict(zip(labels, handles, strict=True))
     axes.legend(named.values(), named.keys(), fontsize=7)
-    axes.set_xticks(range(len(found)), [row.name for row, _ in found], rotation=30, ha="right", fontsize=7)
+    axes.set_xticks(
+        range(len(found)), [shorten(row.name, 40) for row, _ in found], rotation=30, ha="right", fontsize=7
+    )
     return bool(found)
 
 
@@ -137,10 +148,15 @@ def _heat(result: TableResult, metric: str, axes: Any) -> bool:
         if cell.ours is not None:
             x, y = across.index(row.labels[0]), up.index(row.labels[1])
             field[y][x] = cell.ours.mean
-            axes.annotate(METRICS[metric].shown(cell.ours.mean), (x, y), ha="center", va="center", fontsize=8)
     axes.set_xticks(range(len(across)), across)
     axes.set_yticks(range(len(up)), up)
     image = axes.imshow(field, origin="lower", aspect="auto", cmap="Blues")
+    for y, line in enumerate(field):
+        for x, value in enumerate(line):
+            if not math.isnan(value):
+                ink = "white" if image.norm(value) > 0.6 else "black"
+                shown = METRICS[metric].shown(value)
+                axes.annotate(shown, (x, y), ha="center", va="center", fontsize=8, color=ink)
     axes.figure.colorbar(image, label=METRICS[metric].title)
     return True
 

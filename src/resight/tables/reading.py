@@ -7,11 +7,23 @@ import yaml
 from pydantic import ValidationError
 
 from resight.errors import UserError, did_you_mean
-from resight.tables.table import Row, Table
+from resight.registry import Settings
+from resight.tables.table import Claim, Column, Plot, Row, Table
+from resight.training.reading import StrictLoader
 
 FOLDER = Path(__file__).parent
 ADDED = ("rows", "claims")
 """Lists that a file adds to those of its base; its other keys replace the base's."""
+
+
+PARTS: dict[Any, type[Settings]] = {"rows": Row, "claims": Claim, "columns": Column, "plot": Plot}
+WORDS = {
+    "tuple_type": "should be a list",
+    "model_type": "should be a mapping",
+    "dict_type": "should be a mapping",
+    "string_type": "should be text",
+}
+"""Kind of a mistake -> what is expected, in YAML's words."""
 
 
 def table_files() -> dict[str, Path]:
@@ -27,7 +39,7 @@ def load_table(name: str) -> Table:
             rows and claims are added to that table's.
 
     Raises:
-        UserError: there is no such table, or the file has mistakes: all are listed, each with its path.
+        UserError: there is no such table, or the file has mistakes: all are listed, each with its place.
     """
     if Path(name).suffix not in (".yaml", ".yml"):
         return Table.model_validate(_shipped(name))
@@ -35,8 +47,11 @@ def load_table(name: str) -> Table:
     try:
         return Table.model_validate(content)
     except ValidationError as error:
-        lines = (f"  {place}: {sentence}" for place, sentence in map(_mistake, error.errors()))
-        raise UserError("\n".join([f"The table {name} has mistakes:", *dict.fromkeys(lines)])) from None
+        mistakes = error.errors()
+        if len(mistakes) > 1:  # a list with a mistake counts as empty, which is none of the user's
+            mistakes = [one for one in mistakes if one["type"] != "too_short"]
+        lines = dict.fromkeys(f"  {_place(one['loc'], content)}: {_explain(one)}" for one in mistakes)
+        raise UserError("\n".join([f"The table {name} has mistakes:", *lines])) from None
 
 
 def _shipped(name: str) -> dict[str, Any]:
@@ -50,18 +65,23 @@ def _shipped(name: str) -> dict[str, Any]:
 
 def _own(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"The table {path} cannot be read: {error}") from None
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
+    except OSError as error:
+        raise UserError(f"The table file {path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"The table file {path} is no YAML: {error}") from None
     if not isinstance(content, dict):
         keys = ", ".join(("base", *Table.model_fields))
-        raise UserError(f"The table {path} should be a mapping with the keys {keys}.")
-    for row in filter(lambda row: isinstance(row, dict), content.get("rows") or ()):
-        beside = path.parent / str(row.get("recipe"))
-        if beside.is_file():
+        raise UserError(f"The table file {path} should be a mapping with the keys {keys}.")
+    rows = content.get("rows")
+    for row in rows if isinstance(rows, list) else ():
+        recipe = Path(str(row.get("recipe"))) if isinstance(row, dict) else Path()
+        if recipe.suffix in (".yaml", ".yml") and (beside := path.parent / recipe).is_file():
             row["recipe"] = str(beside)
     if (base := content.pop("base", None)) is None:
         return content
+    if Path(str(base)).suffix in (".yaml", ".yml"):
+        raise UserError(f"The base of {path} is {base}; it must be a table that comes with Resight.")
     under = _shipped(str(base))
     for key in ADDED:
         if isinstance(added := content.get(key, []), list):
@@ -69,15 +89,25 @@ def _own(path: Path) -> dict[str, Any]:
     return under | content
 
 
-def _mistake(error: Any) -> tuple[str, str]:
-    """Return where a mistake is, and a sentence about it."""
-    location = error["loc"]
-    if error["type"] == "extra_forbidden":
-        fields = Row.model_fields if location[0] == "rows" else Table.model_fields
-        known = {field.alias or name for name, field in fields.items()} | {"base"}
-        sentence = f"unknown key.{did_you_mean(str(location[-1]), known)}"
-    elif error["type"] == "missing":
-        sentence = "is missing."
-    else:
-        sentence = error["msg"].removeprefix("Value error, ")
-    return ".".join(map(str, location)) or "the table", sentence
+def _place(location: tuple[int | str, ...], content: dict[str, Any]) -> str:
+    """Return where a mistake is, with the name of a row or the text of a claim for its number."""
+    if len(location) > 1 and location[0] in ADDED:
+        found: Any = content[str(location[0])][location[1]]
+        if isinstance(found, dict) and (named := found.get("name", found.get("text"))):
+            return ": ".join([f"{str(location[0]).removesuffix('s')} '{named}'", *map(str, location[2:])])
+    return ".".join(map(str, location)) or "the table"
+
+
+def _explain(error: Any) -> str:
+    """Return a sentence about a mistake."""
+    kind, location = error["type"], error["loc"]
+    if kind == "extra_forbidden":
+        fields = PARTS.get(location[0], Table) if len(location) > 1 else Table
+        known = {field.alias or name for name, field in fields.model_fields.items()}
+        return (
+            f"unknown key.{did_you_mean(str(location[-1]), known | ({'base'} if fields is Table else set()))}"
+        )
+    if kind == "missing":
+        return "is missing."
+    message = WORDS.get(kind, error["msg"].removeprefix("Value error, "))
+    return message if kind == "value_error" else f"{message.rstrip('.')}; got {error['input']!r}."

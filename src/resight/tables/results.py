@@ -86,62 +86,61 @@ class CheckedClaim(Settings):
 
     Attributes:
         claim: as in the table's file.
-        heading: of the column that it is checked in.
+        column: place of the column that it is checked in.
         ours: difference between the two rows, over the runs that both have; None without any.
-        published: the paper's difference, or None where it prints none.
+        published: the paper's difference, or None where it prints none, or only bounds.
+        shows: see ``verdict``.
     """
 
     claim: Claim
-    heading: str
+    column: int
     ours: Interval | None
     published: float | None
-
-    @property
-    def verdict(self) -> str:
-        """Whether ours agrees with the claim.
-
-        ``yes``: the interval is on the claim's side of 0; ``opposite``: on the other side; ``no``: it
-        includes 0. One run has no interval: ``same sign`` or ``other sign``. Without a run: ``-``. What is
-        counted needs none: ``yes`` or ``opposite``.
-        """
-        if self.ours is None:
-            return "-"
-        metric = METRICS[self.claim.metric]
-        better = -1 if metric.smaller else 1
-        if metric.kind == "network":
-            return "yes" if better * self.ours.mean > 0 else "opposite"
-        if self.ours.low is None or self.ours.high is None:
-            return "same sign" if better * self.ours.mean > 0 else "other sign"
-        if self.ours.low <= 0 <= self.ours.high:
-            return "no"
-        return "yes" if better * self.ours.mean > 0 else "opposite"
+    shows: str
 
 
-def check_claims(
-    claims: Sequence[Claim], rows: Sequence[ResultRow], headings: Sequence[str]
-) -> tuple[CheckedClaim, ...]:
+def verdict(metric: str, ours: Interval | None) -> str:
+    """Return whether a difference agrees with the claim that the first row is better.
+
+    ``yes``: the interval is on the claim's side of 0; ``opposite``: on the other side; ``no``: it includes 0.
+    One run has no interval: ``same sign``, ``other sign`` or ``equal``. Without a run: ``-``. What is counted
+    needs no interval.
+    """
+    if ours is None:
+        return "-"
+    better = -ours.mean if METRICS[metric].smaller else ours.mean
+    if ours.low is not None and ours.high is not None and ours.low <= 0 <= ours.high:
+        return "no"
+    if better == 0:
+        return "equal"
+    if ours.low is None and METRICS[metric].kind != "network":
+        return "same sign" if better > 0 else "other sign"
+    return "yes" if better > 0 else "opposite"
+
+
+def check_claims(claims: Sequence[Claim], rows: Sequence[ResultRow]) -> tuple[CheckedClaim, ...]:
     """Return each claim in each column that has its metric, for the rows that are there."""
     cells = {
-        (row.name, cell.metric, heading): cell
+        (row.name, cell.metric, column): cell
         for row in rows
-        for heading, group in zip(headings, row.cells, strict=True)
+        for column, group in enumerate(row.cells)
         for cell in group
     }
+    columns = range(max((len(row.cells) for row in rows), default=0))
     found = []
-    for claim, heading in itertools.product(claims, headings):
-        one, other = (cells.get((name, claim.metric, heading)) for name in (claim.row, claim.over))
+    for claim, column in itertools.product(claims, columns):
+        one, other = (cells.get((name, claim.metric, column)) for name in (claim.row, claim.over))
         if one is None or other is None:
             continue
         both = sorted(one.values.keys() & other.values.keys())
-        printed = (one.published, other.published)
+        ours = Interval.of([one.values[run] - other.values[run] for run in both])
+        published = claim.published
+        if one.published is not None and other.published is not None:
+            bounds = one.published.sign or other.published.sign
+            published = None if bounds else round(one.published.value - other.published.value, 9)
         found.append(
             CheckedClaim(
-                claim=claim,
-                heading=heading,
-                ours=Interval.of([one.values[run] - other.values[run] for run in both]),
-                published=claim.published
-                if printed[0] is None or printed[1] is None
-                else round(printed[0].value - printed[1].value, 9),
+                claim=claim, column=column, ours=ours, published=published, shows=verdict(claim.metric, ours)
             )
         )
     return tuple(found)
@@ -211,11 +210,19 @@ class TableResult(Settings):
 
     @property
     def missing(self) -> dict[str, list[str]]:
-        """Why something was not run -> which rows and columns."""
-        found: dict[str, list[str]] = {}
+        """Why something was not run -> which rows, and in which columns."""
+        columns: dict[str, dict[str, list[str]]] = {}
         for row in self.rows:
             for column, why in row.missing.items():
-                found.setdefault(why, []).append(f"{row.name}, {column}" if column else row.name)
+                columns.setdefault(why, {}).setdefault(column, []).append(row.name)
+        found: dict[str, list[str]] = {}
+        for why, rows_of in columns.items():
+            groups: dict[str, list[str]] = {}
+            for column, rows in rows_of.items():
+                groups.setdefault(", ".join(rows), []).append(column)
+            found[why] = [
+                ", in ".join(filter(None, (rows, " and ".join(names)))) for rows, names in groups.items()
+            ]
         return found
 
     def save(self, path: Path) -> None:

@@ -27,7 +27,10 @@ PACE = 1800.0
 
 
 def run_jobs(plan: TablePlan, jobs: int) -> dict[str, str]:
-    """Train and test what is not complete; return the digests of jobs that are not, with the reason.
+    """Train and test what is not complete.
+
+    Returns:
+        What is not complete -> the reason: the digest of a job, or ``digest/key`` of one way to test it.
 
     Args:
         plan: its finished runs are used as they are, and interrupted ones go on.
@@ -57,11 +60,10 @@ def run_in_turn(plan: TablePlan, missing: Sequence[Job]) -> dict[str, str]:
                 reasons[job.digest] = f"another process is training {job.folder}"
                 continue
             say(f"Run {number} of {len(missing)}{_time_left(missing, begun)}: {job.folder}")
-            try:
-                _complete(job, plan.request.device)
-            except UserError as error:
-                reasons[job.digest] = str(error)
-                say(f"Failed: {error}")
+            failed = _complete(job, plan.request.device)
+            reasons |= failed
+            for why in dict.fromkeys(failed.values()):
+                say(f"Failed: {why}")
     return reasons
 
 
@@ -74,12 +76,15 @@ def _time_left(jobs: Sequence[Job], begun: tuple[float, int]) -> str:
     return f", about {clock((total - done) * (now - then) / (done - before))} left for all"
 
 
-def _complete(job: Job, device: str) -> None:
-    """Train the job, going on where it was interrupted, and test it."""
-    if not job.finished:
-        begun = (job.folder / RECIPE).is_file()
-        train(job.recipe, job.trained.data, job.folder, device=device, resume=begun)
-    score_job(job, device)
+def _complete(job: Job, device: str) -> dict[str, str]:
+    """Train the job, going on where it was interrupted, and test it; return what failed, and why."""
+    try:
+        if not job.finished:
+            begun = (job.folder / RECIPE).is_file()
+            train(job.recipe, job.trained.data, job.folder, device=device, resume=begun)
+        return {f"{job.digest}/{key}": why for key, why in score_job(job, device).items()}
+    except UserError as error:
+        return {job.digest: str(error)}
 
 
 def _epochs(job: Job) -> int:
@@ -130,4 +135,4 @@ def _in_processes(plan: TablePlan, missing: Sequence[Job], number: int) -> dict[
                 "Run the command again: finished runs are kept, and the others go on."
             )
         found |= json.loads((folder / f"{index}.json").read_text(encoding="utf-8"))
-    return {digest: why for digest, why in found.items() if not plan.jobs[digest].complete}
+    return {what: why for what, why in found.items() if not plan.jobs[what.partition("/")[0]].complete}

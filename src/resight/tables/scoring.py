@@ -7,6 +7,7 @@ import torch
 from resight.data.benchmark import Benchmark
 from resight.data.classification import Classification
 from resight.device import resolve_device
+from resight.errors import UserError
 from resight.evaluation.features import Metric
 from resight.evaluation.growing import evaluate_growing
 from resight.evaluation.repeated import RepeatedScores
@@ -29,26 +30,33 @@ METRIC: Metric = "euclidean"
 """The papers rank by Euclidean distance; of descriptors of unit length the order is that of the cosine."""
 
 
-def score_job(job: Job, device: str) -> None:
+def score_job(job: Job, device: str) -> dict[str, str]:
     """Test a finished run in every way that has no stored scores yet, and store them.
 
-    Raises:
-        UserError: an image is unreadable, or no query has a match.
+    Returns:
+        Key of the scores that there are not -> the reason: an image is unreadable, the model has no such
+        branch, no query has a match.
     """
     missing = {key: job.scorings[key] for key in job.scorings if not job.scores_file(key).is_file()}
+    failed: dict[str, str] = {}
     if not missing:
-        return
+        return failed
     run = Run.open(job.folder)
     network, target = run.load_network("cpu"), resolve_device(device)
     for (opened, branches), keys in _grouped(missing).items():
-        if isinstance(opened.data, Classification):
-            scores = classify(network, opened.data, device=device)
-            found = {key: {"top1_error": 1 - scores.accuracy(1)} for key in keys}
-        else:
-            wanted = {key: job.scorings[key][1] for key in keys}
-            found = _score(network, run, opened.data, branches, wanted, target)
+        try:
+            if isinstance(opened.data, Classification):
+                scores = classify(network, opened.data, device=device)
+                found = {key: {"top1_error": 1 - scores.accuracy(1)} for key in keys}
+            else:
+                wanted = {key: job.scorings[key][1] for key in keys}
+                found = _score(network, run, opened.data, branches, wanted, target)
+        except UserError as error:
+            failed |= dict.fromkeys(keys, str(error))
+            continue
         for key, result in found.items():
             write_json(job.scores_file(key), result)
+    return failed
 
 
 def _grouped(

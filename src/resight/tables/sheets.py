@@ -35,16 +35,19 @@ class Sheet:
     left: tuple[int, ...] = (0,)
 
 
+VERDICTS = (
+    "A claim shows (yes) if the interval of the difference is on its side of 0; opposite: it is on the other "
+    "side; no: it includes 0. Of one run, only the signs are compared."
+)
+
+
 def sheets_of(result: TableResult) -> list[Sheet]:
     """Return the sheets of a result: for each heading the figures, differences, and other definitions."""
     found: list[Sheet] = []
     for number, (heading, metrics) in enumerate(zip(result.headings, result.metrics, strict=True)):
         title = ": ".join(filter(None, (result.heading, heading)))
         rows = [(row, row.cells[number]) for row in result.rows]
-        claims = _claims(
-            f"{title}; what the paper says",
-            [one for one in result.claims if one.heading == heading and one.claim.metric in metrics],
-        )
+        claims = _claims(f"{title}; claims", [one for one in result.claims if one.column == number])
         if METRICS[metrics[0]].kind == "network":
             found += [_costs(title, metrics, rows), *claims]
             continue
@@ -65,6 +68,10 @@ def footnotes(result: TableResult) -> list[str]:
     lines += [result.note] if result.note else []
     if quoted:
         lines.append("Rows marked (quoted) are other people's methods, as the paper quotes them.")
+    if result.reference is not None and all(row.name != result.reference for row in result.rows):
+        lines.append(f"Differences would be from {result.reference}, which is not among the rows.")
+    if any(one.ours is not None for one in result.claims):
+        lines.append(VERDICTS)
     ours = [cell.ours for row in result.rows for cell in _all(row) if cell.ours is not None]
     if any(interval.low is not None for interval in ours):
         lines.append(
@@ -142,14 +149,14 @@ def claim_line(one: CheckedClaim) -> tuple[str, ...]:
     metric = METRICS[one.claim.metric]
     text = one.claim.text + (f" (Section {one.claim.section})" if one.claim.section else "")
     compared = f"{metric.title}, {one.claim.row} - {one.claim.over}"
-    return text, compared, _change(one.ours, metric), _printed(one.published, metric), one.verdict
+    return text, compared, _change(one.ours, metric), _printed(one.published, metric), one.shows
 
 
 def _printed(change: float | None, metric: Metric) -> str:
     """Return a difference of the paper's figures, which have different numbers of digits."""
     if change is None:
         return NONE
-    return count(change) if metric.digits is None else f"{change:+g}"
+    return metric.shown(change, sign=True) if metric.digits is None else f"{change:+g}"
 
 
 def _change(found: Interval | None, metric: Metric) -> str:
@@ -188,25 +195,32 @@ def _costs(heading: str, metrics: Sequence[str], rows: Rows) -> Sheet:
     columns, lines = ["Row"], [[name_of(row)] for row, _ in rows]
     for place, name in enumerate(metrics):
         flops, title = name == "flops", METRICS[name].title
-        shown = (title, "multiply-adds") if flops else (title,)
-        columns += [column for one in shown for column in (one, f"{one}, paper")]
-        columns.append(f"{title}, difference")
+        printed = any(cells[place].published for _, cells in rows)
+        for one in (title, "multiply-adds") if flops else (title,):
+            columns += [one, f"{one}, paper"] if printed else [one]
+        columns += [f"{title}, difference"] if printed else []
         for line, (row, cells) in zip(lines, rows, strict=True):
             cell = cells[place]
             ours = None if cell.ours is None else cell.ours.mean
             paper = None if cell.published is None else cell.published.value
             if flops:
                 ours, paper = multiply_adds(row, cell)
-            line += [_ours(cell.ours, METRICS[name]), _published(cell)]
-            line += [NONE if one is None else count(one) for one in ((ours, paper) if flops else ())]
-            same = (
-                ours is not None
-                and paper is not None
-                and cell.published is not None
-                and not cell.published.sign
-            )
-            line.append(f"{100 * (ours / paper - 1):+.1f} %" if same and ours and paper else NONE)
+            shown = [_ours(cell.ours, METRICS[name])]
+            shown += [_published(cell)] if printed else []
+            if flops:
+                shown.append(NONE if ours is None else count(ours))
+                if printed:
+                    sign = "" if cell.published is None else cell.published.sign
+                    shown.append(NONE if paper is None else f"{sign}{count(paper)}")
+            if printed:
+                exact = cell.published is not None and not cell.published.sign
+                shown.append(_relative(ours, paper) if exact and ours and paper else NONE)
+            line += shown
     return Sheet(heading, tuple(columns), tuple(map(tuple, lines)))
+
+
+def _relative(ours: float, paper: float) -> str:
+    return f"{round(100 * (ours / paper - 1), 1) + 0.0:+.1f} %"
 
 
 def multiply_adds(row: ResultRow, cell: Cell) -> tuple[float | None, float | None]:

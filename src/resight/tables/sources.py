@@ -16,7 +16,7 @@ from resight.data.opening import READERS, open_data
 from resight.data.published import compare
 from resight.errors import UserError, did_you_mean
 from resight.people.generate import synthesize
-from resight.tables.table import Column, Table
+from resight.tables.table import ANY, Column, Table
 
 SYNTHETIC = "synthetic"
 PERSONS, TEST_PERSONS, CAMERAS, CROPS, HEIGHT = 320, 120, 4, 3, 128
@@ -83,7 +83,7 @@ class DataChoice:
         if self.substitute is None:
             return None if name in self.named else f"no data: name its folder, --data {name}=PATH"
         if column.distractors is not None:
-            return "it needs Market-1501 and its 500,000 distractors, which no other data have"
+            return "its gallery grows by Market-1501's 500,000 distractors, which no other data have"
         return None
 
     def open(self, column: Column, split: int | None) -> Opened:
@@ -133,7 +133,7 @@ def choose_data(values: Sequence[str], reading: dict[str, Any], table: Table, ou
     paper = bool(table.source)
     for value in values:
         name, equals, path = value.partition("=")
-        if not equals or name == SYNTHETIC or not paper or Path(value).expanduser().exists():
+        if not equals or name == SYNTHETIC or asked == {ANY} or Path(value).expanduser().exists():
             alone.append(value)
             continue
         if name not in asked:

@@ -9,6 +9,9 @@ from resight.errors import UserError, did_you_mean
 from resight.registry import Settings
 from resight.tables.metrics import METRICS
 
+ANY = "any"
+"""The data of a column that takes whatever the user names: of grids, which no paper has."""
+
 FIGURE = re.compile(r"([>≫≈]?)(-?\d+(?:\.\d+)?(?:e\d+)?)")
 """A printed figure, perhaps after a sign that says that it is only a bound or about right."""
 
@@ -81,7 +84,7 @@ class Row(Settings):
         without: why the row cannot be run, if Resight has no recipe for it.
     """
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     recipe: str | None = None
     overrides: Annotated[tuple[str, ...], Field(alias="set")] = ()
     fast: tuple[str, ...] | None = None
@@ -95,6 +98,13 @@ class Row(Settings):
     published: tuple[PrintedFigure | None, ...] | None = None
     std: tuple[PrintedFigure | None, ...] | None = None
     without: str = ""
+
+    @field_validator("overrides", "fast")
+    @classmethod
+    def _without_seed(cls, overrides: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if any(override.partition("=")[0].strip() == "seed" for override in overrides or ()):
+            raise ValueError("the seeds are 0, 1, ...: give their number by --runs.")
+        return overrides
 
     @field_validator("published", "std", mode="before")
     @classmethod
@@ -171,6 +181,10 @@ class Table(Settings):
         width = sum(len(column.metrics) for column in self.columns)
         names = [row.name for row in self.rows]
         for row in self.rows:
+            if row.recipe is None and row.published is None and not row.without:
+                raise ValueError(
+                    f"row '{row.name}' needs a recipe, published figures, or why it is 'without'."
+                )
             if names.count(row.name) > 1:
                 raise ValueError(f"two rows are named '{row.name}'.")
             for figures in (row.published, row.std):
@@ -178,12 +192,45 @@ class Table(Settings):
                     raise ValueError(f"row '{row.name}' has {len(figures)} figures for {width} columns.")
         if self.reference is not None and self.reference not in names:
             raise ValueError(f"there is no row '{self.reference}' to compare with.")
-        ours = {row.name for row in self.rows if row.recipe is not None}
-        measured = {name for column in self.columns for name in column.metrics}
-        for claim in self.claims:
-            if not {claim.row, claim.over} <= ours or claim.metric not in measured:
-                raise ValueError(f"the claim '{claim.text}' names a row or metric that is not there.")
+        self._check_claims()
+        self._check_plot()
         return self
+
+    @property
+    def _measured(self) -> set[str]:
+        return {name for column in self.columns for name in column.metrics}
+
+    def _check_claims(self) -> None:
+        ours = {row.name for row in self.rows if row.recipe is not None}
+        for claim in self.claims:
+            about = f"claim '{claim.text}'"
+            for name in (claim.row, claim.over):
+                if name not in ours:
+                    raise ValueError(
+                        f"{about}: no row with a recipe is named '{name}'.{did_you_mean(name, ours)}"
+                    )
+            if claim.metric not in self._measured:
+                unknown = did_you_mean(claim.metric, self._measured)
+                raise ValueError(f"{about}: no column has the metric '{claim.metric}'.{unknown}")
+            if claim.row == claim.over:
+                raise ValueError(f"claim '{claim.text}' compares the row '{claim.row}' with itself.")
+
+    def _check_plot(self) -> None:
+        plot = self.plot
+        if plot is None:
+            return
+        if plot.metric not in self._measured:
+            unknown = did_you_mean(plot.metric, self._measured)
+            raise ValueError(f"the plot is of '{plot.metric}', which no column has.{unknown}")
+        if plot.kind == "cost" and "flops" not in self._measured:
+            raise ValueError("a plot of the kind 'cost' needs a column with flops.")
+        if plot.kind == "bars" and self.reference is None:
+            raise ValueError("a plot of the kind 'bars' needs a reference row.")
+        if plot.kind == "heat":
+            if plot.metric not in self.columns[0].metrics:
+                raise ValueError(f"a plot of the kind 'heat' needs '{plot.metric}' in the first column.")
+            if any(len(row.labels) != 2 for row in self.rows):
+                raise ValueError("a plot of the kind 'heat' needs two labels in each row.")
 
     def chosen(self, names: tuple[str, ...]) -> tuple[Row, ...]:
         """Return the rows with these names, in the table's order; all for none.

@@ -92,7 +92,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in above:
         raise UserError(f"The recipe {path} builds on itself: {' -> '.join(map(str, (*above, path)))}.")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"The recipe {path} cannot be read: {error}") from None
     if not isinstance(content, dict):
@@ -128,7 +128,7 @@ def _override(content: dict[str, Any], override: str) -> None:
     if not equals or not all(keys):
         raise UserError(f"'{override}' is no override. Write key.path=value, such as stages.0.epochs=20.")
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=StrictLoader)
     except yaml.YAMLError as error:
         raise UserError(f"The value of '{override}' is no YAML: {error}") from None
     place: Any = content
@@ -184,7 +184,7 @@ def _known_keys(location: tuple[int | str, ...], content: Any) -> set[str]:
     return {"name", *registry.settings(content["name"]).model_fields}
 
 
-class _Loader(yaml.SafeLoader):
+class StrictLoader(yaml.SafeLoader):
     """PyYAML's safe loader, but a duplicate key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
