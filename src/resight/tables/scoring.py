@@ -50,7 +50,7 @@ def score_job(job: Job, device: str) -> dict[str, str]:
                 found = {key: {"top1_error": 1 - scores.accuracy(1)} for key in keys}
             else:
                 wanted = {key: job.scorings[key][1] for key in keys}
-                found = _score(network, run, opened.data, branches, wanted, target)
+                found = _score(network, run, opened.data, branches, wanted, target, failed)
         except UserError as error:
             failed |= dict.fromkeys(keys, str(error))
             continue
@@ -76,8 +76,12 @@ def _score(
     branches: str | None,
     wanted: dict[str, Scoring],
     device: torch.device,
+    failed: dict[str, str],
 ) -> dict[str, dict[str, Any]]:
-    """Return the scores of each key: as the recipe tests, by trapezoids, and of unit descriptors."""
+    """Return the scores of each key: as the recipe tests, by trapezoids, and of unit descriptors.
+
+    What cannot be scored is added to ``failed``, with the reason.
+    """
     variants: dict[str, dict[str, Any]] = {key: {} for key in wanted}
     own = network.descriptor
     descriptors: tuple[Descriptor, ...] = (own,) if own == "unit" else (own, "unit")
@@ -91,10 +95,15 @@ def _score(
         )
         embedded = embed_benchmark(embedder, benchmark)
         for key, scoring in wanted.items():
-            for ap, name in AVERAGE_PRECISIONS.items():
-                scores = _ranked(embedded, benchmark, scoring, ap, device).as_dict()
-                variants[key][f"{descriptor}{name}"] = {name: scores[name] for name in KEPT}
-    return {key: found[own] | {"variants": found} for key, found in variants.items()}
+            try:
+                for ap, name in AVERAGE_PRECISIONS.items():
+                    scores = _ranked(embedded, benchmark, scoring, ap, device).as_dict()
+                    variants[key][f"{descriptor}{name}"] = {name: scores[name] for name in KEPT}
+            except UserError as error:
+                failed[key] = str(error)
+    network.descriptor = own  # for the next group
+    scored = {key: found for key, found in variants.items() if key not in failed}
+    return {key: found[own] | {"variants": found} for key, found in scored.items()}
 
 
 def _ranked(
