@@ -68,7 +68,7 @@ def _effects(found: list[TableResult]) -> list[str]:
     lines, counts = [], Counter[str]()
     for result in found:
         seeds = len({run.seed for run in result.runs})
-        runs = f"{result.substitute}, {seeds} seed{'s' if seeds > 1 else ''}"
+        runs = f"{result.substitute}, {seeds} seed{'s' if seeds > 1 else ''}" if seeds else "counted"
         for one in result.claims:
             if one.ours is not None:
                 claim, _, *rest = claim_line(one)

@@ -59,6 +59,15 @@ def test_steps_that_come_together_need_a_longer_time_to_tell_the_pace() -> None:
         assert bar.seconds_left() == pytest.approx(16 * 200)
 
 
+def test_steps_that_are_done_again_do_not_turn_the_time_left_around() -> None:
+    clock = Clock()
+    with Bar("Work", 20, done=5, now=clock, recent=1800) as bar:
+        work(bar, clock, 1, 1, -2)
+        assert bar.seconds_left() is None
+        work(bar, clock, 4, 10)
+        assert bar.seconds_left() == pytest.approx(13 * 10)
+
+
 def test_what_an_earlier_process_did_says_nothing_of_the_pace() -> None:
     clock = Clock()
     with Bar("Work", 1000, done=900, now=clock) as bar:

@@ -89,6 +89,8 @@ class Bar:
         now = self.now()
         self.done += steps
         self.note = self.note if note is None else note
+        if steps < 0:  # what a killed process had done after its last checkpoint is done again
+            self._marks = deque([(now, self.done)])
         self._remember(now)
         if self._rich is not None:
             left = self.seconds_left()
@@ -104,7 +106,7 @@ class Bar:
     def seconds_left(self) -> float | None:
         """Return how long the rest takes at the recent pace; None if that is not known."""
         (then, before), (now, done) = self._marks[0], self._marks[-1]
-        if self.total is None or done == before or now == then:
+        if self.total is None or done <= before or now == then:
             return None
         return (self.total - done) * (now - then) / (done - before)
 

@@ -35,6 +35,16 @@ def test_whole_names_are_not_folded(
     name = "a/name/that/somebody/copies"
     print_table(("Name", "Text"), [(name, "one word after another " * 5)], whole_names=True)
     assert name in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "20")  # where they would leave no room for the rest
+    print_table(("Name", "Text"), [(name, "one word after another " * 5)], whole_names=True)
+    assert "┃ Text" in " ".join(capsys.readouterr().out.replace("┃", " ┃").split())
+
+
+def test_brackets_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["Row [x]", "[/y]"], [["[red]a", "[/]"]], title="Mine [/v2] [v3]")
+    out = capsys.readouterr().out
+    for text in ("Mine [/v2] [v3]", "Row [x]", "[/y]", "[red]a"):
+        assert text in out
 
 
 def test_a_pipe_has_no_width(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

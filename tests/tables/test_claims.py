@@ -38,7 +38,7 @@ def row(name: str, values: dict[int, float], published: float | None = None) -> 
 
 
 def check(one: dict[int, float], other: dict[int, float], claim: Claim = CLAIM) -> CheckedClaim:
-    [found] = check_claims([claim], [row("with", one, 70.0), row("without", other, 68.5)])
+    [found] = check_claims([claim], [row("with", one, 70.0), row("without", other, 68.5)], ["people"])
     return found
 
 
@@ -83,12 +83,19 @@ def test_a_difference_of_bounds_is_not_the_papers() -> None:
     rows = [row("with", {0: 1.0}, 70.0), row("without", {0: 1.0})]
     bound = PrintedFigure(value=68.5, sign=">", text=">68.5")
     cell = rows[1].cells[0][0].model_copy(update={"published": bound})
-    [found] = check_claims([CLAIM], [rows[0], rows[1].model_copy(update={"cells": ((cell,),)})])
+    [found] = check_claims([CLAIM], [rows[0], rows[1].model_copy(update={"cells": ((cell,),)})], ["people"])
     assert found.published is None
 
 
 def test_a_claim_about_a_row_that_is_absent_is_left_out() -> None:
-    assert check_claims([CLAIM], [row("with", {0: 1.0})]) == ()
+    assert check_claims([CLAIM], [row("with", {0: 1.0})], ["people"]) == ()
+
+
+def test_a_claim_may_be_about_some_columns() -> None:
+    claim = CLAIM.model_copy(update={"columns": ("Market-1501",)})
+    rows = [row("with", {0: 2.0}), row("without", {0: 1.0})]
+    assert check_claims([claim], rows, ["CUHK03"]) == ()
+    assert [found.column for found in check_claims([claim], rows, ["Market-1501"])] == [0]
 
 
 @pytest.mark.parametrize(
@@ -97,13 +104,14 @@ def test_a_claim_about_a_row_that_is_absent_is_left_out() -> None:
         ({"row": "wiht"}, "no row with a recipe is named 'wiht'. Did you mean 'with'"),
         ({"over": "quoted"}, "no row with a recipe is named 'quoted'"),
         ({"metric": "map"}, "no column has the metric 'map'. Did you mean 'mAP'"),
+        ({"columns": ["Markt-1501"]}, "no such column is 'Markt-1501'. Did you mean 'Market-1501'"),
         ({"over": "with"}, "compares the row 'with' with itself"),
     ],
 )
 def test_a_claim_must_name_our_rows_and_a_metric(change: dict[str, Any], message: str) -> None:
     content: dict[str, Any] = {
         "title": "A table",
-        "columns": [{"data": "market-1501", "metrics": ["mAP"]}],
+        "columns": [{"title": "Market-1501", "data": "market-1501", "metrics": ["mAP"]}],
         "rows": [
             {"name": "with", "recipe": "a"},
             {"name": "without", "recipe": "b"},

@@ -115,6 +115,9 @@ def test_a_plot_that_cannot_be_drawn_is_refused(own: Path, plot: dict[str, str])
         ("recipe: mine.yaml, ", "", "row 'mine' needs a recipe, published figures"),
         (OWN, "- a list", "should be a mapping with the keys base, title"),
         (OWN, "title: a", "  columns: is missing"),
+        (OWN, "{title: a, columns: [], rows: []}", "  columns: Tuple should have at least 1 item"),
+        ("title:", "columns: []\ntitle:", "has the columns of its base"),
+        ("reference: BL", "reference: mien", "no row 'mien' to compare with. Did you mean 'mine'"),
         ("  - {name: mine", "  mine: {name: mine", "rows: should be a list; got"),
     ],
 )

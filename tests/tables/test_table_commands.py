@@ -131,22 +131,41 @@ def test_one_test_that_fails_leaves_the_others(
 ) -> None:
     path = tmp_path / "own.yaml"
     short = {"recipe": "softmax-fast", "set": ["stages.0.epochs=1", "stages.0.sampler.batch_size=12"]}
-    rows = [short | {"name": "no such branch", "branches": "local"}, short | {"name": "plain"}]
+    rows = [
+        short | {"name": "no such branch", "branches": "local"},
+        short | {"name": "plain"},
+        short | {"name": "re-ranked", "rerank": True},  # of eight gallery crops, where it needs 20
+    ]
     columns = [{"data": "market-1501", "metrics": ["mAP"]}]
     path.write_text(json.dumps({"title": "Mine", "columns": columns, "rows": rows}))
     options = ("--data", people, "--out", tmp_path / "runs", "--device", "cpu", "--json")
     with pytest.raises(UserError, match="1 of 1 runs are not complete; the result says why"):
         call("reproduce", path, *options)
     found = json.loads(capsys.readouterr().out)
-    local, plain = found["rows"]
+    local, plain, reranked = found["rows"]
     assert "has no branch 'local'" in local["missing"]["people"]
+    assert "Re-ranking needs" in reranked["missing"]["people"]
     assert plain["cells"][0][0]["ours"]["mean"] > 0
+
+
+def test_each_row_is_tested_with_the_descriptor_of_its_recipe(
+    recipe: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.yaml"
+    raw = {"recipe": str(recipe), "set": ["model.descriptor=raw"]}
+    rows = [raw | {"name": name, "branches": name} for name in ("global", "local")] + [raw | {"name": "both"}]
+    columns = [{"data": "market-1501", "metrics": ["mAP"]}]
+    path.write_text(json.dumps({"title": "Mine", "columns": columns, "rows": rows}))
+    options = ("--data", people, "--out", tmp_path / "runs", "--device", "cpu")
+    for row in call_json(capsys, "reproduce", path, *options)["rows"]:
+        variants = row["cells"][0][0]["variants"]
+        assert set(variants) == {"raw", "raw trapezoid", "unit", "unit trapezoid"}
 
 
 def test_a_file_in_place_of_a_folder_is_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"--write names a folder, and .*file is none"):
-        call("reproduce", "han/table1", "--write", tmp_path / "file")
+        call("reproduce", "han/table1", "--write", tmp_path / "file" / "folder")
 
 
 @pytest.mark.parametrize(

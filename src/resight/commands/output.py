@@ -59,18 +59,21 @@ def print_table(
     if not console.is_terminal and "COLUMNS" not in os.environ:  # a file or a pipe has no width
         console = Console(highlight=False, width=UNBROKEN)
     cells = [[str(cell) for cell in row] for row in rows]
-    for part in _parts(columns, cells, console.width, console.width if whole_names else NAME):
-        table = Table(title=title, title_justify="left")
+    names = max((cell_len(row[0]) for row in cells), default=0)
+    whole_names = whole_names and names + FOLDED + 2 * BORDER < console.width
+    for part in _parts(columns, cells, console.width, names if whole_names else NAME):
+        # a string's brackets would be markup
+        table = Table(title=None if title is None else Text(title, style="table.title"), title_justify="left")
         for place, width in part.items():
             table.add_column(
-                columns[place],
+                Text(columns[place]),
                 justify="left" if place in left else "right",
                 overflow="fold",
                 no_wrap=whole_names and place == 0,
                 width=width,
             )
         for row in cells:
-            table.add_row(*(Text(row[place]) for place in part))  # a string's brackets would be markup
+            table.add_row(*(Text(row[place]) for place in part))
         console.print(table)
 
 

@@ -50,8 +50,9 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
     """Plan a table, say what it takes, run what is missing, and print the result."""
     if options.jobs < 1:
         raise UserError(f"--jobs must be 1 or more; got {options.jobs}.")
-    if options.write is not None and options.write.exists() and not options.write.is_dir():
-        raise UserError(f"--write names a folder, and {options.write} is none. Name another one.")
+    for place in (options.write, *options.write.absolute().parents) if options.write is not None else ():
+        if place.exists() and not place.is_dir():
+            raise UserError(f"--write names a folder, and {place} is none. Name another one.")
     with resumable(SAME_COMMAND):
         from resight.tables.collecting import collect
         from resight.tables.estimate import estimate

@@ -43,7 +43,7 @@ def collect(plan: TablePlan, failed: Mapping[str, str]) -> TableResult:
         metrics=tuple(planned.column.metrics for planned in plan.columns),
         distractors=tuple(planned.column.distractors for planned in plan.columns),
         rows=rows,
-        claims=check_claims(table.claims, rows),
+        claims=check_claims(table.claims, rows, [planned.column.title for planned in plan.columns]),
         runs=tuple(_record(job) for job in plan.jobs.values() if job.finished),
         plot=table.plot,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -81,10 +81,6 @@ def _values(plan: TablePlan, row: Row, planned: PlannedColumn) -> Values:
     return found
 
 
-def _overrides(plan: TablePlan, row: Row) -> tuple[str, ...]:
-    return row.overrides if not plan.request.fast or row.fast is None else row.fast
-
-
 def _mean_loss(job: Job) -> float:
     """Return the mean of the objective over all steps of a training (SONA, Section 3.4: "average loss")."""
     ends, total = 0, 0.0
@@ -107,7 +103,7 @@ def _row(
         name=row.name,
         quoted=row.recipe is None and not row.without,
         recipe=row.recipe if recipe is None else recipe.name,
-        overrides=_overrides(plan, row),
+        overrides=plan.overrides.get(row.name, row.overrides),
         x=row.x,
         series=row.series,
         labels=row.labels,

@@ -144,6 +144,7 @@ class TablePlan:
         columns, rows: that are shown.
         recipes: row -> its recipe; without the rows that are only quoted or cannot run.
         counted: row -> the recipe whose costs are counted (``Row.cost``).
+        overrides: row -> of its recipe.
         jobs: the trainings, by digest, in the order of rows and runs.
         cells: row, number of the column and run -> digest of the job, and key of the scores.
         reasons: row and number of the column (None: all) -> why it cannot run.
@@ -156,6 +157,7 @@ class TablePlan:
     rows: tuple[Row, ...]
     recipes: dict[str, Recipe]
     counted: dict[str, Recipe]
+    overrides: dict[str, tuple[str, ...]]
     jobs: dict[str, Job]
     cells: dict[tuple[str, int, int], tuple[str, str]]
     reasons: dict[tuple[str, int | None], str]
@@ -179,7 +181,7 @@ def make_plan(request: Request) -> TablePlan:
         rows = tuple(row for row in rows if row.recipe is not None)
     columns = tuple(_columns(table, choice))
     plan = TablePlan(
-        request, _conditions(request, choice, columns), choice.name, columns, rows, {}, {}, {}, {}, {}
+        request, _conditions(request, choice, columns), choice.name, columns, rows, {}, {}, {}, {}, {}, {}
     )
     needing = [planned for planned in plan.columns if planned.column.data is not None]
     for row in rows:
@@ -190,7 +192,7 @@ def make_plan(request: Request) -> TablePlan:
         raise UserError("\n".join(dict.fromkeys(named or refused.values())))
     for name, (number, why) in itertools.product(plan.recipes, refused.items()):
         before = plan.reasons.get((name, number))
-        plan.reasons[name, number] = why if before is None else f"{why}. {before}"
+        plan.reasons[name, number] = why if before is None else f"{why.rstrip('.')}. {before}"
     _refuse_other_versions(plan)
     return plan
 
@@ -231,13 +233,15 @@ def _plan_recipe(plan: TablePlan, row: Row, needing: list[PlannedColumn]) -> Non
             plan.reasons[row.name, None] = row.without
         return
     name, overrides = row.recipe, row.overrides
+    why: str | None = None
     if request.fast and needing:
         alone = Path(name).suffix in (".yaml", ".yml") or name.endswith("-fast")  # has no faster sibling
         name = request.table.fast.get(name, name if alone else f"{name}-fast")
         overrides = overrides if row.fast is None else row.fast
         if not alone and row.recipe in recipe_files() and name not in recipe_files():
-            plan.reasons[row.name, None] = f"there is no recipe {name}"
-            return
+            why = f"there is no recipe {name}"
+            name, overrides = row.recipe, row.overrides  # whose costs can be counted
+    plan.overrides[row.name] = overrides
     try:
         recipe = load_recipe(name, overrides)
         refuse_labelling(recipe)
@@ -248,10 +252,11 @@ def _plan_recipe(plan: TablePlan, row: Row, needing: list[PlannedColumn]) -> Non
         recipe = recipe.model_copy(update={"pretrained": None})
     recipe = scaled(recipe, request.epochs_scale)
     plan.recipes[row.name] = recipe
-    if needing and recipe.pretrained is not None:
+    if why is None and needing and recipe.pretrained is not None:
         trunk = json.dumps(recipe.model.settings.get("trunk"))
-        if (why := _weights_missing(recipe.model.name, trunk, recipe.pretrained)) is not None:
-            plan.reasons.update({(row.name, planned.number): why for planned in needing})
+        why = _weights_missing(recipe.model.name, trunk, recipe.pretrained)
+    if why is not None:
+        plan.reasons.update({(row.name, planned.number): why for planned in needing})
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from resight.tables.metrics import METRICS
@@ -12,6 +11,8 @@ from resight.tables.table import Plot
 
 SIZE = (6.4, 4.0)
 SUFFIXES = ("png", "svg")
+LONGEST = 40
+"""Characters of a name under a bar."""
 
 
 def save_plot(result: TableResult, path: Path) -> list[Path]:
@@ -134,9 +135,15 @@ def _bars(result: TableResult, metric: str, axes: Any) -> bool:
     named = dict(zip(labels, handles, strict=True))
     axes.legend(named.values(), named.keys(), fontsize=7)
     axes.set_xticks(
-        range(len(found)), [shorten(row.name, 40) for row, _ in found], rotation=30, ha="right", fontsize=7
+        range(len(found)), [_short(row.name) for row, _ in found], rotation=30, ha="right", fontsize=7
     )
     return bool(found)
+
+
+def _short(name: str) -> str:
+    """Return a name that leaves room for the plot; of a path, the end."""
+    name = Path(name).name if name.endswith(".yaml") else name
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _heat(result: TableResult, metric: str, axes: Any) -> bool:

@@ -49,7 +49,7 @@ def load_table(name: str) -> Table:
     except ValidationError as error:
         mistakes = error.errors()
         if len(mistakes) > 1:  # a list with a mistake counts as empty, which is none of the user's
-            mistakes = [one for one in mistakes if one["type"] != "too_short"]
+            mistakes = [one for one in mistakes if one["type"] != "too_short"] or mistakes
         lines = dict.fromkeys(f"  {_place(one['loc'], content)}: {_explain(one)}" for one in mistakes)
         raise UserError("\n".join([f"The table {name} has mistakes:", *lines])) from None
 
@@ -82,6 +82,8 @@ def _own(path: Path) -> dict[str, Any]:
         return content
     if Path(str(base)).suffix in (".yaml", ".yml"):
         raise UserError(f"The base of {path} is {base}; it must be a table that comes with Resight.")
+    if "columns" in content:
+        raise UserError(f"The table file {path} has the columns of its base. Leave out 'columns' or 'base'.")
     under = _shipped(str(base))
     for key in ADDED:
         if isinstance(added := content.get(key, []), list):

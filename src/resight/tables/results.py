@@ -118,17 +118,26 @@ def verdict(metric: str, ours: Interval | None) -> str:
     return "yes" if better > 0 else "opposite"
 
 
-def check_claims(claims: Sequence[Claim], rows: Sequence[ResultRow]) -> tuple[CheckedClaim, ...]:
-    """Return each claim in each column that has its metric, for the rows that are there."""
+def check_claims(
+    claims: Sequence[Claim], rows: Sequence[ResultRow], titles: Sequence[str]
+) -> tuple[CheckedClaim, ...]:
+    """Return each claim in each of its columns, for the rows that are there.
+
+    Args:
+        claims: of the table.
+        rows: of the result.
+        titles: of the table's columns that the result has; other data may stand in for theirs.
+    """
     cells = {
         (row.name, cell.metric, column): cell
         for row in rows
         for column, group in enumerate(row.cells)
         for cell in group
     }
-    columns = range(max((len(row.cells) for row in rows), default=0))
     found = []
-    for claim, column in itertools.product(claims, columns):
+    for claim, (column, title) in itertools.product(claims, enumerate(titles)):
+        if claim.columns and title not in claim.columns:
+            continue
         one, other = (cells.get((name, claim.metric, column)) for name in (claim.row, claim.over))
         if one is None or other is None:
             continue

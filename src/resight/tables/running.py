@@ -20,6 +20,8 @@ from resight.training.metrics import LOG, read_metrics
 from resight.training.run import RECIPE
 from resight.training.trainer import train
 
+BUSY = "another process is training "
+"""Begins the reason of a run that is left to another process."""
 POLL = 1.0
 """Seconds between two looks at the worker processes."""
 PACE = 1800.0
@@ -37,7 +39,7 @@ def run_jobs(plan: TablePlan, jobs: int) -> dict[str, str]:
         jobs: number of processes.
 
     Raises:
-        UserError: the disk has too little space, or a worker process died.
+        UserError: a worker process died.
         KeyboardInterrupt: once each running training has written a checkpoint.
     """
     missing = [job for job in plan.jobs.values() if not job.complete]
@@ -57,7 +59,7 @@ def run_in_turn(plan: TablePlan, missing: Sequence[Job]) -> dict[str, str]:
             continue  # another process has finished it meanwhile
         with sole_use(job.folder.parent / f"{job.folder.name}.lock") as free:
             if not free:
-                reasons[job.digest] = f"another process is training {job.folder}"
+                reasons[job.digest] = f"{BUSY}{job.folder}"
                 continue
             say(f"Run {number} of {len(missing)}{_time_left(missing, begun)}: {job.folder}")
             failed = _complete(job, plan.request.device)
@@ -71,7 +73,7 @@ def _time_left(jobs: Sequence[Job], begun: tuple[float, int]) -> str:
     """Return how long the rest takes, at the pace since a time with so many epochs; or nothing."""
     (then, before), now = begun, time.monotonic()
     done, total = sum(map(_epochs, jobs)), sum(job.recipe.epochs for job in jobs)
-    if done == before:
+    if done <= before:
         return ""
     return f", about {clock((total - done) * (now - then) / (done - before))} left for all"
 
@@ -128,11 +130,15 @@ def _in_processes(plan: TablePlan, missing: Sequence[Job], number: int) -> dict[
         for log in logs:
             log.close()
     found: dict[str, str] = {}
+    busy: dict[str, str] = {}
     for index, process in enumerate(processes):
         if process.returncode:
             raise UserError(
                 f"Worker {index} ended with the status {process.returncode}; see {folder / f'{index}.log'}. "
                 "Run the command again: finished runs are kept, and the others go on."
             )
-        found |= json.loads((folder / f"{index}.json").read_text(encoding="utf-8"))
+        for what, why in json.loads((folder / f"{index}.json").read_text(encoding="utf-8")).items():
+            (busy if why.startswith(BUSY) else found)[what] = why
+    known = {what.partition("/")[0] for what in found}  # the process that was training knows more
+    found |= {what: why for what, why in busy.items() if what not in known}
     return {what: why for what, why in found.items() if not plan.jobs[what.partition("/")[0]].complete}

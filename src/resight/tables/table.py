@@ -120,6 +120,7 @@ class Claim(Settings):
         row, over: names of the better and of the other row.
         metric: that it is about; better is smaller where ``METRICS`` says so.
         section: of the paper that says so; empty for a claim of one's own.
+        columns: titles of the columns that it is about; none: all that have the metric.
         published: the difference, where the text prints it and the table has no figures to give it.
     """
 
@@ -128,6 +129,7 @@ class Claim(Settings):
     over: str
     metric: str = "mAP"
     section: str = ""
+    columns: tuple[str, ...] = ()
     published: float | None = None
 
 
@@ -191,7 +193,8 @@ class Table(Settings):
                 if figures is not None and len(figures) != width:
                     raise ValueError(f"row '{row.name}' has {len(figures)} figures for {width} columns.")
         if self.reference is not None and self.reference not in names:
-            raise ValueError(f"there is no row '{self.reference}' to compare with.")
+            unknown = did_you_mean(self.reference, names)
+            raise ValueError(f"there is no row '{self.reference}' to compare with.{unknown}")
         self._check_claims()
         self._check_plot()
         return self
@@ -212,6 +215,10 @@ class Table(Settings):
             if claim.metric not in self._measured:
                 unknown = did_you_mean(claim.metric, self._measured)
                 raise ValueError(f"{about}: no column has the metric '{claim.metric}'.{unknown}")
+            titles = [column.title for column in self.columns if claim.metric in column.metrics]
+            for title in claim.columns:
+                if title not in titles:
+                    raise ValueError(f"{about}: no such column is '{title}'.{did_you_mean(title, titles)}")
             if claim.row == claim.over:
                 raise ValueError(f"claim '{claim.text}' compares the row '{claim.row}' with itself.")
 
