@@ -221,7 +221,7 @@ def _columns(table: Table, choice: DataChoice) -> Iterator[PlannedColumn]:
         if choice.substitute is None or one not in alike:
             yield one
         elif one is shown:
-            beside = f"; paper: {one.title}" if one.title else ""
+            beside = f"; paper: {one.title}" if one.title and table.source else ""
             yield replace(one, title=f"{choice.name}{beside}")
 
 
