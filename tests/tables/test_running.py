@@ -14,7 +14,8 @@ from resight.errors import UserError
 from resight.evaluation.statistics import spread
 from resight.tables.collecting import collect
 from resight.tables.formats import comma_separated, latex, markdown, write_all
-from resight.tables.plan import Job, Request, Scoring, TablePlan, make_plan
+from resight.tables.jobs import Job, Scoring
+from resight.tables.plan import Request, TablePlan, make_plan
 from resight.tables.reading import load_table
 from resight.tables.results import TableResult, load_result
 from resight.tables.running import run_jobs

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import resight
 from resight.device import resolve_device
+from resight.tables.jobs import Job
 from resight.tables.metrics import METRICS, network_figure, pass_times
-from resight.tables.plan import Job, PlannedColumn, TablePlan
+from resight.tables.plan import PlannedColumn, TablePlan
 from resight.tables.results import Cell, Interval, ResultRow, RunRecord, TableResult, check_claims
 from resight.tables.table import Row
 from resight.training.metrics import read_metrics

@@ -15,7 +15,7 @@ from resight.device import autocast, resolve_device
 from resight.errors import UserError
 from resight.models.complexity import measure
 from resight.models.network import build_model
-from resight.tables.plan import Job
+from resight.tables.jobs import Job
 from resight.training.fitting import bare_model
 from resight.training.recipe import Recipe
 

@@ -13,7 +13,8 @@ import resight
 from resight.errors import UserError
 from resight.files import sole_use, write_json
 from resight.progress import Bar, clock, say
-from resight.tables.plan import Job, TablePlan
+from resight.tables.jobs import Job
+from resight.tables.plan import TablePlan
 from resight.tables.scoring import score_job
 from resight.threads import available_cores
 from resight.training.metrics import LOG, read_metrics

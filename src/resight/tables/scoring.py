@@ -16,7 +16,7 @@ from resight.evaluation.scores import AveragePrecision, Scores
 from resight.files import write_json
 from resight.models.embedding import PixelEmbedder
 from resight.models.network import Descriptor, Network
-from resight.tables.plan import Job, Scoring
+from resight.tables.jobs import Job, Scoring
 from resight.tables.sources import Opened, are_distractors
 from resight.training.classifying import classify
 from resight.training.run import Run
