@@ -24,7 +24,7 @@ from resight.tables.table import Column, Row, Table
 from resight.training.comparing import what_counts
 from resight.training.components import Component
 from resight.training.fitting import bare_model
-from resight.training.reading import load_recipe, recipe_files, refuse_labelling
+from resight.training.reading import load_recipe, names_file, recipe_files, refuse_labelling
 from resight.training.recipe import Recipe
 from resight.training.run import read_info
 from resight.training.stages import check_sampler
@@ -185,7 +185,7 @@ def _plan_recipe(plan: TablePlan, row: Row, needing: list[PlannedColumn]) -> Non
     name, overrides = row.recipe, row.overrides
     why: str | None = None
     if request.fast and needing:
-        alone = Path(name).suffix in (".yaml", ".yml") or name.endswith("-fast")  # has no faster sibling
+        alone = names_file(name) or name.endswith("-fast")  # has no faster sibling
         name = request.table.fast.get(name, name if alone else f"{name}-fast")
         overrides = overrides if row.fast is None else row.fast
         if not alone and row.recipe in recipe_files() and name not in recipe_files():

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from resight.errors import UserError, did_you_mean
 from resight.registry import Settings
 from resight.tables.table import Claim, Column, Plot, Row, Table
-from resight.training.reading import StrictLoader
+from resight.training.reading import StrictLoader, names_file
 
 FOLDER = Path(__file__).parent
 ADDED = ("rows", "claims")
@@ -41,7 +41,7 @@ def load_table(name: str) -> Table:
     Raises:
         UserError: there is no such table, or the file has mistakes: all are listed, each with its place.
     """
-    if Path(name).suffix not in (".yaml", ".yml"):
+    if not names_file(name):
         return Table.model_validate(_shipped(name))
     content = _own(Path(name))
     try:
@@ -76,11 +76,11 @@ def _own(path: Path) -> dict[str, Any]:
     rows = content.get("rows")
     for row in rows if isinstance(rows, list) else ():
         recipe = Path(str(row.get("recipe"))) if isinstance(row, dict) else Path()
-        if recipe.suffix in (".yaml", ".yml") and (beside := path.parent / recipe).is_file():
+        if names_file(recipe) and (beside := path.parent / recipe).is_file():
             row["recipe"] = str(beside)
     if (base := content.pop("base", None)) is None:
         return content
-    if Path(str(base)).suffix in (".yaml", ".yml"):
+    if names_file(str(base)):
         raise UserError(f"The base of {path} is {base}; it must be a table that comes with Resight.")
     if "columns" in content:
         raise UserError(f"The table file {path} has the columns of its base. Leave out 'columns' or 'base'.")

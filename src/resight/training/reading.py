@@ -17,6 +17,11 @@ FOLDER = Path(__file__).parents[1] / "recipes"
 """The recipes that come with Resight: one folder per paper."""
 
 
+def names_file(name: str | Path) -> bool:
+    """Return whether a name is that of a YAML file, and not of something that comes with Resight."""
+    return Path(name).suffix in (".yaml", ".yml")
+
+
 def recipe_files() -> dict[str, Path]:
     """Return the recipes that come with Resight: name -> file."""
     return {path.stem: path for path in sorted(FOLDER.glob("*/*.yaml"))}
@@ -73,7 +78,7 @@ def refuse_labelling(recipe: Recipe) -> None:
 
 def _find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml"):
+    if names_file(path):
         if not path.is_file():
             raise UserError(f"There is no recipe file {path}.")
         return path
