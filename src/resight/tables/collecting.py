@@ -10,7 +10,15 @@ from resight.device import resolve_device
 from resight.tables.jobs import Job
 from resight.tables.metrics import METRICS, network_figure, pass_times
 from resight.tables.plan import PlannedColumn, TablePlan
-from resight.tables.results import Cell, Interval, ResultRow, RunRecord, TableResult, check_claims
+from resight.tables.results import (
+    Cell,
+    Interval,
+    ResultRow,
+    RunRecord,
+    TableResult,
+    check_claims,
+    printed_difference,
+)
 from resight.tables.table import Row
 from resight.training.metrics import read_metrics
 from resight.training.run import read_info
@@ -153,8 +161,8 @@ def _cells(
             published=published,
             published_std=None if row.std is None else row.std[place],
             published_difference=None
-            if relative or row is reference or published is None or base is None
-            else round(published.value - base.value, 9),
+            if relative or row is reference
+            else printed_difference(published, base),
             variants={
                 name.partition("/")[2]: math.fsum(found.values()) / len(found)
                 for name, found in own.items()

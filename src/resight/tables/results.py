@@ -81,6 +81,13 @@ class ResultRow(Settings):
     cells: tuple[tuple[Cell, ...], ...]
 
 
+def printed_difference(one: PrintedFigure | None, other: PrintedFigure | None) -> float | None:
+    """Return the difference of two printed figures; None if one is missing, or only a bound."""
+    if one is None or other is None or one.sign or other.sign:
+        return None
+    return round(one.value - other.value, 9)
+
+
 class CheckedClaim(Settings):
     """A claim of the paper, beside our runs.
 
@@ -143,15 +150,10 @@ def check_claims(
             continue
         both = sorted(one.values.keys() & other.values.keys())
         ours = Interval.of([one.values[run] - other.values[run] for run in both])
-        published = claim.published
-        if one.published is not None and other.published is not None:
-            bounds = one.published.sign or other.published.sign
-            published = None if bounds else round(one.published.value - other.published.value, 9)
-        found.append(
-            CheckedClaim(
-                claim=claim, column=column, ours=ours, published=published, shows=verdict(claim.metric, ours)
-            )
-        )
+        printed = printed_difference(one.published, other.published)
+        published = claim.published if printed is None else printed
+        shows = verdict(claim.metric, ours)
+        found.append(CheckedClaim(claim=claim, column=column, ours=ours, published=published, shows=shows))
     return tuple(found)
 
 

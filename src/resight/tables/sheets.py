@@ -194,33 +194,32 @@ def _costs(heading: str, metrics: Sequence[str], rows: Rows) -> Sheet:
     """Return figures that are counted: ours, the paper's, and the relative difference on one scale."""
     columns, lines = ["Row"], [[name_of(row)] for row, _ in rows]
     for place, name in enumerate(metrics):
-        flops, title = name == "flops", METRICS[name].title
-        printed = any(cells[place].published for _, cells in rows)
-        for one in (title, "multiply-adds") if flops else (title,):
-            columns += [one, f"{one}, paper"] if printed else [one]
-        columns += [f"{title}, difference"] if printed else []
+        title = METRICS[name].title
+        beside = any(cells[place].published for _, cells in rows)
+        for one in (title, "multiply-adds") if name == "flops" else (title,):
+            columns += [one, f"{one}, paper"] if beside else [one]
+        columns += [f"{title}, difference"] if beside else []
         for line, (row, cells) in zip(lines, rows, strict=True):
-            cell = cells[place]
-            ours = None if cell.ours is None else cell.ours.mean
-            paper = None if cell.published is None else cell.published.value
-            if flops:
-                ours, paper = multiply_adds(row, cell)
-            shown = [_ours(cell.ours, METRICS[name])]
-            shown += [_published(cell)] if printed else []
-            if flops:
-                shown.append(NONE if ours is None else count(ours))
-                if printed:
-                    sign = "" if cell.published is None else cell.published.sign
-                    shown.append(NONE if paper is None else f"{sign}{count(paper)}")
-            if printed:
-                exact = cell.published is not None and not cell.published.sign
-                shown.append(_relative(ours, paper) if exact and ours and paper else NONE)
-            line += shown
+            figures, difference = _cost(row, cells[place])
+            for ours, paper in figures:
+                line += [ours, paper] if beside else [ours]
+            line += [difference] if beside else []
     return Sheet(heading, tuple(columns), tuple(map(tuple, lines)))
 
 
-def _relative(ours: float, paper: float) -> str:
-    return f"{round(100 * (ours / paper - 1), 1) + 0.0:+.1f} %"
+def _cost(row: ResultRow, cell: Cell) -> tuple[list[tuple[str, str]], str]:
+    """Return our and the published figure, of FLOPs also as multiply-adds, and the relative difference."""
+    figures = [(_ours(cell.ours, METRICS[cell.metric]), _published(cell))]
+    sign = "" if cell.published is None else cell.published.sign
+    ours = None if cell.ours is None else cell.ours.mean
+    paper = None if cell.published is None else cell.published.value
+    if cell.metric == "flops":
+        ours, paper = multiply_adds(row, cell)
+        shown = NONE if paper is None else f"{sign}{count(paper)}"
+        figures.append((NONE if ours is None else count(ours), shown))
+    if not ours or not paper or sign:
+        return figures, NONE
+    return figures, f"{round(100 * (ours / paper - 1), 1) + 0.0:+.1f} %"
 
 
 def multiply_adds(row: ResultRow, cell: Cell) -> tuple[float | None, float | None]:
