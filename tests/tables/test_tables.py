@@ -1,5 +1,6 @@
 """The tables that come with Resight, and shorter trainings."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from resight.tables.metrics import METRICS, network_figure
 from resight.tables.plan import Request, make_plan
 from resight.tables.plots import save_plot
 from resight.tables.reading import load_table, table_files
+from resight.tables.results import load_result
 from resight.tables.scaling import scaled
 from resight.tables.sheets import sheets_of
 from resight.training.reading import load_recipe, recipe_files
@@ -89,10 +91,17 @@ def test_accuracy_is_drawn_against_cost(tmp_path: Path) -> None:
     result = collect(make_plan(request), {})
     assert [path.name for path in save_plot(result, tmp_path / "plot")] == ["plot.png", "plot.svg"]
     text = (tmp_path / "plot.svg").read_text()
-    for label in ("PDC", "HAN(Small)", "quoted by the paper", "multiply-adds"):
+    for label in ("PDC", "HAN(Small)", "quoted by the paper", "multiply-adds", "1e9"):
         assert f"<!-- {label} -->" in text
     sheets = sheets_of(result)
     assert sheets[1].rows[0] == ("PDC (Su et al., 2017) (quoted)", "-", "≫9.82e9", "-", "≫9.82e9", "-")
+
+
+def test_a_logarithmic_axis_begins_with_zero(tmp_path: Path) -> None:
+    stored = ROOT / "benchmarks" / "results" / "tables" / "sn-fig3-lambda-synthetic.json"
+    save_plot(load_result(stored), tmp_path / "plot")
+    text = (tmp_path / "plot.svg").read_text()
+    assert re.findall(r"<!-- ([\d.]+) -->", text)[:6] == ["0", "0.001", "0.01", "0.1", "1", "10"]
 
 
 def test_a_dollar_sign_in_a_name_is_one(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The plot of a result: lines with error bars, accuracy against cost, or differences."""
 
+import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ from resight.tables.sheets import multiply_adds
 from resight.tables.table import Plot
 
 SIZE = (6.4, 4.0)
+COSTS = (9.0, 6.0)
+"""Inches of a plot with a name at each point."""
 SUFFIXES = ("png", "svg")
+LINES = 60
+"""Names above one another in such a plot."""
 LONGEST = 40
 """Characters of a name under a bar."""
 
@@ -29,7 +35,7 @@ def save_plot(result: TableResult, path: Path) -> list[Path]:
 def _save(result: TableResult, plot: Plot, path: Path) -> list[Path]:
     from matplotlib.figure import Figure as Drawing
 
-    drawing = Drawing(figsize=SIZE, layout="constrained")
+    drawing = Drawing(figsize=COSTS if plot.kind == "cost" else SIZE, layout="constrained")
     axes = drawing.subplots()
     drawn = DRAWN[plot.kind](result, plot.metric, axes)
     if not drawn:
@@ -45,11 +51,17 @@ def _save(result: TableResult, plot: Plot, path: Path) -> list[Path]:
         axes.legend(fontsize=7)
     if plot.log:
         axes.set_xscale("symlog", linthresh=1e-3)
+        axes.xaxis.set_major_formatter(_power)
     files = [path.with_name(f"{path.name}.{suffix}") for suffix in SUFFIXES]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         drawing.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
     return files
+
+
+def _power(value: float, _: int) -> str:
+    """Return a tick of a logarithmic axis as text; matplotlib's own is a formula, which is not read here."""
+    return f"{value:g}" if value < 1e4 else f"1e{math.log10(value):g}"
 
 
 def _reach(found: Interval) -> float:
@@ -108,12 +120,21 @@ def _costs(result: TableResult, metric: str, axes: Any) -> bool:
             placed.setdefault("ours", []).append((ours, score.ours.mean, row.name))
     for kind, points in placed.items():
         axes.scatter([x for x, _, _ in points], [y for _, y, _ in points], s=18, label=kind)
-        for x, y, name in points:
-            axes.annotate(
-                name.partition(" (")[0], (x, y), fontsize=5, xytext=(3, 2), textcoords="offset points"
-            )
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(_power)
+    _name_points(axes, [point for points in placed.values() for point in points])
     return bool(placed)
+
+
+def _name_points(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write a name beside each point, those of one cost one above the other."""
+    low, high = axes.get_ylim()
+    line = (high - low) / LINES
+    for _, same in itertools.groupby(sorted(points), key=lambda point: point[0]):
+        level = -math.inf
+        for x, y, name in same:
+            level = max(y, level + line)
+            axes.text(x * 1.02, level, name.partition(" (")[0], fontsize=5, va="center")
 
 
 def _bars(result: TableResult, metric: str, axes: Any) -> bool:
