@@ -74,25 +74,30 @@ def page() -> str:
 
 
 def _effects(found: list[TableResult]) -> list[str]:
-    """Return a table of the papers' claims, beside ours."""
-    lines, counts = [], Counter[str]()
+    """Return a table of the papers' claims, beside ours on each data."""
+    used = [name for name in DATA if any(result.substitute == name for result in found)]
+    claims: dict[str, dict[str | None, str]] = {}
+    counts = Counter[str]()
     for result in found:
         seeds = len({run.seed for run in result.runs})
-        runs = f"{result.substitute}, {seeds} seed{'s' if seeds > 1 else ''}" if seeds else "counted"
         for one in result.claims:
-            if one.ours is not None:
-                claim, _, *rest = claim_line(one)
-                cells = (f"{claim.removesuffix(')')}, `{result.name}`)", runs, *rest)
-                lines.append(f"| {' | '.join(cells)} |")
-                counts[one.shows] += 1
+            if one.ours is None:
+                continue
+            claim, _, ours, paper, shows = claim_line(one)
+            name = f"| {claim.removesuffix(')')}, `{result.name}`) | {paper} |"
+            several = f", {seeds} seeds" if seeds > 1 else ""
+            claims.setdefault(name, {})[result.substitute] = f"{ours}: *{shows}*{several}"
+            counts[one.shows] += 1
+    lines = [f"{name} {' | '.join(on.get(data, '') for data in used)} |" for name, on in claims.items()]
     counted = ", ".join(f"{count} *{verdict}*" for verdict, count in counts.most_common())
     return [
         "## Which effects show\n",
         "What the papers say about pairs of rows, and the difference between the two: in mAP, if the claim "
         "does not say otherwise. *yes*: the 95 % interval over seeds is on the claim's side of 0; "
         "*opposite*: on the other side; *no*: it includes 0. One run has no interval: then only the sign is "
-        f"compared. Of {counts.total()}: {counted}.\n",
-        "\n".join(["| Claim | Runs | Ours | Paper | Shows |", "|---|---|---:|---:|---|", *lines]) + "\n",
+        f"compared. Of {counts.total()} differences: {counted}.\n",
+        "\n".join([f"| Claim | Paper | {' | '.join(used)} |", f"|---|---:|{'---|' * len(used)}", *lines])
+        + "\n",
         *(f"`{table}` on {data}: {text}\n" for (table, data), text in REMARKS.items()),
     ]
 
