@@ -215,6 +215,11 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         read_image(tmp_path / "gone.jpg")
 
 
+def test_a_folder_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder\. Name picture files, such as .*/\*\.jpg\."):
+        read_image(tmp_path)
+
+
 def test_floating_point_images_are_refused(tmp_path: Path) -> None:
     path = save(Image.fromarray(np.ones((4, 4), np.float32)), tmp_path / "a.tif")
     with pytest.raises(UserError, match="floating-point"):

@@ -91,6 +91,8 @@ def read_file(path: Path) -> bytes:
         if path.stat().st_size > LIMITS.max_bytes:
             raise UserError(f"{path} {_too_many_bytes(path.stat().st_size, LIMITS)}")
         return path.read_bytes()
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder. Name picture files, such as {path / '*.jpg'}.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
 
