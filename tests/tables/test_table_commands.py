@@ -100,6 +100,19 @@ def test_a_grid_is_trained_and_drawn(
     assert "to train" not in printed.err  # 1 is the default: the same runs
 
 
+def test_values_that_are_far_apart_are_on_a_logarithmic_axis() -> None:
+    for values, logarithmic in (
+        ("1e-4,1e-2", True),
+        ("0,1e-4,1e-2", True),
+        ("0.1,0.2", False),
+        ("0,1", False),
+    ):
+        found = grid_table(["sn-fast"], [f"stages.0.optimizer.lr={values}"])
+        assert found.plot is not None
+        assert found.plot.log is logarithmic
+    assert not grid_table(["sn-fast"], ["model.pooling=max,average"]).plot.log  # type: ignore[union-attr]
+
+
 def test_recipes_are_compared(recipe: Path, people: Path, tmp_path: Path) -> None:
     found = grid_table([str(recipe), "sn-fast"], ["stages.0.optimizer.lr=0.01,0.02"])
     assert [row.recipe for row in found.rows] == [str(recipe)] * 2 + ["sn-fast"] * 2

@@ -91,10 +91,18 @@ def test_accuracy_is_drawn_against_cost(tmp_path: Path) -> None:
     result = collect(make_plan(request), {})
     assert [path.name for path in save_plot(result, tmp_path / "plot")] == ["plot.png", "plot.svg"]
     text = (tmp_path / "plot.svg").read_text()
-    for label in ("PDC", "HAN(Small)", "quoted by the paper", "multiply-adds", "1e9"):
+    for label in ("PDC", "HAN(Small)", "quoted by the paper", "multiply-adds (billions)", "10"):
         assert f"<!-- {label} -->" in text
     sheets = sheets_of(result)
     assert sheets[1].rows[0] == ("PDC (Su et al., 2017) (quoted)", "-", "≫9.82e9", "-", "≫9.82e9", "-")
+
+
+def test_bars_of_several_data_sets_name_theirs(tmp_path: Path) -> None:
+    result = collect(make_plan(Request(name="x", table=load_table("sharp/table1"), out=tmp_path)), {})
+    save_plot(result, tmp_path / "plot")
+    text = (tmp_path / "plot.svg").read_text()
+    for name in ("Market-1501", "DukeMTMC-reID"):
+        assert f"<!-- Baseline + SAMG + CIL, {name} -->" in text
 
 
 def test_a_logarithmic_axis_begins_with_zero(tmp_path: Path) -> None:

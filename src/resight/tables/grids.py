@@ -65,8 +65,24 @@ def grid_table(
         columns=(Column(metrics=tuple(metrics), data=ANY),),
         rows=tuple(rows),
         reference=rows[0].name,
-        plot=None if kind is None else Plot(kind=kind, metric=metrics[0], x_label=keys[0], y_label=keys[-1]),
+        plot=None
+        if kind is None
+        else Plot(
+            kind=kind,
+            metric=metrics[0],
+            x_label=keys[0],
+            y_label=keys[-1],
+            log=_far_apart([row.x for row in rows]),
+        ),
     )
+
+
+def _far_apart(values: Sequence[float | None]) -> bool:
+    """Return whether values belong on a logarithmic axis: none is negative, and two differ by 100 times."""
+    if any(value is None or value < 0 for value in values):
+        return False
+    above = [value for value in values if value]
+    return len(above) > 1 and max(above) >= 100 * min(above)
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.tables.metrics import METRICS
-from resight.tables.results import Cell, Interval, ResultRow, TableResult
+from resight.tables.results import Cell, Interval, TableResult
 from resight.tables.sheets import multiply_adds
 from resight.tables.table import Plot
 
@@ -17,8 +17,11 @@ COSTS = (9.0, 6.0)
 SUFFIXES = ("png", "svg")
 LINES = 60
 """Names above one another in such a plot."""
+BAR = 0.4
+"""Inches for a bar and its name."""
 LONGEST = 40
 """Characters of a name under a bar."""
+COLOURS = {"ours": "C0", "paper": "C1", "quoted by the paper": "0.6"}
 
 
 def save_plot(result: TableResult, path: Path) -> list[Path]:
@@ -41,17 +44,16 @@ def _save(result: TableResult, plot: Plot, path: Path) -> list[Path]:
     if not drawn:
         return []
     metric = METRICS[plot.metric].title
-    labels = {"bars": f"{metric}, difference from {result.reference}", "heat": plot.y_label}
+    labels = {"bars": f"{metric}, difference from\n{_short(result.reference or '')}", "heat": plot.y_label}
     axes.set_ylabel(labels.get(plot.kind, metric))
-    axes.set_xlabel(plot.x_label)
+    axes.set_xlabel(f"{plot.x_label} (billions)" if plot.kind == "cost" else plot.x_label)
     axes.set_title("\n".join([result.title, *result.conditions]), fontsize=9)
     if plot.kind != "heat":
         axes.grid(alpha=0.3)
     if plot.kind in ("lines", "cost"):
         axes.legend(fontsize=7)
     if plot.log:
-        axes.set_xscale("symlog", linthresh=1e-3)
-        axes.xaxis.set_major_formatter(_power)
+        _logarithmic(axes, [row.x for row in result.rows if row.x is not None])
     files = [path.with_name(f"{path.name}.{suffix}") for suffix in SUFFIXES]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -59,9 +61,12 @@ def _save(result: TableResult, plot: Plot, path: Path) -> list[Path]:
     return files
 
 
-def _power(value: float, _: int) -> str:
-    """Return a tick of a logarithmic axis as text; matplotlib's own is a formula, which is not read here."""
-    return f"{value:g}" if value < 1e4 else f"1e{math.log10(value):g}"
+def _logarithmic(axes: Any, values: Sequence[float]) -> None:
+    """Make the horizontal axis logarithmic, with a tick at each value; it may begin at 0."""
+    if above := [value for value in values if value > 0]:
+        axes.set_xscale("symlog", linthresh=min(above))
+        axes.set_xticks(sorted(values), [f"{value:g}" for value in sorted(values)])
+        axes.minorticks_off()
 
 
 def _reach(found: Interval) -> float:
@@ -105,6 +110,8 @@ def _lines(result: TableResult, metric: str, axes: Any) -> bool:
 
 def _costs(result: TableResult, metric: str, axes: Any) -> bool:
     """Draw each row at its multiply-adds and its accuracy, ours and the paper's."""
+    from matplotlib.ticker import LogLocator
+
     placed: dict[str, list[tuple[float, float, str]]] = {}
     for row in result.rows:
         cells = [cell for group in row.cells for cell in group]
@@ -119,9 +126,12 @@ def _costs(result: TableResult, metric: str, axes: Any) -> bool:
         if score.ours is not None and ours is not None:
             placed.setdefault("ours", []).append((ours, score.ours.mean, row.name))
     for kind, points in placed.items():
-        axes.scatter([x for x, _, _ in points], [y for _, y, _ in points], s=18, label=kind)
+        xs, ys, _ = zip(*points, strict=True)
+        axes.scatter(xs, ys, s=18, label=kind, color=COLOURS[kind])
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(_power)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda cost, _: f"{cost / 1e9:g}")  # the default is a formula
+    axes.minorticks_off()
     _name_points(axes, [point for points in placed.values() for point in points])
     return bool(placed)
 
@@ -134,30 +144,35 @@ def _name_points(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
         level = -math.inf
         for x, y, name in same:
             level = max(y, level + line)
-            axes.text(x * 1.02, level, name.partition(" (")[0], fontsize=5, va="center")
+            place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(name.partition(" (")[0], (x, level), fontsize=5, **place)
 
 
 def _bars(result: TableResult, metric: str, axes: Any) -> bool:
     """Draw the difference of each row from the reference row."""
-    found: list[tuple[ResultRow, Cell]] = [
-        (row, cell)
+    found: list[tuple[str, Cell]] = [
+        (", ".join([_short(row.name), *([heading] if len(result.headings) > 1 else [])]), cell)
         for row in result.rows
-        for group in row.cells
+        for heading, group in zip(result.headings, row.cells, strict=True)
         for cell in group
         if cell.metric == metric and (cell.difference or cell.published_difference is not None)
     ]
+    printed = any(cell.published_difference is not None for _, cell in found)
+    aside = 0.2 if printed else 0.0
     for place, (_, cell) in enumerate(found):
         if cell.difference is not None:
             reach = _reach(cell.difference) or None  # one run has no interval
-            axes.bar(place - 0.2, cell.difference.mean, 0.4, yerr=reach, color="C0", capsize=3, label="ours")
+            mean = cell.difference.mean
+            axes.bar(place - aside, mean, 0.4, yerr=reach, color=COLOURS["ours"], capsize=3, label="ours")
         if cell.published_difference is not None:
-            axes.bar(place + 0.2, cell.published_difference, 0.4, color="0.6", label="paper")
+            height = cell.published_difference
+            axes.bar(place + aside, height, 0.4, color=COLOURS["paper"], label="paper")
     handles, labels = axes.get_legend_handles_labels()
     named = dict(zip(labels, handles, strict=True))
     axes.legend(named.values(), named.keys(), fontsize=7)
-    axes.set_xticks(
-        range(len(found)), [_short(row.name) for row, _ in found], rotation=30, ha="right", fontsize=7
-    )
+    axes.set_xticks(range(len(found)), [name for name, _ in found], rotation=30, ha="right", fontsize=7)
+    axes.set_xlim(-0.7, len(found) - 0.3)
+    axes.figure.set_figwidth(max(SIZE[0], BAR * len(found)))
     return bool(found)
 
 
