@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from resight.errors import UserError
 from resight.progress import say
@@ -51,6 +52,26 @@ def write_json(path: Path, value: object) -> None:
     with whole_file(path) as temporary:
         # file names may have bytes that are no text: backslashes make them JSON escapes
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Return the content of a JSON file that Resight wrote.
+
+    Args:
+        path: the file.
+        remedy: sentence for the error.
+
+    Raises:
+        UserError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged: it is not the JSON that was written ({error}). {remedy}"
+        ) from None
 
 
 @contextmanager

@@ -1,10 +1,17 @@
 """Crops and a recipe so small that a training takes a second."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from resight.tables.collecting import collect
+from resight.tables.plan import Request, TablePlan, make_plan
+from resight.tables.results import TableResult
+from resight.tables.running import run_jobs
+from resight.tables.table import Claim, Column, Plot, PrintedFigure, Row, Table
 
 RECIPE = """
 base: han-small
@@ -49,3 +56,51 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipes") / "small.yaml"
     path.write_text(RECIPE)
     return path
+
+
+def figure(value: float) -> PrintedFigure:
+    return PrintedFigure(value=value, sign="", text=f"{value}")
+
+
+@pytest.fixture(scope="session")
+def table(recipe: Path) -> Table:
+    """Three rows of two trainings, and one that is quoted."""
+    rows = (
+        Row(name="another's", published=(figure(1.5), None)),
+        Row(name="plain", recipe=str(recipe), published=(figure(50.0), figure(60.5))),
+        Row(name="global", recipe=str(recipe), branches="global"),
+        Row(
+            name="still",
+            recipe=str(recipe),
+            set=("model.regions=false",),
+            published=(figure(48.5), None),
+        ),
+    )
+    return Table(
+        title="A table",
+        source="A paper, Table 1",
+        columns=(Column(title="Market-1501", data="market-1501", metrics=("mAP", "rank1")),),
+        rows=rows,
+        reference="plain",
+        claims=(Claim(text="Regions help.", row="plain", over="still", section="1"),),
+        runs=2,
+        plot=Plot(kind="bars"),
+    )
+
+
+@pytest.fixture(scope="session")
+def request_for(table: Table, people: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    out = tmp_path_factory.mktemp("out")
+
+    def build(**changes: Any) -> Request:
+        settings = {"name": "a/table1", "table": table, "data": (str(people),), "out": out, "device": "cpu"}
+        return Request(**settings | changes)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def ran(request_for: Any) -> tuple[TablePlan, TableResult]:
+    plan = make_plan(request_for())
+    assert run_jobs(plan, 1) == {}
+    return plan, collect(plan, {})

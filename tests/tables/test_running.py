@@ -15,62 +15,14 @@ from resight.evaluation.statistics import spread
 from resight.tables.collecting import collect
 from resight.tables.formats import comma_separated, latex, markdown, write_all
 from resight.tables.jobs import Job, Scoring
-from resight.tables.plan import Request, TablePlan, make_plan
+from resight.tables.plan import TablePlan, make_plan
 from resight.tables.reading import load_table
 from resight.tables.results import TableResult, load_result
 from resight.tables.running import run_jobs
 from resight.tables.scoring import score_job
 from resight.tables.sheets import sheets_of
 from resight.tables.sources import Opened
-from resight.tables.table import Claim, Column, Plot, PrintedFigure, Row, Table
-
-
-def figure(value: float) -> PrintedFigure:
-    return PrintedFigure(value=value, sign="", text=f"{value}")
-
-
-@pytest.fixture(scope="session")
-def table(recipe: Path) -> Table:
-    """Three rows of two trainings, and one that is quoted."""
-    rows = (
-        Row(name="another's", published=(figure(1.5), None)),
-        Row(name="plain", recipe=str(recipe), published=(figure(50.0), figure(60.5))),
-        Row(name="global", recipe=str(recipe), branches="global"),
-        Row(
-            name="still",
-            recipe=str(recipe),
-            set=("model.regions=false",),
-            published=(figure(48.5), None),
-        ),
-    )
-    return Table(
-        title="A table",
-        source="A paper, Table 1",
-        columns=(Column(title="Market-1501", data="market-1501", metrics=("mAP", "rank1")),),
-        rows=rows,
-        reference="plain",
-        claims=(Claim(text="Regions help.", row="plain", over="still", section="1"),),
-        runs=2,
-        plot=Plot(kind="bars"),
-    )
-
-
-@pytest.fixture(scope="session")
-def request_for(table: Table, people: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    out = tmp_path_factory.mktemp("out")
-
-    def build(**changes: Any) -> Request:
-        settings = {"name": "a/table1", "table": table, "data": (str(people),), "out": out, "device": "cpu"}
-        return Request(**settings | changes)
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def ran(request_for: Any) -> tuple[TablePlan, TableResult]:
-    plan = make_plan(request_for())
-    assert run_jobs(plan, 1) == {}
-    return plan, collect(plan, {})
+from resight.tables.table import Column, Row
 
 
 def test_rows_that_differ_in_the_test_share_their_trainings(ran: tuple[TablePlan, TableResult]) -> None:
@@ -168,15 +120,6 @@ def check_resumed(plan: TablePlan, ran: tuple[TablePlan, TableResult]) -> None:
         assert row.cells[0][0].values[0] == pytest.approx(known.cells[0][0].values[0])
     second = list(plan.jobs.values())[1]
     assert len(json.loads((second.folder / "run.json").read_text())["resumed"]) == 1
-
-
-def test_runs_of_another_version_are_refused(
-    ran: tuple[TablePlan, TableResult], request_for: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("resight.__version__", "9.9")
-    with pytest.raises(UserError, match=r"is of Resight .*; this is 9\.9"):
-        make_plan(request_for())
-    assert all(job.complete for job in make_plan(request_for(other_versions=True)).jobs.values())
 
 
 def test_every_format_says_what_is_not_as_in_the_paper(

@@ -1,12 +1,12 @@
 """Collecting the result of a plan from the scores that its runs have stored."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import resight
 from resight.device import resolve_device
+from resight.files import read_json
 from resight.tables.jobs import Job
 from resight.tables.metrics import METRICS, network_figure, pass_times
 from resight.tables.plan import PlannedColumn, TablePlan
@@ -79,7 +79,7 @@ def _values(plan: TablePlan, row: Row, planned: PlannedColumn) -> Values:
         job = plan.jobs[digest]
         if (name, number) != (row.name, planned.number) or not job.tested(key):
             continue
-        scores = json.loads(job.scores_file(key).read_text(encoding="utf-8"))
+        scores = read_json(job.scores_file(key), "Remove it, and the run is tested again.")
         for metric in planned.column.metrics:
             if METRICS[metric].kind == "training":
                 found.setdefault(metric, {})[run] = _mean_loss(job)

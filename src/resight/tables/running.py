@@ -115,7 +115,8 @@ def _in_processes(plan: TablePlan, missing: Sequence[Job], number: int) -> dict[
             logs.append(log)
             reasons_file = folder / f"{index}.json"
             reasons_file.unlink(missing_ok=True)
-            command = [sys.executable, "-m", "resight.tables.worker", str(request), str(reasons_file)]
+            arguments = (str(request), str(reasons_file), str(os.getpid()))
+            command = [sys.executable, "-m", "resight.tables.worker", *arguments]
             processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
         total = sum(job.recipe.epochs for job in missing)
         with Bar("Epochs of all runs", total, sum(map(_epochs, missing)), recent=PACE) as bar:

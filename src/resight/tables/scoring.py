@@ -27,7 +27,7 @@ AVERAGE_PRECISIONS: dict[AveragePrecision, str] = {"mean": "", "trapezoid": " tr
 """Definition -> how it is named after the descriptor. The papers do not say which one is theirs."""
 
 METRIC: Metric = "euclidean"
-"""The papers rank by Euclidean distance; of descriptors of unit length the order is that of the cosine."""
+"""The papers rank by Euclidean distance."""
 
 
 def score_job(job: Job, device: str) -> dict[str, str]:

@@ -83,6 +83,9 @@ def footnotes(result: TableResult) -> list[str]:
             "One run of each row: there is no interval over seeds, and another seed could turn a difference "
             "around."
         )
+    others = sorted({run.versions["resight"] for run in result.runs} - {result.version})
+    if others:
+        lines.append(f"Runs of other versions than {result.version} are among these: {', '.join(others)}.")
     lines += [f"Not run: {'; '.join(where)}: {why}" for why, where in result.missing.items()]
     return lines
 

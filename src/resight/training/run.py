@@ -1,7 +1,6 @@
 """A run: the folder of one training of a recipe."""
 
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from resight.data.crop import Crop
 from resight.data.opening import reopen
 from resight.device import resolve_device
 from resight.errors import UserError
-from resight.files import sole_use, write_json
+from resight.files import read_json, sole_use, write_json
 from resight.models.network import Network
 from resight.models.weights import WEIGHTS, load_weights
 from resight.program import command_line, same_processes
@@ -119,8 +118,13 @@ def held(folder: Path, doing: str) -> Iterator[None]:
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """Return the content of ``run.json``."""
-    return dict(json.loads((folder / INFO).read_text(encoding="utf-8")))
+    """Return the content of ``run.json``.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    remedy = f"Restore it, or remove the folder {folder} and train again."
+    return dict(read_json(folder / INFO, remedy))
 
 
 def save_info(folder: Path, info: Mapping[str, Any]) -> None:

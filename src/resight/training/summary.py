@@ -8,6 +8,8 @@ from typing import Any
 
 from resight.errors import UserError
 from resight.evaluation.statistics import Spread, spread
+from resight.files import read_json
+from resight.program import command_line
 from resight.training.comparing import differences, what_counts
 from resight.training.run import SCORES, Run, how_to_resume
 
@@ -111,8 +113,8 @@ def _scored(run: Run) -> ScoredRun:
             f"The run {run.folder} has no {SCORES}: it was trained on data without a test part. Train with "
             "one, such as --holdout N."
         )
-    opened = run.info["data"]["opened"]
-    return ScoredRun(run, json.loads(path.read_text(encoding="utf-8")), run.recipe.seed, _split(opened))
+    scores = read_json(path, f"Test the run again: {command_line('evaluate', run.folder)}")
+    return ScoredRun(run, scores, run.recipe.seed, _split(run.info["data"]["opened"]))
 
 
 def _split(opened: Mapping[str, Any]) -> str | None:
