@@ -36,11 +36,16 @@ def test_han_costs_what_its_table_says(capsys: pytest.CaptureFixture[str], tmp_p
     assert not result.runs
 
 
-def test_what_is_missing_is_said() -> None:
+def test_what_is_missing_is_said(people: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Name a table, such as sona/table5"):
         call("reproduce")
     with pytest.raises(UserError, match="--jobs must be 1 or more"):
         call("reproduce", "han/table1", "--jobs", 0)
+    for option in ("--out", "--write"):
+        with pytest.raises(UserError, match=f"{option} names a folder, and {__file__} is none"):
+            call("reproduce", "han/table1", option, __file__)
+    with pytest.raises(UserError, match=r"Nothing of sn/table3 can run\.\nOurs: it starts from a network"):
+        call("reproduce", "sn/table3", "--data", people, "--out", tmp_path)
 
 
 def test_what_it_takes_is_said_before(
@@ -48,7 +53,7 @@ def test_what_it_takes_is_said_before(
 ) -> None:
     options = ("--data", people, "--fast", "--runs", 1, "--out", tmp_path, "--device", "cpu")
     found = call_json(capsys, "reproduce", "sal/table1", *options, "--rows", "1: softmax", "--dry-run")
-    assert [run["recipe"] for run in found["runs"]] == ["softmax-fast"]
+    assert [(run["recipe"], run["rows"]) for run in found["runs"]] == [("softmax-fast", ["1: softmax"])]
     assert found["seconds"] > 0
     assert found["disk"] > 4e7
     assert found["conditions"] == ["on people instead of the paper's data", "by the -fast recipes"]
@@ -74,12 +79,16 @@ def test_a_table_of_costs_trains_nothing(capsys: pytest.CaptureFixture[str]) -> 
     assert "Nothing would be trained" in capsys.readouterr().out
 
 
-def test_costs_are_counted_without_data_and_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    found = call_json(capsys, "reproduce", "sharp/table2")
+@pytest.mark.parametrize("options", [(), ("--fast",)])
+def test_the_papers_costs_are_counted_without_data_and_weights(
+    options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = call_json(capsys, "reproduce", "sharp/table2", *options)
     [ours] = [row for row in found["rows"] if not row["quoted"]]
     assert [round(cell["ours"]["mean"], 2) for cell in ours["cells"][0]] == [0.51, 2.03, 8.13, 10.67]
     assert [cell["ours"] for cell in ours["cells"][1]] == [None, None]
-    assert "weights of resnet50 are not on this machine" in ours["missing"]["CUHK03 labelled"]
+    why = "no data: name its folder" if options else "weights of resnet50 are not on this machine"
+    assert why in ours["missing"]["CUHK03 labelled"]
 
 
 def test_a_grid_is_trained_and_drawn(
@@ -152,7 +161,7 @@ def test_one_test_that_fails_leaves_the_others(
     columns = [{"data": "market-1501", "metrics": ["mAP"]}]
     path.write_text(json.dumps({"title": "Mine", "columns": columns, "rows": rows}))
     options = ("--data", people, "--out", tmp_path / "runs", "--device", "cpu", "--json")
-    with pytest.raises(UserError, match="1 of 1 runs are not complete; the result says why"):
+    with pytest.raises(UserError, match="1 of 1 runs is not complete; the result says why"):
         call("reproduce", path, *options)
     found = json.loads(capsys.readouterr().out)
     local, plain, reranked = found["rows"]

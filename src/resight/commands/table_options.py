@@ -50,9 +50,10 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
     """Plan a table, say what it takes, run what is missing, and print the result."""
     if options.jobs < 1:
         raise UserError(f"--jobs must be 1 or more; got {options.jobs}.")
-    for place in (options.write, *options.write.absolute().parents) if options.write is not None else ():
-        if place.exists() and not place.is_dir():
-            raise UserError(f"--write names a folder, and {place} is none. Name another one.")
+    for option, folder in (("--out", options.out), ("--write", options.write)):
+        for place in (folder, *folder.absolute().parents) if folder is not None else ():
+            if place.exists() and not place.is_dir():
+                raise UserError(f"{option} names a folder, and {place} is none. Name another one.")
     with resumable(SAME_COMMAND):
         from resight.tables.collecting import collect
         from resight.tables.estimate import estimate
@@ -98,7 +99,8 @@ def run_and_print(request: "Request", options: RunOptions) -> None:
             print(line)
     if failed:
         jobs = len({what.partition("/")[0] for what in failed})
-        raise UserError(f"{jobs} of {len(plan.jobs)} runs are not complete; the result says why.")
+        are = "is" if jobs == 1 else "are"
+        raise UserError(f"{jobs} of {len(plan.jobs)} runs {are} not complete; the result says why.")
 
 
 def _by_reason(plan: "TablePlan") -> dict[str, list[str]]:
@@ -110,8 +112,12 @@ def _by_reason(plan: "TablePlan") -> dict[str, list[str]]:
 
 
 def _print_plan(plan: "TablePlan", seconds: float, disk: int, json: bool) -> None:
+    rows_of: dict[str, dict[str, None]] = {}
+    for (row, _, _), (digest, _) in plan.cells.items():
+        rows_of.setdefault(digest, {})[row] = None
     rows: Sequence[dict[str, object]] = [
         {
+            "rows": list(rows_of[job.digest]),
             "run": str(job.folder),
             "recipe": job.recipe.name,
             "seed": job.recipe.seed,
@@ -133,7 +139,11 @@ def _print_plan(plan: "TablePlan", seconds: float, disk: int, json: bool) -> Non
         return
     title = ", ".join([plan.request.table.title, *plan.conditions])
     print_table(
-        ["Run", "Seed", "Epochs", "Data", "State"],
-        [[row["run"], row["seed"], row["epochs"], row["crops"], row["state"]] for row in rows],
+        ["Rows", "Run", "Epochs", "Data", "State"],
+        [
+            ["; ".join(rows_of[job.digest]), job.folder.name, row["epochs"], row["crops"], row["state"]]
+            for job, row in zip(plan.jobs.values(), rows, strict=True)
+        ],
         title=title,
+        left=(0, 1),
     )

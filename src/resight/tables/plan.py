@@ -93,7 +93,8 @@ class TablePlan:
         substitute: name of the data that stand for all of the table's, or None.
         columns, rows: that are shown.
         recipes: row -> its recipe; without the rows that are only quoted or cannot run.
-        counted: row -> the recipe whose costs are counted (``Row.cost``).
+        counted: row -> the recipe whose costs are counted: the paper's (with ``Row.cost``), even if a
+            faster one is trained.
         overrides: row -> of its recipe.
         jobs: the trainings, by digest, in the order of rows and runs.
         cells: row, number of the column and run -> digest of the job, and key of the scores.
@@ -128,7 +129,7 @@ def make_plan(request: Request) -> TablePlan:
     rows = table.chosen(request.rows)
     choice = choose_data(request.data, request.reading, table, request.out)
     if choice.substitute is not None:  # figures of other people's methods on other data say nothing here
-        rows = tuple(row for row in rows if row.recipe is not None)
+        rows = tuple(row for row in rows if row.recipe is not None or row.without)
     columns = tuple(_columns(table, choice))
     plan = TablePlan(
         request, _conditions(request, choice, columns), choice.name, columns, rows, {}, {}, {}, {}, {}, {}
@@ -190,12 +191,12 @@ def _plan_recipe(plan: TablePlan, row: Row, needing: list[PlannedColumn]) -> Non
         overrides = overrides if row.fast is None else row.fast
         if not alone and row.recipe in recipe_files() and name not in recipe_files():
             why = f"there is no recipe {name}"
-            name, overrides = row.recipe, row.overrides  # whose costs can be counted
+            name, overrides = row.recipe, row.overrides
     plan.overrides[row.name] = overrides
     try:
         recipe = load_recipe(name, overrides)
         refuse_labelling(recipe)
-        plan.counted[row.name] = load_recipe(name, (*overrides, *row.cost)) if row.cost else recipe
+        plan.counted[row.name] = load_recipe(row.recipe, (*row.overrides, *row.cost))
     except UserError as error:
         raise UserError(f"Row '{row.name}': {error}") from None
     if request.from_scratch:
@@ -258,7 +259,10 @@ def _job(plan: TablePlan, recipe: Recipe, seed: int, data: Opened) -> Job:
     recipe = recipe.model_copy(update={"seed": seed})
     text = json.dumps([what_counts(recipe.as_dict()), data.trained_on], sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-    folder = plan.request.out / RUNS / f"{recipe.name}-seed{seed}-{digest}"
+    runs = plan.request.out / RUNS
+    named = f"{recipe.name}-seed{seed}-{digest}"
+    # the same training may have begun under another name of the recipe
+    folder = next((path for path in sorted(runs.glob(f"*-{digest}")) if path.is_dir()), runs / named)
     return plan.jobs.setdefault(digest, Job(digest, recipe, data, folder))
 
 

@@ -83,7 +83,7 @@ class DataChoice:
         if self.substitute is None:
             return None if name in self.named else f"no data: name its folder, --data {name}=PATH"
         if column.distractors is not None:
-            return "its gallery grows by Market-1501's 500,000 distractors, which no other data have"
+            return "The gallery grows by Market-1501's 500,000 distractors, which no other data have."
         return None
 
     def open(self, column: Column, split: int | None) -> Opened:

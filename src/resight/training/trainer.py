@@ -179,7 +179,7 @@ def _train(
             loop.best.trained_cameras = benchmark.cameras_of(benchmark.train)
         save_weights(loop.best, folder / WEIGHTS)
         save_info(folder, info)
-    say(f"Trained {recipe.epochs} epochs in {clock(loop.seconds)}.")
+    say(f"Trained {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} in {clock(loop.seconds)}.")
     return Run(folder, recipe, info)
 
 
