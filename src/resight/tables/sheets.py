@@ -39,6 +39,10 @@ VERDICTS = (
     "A claim shows (yes) if the interval of the difference is on its side of 0; opposite: it is on the other "
     "side; no: it includes 0. Of one run, only the signs are compared."
 )
+FAST = (
+    "The -fast recipes are for minutes on a CPU: few epochs, no pretrained weights, and ResNet-18 on crops of "
+    "96x48 where the paper has ResNet-50 on larger ones. 'resight recipe show NAME' prints one."
+)
 
 
 def sheets_of(result: TableResult) -> list[Sheet]:
@@ -66,6 +70,8 @@ def footnotes(result: TableResult) -> list[str]:
     )
     lines = [f"Paper: {result.source}."] if result.source else []
     lines += [result.note] if result.note else []
+    if any(run.recipe.endswith("-fast") for run in result.runs):
+        lines.append(FAST)
     if quoted:
         lines.append("Rows marked (quoted) are other people's methods, as the paper quotes them.")
     if result.reference is not None and all(row.name != result.reference for row in result.rows):
