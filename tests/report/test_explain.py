@@ -18,6 +18,7 @@ from resight.report.explain import Explanation, explain
 from resight.report.explanation_page import write_explanation
 from resight.report.figures import ExplanationChoices
 from resight.report.projection import Projection
+from resight.report.pictures import heat_overlay, range_note
 from resight.report.sheets import RIGHT, WRONG, PictureRow, PictureSheet, View, draw_sheet
 from resight.training.run import Run
 
@@ -80,9 +81,32 @@ def test_two_sals_stand_beside_each_other_with_their_constraint(people: Benchmar
     with torch.inference_mode():
         four, five, six = second(second.normalise(pixels_of(found))).attention.values()
     constraint = (six - four).square().sum((1, 2)) + (six - five).square().sum((1, 2))
-    assert [row.views[6].note.split("\n")[1] for row in maps.rows] == [f"SAC {one:.2f}" for one in constraint]
+    notes = [row.views[6].note.split("\n")[-1] for row in maps.rows]
+    assert notes == [f"SAC {one:.2f}" for one in constraint]
     assert [row.crop for row in lists.rows] == [0, 0, 1, 1, 2, 2]
     assert [row.label.split("\n")[0] for row in lists.rows] == ["sal-0", "sal-1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "note"),
+    [
+        (0.06, 0.224, "0.06–0.22"),
+        (0.0031, 0.0049, "0.003–0.005"),
+        (1.001, 1.003, "1.001–1.003\nnearly flat"),
+        (0.5212, 0.5214, "0.5212–0.5214\nnearly flat"),
+        (0.52, 0.52 + 1e-7, "0.52\nflat"),
+        (0, 0, "0.00\nflat"),
+    ],
+)
+def test_the_ends_of_a_range_are_told_apart(low: float, high: float, note: str) -> None:
+    assert range_note(low, high) == note
+
+
+def test_rounding_is_no_map() -> None:
+    grey = np.full((8, 4, 3), 90, np.uint8)
+    heat = np.array([[0.52, 0.52 + 1e-7]], np.float32)
+    assert np.ptp(heat) > 0
+    assert (heat_overlay(grey, heat) == heat_overlay(grey, np.zeros_like(heat))).all()
 
 
 def test_the_most_related_points_are_marked(people: Benchmark, tmp_path: Path) -> None:

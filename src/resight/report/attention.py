@@ -13,7 +13,7 @@ from torch import Tensor
 from resight.imaging import Pixels
 from resight.models.network import Network
 from resight.models.representation import Representation
-from resight.report.pictures import data_uri, heat_overlay
+from resight.report.pictures import data_uri, heat_overlay, range_note
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -103,7 +103,7 @@ def attention_views(model: Network, pixels: Pixels, drawn: Pixels | None = None)
 
 def heat_view(name: str, crop: Pixels, heat: NDArray[np.float32]) -> View:
     """Return a map [h, w] over a crop, with the range of its values."""
-    return View(name, heat_overlay(crop, heat), note=f"{heat.min():.2f}–{heat.max():.2f}")
+    return View(name, heat_overlay(crop, heat), note=range_note(float(heat.min()), float(heat.max())))
 
 
 def cut_boxes(boxes: Sequence[Sequence[float]]) -> tuple[Box, ...]:

@@ -17,7 +17,7 @@ from resight.files import readable, whole_file
 from resight.report.charts import environment
 from resight.report.explain import Explanation
 from resight.report.figures import NAMES, ExplanationFigure
-from resight.report.pictures import thumbnail
+from resight.report.pictures import FLAT, range_note, thumbnail
 from resight.report.projection import Projection
 from resight.report.reference_points import Weights
 from resight.report.sheets import (
@@ -100,15 +100,17 @@ def _clickable(weights: Mapping[tuple[str, str], Weights]) -> list[dict[str, Any
             continue
         flat = values.reshape(count, height * width, height * width)
         low, high = flat.min(2, keepdims=True), flat.max(2, keepdims=True)
-        grey = np.round(255 * (flat - low) / np.maximum(high - low, 1e-9)).astype(np.uint8)
+        grey = np.round(255 * (flat - low) / np.maximum(high - low, FLAT * high)).astype(np.uint8)
         modules.append(
             {
                 "model": model,
                 "place": place,
                 "shape": [height, width],
                 "pictures": [_png(rows) for rows in grey],
-                "low": np.round(low[..., 0], 3).tolist(),
-                "high": np.round(high[..., 0], 3).tolist(),
+                "ranges": [
+                    [range_note(*ends).replace("\n", ", ") for ends in zip(*both, strict=True)]
+                    for both in zip(low[..., 0].tolist(), high[..., 0].tolist(), strict=True)
+                ],
             }
         )
     return modules

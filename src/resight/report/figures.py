@@ -157,7 +157,7 @@ def figure_of_maps(shown: Shown) -> ExplanationFigure | str:
     if any(not view.boxes for view in found):
         parts.append(
             "Heat: from dark blue (lowest) to yellow (highest), each map on its own scale; its range is "
-            "below."
+            "below. In a nearly flat map, the colours exaggerate."
         )
     if any("SAC" in view.note for view in found):
         parts.append("SAC: how far the maps differ (Eq. 2); 0 if they are equal.")
@@ -187,7 +187,7 @@ def figure_of_points(
     caption = (
         f"Green: the reference point. Red: the {choices.related} positions that it attends to most. Heat: "
         "how much it attends to each position, from dark blue (least) to yellow (most); below, the range as "
-        "multiples of uniform attention."
+        "multiples of uniform attention. In a nearly flat map, the colours exaggerate."
     )
     return ExplanationFigure("points", "Reference points", caption, shown.sheet(views))
 

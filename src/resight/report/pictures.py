@@ -1,6 +1,7 @@
 """Pictures inside a page: JPEG data URIs, and heat maps over a crop."""
 
 import base64
+import math
 from pathlib import Path
 
 import matplotlib
@@ -14,6 +15,9 @@ THUMBNAIL = (160, 80)
 """Height and width of a crop in ranked lists, in pixels."""
 
 QUALITY = 82
+
+FLAT, NEARLY_FLAT = 1e-5, 0.01
+"""Maps are called so if their values differ by less than this share of the largest; the first is rounding."""
 
 
 def thumbnail(path: Path) -> str:
@@ -31,15 +35,29 @@ def heat_overlay(pixels: Pixels, heat: NDArray[np.float32]) -> Pixels:
 
     Args:
         pixels: uint8 [H, W, 3].
-        heat: float [h, w] of any range; a constant map is drawn in the lowest colour.
+        heat: float [h, w] of any range; a flat map is drawn in the lowest colour.
     """
     height, width = pixels.shape[:2]
     low, high = float(heat.min()), float(heat.max())
-    scaled = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+    scaled = np.zeros_like(heat) if _variation(low, high) < FLAT else (heat - low) / (high - low)
     smooth = Image.fromarray(scaled.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
     colours = matplotlib.colormaps["plasma"](np.clip(np.asarray(smooth), 0, 1))[..., :3]
     grey = pixels.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
     return np.asarray(255 * (0.4 * grey[..., None] + 0.6 * colours)).astype(np.uint8)
+
+
+def range_note(low: float, high: float) -> str:
+    """Return the range of a map, with digits that tell its ends apart; a second line says if it is flat."""
+    variation = _variation(low, high)
+    if variation < FLAT:
+        return f"{high:.2f}\nflat"
+    digits = max(2, -math.floor(math.log10(high - low)))
+    return f"{low:.{digits}f}–{high:.{digits}f}" + "\nnearly flat" * (variation < NEARLY_FLAT)
+
+
+def _variation(low: float, high: float) -> float:
+    """Return the range of a map's values as a share of the largest."""
+    return (high - low) / (max(abs(low), abs(high)) or 1)
 
 
 def coloured(values: NDArray[np.float32], size: tuple[int, int]) -> Pixels:

@@ -62,6 +62,6 @@ def point_views(
             order = [int(at) for at in np.argsort(-heat, axis=None) if at != row * width + column][:related]
             places = [(row, column), *(divmod(at, width) for at in order)]
             marked = tuple(((right + 0.5) / width, (down + 0.5) / height) for down, right in places)
-            row_views.append(replace(heat_view(f"{place}\nfrom {x:g}, {y:g}", crop, heat), points=marked))
+            row_views.append(replace(heat_view(f"{place} from\n{x:g}, {y:g}", crop, heat), points=marked))
         views.append(row_views)
     return views

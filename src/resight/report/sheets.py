@@ -87,6 +87,8 @@ def draw_sheet(sheet: PictureSheet) -> Figure:
     ]
     headed = any(heading for heading, _ in sheet.groups)
     heads = LINE * (max(head.count("\n") + 1 for head in sheet.heads) + headed) + GAP
+    longest = max(len(line) for row in sheet.rows for view in row.views for line in view.note.split("\n"))
+    size = STYLE["font.size"] * min(1, (width + GAP) / (CHARACTER * max(longest, 1)))
     notes = [max(view.note.count("\n") + bool(view.note) for view in row.views) * LINE for row in sheet.rows]
     high = heads + sum(notes) + len(sheet.rows) * (HEIGHT + GAP)
     wide = columns[-1] + width + GAP
@@ -108,8 +110,8 @@ def draw_sheet(sheet: PictureSheet) -> Figure:
         for column, view in zip(columns, row.views, strict=False):
             edges = (column / wide, 1 - (top + HEIGHT) / high, width / wide, HEIGHT / high)
             _draw_view(figure.add_axes(edges), view)
-            colour = FRAMES.get(view.frame, FAINT)
-            write(column + width / 2, top + HEIGHT + 4, view.note, ha="center", va="top", color=colour)
+            how = {"ha": "center", "va": "top", "color": FRAMES.get(view.frame, FAINT), "size": size}
+            write(column + width / 2, top + HEIGHT + 4, view.note, **how)
         top += HEIGHT + note + GAP
     return figure
 
