@@ -1,5 +1,6 @@
 """``resight explain``: which figures a network has, what they show, and what is refused."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,13 @@ def test_two_sals_stand_beside_each_other_with_their_constraint(people: Benchmar
     assert notes == [f"SAC {one:.2f}" for one in constraint]
     assert [row.crop for row in lists.rows] == [0, 0, 1, 1, 2, 2]
     assert [row.label.split("\n")[0] for row in lists.rows] == ["sal-0", "sal-1"] * 3
+    assert "Reference points: sal-0 and sal-1 have no second-order or non-local attention." in found.left_out
+
+
+def test_settings_that_differ_are_named(run: Run, trained: Callable[..., Run], people: Benchmark) -> None:
+    other = trained("evaluate_every=1", "stages.0.optimizer.lr=0.002", "ema=0.5")
+    found = explain([replace(load_model(one), runtime="torch") for one in (run, other)], people, FEW)
+    assert found.differences == {"ema": "none and 0.5", "stages.0.optimizer.lr": "0.03 and 0.002"}
 
 
 @pytest.mark.parametrize(

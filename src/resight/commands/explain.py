@@ -94,8 +94,8 @@ def explain(
         print(f"{figure.title}: {out / figure.name}.png, .svg")
     for reason in found.left_out:
         print(f"Does not apply: {reason}")
-    for key, (one, two) in found.differ.items():
-        print(f"The recipes differ in {key}: {one} and {two}.")
+    for key, values in found.differences.items():
+        print(f"The recipes differ in {key}: {values}.")
     print(f"To click through: {page}")
     print_left_out(benchmark.left_out)
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from resight.data.benchmark import Benchmark
 from resight.data.crop import Crop
 from resight.errors import UserError, did_you_mean
@@ -53,6 +55,11 @@ class Explanation:
     related: int
     differ: Mapping[str, tuple[object, object]]
 
+    @property
+    def differences(self) -> dict[str, str]:
+        """What differs in the recipes, as text: place -> "value and value", each as YAML."""
+        return {key: f"{_text(one)} and {_text(two)}" for key, (one, two) in self.differ.items()}
+
 
 def explain(
     models: Sequence[LoadedModel],
@@ -100,7 +107,7 @@ def explain(
     figures.append(figure_of_lists(lists, benchmark, choices.metric))
     reason = too_few(first.embedded)
     figures.append(reason or figure_of_projection(subjects, [crop.person for _, crop in crops], choices))
-    recipes = [what_counts(model.run.recipe.model_dump()) for model in models if model.run is not None]
+    recipes = [what_counts(model.run.recipe.as_dict()) for model in models if model.run is not None]
     differ = differences(recipes[0], recipes[1]) if len(recipes) == 2 else {}
     return Explanation(
         tuple(subjects),
@@ -132,6 +139,13 @@ def refuse_another_architecture(one: LoadedModel, other: LoadedModel) -> None:
             "correspond. Compare two trainings of one network, such as a recipe with and without one of its "
             "terms, or explain each model alone."
         )
+
+
+def _text(value: object) -> str:
+    """Return a value of a recipe as YAML on one line; ``none`` if it is missing."""
+    if value is None:
+        return "none"
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).split("\n")[0]
 
 
 def _names(models: Sequence[LoadedModel]) -> list[str]:

@@ -68,7 +68,7 @@ def _page(explanation: Explanation, benchmark: Benchmark) -> dict[str, Any]:
             (subject.name, f"{100 * subject.scores.rank(1):.1f}", f"{100 * subject.scores.mAP:.1f}")
             for subject in subjects
         ],
-        "differ": explanation.differ,
+        "differences": explanation.differences,
         "left_out": explanation.left_out,
         "crops": [
             {

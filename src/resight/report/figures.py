@@ -121,9 +121,9 @@ class Shown:
         return cls(tuple(kind for kind, _ in crops), pixels, drawn, known)
 
     @property
-    def names(self) -> str:
-        """Names of the networks, for messages."""
-        return " and ".join(self.networks)
+    def lack(self) -> str:
+        """The start of a sentence about what the networks do not have."""
+        return f"{' and '.join(self.networks)} {'has' if len(self.networks) == 1 else 'have'} no"
 
     def sheet(self, views: Mapping[str, Sequence[Sequence[View]]]) -> PictureSheet:
         """Return a sheet with a row for each crop: the crop, then each network's views of it.
@@ -150,7 +150,7 @@ def figure_of_maps(shown: Shown) -> ExplanationFigure | str:
         maps[name] = _with_constraint(network, shown.pixels, views) if isinstance(network, SAL) else views
     found = [view for own in maps.values() for row in own for view in row]
     if not found:
-        return f"Attention: {shown.names} has no soft or hard attention."
+        return f"Attention: {shown.lack} soft or hard attention."
     parts = []
     if any(view.boxes for view in found):
         parts.append("Boxes: the regions that hard attention cuts out, in red, blue, green and violet.")
@@ -173,7 +173,7 @@ def figure_of_points(
         UserError: points were chosen, and there is no attention between positions.
     """
     if not weights:
-        reason = f"{shown.names} has no second-order or non-local attention"
+        reason = f"{shown.lack} second-order or non-local attention"
         if choices.points:
             raise UserError(
                 f"{reason}, so there is nothing that a reference point attends to. Leave --point out."
@@ -200,7 +200,7 @@ def figure_of_masks(shown: Shown) -> ExplanationFigure | str:
     }
     found = {name: value for name, value in masked.items() if value is not None}
     if not found:
-        return f"Masked features: {shown.names} has no sharp attention."
+        return f"Masked features: {shown.lack} sharp attention."
     one = next(iter(found.values()))
     soft = (
         " The soft mask is what a sigmoid of the same features gives; it was not trained."
