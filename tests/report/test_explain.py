@@ -18,8 +18,8 @@ from resight.models.network import build_model
 from resight.report.explain import Explanation, explain
 from resight.report.explanation_page import write_explanation
 from resight.report.figures import ExplanationChoices
-from resight.report.projection import Projection
 from resight.report.pictures import heat_overlay, range_note
+from resight.report.projection import Projection
 from resight.report.sheets import RIGHT, WRONG, PictureRow, PictureSheet, View, draw_sheet
 from resight.training.run import Run
 
@@ -70,7 +70,7 @@ def test_han_has_regions_and_maps_lists_and_the_plane(run: Run, people: Benchmar
     assert "has no sharp attention" in text
 
 
-def test_two_sals_stand_beside_each_other_with_their_constraint(people: Benchmark) -> None:
+def test_two_sals_stand_beside_each_other_with_their_constraint(people: Benchmark, tmp_path: Path) -> None:
     models = [model("sal", seed) for seed in (0, 1)]
     found = explain(models, people, FEW)
     maps, lists = contents(found)["attention"], contents(found)["lists"]
@@ -85,8 +85,14 @@ def test_two_sals_stand_beside_each_other_with_their_constraint(people: Benchmar
     notes = [row.views[6].note.split("\n")[-1] for row in maps.rows]
     assert notes == [f"SAC {one:.2f}" for one in constraint]
     assert [row.crop for row in lists.rows] == [0, 0, 1, 1, 2, 2]
-    assert [row.label.split("\n")[0] for row in lists.rows] == ["sal-0", "sal-1"] * 3
+    kinds = [kind for kind, _ in found.crops]
+    assert [row.label for row in maps.rows] == [f"{kind}\nof sal-0" for kind in kinds]
+    labels = [row.label.split("\n")[:-1] for row in lists.rows]
+    assert labels == [label for kind in kinds for label in (["sal-0", kind], ["sal-1"])]
     assert "Reference points: sal-0 and sal-1 have no second-order or non-local attention." in found.left_out
+    text = write_explanation(found, people, tmp_path)[0].read_text()
+    assert "by cosine similarity of raw descriptors" in text
+    assert "The crops are the best, median and worst queries of sal-0." in text
 
 
 def test_settings_that_differ_are_named(run: Run, trained: Callable[..., Run], people: Benchmark) -> None:

@@ -42,7 +42,7 @@ def explain(
         other: a second one of the same architecture, for the same crops.
         data: folder of crops; by default the run's own test set.
         out: folder to write; by default 'explanation' in the run's folder.
-        each: number of the best, of the median and of the worst queries to show.
+        each: number of the best, of the median and of the worst queries to show, by the first model.
         crop: file name of a query to show instead; may be repeated.
         point: reference point, as fractions X,Y of width and height from the upper left corner, such as
             0.5,0.35; may be repeated.

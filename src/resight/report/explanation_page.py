@@ -16,7 +16,7 @@ from resight.data.benchmark import Benchmark
 from resight.files import readable, whole_file
 from resight.report.charts import environment
 from resight.report.explain import Explanation
-from resight.report.figures import NAMES, ExplanationFigure
+from resight.report.figures import METRIC_NAMES, NAMES, ExplanationFigure
 from resight.report.pictures import FLAT, range_note, thumbnail
 from resight.report.projection import Projection
 from resight.report.reference_points import Weights
@@ -65,9 +65,15 @@ def _page(explanation: Explanation, benchmark: Benchmark) -> dict[str, Any]:
         "title": " and ".join(subject.name for subject in subjects),
         "data_name": benchmark.name,
         "scores": [
-            (subject.name, f"{100 * subject.scores.rank(1):.1f}", f"{100 * subject.scores.mAP:.1f}")
+            (
+                subject.name,
+                f"{100 * subject.scores.rank(1):.1f}",
+                f"{100 * subject.scores.mAP:.1f}",
+                f"{METRIC_NAMES[subject.scores.metric]} of {subject.model.network.descriptor} descriptors",
+            )
             for subject in subjects
         ],
+        "chosen_by": subjects[0].name if len(subjects) > 1 and explanation.crops[0][0] != "chosen" else "",
         "differences": explanation.differences,
         "left_out": explanation.left_out,
         "crops": [

@@ -26,7 +26,7 @@ from resight.training.testing import EmbeddedBenchmark
 NAMES = ("attention", "points", "masks", "lists", "tsne")
 """Names of the figures' files."""
 
-METRIC_NOTES: dict[Metric, str] = {"cosine": "similarity (cosine)", "euclidean": "distance (Euclidean)"}
+METRIC_NAMES: dict[Metric, str] = {"cosine": "cosine similarity", "euclidean": "Euclidean distance"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,9 @@ class Shown:
             np.stack([resize(picture, size, how) for picture in pictures])
             for size in ((height, width), (HEIGHT, round(HEIGHT * width / height)))
         )
-        return cls(tuple(kind for kind, _ in crops), pixels, drawn, known)
+        of = f"\nof {subjects[0].name}" if len(subjects) > 1 else ""
+        labels = tuple(kind if kind == "chosen" else kind + of for kind, _ in crops)
+        return cls(labels, pixels, drawn, known)
 
     @property
     def lack(self) -> str:
@@ -232,16 +234,17 @@ def _with_constraint(network: Network, pixels: Pixels, views: Sequence[Sequence[
 def figure_of_lists(
     lists: Mapping[str, Sequence[RankedList]], benchmark: Benchmark, metric: Metric
 ) -> ExplanationFigure:
-    """Return the ranked lists, those of one query under each other."""
+    """Return the ranked lists, those of one query under each other; the first model chose the queries."""
+    first, *others = lists
     rows = [
-        PictureRow(_label(entry, name if len(lists) > 1 else ""), number, _list_views(entry))
+        PictureRow(_label(entry, name if others else "", name == first), number, _list_views(entry))
         for number, entries in enumerate(zip(*lists.values(), strict=True))
         for name, entry in zip(lists, entries, strict=True)
     ]
     longest = max(len(row.views) for row in rows)
     caption = (
         "The query is at the left, then the nearest gallery crops. Solid green: the same person. Dashed red: "
-        f"somebody else. Below each crop: its camera and its {METRIC_NOTES[metric]}. AP: average precision. "
+        f"somebody else. Below each crop: its camera and its {METRIC_NAMES[metric]}. AP: average precision. "
         f"Protocol: {', '.join(benchmark.protocol.describe())}."
     )
     return ExplanationFigure(
@@ -249,8 +252,9 @@ def figure_of_lists(
     )
 
 
-def _label(entry: RankedList, name: str) -> str:
-    return "\n".join(filter(None, [name, entry.kind, f"AP {100 * entry.average_precision:.0f} %"]))
+def _label(entry: RankedList, name: str, chosen_by: bool) -> str:
+    kind = entry.kind if chosen_by else ""
+    return "\n".join(filter(None, [name, kind, f"AP {100 * entry.average_precision:.0f} %"]))
 
 
 def _list_views(entry: RankedList) -> tuple[View, ...]:
