@@ -27,7 +27,7 @@ The command for one with three seeds:
 if some were not run.
 [Reproduce published tables](guides/reproduce.md) says what the columns mean.
 
-Nothing here was trained as in the papers. The data are others or fewer, and the `-fast` recipes train for 12
+Nothing here was trained as in the papers. The data are others or fewer, and the `-fast` recipes train for 8
 to 20 epochs from random weights; all methods but HAN have ResNet-18 and crops of 96x48 instead of ResNet-50
 and larger ones (`resight recipe show sal-fast` prints one). So figures cannot be compared with the paper's;
 the sign and the order of *differences* between rows can. With one run a row, a sign is a first hint. An
