@@ -40,8 +40,8 @@ VERDICTS = (
     "side; no: it includes 0. Of one run, only the signs are compared."
 )
 FAST = (
-    "The -fast recipes are for minutes on a CPU: few epochs, no pretrained weights, and ResNet-18 on crops of "
-    "96x48 where the paper has ResNet-50 on larger ones. 'resight recipe show NAME' prints one."
+    "The -fast recipes are for minutes on a CPU: few epochs, no pretrained weights, and ResNet-18 on crops "
+    "of 96x48 where the paper has ResNet-50 on larger ones. 'resight recipe show NAME' prints one."
 )
 
 
