@@ -48,7 +48,9 @@ IN_SHORT = """In short (of HAN, and on real crops, one seed):
   prints by how much), but neither data show a gain from it.
 - **SONA**: neither DropBlock+ nor second-order attention shows a gain. The fast recipes have maps of 12x6
   positions instead of 48x16, on which attention between positions may matter less.
-- **Sharp attention**: all parts together lose on drawn people. On real crops neither network learned much.
+- **Sharp attention**, on drawn people: masks alone lose most of what the baseline learns, adding the trunk's
+  features wins it back as the paper says, and the context units lose a little. All parts together lose.
+  On real crops neither network learned much.
 - **SN**: a strong squeeze loss helps on both data. The paper's optimum, a weight of 0.1, does not show.
 - **HAN**: channel attention helps on both data, to whatever it is added. Spatial attention alone
   and the regions do not. Both branches together are better than the global one. Their interaction helps on
