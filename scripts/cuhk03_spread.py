@@ -11,7 +11,9 @@ from pathlib import Path
 
 def link(crops: Path, out: Path) -> None:
     """Make the three folders of Market-1501's layout in ``out``, with a link to each crop."""
-    files = sorted(crops.glob("*.[jp][pn]g"))
+    files = sorted(crops.glob("????_c*.[jp][pn]g"))
+    if not files or out.exists():
+        sys.exit(f"{out} is there already." if files else f"{crops} has no crops named as in Market-1501.")
     tested = set(sorted({file.name[:4] for file in files})[6::7])
     seen = set()
     for file in files:
@@ -25,4 +27,6 @@ def link(crops: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     link(*map(Path, sys.argv[1:]))
