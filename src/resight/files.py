@@ -54,21 +54,21 @@ def write_json(path: Path, value: object) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def read_json(path: Path, remedy: str) -> Any:
-    """Return the content of a JSON file that Resight wrote.
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Return the object in a JSON file that Resight wrote.
 
     Args:
         path: the file.
         remedy: sentence for the error.
 
     Raises:
-        UserError: it cannot be read, or is no JSON.
+        UserError: it cannot be read, or is no JSON object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(
             f"{path} is damaged: it is not the JSON that was written ({error}). {remedy}"
         ) from None

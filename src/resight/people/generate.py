@@ -7,7 +7,6 @@ like Market-1501's.
 """
 
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -24,7 +23,7 @@ from PIL import Image
 
 import resight
 from resight.errors import UserError
-from resight.files import write_json
+from resight.files import read_json, write_json
 from resight.people.crops import Drawn, World
 from resight.people.factors import Factors, read_factors
 from resight.people.plan import GALLERY, QUERY, TRAIN, PlanSettings, Task, check, plan
@@ -225,12 +224,4 @@ def read_settings(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: the record cannot be read.
     """
-    try:
-        settings = json.loads((folder / SETTINGS).read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"Cannot read {folder / SETTINGS}: {error}. Name an empty or a new folder."
-        ) from error
-    if not isinstance(settings, dict):
-        raise UserError(f"{folder / SETTINGS} is not the record of a set. Name an empty or a new folder.")
-    return settings
+    return read_json(folder / SETTINGS, "Name an empty or a new folder.")

@@ -67,13 +67,13 @@ Values = dict[str, dict[int, float]]
 def _values(plan: TablePlan, row: Row, planned: PlannedColumn) -> Values:
     """Return the row's figures in a column."""
     found: Values = {}
-    if (recipe := plan.recipes.get(row.name)) is None or (row.name, planned.number) in plan.reasons:
+    if row.name not in plan.recipes or (row.name, planned.number) in plan.reasons:
         return found
     for name in planned.column.metrics:
         if METRICS[name].kind == "network":
             found[name] = {0: network_figure(name, plan.counted[row.name])}
         elif METRICS[name].kind == "time":
-            times = pass_times(recipe, resolve_device(plan.request.device))
+            times = pass_times(plan.counted[row.name], resolve_device(plan.request.device))
             found[name] = dict(enumerate(times))
     for (name, number, run), (digest, key) in plan.cells.items():
         job = plan.jobs[digest]

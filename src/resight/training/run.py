@@ -123,8 +123,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged.
     """
-    remedy = f"Restore it, or remove the folder {folder} and train again."
-    return dict(read_json(folder / INFO, remedy))
+    return read_json(folder / INFO, f"Restore it, or remove the folder {folder} and train again.")
 
 
 def save_info(folder: Path, info: Mapping[str, Any]) -> None:
