@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from resight.models.attention.harmonious import HardAttention
 from resight.training.optimizers import OPTIMIZERS
 
 
@@ -78,3 +79,17 @@ def test_frozen_parameters_are_left_out() -> None:
     model.bias.requires_grad_(False)
     optimizer = OPTIMIZERS.build("sgd", model.parameters(), lr=0.1)
     assert [parameter for group in optimizer.param_groups for parameter in group["params"]] == [model.weight]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+@pytest.mark.parametrize("everything", [True, False])
+def test_weight_decay_does_not_move_regions_to_the_middle_of_the_picture(name: str, everything: bool) -> None:
+    hard = HardAttention(16, 4, 0.3)
+    before = hard(torch.randn(1, 16))
+    optimizer = OPTIMIZERS.build(
+        name, hard.parameters(), lr=0.1, weight_decay=0.5, decay_biases_and_norms=everything
+    )
+    for parameter in hard.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert torch.equal(hard(torch.randn(1, 16)), before)

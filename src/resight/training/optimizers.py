@@ -87,11 +87,17 @@ def muon(
 
 
 def _groups(parameters: Iterable[Parameter], weight_decay: float, decay_all: bool) -> list[dict[str, object]]:
-    """Separate the parameters that decay from biases and norms, which have one dimension."""
-    chosen = [parameter for parameter in parameters if parameter.requires_grad]
-    if decay_all:
-        return [{"params": chosen, "weight_decay": weight_decay}]
-    matrices = [parameter for parameter in chosen if parameter.ndim > 1]
-    vectors = [parameter for parameter in chosen if parameter.ndim <= 1]
-    groups = ({"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0})
-    return [group for group in groups if group["params"]]
+    """Separate the parameters that decay.
+
+    Unless all do, biases and norms do not, which have one dimension. A module says it of its own parameter by
+    an attribute ``decays`` (``HardAttention``).
+    """
+    groups: dict[bool, list[Parameter]] = {True: [], False: []}
+    for parameter in parameters:
+        if parameter.requires_grad:
+            groups[getattr(parameter, "decays", decay_all or parameter.ndim > 1)].append(parameter)
+    return [
+        {"params": chosen, "weight_decay": weight_decay if decays else 0.0}
+        for decays, chosen in groups.items()
+        if chosen
+    ]

@@ -115,6 +115,7 @@ class HardAttention(nn.Module):
     """Centres of T regions of fixed size (Fig. 2d, Eq. 7): 2 T c weights.
 
     Initially the weights are zero, and the biases put the regions one below the other, from head to feet.
+    The biases are ours and have no weight decay.
 
     Args:
         channels: c of the channel signature.
@@ -135,6 +136,7 @@ class HardAttention(nn.Module):
         nn.init.zeros_(self.place.weight)
         with torch.no_grad():
             self.place.bias.copy_(self.start)
+        self.place.bias.decays = False  # type: ignore[attr-defined]  # 0 is the middle of the picture
 
     def forward(self, signature: Tensor) -> Tensor:
         """Return the centres (x, y) [B, T, 2] in [-1, 1] for the mean over positions [B, c].
