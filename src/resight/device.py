@@ -47,8 +47,14 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return the context for a forward pass in this precision."""
+    """Return the context for a forward pass in this precision.
+
+    On a GPU, float32 is that in convolutions too, from now on: PyTorch has TF32 there, whose mantissa has 10
+    bits and not 23.
+    """
     if resolve_precision(precision, device) == "float32":
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
