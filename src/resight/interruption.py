@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 SAME_COMMAND = "The same command goes on where it was."
@@ -42,7 +42,17 @@ def stopping(stop: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
-def _handling(handlers: dict[signal.Signals, Callable[[int, object], None]]) -> Iterator[None]:
+def ending_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process without a word, in a wait of a library that runs no Python code."""
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    with _handling({} if ignored else {signal.SIGINT: signal.SIG_DFL}):
+        yield
+
+
+@contextmanager
+def _handling(
+    handlers: Mapping[signal.Signals, Callable[[int, object], None] | signal.Handlers],
+) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return

@@ -1,6 +1,7 @@
 """Processes that work together, started by torchrun on one or several machines."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import distributed
+from torch.distributed.constants import default_pg_timeout
 from torch.distributed.rendezvous import rendezvous
 
 from resight.errors import UserError
+from resight.interruption import ending_at_once
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -21,6 +24,9 @@ T = TypeVar("T")
 
 PATIENCE = timedelta(days=1)
 """How long processes wait for one that evaluates or writes. A dead one is noticed at once."""
+
+STORE_PATIENCE = timedelta(minutes=1)
+"""How long to try to reach torchrun, which was there first: if it is not, it has ended."""
 
 _groups = numbers()
 
@@ -109,24 +115,49 @@ def together(device: torch.device | None = None, advice: str = "") -> Iterator[P
     Args:
         device: where the tensors are that the processes exchange; none are on a GPU by default.
         advice: see ``Processes``.
+
+    Raises:
+        UserError: torchrun has ended.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes(0, 1)
         return
     from torch._C._distributed_c10d import PrefixStore
 
-    store, rank, count = next(rendezvous("env://"))
-    # so that a program can do this several times
-    store = PrefixStore(f"resight/{next(_groups)}", store)
+    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    limit = STORE_PATIENCE if by_torchrun else default_pg_timeout
+    try:
+        with ending_at_once():
+            store, rank, count = next(rendezvous("env://", timeout=limit))
+        # so that a program can do this several times
+        store = PrefixStore(f"resight/{next(_groups)}", store)
+        _meet(store, count)
+        store.set_timeout(default_pg_timeout)  # NCCL waits by it for the first process, later
+    except distributed.DistNetworkError as error:
+        if not by_torchrun:
+            raise
+        raise UserError("torchrun, which started this process, has ended.") from error
     backend = "gloo"
     if device is not None and device.type == "cuda":
         torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    with ending_at_once():
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     try:
         yield Processes(rank, count, store, advice)
     finally:
         distributed.destroy_process_group()
+
+
+def _meet(store: "Store", count: int) -> None:
+    """Wait for all processes.
+
+    They are not connected yet, so the end of one is not noticed, and PyTorch's own wait for it cannot be
+    interrupted.
+    """
+    store.add("here", 1)
+    while store.add("here", 0) < count:
+        time.sleep(0.02)
 
 
 def _is_of_connection(error: RuntimeError) -> bool:
