@@ -16,6 +16,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from resight.errors import UserError
 from resight.interruption import ending_at_once
+from resight.program import STARTED_BY
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -125,6 +126,9 @@ def together(device: torch.device | None = None, advice: str = "") -> Iterator[P
     from torch._C._distributed_c10d import PrefixStore
 
     by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    ended = UserError("torchrun, which started this process, has ended.")
+    if by_torchrun and os.getppid() != STARTED_BY:
+        raise ended  # else this process would join those of the next torchrun at the same port
     limit = STORE_PATIENCE if by_torchrun else default_pg_timeout
     try:
         with ending_at_once():
@@ -136,7 +140,7 @@ def together(device: torch.device | None = None, advice: str = "") -> Iterator[P
     except distributed.DistNetworkError as error:
         if not by_torchrun:
             raise
-        raise UserError("torchrun, which started this process, has ended.") from error
+        raise ended from error
     backend = "gloo"
     if device is not None and device.type == "cuda":
         torch.cuda.set_device(device)

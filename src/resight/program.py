@@ -6,6 +6,9 @@ import shutil
 import sys
 from pathlib import Path
 
+STARTED_BY = os.getppid()
+"""The process that started this one."""
+
 
 def command_line(*words: object) -> str:
     """Return a line that calls ``resight``: by name where the shell finds this one, else by its path.

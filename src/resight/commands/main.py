@@ -12,7 +12,7 @@ from typing import Any, NoReturn, get_args
 
 from cyclopts import App, Parameter, Token, convert
 
-from resight import __version__
+from resight import __version__, program  # noqa: F401  # early, while what started this process is there
 from resight.errors import UserError
 
 WAITING = ("waiting", "frames", "stream")
