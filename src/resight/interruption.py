@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 
 SAME_COMMAND = "The same command goes on where it was."
 
@@ -42,6 +43,13 @@ def stopping(stop: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM interrupt at once, inside ``stopping``."""
+    with _handling({signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.default_int_handler}):
+        yield
+
+
+@contextmanager
 def ending_at_once() -> Iterator[None]:
     """Let Ctrl-C end the process without a word, in a wait of a library that runs no Python code."""
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
@@ -51,7 +59,7 @@ def ending_at_once() -> Iterator[None]:
 
 @contextmanager
 def _handling(
-    handlers: Mapping[signal.Signals, Callable[[int, object], None] | signal.Handlers],
+    handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None] | signal.Handlers],
 ) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 
 from resight.data.opening import open_benchmark
 from resight.errors import UserError
-from resight.training.checkpoint import load_checkpoint
+from resight.training import loop, trainer
+from resight.training.checkpoint import State, load_checkpoint, save_checkpoint
 from resight.training.recipe import Recipe
 from resight.training.run import Run
 from resight.training.trainer import train
@@ -224,3 +225,30 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tiny_data: Path, tmp_p
     whole = run(tiny_data, tmp_path / "whole", tiny.tiny_recipe(precision="float32")).folder
     resumed = run(tiny_data, folder, tiny.tiny_recipe(precision="float32"), resume=True).folder
     assert_same_bits(outcome(whole)[0], outcome(resumed)[0])
+
+
+def test_ctrl_c_in_an_evaluation_interrupts_it(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(trainer, "embed_benchmark", evaluate)
+    with pytest.raises(KeyboardInterrupt, match=r"^Go on with: "):
+        run(tiny_data, tmp_path / "run", tiny.tiny_recipe(evaluate_every=2))
+
+
+@pytest.mark.parametrize("at", [12, STEPS])
+def test_ctrl_c_while_an_epochs_last_checkpoint_is_written_is_obeyed(
+    at: int, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(state: State, path: Path) -> None:
+        save_checkpoint(state, path)
+        if state["step"] == at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(loop, "save_checkpoint", save)
+    with pytest.raises(KeyboardInterrupt, match=r"^Go on with: "):
+        run(tiny_data, tmp_path / "run", tiny.tiny_recipe(evaluate_every=2))
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == at

@@ -18,7 +18,7 @@ from resight.data.loader import Batch
 from resight.device import autocast, seed_draws
 from resight.draws import drawing_for
 from resight.errors import UserError
-from resight.interruption import resumable, stopping
+from resight.interruption import interruptible, resumable, stopping
 from resight.models.network import Network
 from resight.processes import Processes
 from resight.progress import Bar, say
@@ -143,7 +143,8 @@ class Loop:
         ):
             while self._begin_epoch():
                 if evaluate is not None and self.log is not None:
-                    self._evaluate_if_due(evaluate, self.log)
+                    with interruptible():  # nothing is lost: there is a checkpoint
+                        self._evaluate_if_due(evaluate, self.log)
                 self._epoch(interrupted)
 
     def _begin_epoch(self) -> bool:
@@ -179,7 +180,8 @@ class Loop:
                     self._log_epoch()
                 if ended or stopped or time.monotonic() - self._saved > self.checkpoint_seconds:
                     self._save()
-            if stopped:
+            # or while an epoch's last checkpoint was written: no step may follow
+            if stopped or (ended and self.processes.any(interrupted.is_set())):
                 raise KeyboardInterrupt
 
     def _crops(self, steps: int) -> int:
