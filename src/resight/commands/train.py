@@ -10,9 +10,11 @@ from resight.commands.data_options import DEFAULT, CrossCamera, DataOptions
 from resight.commands.options import Device, Flag, Json, SkipUnreadable
 from resight.commands.output import print_classified, print_json, print_left_out, print_table
 from resight.errors import UserError
+from resight.interruption import resumable
 from resight.progress import is_first_process, say
 
 if TYPE_CHECKING:
+    from resight.data.benchmark import Benchmark
     from resight.data.classification import Classification
     from resight.inference.loading import LoadedModel
     from resight.training.run import Run
@@ -55,13 +57,9 @@ def train(
     from resight.data.classification import Classification
     from resight.data.matching import refuse_trained_persons, refuse_without_match
     from resight.data.opening import open_data, reopen
-    from resight.inference.embedder import Embedder
-    from resight.inference.loading import load_model
     from resight.people.on_the_fly import is_drawn, open_drawn
-    from resight.report.page import write_report
     from resight.training.reading import load_recipe
-    from resight.training.run import INFO, RECIPE, SCORES, how_to_resume, is_adaptation, read_info
-    from resight.training.testing import embed_benchmark, save_scores, score_benchmark
+    from resight.training.run import INFO, RECIPE, how_to_resume, is_adaptation, read_info
     from resight.training.trainer import train as train_recipe
 
     source: str | Path = recipe
@@ -103,6 +101,21 @@ def train(
     )
     if not is_first_process():
         return
+    with resumable(how_to_resume(run.folder)):
+        _test(run, benchmark, skip_unreadable, device, json)
+
+
+def _test(
+    run: "Run", benchmark: "Benchmark | Classification", skip_unreadable: bool, device: str, json: bool
+) -> None:
+    """Score a run on a data set's test part, write the report and print the result."""
+    from resight.data.classification import Classification
+    from resight.inference.embedder import Embedder
+    from resight.inference.loading import load_model
+    from resight.report.page import write_report
+    from resight.training.run import SCORES
+    from resight.training.testing import embed_benchmark, save_scores, score_benchmark
+
     model = load_model(run, device=device)
     if isinstance(benchmark, Classification):
         _test_classes(run, model, benchmark, json)

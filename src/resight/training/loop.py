@@ -135,9 +135,9 @@ class Loop:
             sum(phase.crops_before(step) for phase in self.phases) for step in (self.steps, self.step)
         )
         with (
+            resumable(how_to_resume(self.folder)),
             MetricsLog(self.folder, self.step) if self.processes.rank == 0 else nullcontext() as self.log,
             self.processes.user_errors(),
-            resumable(how_to_resume(self.folder)),
             stopping(stop),
             Bar(f"Training {self.recipe.name} (crops)", crops, done) as self.bar,
         ):
