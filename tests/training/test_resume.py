@@ -189,6 +189,18 @@ def test_a_folder_in_use_is_refused(tiny_data: Path, tmp_path: Path) -> None:
         run(tiny_data, tmp_path / "none", resume=True)
 
 
+def test_a_run_that_was_killed_as_it_began_begins_anew(tiny_data: Path, tmp_path: Path) -> None:
+    recipe = tiny.tiny_recipe()
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    assert run(tiny_data, tmp_path, recipe).complete
+    users = tmp_path / "users"
+    users.mkdir()
+    (users / "recipe.yaml").write_text("base: softmax-fast\n")
+    with pytest.raises(UserError, match="is not a run's folder"):
+        run(tiny_data, users, recipe)
+    assert (users / "recipe.yaml").read_text() == "base: softmax-fast\n"
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(tiny_data: Path, tmp_path: Path) -> None:
     whole, full = tmp_path / "whole", tmp_path / "full"
     run_and_stop(9, tiny_data, full, tiny.tiny_recipe(precision="float32"))

@@ -91,7 +91,7 @@ def train(
         recipe = parse_recipe(dict(recipe) | {"seed": seed}, f"recipe {recipe.name}", fitting=False)
     with ExitStack() as stack:
         processes = stack.enter_context(together(target, how_to_resume(folder)))
-        processes.once(lambda: stack.enter_context(_held(folder, resume)))
+        processes.once(lambda: stack.enter_context(_held(folder, resume, recipe)))
         options = resume, skip_unreadable, log_steps, checkpoint_seconds
         run = _train(recipe, benchmark, folder, target, processes, *options)
         processes.wait()
@@ -184,15 +184,15 @@ def _train(
 
 
 @contextmanager
-def _held(folder: Path, resume: bool) -> Iterator[None]:
+def _held(folder: Path, resume: bool, recipe: Recipe) -> Iterator[None]:
     """Keep other processes from training in the folder."""
-    _check_folder(folder, resume)
+    _check_folder(folder, resume, recipe)
     with held(folder, "training"):
         yield
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    begun = any((folder / name).exists() for name in (RECIPE, INFO))
+def _check_folder(folder: Path, resume: bool, recipe: Recipe) -> None:
+    begun, written = (folder / INFO).exists(), folder / RECIPE
     if resume and not begun:
         there = "has no run in it" if folder.is_dir() else "does not exist"
         raise UserError(f"There is nothing to resume: the folder {folder} {there}. Begin without --resume.")
@@ -201,7 +201,9 @@ def _check_folder(folder: Path, resume: bool) -> None:
             f"The folder {folder} holds a run already. {how_to_resume(folder)}\n"
             "Or choose another folder with --out."
         )
-    others = folder.is_dir() and any(path.name != LOCK for path in folder.iterdir())
+    others = {path.name for path in folder.iterdir()} - {LOCK} if folder.is_dir() else set()
+    if others == {RECIPE} and written.read_bytes() == recipe.to_yaml().encode():
+        others = set()  # a run of this recipe that was killed as it began
     if not resume and folder.exists() and (not folder.is_dir() or others):
         raise UserError(
             f"{folder} is there already and is not a run's folder. Choose another one with --out."
