@@ -1,6 +1,10 @@
 """Commands that messages name can be typed as they stand, wherever ``resight`` is installed."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +76,44 @@ def test_a_command_that_torchrun_started_is_repeated_by_torchrun(monkeypatch: py
     assert same_processes("train", "a b") == "torchrun --nproc-per-node 4 -m resight train 'a b'"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert same_processes("train", "x") == "torchrun (with its options) -m resight train x"
+
+
+def test_a_full_disk_under_the_output_is_a_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "resight", "recipe", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "resight: Cannot write the output: No space left on device.\n"
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    line = f"{sys.executable} -m resight recipe list | head -n 1"
+    ended = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert (ended.stdout.count("\n"), ended.stderr) == (1, "")
+
+
+def test_ctrl_c_while_the_program_is_imported_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "cyclopts.py").write_text("import time\nprint(flush=True)\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resight", "--help"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell ignores Ctrl-C in what it runs in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (130, "resight: interrupted.\n")

@@ -3,6 +3,7 @@
 Commands are given by import path, so ``resight --help`` imports none of them (nor torch).
 """
 
+import errno
 import io
 import os
 import sys
@@ -14,6 +15,9 @@ from cyclopts import App, Parameter, Token, convert
 
 from resight import __version__, program  # noqa: F401  # early, while what started this process is there
 from resight.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Why nothing more can be written to a disk."""
 
 WAITING = ("waiting", "frames", "stream")
 """Threads of ``resight.ingest`` that may be blocked in a call that cannot be interrupted."""
@@ -155,7 +159,11 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no UTF-8
     try:
-        app()
+        try:
+            app()
+        except SystemExit:
+            sys.stdout.flush()  # so that what cannot be written is known here
+            raise
     except UserError as error:
         print(f"resight: {error}", file=sys.stderr)
         sys.exit(1)
@@ -165,13 +173,19 @@ def main() -> None:
         if is_first_process():
             print(f"resight: interrupted. {how_to_resume}".rstrip(), file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed the pipe (| head)
-        sys.exit(0)
+    except OSError as error:
+        closed, full = isinstance(error, BrokenPipeError), error.errno in FULL
+        if not closed and not full:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it
+        if full:
+            place = error.filename or "the output"
+            print(f"resight: Cannot write {place}: {error.strerror}.", file=sys.stderr)
+        sys.exit(int(full))  # the reader may close a pipe when it has enough (| head)
 
 
 def run() -> NoReturn:
-    """Run the command line and exit; the entry point of the program ``resight``."""
+    """Run the command line and exit."""
     status: str | int | None = 0
     try:
         main()
