@@ -171,6 +171,38 @@ def test_a_folder_a_camera_is_no_folder_a_person(tmp_path: Path, places: tuple[s
     ]
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ("2024-05-01", "2024-05-02"),
+        ("20240501", "20240502_night"),
+        ("08", "09", "23"),
+        ("clip_000", "clip_001"),
+    ],
+)
+@pytest.mark.parametrize("camera", ["", "cam1/", "cam2/"])
+def test_dates_hours_and_clips_are_no_persons(tmp_path: Path, pieces: tuple[str, ...], camera: str) -> None:
+    touch(tmp_path, *(f"{camera}{piece}/{i}.jpg" for piece in pieces for i in range(3)))
+    with pytest.raises(UserError, match=f"{len(pieces)} folders .* are named as dates, hours") as asked:
+        crops_to_embed(tmp_path)
+    (persons,) = options(asked)
+    named = open_benchmark(tmp_path, pattern=persons, holdout=0)
+    assert len(named.names) == len(pieces)
+    assert list(named.camera_names.values()) == ([camera[:-1]] if camera else [])
+    cameras = options(asked, "--camera-pattern")
+    found = crops_to_embed(tmp_path, camera_pattern=cameras[0]) if camera else None
+    assert len(cameras) == bool(camera)
+    if found is not None:
+        assert found.persons is None
+        assert set(found.camera_names.values()) == {camera[:-1]}
+
+
+def test_tracks_of_different_cameras_are_not_joined(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"cam{c}/track{t}/{i}.jpg" for c in (1, 2) for t in range(4) for i in range(3)))
+    with pytest.raises(UserError, match=r"4 folders \(track0, track1, track2 and 1 more\) .* may be persons"):
+        open_benchmark(tmp_path, holdout=0)
+
+
 def test_a_part_of_a_split_beside_others_is_asked_about(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{part}/{p}/{i}.jpg" for part in ("train", "more") for p in "ab" for i in "12"))
     with pytest.raises(

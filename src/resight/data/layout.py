@@ -31,7 +31,15 @@ CAMERA = re.compile(
 )
 PERSON = re.compile(r"(?:p|pid|id|identity|persons?|people|subject)[\W_]?\d+", re.I)
 PADDED = re.compile(r"-1|\d{4,}")
-"""Names of folders that are cameras, that are persons, and that may well be persons."""
+NOBODYS = re.compile(
+    r"\d{4}([-_.]?)\d\d\1\d\d(?:[T\W_].*)?|[012]\d|(?:track(?:let)?|clip|video|frame|sequence|seq|scene|shot|"
+    r"session|day|date|hour)s?[\W_]?\d+",
+    re.I,
+)
+"""Names of folders that are cameras, that are persons, that may well be persons, and that may well be dates,
+hours or pieces of videos."""
+
+PIECES = "are named as dates, hours or pieces of videos are"
 
 MOST_CAMERAS, FEWEST_PICTURES = 32, 30
 """Up to so many folders, with so many pictures each or more, may as well be cameras as persons."""
@@ -82,8 +90,8 @@ def infer(paths: Sequence[Parts], root: Path, outer: int, *, camera: int | None 
     inside = [path for path in paths if len(path) > outer + 1]
     names = [{path[level] for path in inside if len(path) > level + 1} for level in range(_depth(inside))]
     everywhere = min((len(path) - 1 for path in inside), default=0)
-    evidence = []
-    if camera is None:
+    evidence, given = [], camera is not None
+    if not given:
         camera = next((at for at in range(outer, everywhere) if _all(CAMERA, names[at])), None)
         if camera is not None:
             evidence.append(f"Cameras are the folders {some(names[camera])}, by their names")
@@ -94,6 +102,9 @@ def infer(paths: Sequence[Parts], root: Path, outer: int, *, camera: int | None 
         return PathLayout(camera=camera, evidence=". ".join(evidence))
     person = levels[0]
     if len(levels) == 1:
+        if given and _all(NOBODYS, names[person]):
+            return PathLayout(camera=camera, evidence=f"The folders {some(names[person])} {PIECES}")
+        _refuse_likely_nobodys(root, person, names[person], camera)
         if camera is None:
             _refuse_likely_cameras(root, person, names[person], len(inside))
     else:
@@ -250,6 +261,21 @@ def _nested(
             ),
         },
     )
+
+
+def _refuse_likely_nobodys(root: Path, level: int, names: set[str], camera: int | None) -> None:
+    """Refuse folders of dates, hours or tracks: as persons they would be joined across cameras."""
+    if _all(NOBODYS, names):
+        raise two_readings(
+            root,
+            f"{len(names):,} folders ({some(names)}) {PIECES}, and may be persons",
+            {
+                "they are persons": folder_option(level, camera),
+                NOBODY.removeprefix("they are cameras and "): (
+                    "--unlabelled" if camera is None else _camera_option(camera)
+                ),
+            },
+        )
 
 
 def _refuse_likely_cameras(root: Path, level: int, names: set[str], pictures: int) -> None:
