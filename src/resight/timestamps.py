@@ -6,6 +6,7 @@ that of the variable ``RESIGHT_TIMEZONE``, else this machine's.
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -30,6 +31,7 @@ _IN_FOLDER = re.compile(
 )
 _COUNTED = re.compile(r"(?<![^\W_])(?P<seconds>1\d{9})(?:\.(?P<part>\d{1,6})|[._]?(?P<milli>\d{3}))?(?!\d)")
 _SERIAL = re.compile(r"(?:(?<![a-z])(?:sn|id|no|nr)|serial)[-_. ]*$", re.IGNORECASE)
+_DAY = 86400.0
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
@@ -106,6 +108,16 @@ def seconds_in_name(path: str) -> datetime | None:
         if time <= _tomorrow() and not _SERIAL.search(name[: match.start()]):
             return time
     return None
+
+
+def confirmed(seconds: float, others: Iterable[float | None]) -> bool:
+    """Return whether seconds in a file's name are a time and no serial number: another time is within a day.
+
+    Args:
+        seconds: since 1970, as ``seconds_in_name`` reads them.
+        others: what else is known of when the file was made, in seconds since 1970; None: not known.
+    """
+    return any(other is not None and abs(seconds - other) < _DAY for other in others)
 
 
 def from_seconds(seconds: float) -> datetime:

@@ -1,5 +1,6 @@
 """Videos, folders of frames, and what may be wrong with them."""
 
+import math
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from walking import HEIGHT, WIDTH, Walker, draw, film
 from resight.errors import UserError
 from resight.ingest.frames import FrameFolder
 from resight.ingest.opening import open_source
+from resight.ingest.times import Start
 
 WALK = [Walker(1, 5, 40, 6), Walker(2, 280, 150, -5)]
 PICTURES = [draw(WALK, index) for index in range(40)]
@@ -197,6 +199,14 @@ def test_a_folder_may_have_times_in_its_names(tmp_path: Path) -> None:
     source = open_source(str(turned))
     assert [frame.time - source.start.seconds for frame in read(source)] == [0, 7]
     assert source.notes == ["2 frames are in the order of their times, not of their names."]
+    counted = save(tmp_path / "counted", ["1456789012.png", "1456789019.png"])
+    source = open_source(str(counted))
+    assert [frame.time - 1456789012 for frame in read(source)] == [0, 7]
+    assert (source.start.sure, source.sure_until) == (False, -math.inf)
+    assert "a guess: give --start" in str(source.start)
+    for path in counted.iterdir():
+        os.utime(path, (1456789100, 1456789100))
+    assert open_source(str(counted)).start == Start(1456789012, "its frames' names")
     named = save(tmp_path / "lobby_2024-05-31T14-30-00Z", ["1.png", "2.png"])
     assert open_source(str(named)).start.origin == "its name"
     assert open_source(str(named), start=7.0).start.seconds == 7.0

@@ -17,7 +17,7 @@ from resight.image_files import exif_time
 from resight.imaging import Pixels, natural, read_image
 from resight.ingest.times import Start, start_of
 from resight.left_out import LeftOut
-from resight.timestamps import time_in_name
+from resight.timestamps import confirmed, date_in_name, time_in_name
 
 DEFAULT_RATE = 25.0
 """Default frame rate of a folder of frames, per second."""
@@ -129,7 +129,13 @@ class FrameFolder:
         one = None not in named and len(set(named)) == 1 < len(named)  # of the recording, or a serial number
         if start is None and rate is None and None not in named and not one:
             times = [time.timestamp() for time in named if time is not None]
-            self._take_times(times, Start(min(times), origin, zone=zone))
+            sure = taken is not None or all(
+                date_in_name(path.name, zone) or confirmed(time, (path.stat().st_mtime,))
+                for path, time in zip(self._paths, times, strict=True)
+            )
+            if not sure:
+                origin = "the numbers in its frames' names, as seconds since 1970, a guess: give --start"
+            self._take_times(times, Start(min(times), origin, sure, zone))
         else:
             path = self._paths[0] if one and taken is None else folder
             metadata = None if taken is None else taken.isoformat()

@@ -5,9 +5,15 @@ from datetime import UTC, tzinfo
 from pathlib import PurePosixPath
 
 from resight.errors import UserError
-from resight.timestamps import date_in_name, from_seconds, in_zone, parse_time, seconds_in_name, show_time
-
-DAY = 86400.0
+from resight.timestamps import (
+    confirmed,
+    date_in_name,
+    from_seconds,
+    in_zone,
+    parse_time,
+    seconds_in_name,
+    show_time,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def start_of(
         created = 0.0  # a clock that was never set also shows 1904 or 1970
     counted = seconds_in_name(path)
     number = 0.0 if counted is None else counted.timestamp()
-    if number and any(abs(number - (other or 0.0)) < DAY for other in (created, changed)):
+    if number and confirmed(number, (created, changed)):
         return Start(number, "its name", zone=zone)
     if created > 0:
         return Start(created, "its metadata", zone=zone)
