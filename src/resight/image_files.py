@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import cache
@@ -12,7 +13,7 @@ from PIL import ExifTags, Image
 
 from resight.errors import UserError
 from resight.folders import HEIF_EXTRA
-from resight.timestamps import parse_time
+from resight.timestamps import confirmed, date_in_name, parse_time, seconds_in_name
 
 FORMATS = {
     b"\xff\xd8": "JPEG",
@@ -214,6 +215,28 @@ def exif_time(picture: Path | bytes, zone: tzinfo | None = None) -> datetime | N
     except Exception:  # damaged files make Pillow's readers raise nearly anything
         pass
     return None
+
+
+def named_time(picture: Path, zone: tzinfo | None = None) -> tuple[datetime | None, bool]:
+    """Return the time in the path of a picture, or None; and whether it is a guess.
+
+    Seconds since 1970 may be a serial number. They are a guess, unless the file was written or the photograph
+    taken within a day of them.
+
+    Args:
+        picture: path of its file.
+        zone: of a name without one; None: the default zone.
+    """
+    path = picture.absolute().as_posix()
+    if (time := date_in_name(path, zone)) is not None:
+        return time, False
+    if (time := seconds_in_name(path)) is None:
+        return None, False
+    taken = exif_time(picture, zone)
+    others = [] if taken is None else [taken.timestamp()]
+    with suppress(OSError):  # whoever reads the picture says that it is not there
+        others.append(picture.stat().st_mtime)
+    return time, not confirmed(time.timestamp(), others)
 
 
 def _too_many_bytes(count: int, limits: ImageLimits) -> str:

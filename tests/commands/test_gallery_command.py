@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -252,6 +253,31 @@ def test_one_zone_for_names_for_photographs_and_for_what_is_shown(
     assert "2024-05-31 10:30:00" in run("list", "--camera", "c", *zone, text=True)
     assert "2024-05-31 10:30:00" in run("info", *zone, text=True)
     assert "There is no time zone 'Mars'" in run("add", frigate, "--timezone", "Mars", fails=True)
+
+
+def test_seconds_in_a_name_are_a_guess_unless_the_file_is_as_old(
+    run: Run, weights: Path, tmp_path: Path, heard: list[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 64, 32, 3), np.uint8)
+    names = ("gate_1234567815.png", "gate_1717165800.png", "gate_2024-05-31_14-30-00Z.png")
+    for name, pixels in zip(names, noise, strict=True):
+        Image.fromarray(pixels).save(tmp_path / name)
+    os.utime(tmp_path / names[1], (1717170000, 1717170000))
+    run("add", tmp_path, "--unlabelled", "--model", weights, "--time", "name")
+    assert heard[-1].startswith("Note: 1 of the times are seconds since 1970 in the files' names.")
+    stored = {crop["name"]: (crop["time"], crop["time_guessed"]) for crop in run("list")["crops"]}
+    assert stored == {
+        names[0]: ("2009-02-13T23:30:15+00:00", True),
+        names[1]: ("2024-05-31T14:30:00+00:00", False),
+        names[2]: ("2024-05-31T14:30:00+00:00", False),
+    }
+    assert "~2009-02-13 23:30:15" in run("list", "--timezone", "UTC", text=True)
+    os.utime(tmp_path / names[1])
+    again = ("add", tmp_path, "--unlabelled", "--time", "name", "--timezone", "UTC", "--update")
+    (updated,) = run(*again)["differences"]
+    assert (updated["field"], updated["count"]) == ("time", 1)
+    assert "~2024-05-31" in updated["example"]
+    assert [crop["time_guessed"] for crop in run("list")["crops"]].count(True) == 2
 
 
 def test_one_folder_a_camera_is_asked_about(run: Run, weights: Path, tmp_path: Path) -> None:

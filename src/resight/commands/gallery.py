@@ -120,12 +120,13 @@ def add(
     loaded = model_of_gallery(gallery, model, device=device, runtime=runtime)
     count = sum(count_crops(found) for found in lists)
     skipped = LeftOut()
-    photographs = 0
+    photographs = guesses = 0
 
     def each_crop() -> Iterator[NewCrop]:
-        nonlocal photographs
+        nonlocal photographs, guesses
         for crop in (crop for found in lists for crop in options.crops(found, skipped)):
             photographs += time is None and crop.time is not None
+            guesses += crop.time_guessed
             yield crop
 
     new_crops = at_least_one(each_crop(), skipped)
@@ -150,6 +151,12 @@ def add(
             say(f"Left out: {reason if name in reason else f'{name}: {reason}'}")
         if photographs:
             say(f"Note: {photographs:,} pictures have a time in their EXIF data, which was used.")
+        if guesses:
+            say(
+                f"Note: {guesses:,} of the times are seconds since 1970 in the files' names. These may be "
+                "serial numbers, so the times are guesses, shown after ~. If they are wrong, remove them "
+                "with 'gallery correct' --set-time ''."
+            )
         left_out.update(skipped)
         output.count_left_out(added, left_out)
         output.warn_of_expired(added.expired, opened)

@@ -14,10 +14,10 @@ from resight.data.layout import search
 from resight.errors import UserError
 from resight.files import readable
 from resight.gallery.crops import FILTERS, Filter, NewCrop, make_filter
-from resight.image_files import exif_time
+from resight.image_files import exif_time, named_time
 from resight.imaging import natural
 from resight.left_out import LeftOut
-from resight.timestamps import find_zone, parse_time, time_in_name
+from resight.timestamps import find_zone, parse_time
 
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
@@ -122,7 +122,9 @@ class NewCropOptions:
                 continue
             if self._expression is not None and cameras[row] is None:
                 left_out.add(NO_CAMERA, name)
-            elif (time := self._time(path)) is None and self.time == "name":
+                continue
+            time, guessed = self._time(path)
+            if time is None and self.time == "name":
                 left_out.add(NO_TIME, name)
             else:
                 yield NewCrop(
@@ -133,14 +135,14 @@ class NewCropOptions:
                     name=readable(name),
                     person=self.label(found, person),
                     tags=tuple(self.tags),
+                    time_guessed=guessed,
                 )
 
-    def _time(self, path: "Path") -> "datetime | None":
-        if self.time is None:
-            return exif_time(path, self.zone)
-        return (
-            time_in_name(path.absolute().as_posix(), self.zone) if self.time == "name" else self._fixed_time
-        )
+    def _time(self, path: "Path") -> "tuple[datetime | None, bool]":
+        """Return the time of a crop, and whether it is a guess."""
+        if self.time == "name":
+            return named_time(path, self.zone)
+        return exif_time(path, self.zone) if self.time is None else self._fixed_time, False
 
     def _cameras(self, found: "CropList", names: Sequence[str], folder: "Path") -> Sequence[str | None]:
         """Return the camera of each crop, None if it is not known or does not match the pattern."""

@@ -32,6 +32,7 @@ class Difference:
         field: camera, time, person or tags.
         given: value that it is added with.
         stored: value in the gallery.
+        guessed: whether the given and the stored time are guesses.
     """
 
     id: str
@@ -39,10 +40,11 @@ class Difference:
     field: str
     given: Any
     stored: Any
+    guessed: tuple[bool, bool] = (False, False)
 
     def describe(self) -> str:
         """Return both values as text."""
-        given, stored = (_text(value) for value in (self.given, self.stored))
+        given, stored = map(_text, (self.given, self.stored), self.guessed)
         return f"{given}, in the gallery {stored}"
 
 
@@ -80,8 +82,13 @@ class CorrectedCatalogue(Catalogue):
             for tags, some in changed.items():
                 self.tag(some, tags)
 
-    def set_time(self, ids: Sequence[str], time: datetime | None) -> None:
+    def set_time(self, ids: Sequence[str], time: datetime | None, *, guessed: bool = False) -> None:
         """Correct when crops were taken; None: not known. The retention period counts from the new time.
+
+        Args:
+            ids: of the crops.
+            time: with its zone.
+            guessed: whether it is a guess.
 
         Raises:
             UserError: a crop is not in the gallery, or the time has no zone or is before 1970.
@@ -89,7 +96,7 @@ class CorrectedCatalogue(Catalogue):
         if time is not None:
             check_time(time)
         seconds = None if time is None else time.timestamp()
-        self._set_times(ids, lambda payload: (seconds, False))
+        self._set_times(ids, lambda payload: (seconds, guessed))
 
     def shift_time(self, ids: Sequence[str], seconds: float) -> None:
         """Correct when crops were taken by a number of seconds; unknown times stay unknown.
@@ -183,23 +190,24 @@ class CorrectedCatalogue(Catalogue):
             old = from_payload(identity, stored[identity].payload)
             for field in ("camera", "time", "person"):
                 value, present = getattr(new, field), getattr(old, field)
-                if value is not None and not _same(value, present):
-                    found.append(Difference(identity, new.name, field, value, present))
+                guessed = (new.time_guessed, old.time_guessed) if field == "time" else (False, False)
+                if value is not None and not (_same(value, present) and guessed[0] == guessed[1]):
+                    found.append(Difference(identity, new.name, field, value, present, guessed))
             if missing := tuple(tag for tag in new.tags if tag not in old.tags):
                 found.append(Difference(identity, new.name, "tags", missing, old.tags))
         if update:
-            groups: dict[tuple[str, Any], list[str]] = defaultdict(list)
+            groups: dict[tuple[str, Any, bool], list[str]] = defaultdict(list)
             for one in found:
-                groups[one.field, one.given].append(one.id)
-            for (field, value), ids in groups.items():
-                self._set(ids, field, value)
+                groups[one.field, one.given, one.guessed[0]].append(one.id)
+            for (field, value, guess), ids in groups.items():
+                self._set(ids, field, value, guess)
         return found
 
-    def _set(self, ids: Sequence[str], field: str, value: Any) -> None:
+    def _set(self, ids: Sequence[str], field: str, value: Any, guessed: bool) -> None:
         if field == "camera":
             self.set_camera(ids, value)
         elif field == "time":
-            self.set_time(ids, value)
+            self.set_time(ids, value, guessed=guessed)
         elif field == "person":
             self.label(ids, value)
         else:
@@ -236,9 +244,9 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, guessed: bool = False) -> str:
     if isinstance(value, datetime):
-        return show_time(value)
+        return show_time(value, guessed=guessed)
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
     return "not known" if value is None else str(value)
