@@ -109,6 +109,29 @@ def test_labelled_crops_are_offered_training(place: Path, tmp_path: Path) -> Non
         )
 
 
+def test_the_labels_of_a_gallery_are_weighed_by_how_many_have_one(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load_model(place / "weights.safetensors", device="cpu", runtime="torch")
+    paths = sorted((place / "labelled").glob("*/*.png"))
+    command = "adapt", place / "weights.safetensors", "--data", tmp_path / "gallery", "--out", tmp_path / "a"
+    too_few = "--set", "labelling.neighbours=20"
+    with Gallery.open(tmp_path / "gallery", model, create=True) as gallery:
+        gallery.add(NewCrop(path, person=path.parent.name) for path in paths)
+        one = next(gallery.crops()).id
+    with pytest.raises(UserError, match=r"gallery has labels: 6 persons in 24 crops\.") as caught:
+        call(*command)
+    assert "--ignore-persons" in str(caught.value)
+    with pytest.raises(UserError, match="needs 40 crops or more"):
+        call(*command, *too_few, "--ignore-persons")
+    with Gallery.open(tmp_path / "gallery") as gallery:
+        gallery.label([one], None)
+    capsys.readouterr()
+    with pytest.raises(UserError, match="needs 40 crops or more"):
+        call(*command, *too_few)
+    assert "Note: 23 of the 24 crops are labelled with 6 persons." in capsys.readouterr().err
+
+
 def test_a_graph_is_refused_with_what_to_do(place: Path, tmp_path: Path) -> None:
     call("model", "import", write_embedder(tmp_path / "net.onnx"), "--out", tmp_path / "net")
     with pytest.raises(UserError, match="is an ONNX or OpenVINO graph, which cannot be trained") as caught:

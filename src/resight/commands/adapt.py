@@ -24,6 +24,7 @@ from resight.progress import say
 if TYPE_CHECKING:
     from resight.data.crop import Crop
     from resight.features.crop_list import Part
+    from resight.gallery.gallery import Gallery
 
 TRACK = re.compile(r"track-\d+")
 """Tag of crops of one track, which 'resight ingest' writes."""
@@ -134,7 +135,7 @@ def _crops(
                 f"{' and '.join(given)} say how to read files; {data} is a gallery. Leave them out."
             )
         with tempfile.TemporaryDirectory(prefix="resight-") as folder:
-            yield _of_gallery(data, Path(folder) / "crops")
+            yield _of_gallery(data, Path(folder) / "crops", ignore_persons)
         return
     found = reading.crops(Path(data), part, unlabelled=False)
     if found.persons is not None and not ignore_persons:
@@ -151,13 +152,15 @@ def _crops(
     yield [Crop(path, DISTRACTOR, camera) for path, camera in zip(found.paths, cameras, strict=True)]
 
 
-def _of_gallery(place: str, folder: Path) -> "list[Crop]":
+def _of_gallery(place: str, folder: Path, ignore_persons: bool) -> "list[Crop]":
     """Write the pictures of a gallery to a new folder; return them with their cameras and tracks."""
     from resight.data.crop import DISTRACTOR, Crop
     from resight.gallery.crops import Filter
     from resight.gallery.gallery import Gallery
 
     with Gallery.open(place) as opened:
+        if not ignore_persons:
+            _weigh_labels(opened)
         opened.export(folder, Filter())
     cameras: dict[str | None, int] = {}
     tracks: dict[tuple[str, str, str], int] = {}
@@ -173,3 +176,25 @@ def _of_gallery(place: str, folder: Path) -> "list[Crop]":
             crop = replace(crop, track=tracks.setdefault(place_of, len(tracks)))
         crops.append(crop)
     return crops
+
+
+def _weigh_labels(gallery: "Gallery") -> None:
+    """Refuse a gallery of labelled crops; say how many are labelled if others are not.
+
+    Users of the page label some crops of a gallery, which are no reason to train on these alone.
+    """
+    from resight.gallery.crops import Filter
+
+    labelled, persons = gallery.count(Filter(labelled=True)), len(gallery.values("person"))
+    if labelled and labelled == len(gallery):
+        raise UserError(
+            f"{gallery.place} has labels: {persons:,} persons in {labelled:,} crops. Training with labels is "
+            "better than adapting without: download the labelled crops from the page of 'resight serve', "
+            f"then {command_line('train', 'RECIPE', '--data', 'FOLDER')}. To adapt all the same, give "
+            "--ignore-persons."
+        )
+    if labelled:
+        say(
+            f"Note: {labelled:,} of the {len(gallery):,} crops are labelled with {persons:,} persons. The "
+            "labels are not used."
+        )
