@@ -294,7 +294,8 @@ def _refuse_likely_cameras(root: Path, level: int, names: set[str], pictures: in
 
 
 def _camera_option(level: int) -> str:
-    return f"--camera-pattern '^{'[^/]+/' * level}(?P<camera>[^/]+)/'"
+    expression = f"'^{'[^/]+/' * level}(?P<camera>[^/]+)/'"
+    return f"--camera-pattern {expression}, with 'adapt': --pattern {expression}"
 
 
 def _all(expression: re.Pattern[str], names: Iterable[str]) -> bool:
