@@ -87,6 +87,17 @@ def test_calibration_needs_labels(place: Path) -> None:
             opened.calibrate()
 
 
+def test_calibration_needs_two_persons_in_each_half(place: Path) -> None:
+    with Gallery.open(place, Fake(), create=True) as opened:
+        opened.add(people(3, 3, 5))
+        with pytest.raises(
+            UserError, match=r"needs 4 persons or more.*There are 3 persons, and one half has"
+        ):
+            opened.calibrate()
+        opened.add(people(4, 3, 5))
+        opened.calibrate()
+
+
 def test_a_picture_of_nobody_is_unlike_everything(place: Path) -> None:
     with Gallery.open(place, Fake(), create=True) as opened:
         opened.add(people(15))

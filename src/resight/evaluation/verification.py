@@ -27,6 +27,17 @@ ROC_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """False-match rates of the reported ROC."""
 
 
+class NoPairs(UserError):
+    """There is no pair of crops of one person, or none of two."""
+
+    def __init__(self, kind: str, protocol: Protocol) -> None:
+        super().__init__(
+            f"There is no pair of crops of {kind} that the protocol '{protocol.name}' counts, and error "
+            "rates need both kinds. Give more persons, or more crops of each."
+        )
+        self.kind = kind
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Errors at a threshold.
@@ -154,7 +165,8 @@ def verify(
         query, gallery, protocol, metric, device: as in ``ranking.RankingInputs``.
 
     Raises:
-        UserError: there is no pair of one person, or none of two; or as ``ranking.RankingInputs``.
+        NoPairs: there is no pair of one person, or none of two.
+        UserError: as ``ranking.RankingInputs``.
     """
     sides = RankingInputs(query, gallery, protocol, metric, device)
     comparison = Comparison(sides)
@@ -175,12 +187,9 @@ def verify(
             counts[0] += tile.long().bincount(minlength=BINS + 2)
     everything, same = counts[:, : BINS + 1].cpu()
     different = everything - same
-    for pairs, what in ((same, "one person"), (different, "two persons")):
+    for pairs, kind in ((same, "one person"), (different, "two persons")):
         if not pairs.any():
-            raise UserError(
-                f"There is no pair of crops of {what} that the protocol '{protocol.name}' counts, and error "
-                "rates need both kinds. Give more persons, or more crops of each."
-            )
+            raise NoPairs(kind, protocol)
     return Verification(same, different, step, metric)
 
 
@@ -205,10 +214,19 @@ def calibrate(
         UserError: a half has no pair of one person or of two, or too few for the rate (see
             ``Verification.threshold``).
     """
-    first, second = (
-        verify(query.take(queries), gallery.take(found), protocol, metric=metric, device=device)
-        for queries, found in halves(query, gallery, seed)
-    )
+    try:
+        first, second = (
+            verify(query.take(queries), gallery.take(found), protocol, metric=metric, device=device)
+            for queries, found in halves(query, gallery, seed)
+        )
+    except NoPairs as error:
+        persons = len(query.persons[query.persons > 0].unique())
+        raise UserError(
+            "A threshold is chosen on half of the persons and checked on the other half. This needs 4 "
+            "persons or more, and in each half two crops of one person that the protocol "
+            f"'{protocol.name}' compares. There are {persons:,} persons, and one half has no pair of crops "
+            f"of {error.kind}. Give crops of more persons."
+        ) from error
     chosen = first.threshold(false_match_rate)
     return ThresholdCheck(false_match_rate, chosen, second.at(chosen.threshold))
 
