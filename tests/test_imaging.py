@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 from resight.errors import UserError
 from resight.image_files import ImageError, ImageLimits, exif_time
 from resight.imaging import cut, decode, natural, read_image, resize, resize_alike, resize_all, shrink
+from resight.left_out import LeftOut
 
 
 def save(image: Image.Image, path: Path, **options: object) -> Path:
@@ -256,6 +257,45 @@ def test_animations_and_pages_are_refused(kind: str) -> None:
     frames[0].save(stream, kind, save_all=True, append_images=frames[1:])
     with pytest.raises(ImageError, match="is animated or has several pages"):
         decode(stream.getvalue())
+
+
+def test_what_cannot_be_read_is_counted_by_its_kind(
+    tmp_path: Path, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resight.image_files._read_heif", lambda: False)
+    whole = save(picture, tmp_path / "whole.png").read_bytes()
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "green")]
+    save(frames[0], tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "mobile.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "wide.ppm").write_bytes(b"P6 100000 100000 255 ")
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(2**27 + 1)
+    left_out = LeftOut()
+    for name in (
+        "empty.jpg",
+        "film.gif",
+        "text.jpg",
+        "mobile.heic",
+        "half.png",
+        "wide.ppm",
+        "huge.jpg",
+        "gone",
+    ):
+        with pytest.raises(UserError) as refused:
+            read_image(tmp_path / name)
+        left_out.add_unreadable(name, refused.value)
+    assert {row["reason"]: (row["count"], row["example"]) for row in left_out.as_list()} == {
+        "an empty file": (1, "empty.jpg"),
+        "a picture that is animated or has several pages": (1, "film.gif"),
+        "a file of another format than those that are read": (1, "text.jpg"),
+        "a HEIC picture, which is read with the extra 'heic'": (1, "mobile.heic"),
+        "a damaged picture": (1, "half.png"),
+        "a picture with too many bytes or pixels": (2, "wide.ppm"),
+        "a picture that cannot be read": (1, "gone"),
+    }
 
 
 def test_shrink_keeps_proportions() -> None:

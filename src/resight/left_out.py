@@ -3,6 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+_UNREADABLE = {
+    " is empty (": "an empty file",
+    " is animated or ": "a picture that is animated or has several pages",
+    " file is expected.": "a file of another format than those that are read",
+    " is a HEIC picture.": "a HEIC picture, which is read with the extra 'heic'",
+    " holds no whole image": "a damaged picture",
+    " are read.": "a picture with too many bytes or pixels",
+}
+"""Words of the sentences of ``image_files.ImageError`` -> reason."""
+
 
 @dataclass(slots=True)
 class LeftOut:
@@ -29,9 +39,10 @@ class LeftOut:
             before, first = self._found.get(reason, (0, str(example)))
             self._found[reason] = before + count, first
 
-    def add_unreadable(self, example: object, count: int = 1) -> None:
-        """Count pictures that cannot be read or decoded."""
-        self.add("a picture that cannot be read", example, count)
+    def add_unreadable(self, example: object, why: object = "", count: int = 1) -> None:
+        """Count pictures that cannot be read or decoded, by the kind of the error that says why."""
+        kinds = (kind for words, kind in _UNREADABLE.items() if words in f" {why}")
+        self.add(next(kinds, "a picture that cannot be read"), example, count)
 
     def update(self, other: "LeftOut") -> None:
         """Add the counts of another one."""

@@ -132,12 +132,13 @@ def test_one_bad_file_does_not_stop_the_others(run: Run, weights: Path, tmp_path
     assert [(row["reason"], row["count"], row["example"]) for row in added["left_out"]] == [
         ("a path that the --camera-pattern does not match", 1, "7.png"),
         ("a file name without a time", 1, "notime.png"),
-        ("a picture that cannot be read", 1, "lobby_20240531_143002.jpg"),
+        ("a file of another format than those that are read", 1, "lobby_20240531_143002.jpg"),
     ]
     query = [data / "lobby_20240531_143000.png", data / "lobby_20240531_143002.jpg", data / "gone.png"]
     found = run("search", *query)
     assert found["left_out"] == [
-        {"reason": "a picture that cannot be read", "count": 2, "example": str(query[1])}
+        {"reason": "a file of another format than those that are read", "count": 1, "example": str(query[1])},
+        {"reason": "a picture that cannot be read", "count": 1, "example": str(query[2])},
     ]
     assert found["matches"] == run("search", query[0])["matches"]
     assert "Left out" in run("search", *query, text=True)

@@ -89,7 +89,7 @@ def adapt(
         )
     for path, reason in unlabelled.examples.left_out:
         say(f"Left out: {path} {reason}")
-        left_out.add_unreadable(path)
+        left_out.add_unreadable(path, reason)
     if unlabelled.cameras is None:
         say(
             "Note: the crops' cameras are not known. Pseudo-labels are better with them: give --pattern with "

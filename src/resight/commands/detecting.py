@@ -65,7 +65,7 @@ def query_persons(
             if number == 0 and choice is not None:
                 raise
             errors.append(error)
-            left_out.add_unreadable(path)
+            left_out.add_unreadable(path, error)
             continue
         person = select_person(pixels, detect, choice if number == 0 else None)
         count, other = len(person.persons or ()), " (--choice selects another)" if number == 0 else ""

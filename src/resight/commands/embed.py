@@ -88,7 +88,7 @@ def embed(
         return
     for reason in info["unreadable"]:
         say(f"Left out: {reason}")
-        crops.left_out.add_unreadable(reason)
+        crops.left_out.add_unreadable(reason, reason)
     result = info | {"folder": str(out), "left_out": crops.left_out.as_list()}
     if camera_normalise:
         result["camera_statistics"] = str(write_statistics(out))

@@ -116,7 +116,7 @@ def evaluate(
         embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
     for path, reason in embedded.skipped:
         say(f"Left out: {path} {reason}")
-        benchmark.left_out.add_unreadable(benchmark.relative(path))
+        benchmark.left_out.add_unreadable(benchmark.relative(path), reason)
     scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, **scoring)
     if report is not None:
         write_report(loaded, benchmark, report, embedded=embedded, scores=scores)

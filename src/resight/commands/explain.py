@@ -76,7 +76,7 @@ def explain(
     found = make(models, benchmark, choices, skip_unreadable=skip_unreadable)
     for path, reason in found.subjects[0].embedded.skipped:
         say(f"Left out: {path} {reason}")
-        benchmark.left_out.add_unreadable(benchmark.relative(path))
+        benchmark.left_out.add_unreadable(benchmark.relative(path), reason)
     page, *pictures = write_explanation(found, benchmark, out)
     result = {
         "folder": str(out),

@@ -30,8 +30,8 @@ def traces_note(gallery: str) -> str:
 
 def count_left_out(added: "Added", left_out: LeftOut) -> None:
     """Count the crops that were not added because they cannot be read, or were deleted."""
-    for name, _ in added.refused:
-        left_out.add_unreadable(name)
+    for name, reason in added.refused:
+        left_out.add_unreadable(name, reason)
     for name in added.erased:
         left_out.add("a picture that was deleted from the gallery (--add-again adds it)", name)
 

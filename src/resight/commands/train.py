@@ -121,13 +121,13 @@ def _test(
         _test_classes(run, model, benchmark, json)
         return
     left_out = benchmark.left_out
-    left_out.add_unreadable("in the training part", run.info["data"]["left_out"])
+    left_out.add_unreadable("in the training part", count=run.info["data"]["left_out"])
     embedded = scores = None
     if benchmark.query and benchmark.gallery:
         embedded = embed_benchmark(Embedder(model), benchmark, skip_unreadable=skip_unreadable)
         scores = score_benchmark(embedded, benchmark)
-        for path, _ in embedded.skipped:
-            left_out.add_unreadable(benchmark.relative(path))
+        for path, reason in embedded.skipped:
+            left_out.add_unreadable(benchmark.relative(path), reason)
         save_scores(scores, run.folder / SCORES)
     report = write_report(model, benchmark, embedded=embedded, scores=scores)
     result = None if scores is None else scores.as_dict()

@@ -175,7 +175,7 @@ class FrameFolder:
                 pixels = read_image(self._paths[index])
             except UserError as error:
                 unreadable += 1
-                self.left_out.add_unreadable(readable(self._paths[index].name))
+                self.left_out.add_unreadable(readable(self._paths[index].name), error)
                 if unreadable == 1:
                     self.notes.append(f"Left out: {error}")
                 continue
