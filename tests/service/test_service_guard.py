@@ -7,7 +7,8 @@ import pytest
 from service_fakes import HERE, Make, Running, photo
 from starlette.testclient import TestClient
 
-from resight.service.guard import COOKIE, HEADERS
+from resight.service.app import create_app
+from resight.service.guard import COOKIE, HEADERS, LOOPBACK
 from resight.service.limits import Limits, RateLimit
 from resight.service.tokens import Tokens
 
@@ -161,6 +162,12 @@ def test_on_loopback_the_machines_own_names_are_let_in(shared: Running, host: st
 def test_on_loopback_foreign_names_are_not(shared: Running, host: str) -> None:
     answer = shared.client.get("/api/gallery", headers={"host": host})
     assert answer.status_code == 421
+
+
+def test_a_host_that_is_one_of_the_machines_own_names_is_told_once(shared: Running) -> None:
+    app = create_app(shared.service, hosts=(*LOOPBACK, "127.0.0.1", "gate"))
+    told = TestClient(app, base_url=HERE).get("/", headers={"host": "evil.example"}).json()["error"]
+    assert "the host names localhost, 127.0.0.1, ::1, gate. Create" in told
 
 
 @pytest.mark.parametrize(

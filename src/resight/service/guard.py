@@ -79,7 +79,8 @@ class Guard:
         hosts: Sequence[str] = LOOPBACK,
         metrics: Metrics,
     ) -> None:
-        self.app, self.limits, self.tokens, self.hosts, self.metrics = app, limits, tokens, hosts, metrics
+        self.app, self.limits, self.tokens, self.metrics = app, limits, tokens, metrics
+        self.hosts = tuple(dict.fromkeys(hosts))  # --host may be one of the machine's own names
         self._rate = None if limits.requests_per_minute is None else RateLimit(limits.requests_per_minute)
         self.wrong = RateLimit(limits.failed_logins_per_minute)
 
