@@ -204,7 +204,12 @@ MATLAB_7_3 = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400)
             "'label' in a.pt must be whole numbers or text",
         ),
         ("a.csv", "0.5,1.5,2\n0.1,0.2,1\n", r"first row of a.csv must name .*; got '0.5,1.5,2'"),
-        ("a.csv", "pid,f0,f1\n1,0.5,abc\n", "a.csv cannot be read: .*'abc'.* at row 0"),
+        (
+            "a.csv",
+            "pid,f0,f1\n1,0.5,abc\n",
+            r"a.csv cannot be read: .*'abc'.* at row 0[^.]*\. .* is row 0\.$",
+        ),
+        ("a.csv", "pid;f0;f1\n1;-0,5;1,5\n", r"'-0,5'.* at row 0, column 2\. .* decimal point, such as 0\.5"),
         ("a.csv", "pid,f0,f1\n1,0.5\n", "a.csv cannot be read: "),
         ("a.csv", "pid,f0,f2\n1,0.5,1\n", "a.csv has no array 'features'; there are: 'pid', 'f0', 'f2'"),
         ("a.csv", "f0,f1\n1,0.5\n", "a.csv has no array 'persons'; there are: 'features'"),

@@ -233,7 +233,9 @@ def _csv(path: Path) -> NamedArrays:
         try:
             return np.loadtxt(path, kind, usecols=places, ndmin=2, **layout)
         except (ValueError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} cannot be read: {error}. The first row of data is row 0.") from None
+            said, comma = str(error).rstrip("."), re.search(r"'-?\d+,\d", str(error))
+            hint = " Write numbers with a decimal point, such as 0.5, instead of a comma." if comma else ""
+            raise UserError(f"{path} cannot be read: {said}. The first row of data is row 0.{hint}") from None
 
     return _table(path, names, lambda name: read([name], str)[:, 0], partial(read, kind=np.float32))
 
