@@ -281,7 +281,9 @@ def test_seconds_in_a_name_are_a_guess_unless_the_file_is_as_old(
     assert [crop["time_guessed"] for crop in run("list")["crops"]].count(True) == 2
 
 
-def test_one_folder_a_camera_is_asked_about(run: Run, weights: Path, tmp_path: Path) -> None:
+def test_one_folder_a_camera_is_asked_about(
+    run: Run, weights: Path, tmp_path: Path, heard: list[str]
+) -> None:
     generator = np.random.default_rng(5)
     for place in ("cam_1", "cam_2"):
         (tmp_path / "gates" / place).mkdir(parents=True)
@@ -297,4 +299,5 @@ def test_one_folder_a_camera_is_asked_about(run: Run, weights: Path, tmp_path: P
     assert added["left_out"] == [{"reason": "no picture: .txt", "count": 1, "example": "cam_1/notes.txt"}]
     facts = run("info")
     assert [(row["camera"], row["crops"]) for row in facts["cameras"]] == [("cam_1", 3), ("cam_2", 3)]
+    assert not [note for note in heard if "numbered" in note], "the gallery keeps the names"
     assert facts["labelled"] == 0

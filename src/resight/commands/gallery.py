@@ -88,6 +88,7 @@ def add(
         shards: for a new gallery on a cluster: number of parts to distribute over its machines.
         replicas: for a new gallery on a cluster: number of copies of each crop.
     """
+    from resight.data.labels import NUMBERED
     from resight.gallery.adding import Added
     from resight.gallery.embedding import model_of_gallery
     from resight.gallery.gallery import Gallery
@@ -108,7 +109,8 @@ def add(
         left_out.update(found.left_out)
         left_out.add("junk, which shows no one person", found.source, len(found.paths) - count_crops(found))
         for note in found.notes:
-            say(f"Note: {note}")
+            if NUMBERED not in note:  # a gallery keeps the labels
+                say(f"Note: {note}")
     settings: dict[str, Any] = {
         "forget_after_days": keep_days or None,
         "camera_normalise": camera_normalise,

@@ -10,6 +10,9 @@ from resight.files import readable
 LARGEST = 2**31 - 1
 """Numbers of persons and cameras above this are replaced."""
 
+NUMBERED = "are numbered"
+"""Words of each note on numbers that stand for labels, which are of no use where labels are kept."""
+
 
 def zero_is_person(query: Iterable[int]) -> bool:
     """Return whether the label 0 is a person: if a query has it. Otherwise it marks distractors."""
@@ -45,7 +48,7 @@ def settle_labels(benchmark: Benchmark) -> Benchmark:
         benchmark = _renumber(
             benchmark,
             lambda number, part: numbers.get(number, number),
-            f"Labels of persons have up to {len(str(persons[-1]))} digits: they are numbered from 1.",
+            f"Labels of persons have up to {len(str(persons[-1]))} digits: they {NUMBERED} from 1.",
         )
     cameras = sorted({crop.camera for crop in crops if crop.camera is not None})
     if cameras and cameras[-1] > LARGEST:
@@ -53,7 +56,7 @@ def settle_labels(benchmark: Benchmark) -> Benchmark:
         benchmark = _change(
             replace(benchmark, camera_names={number: str(camera) for camera, number in places.items()}),
             lambda crop, part: crop if crop.camera is None else replace(crop, camera=places[crop.camera]),
-            f"Labels of cameras have up to {len(str(cameras[-1]))} digits: they are numbered from 1.",
+            f"Labels of cameras have up to {len(str(cameras[-1]))} digits: they {NUMBERED} from 1.",
         )
     return benchmark
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resight.data.benchmark import EVERY_OTHER_IMAGE, Benchmark, Protocol
 from resight.data.crop import DISTRACTOR, JUNK, Crop
+from resight.data.labels import NUMBERED
 from resight.data.layout import Parts, PathLayout, infer, level_of, search, unlabelled
 from resight.data.opening import READERS
 from resight.data.split_folders import split_parts
@@ -228,7 +229,7 @@ def _number_cameras(everyone: list[_Labelled], notes: list[str]) -> dict[str, in
         return {label: int(label) for label in labels}
     numbers = {label: number for number, label in enumerate(labels, 1)}
     shown = ", ".join(f"{label} = {number}" for label, number in list(numbers.items())[:10])
-    notes.append(f"{len(labels)} camera labels are numbered: {shown}{', ...' if len(labels) > 10 else ''}.")
+    notes.append(f"{len(labels)} camera labels {NUMBERED}: {shown}{', ...' if len(labels) > 10 else ''}.")
     return numbers
 
 
