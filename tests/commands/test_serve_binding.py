@@ -62,3 +62,11 @@ def test_files_that_are_no_certificate_and_key_are_refused_before_anything_is_op
 def test_the_name_of_a_token_that_is_not_made_is_refused(gallery: str) -> None:
     with pytest.raises(UserError, match="give --new-token"):
         serve(gallery=gallery, token_name="anna")
+
+
+def test_it_says_that_it_opens_the_gallery_before_anything_slow(
+    gallery: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError):
+        serve(gallery=gallery, port=0)
+    assert capsys.readouterr().err == f"Opening {gallery} and loading its model.\n"

@@ -115,6 +115,7 @@ def serve(
         raise UserError("--max-upload-mb and --max-megapixels must be more than 0.")
     zone = find_zone(timezone)
     listener = _bind(host, port)
+    say(f"Opening {gallery} and loading {'its model' if model is None else model}.")  # takes seconds
 
     import torch
     import uvicorn
