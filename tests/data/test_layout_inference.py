@@ -188,6 +188,8 @@ def test_dates_hours_and_clips_are_no_persons(tmp_path: Path, pieces: tuple[str,
     with pytest.raises(UserError, match=f"{len(pieces)} folders .* are named as dates, hours") as asked:
         crops_to_embed(tmp_path)
     (persons,) = options(asked)
+    for_adapt = "^(?P<camera>[^/]+)/'" if camera else f"{persons}' --ignore-persons"
+    assert f"with 'adapt': --pattern '{for_adapt}" in str(asked.value)
     named = open_benchmark(tmp_path, pattern=persons, holdout=0)
     assert len(named.names) == len(pieces)
     assert list(named.camera_names.values()) == ([camera[:-1]] if camera else [])

@@ -266,13 +266,15 @@ def _nested(
 def _refuse_likely_nobodys(root: Path, level: int, names: set[str], camera: int | None) -> None:
     """Refuse folders of dates, hours or tracks: as persons they would be joined across cameras."""
     if _all(NOBODYS, names):
+        persons = folder_option(level, camera)
+        nobody = f"--unlabelled, with 'adapt': {persons} --ignore-persons"
         raise two_readings(
             root,
             f"{len(names):,} folders ({some(names)}) {PIECES}, and may be persons",
             {
-                "they are persons": folder_option(level, camera),
+                "they are persons": persons,
                 NOBODY.removeprefix("they are cameras and "): (
-                    "--unlabelled" if camera is None else _camera_option(camera)
+                    nobody if camera is None else _camera_option(camera)
                 ),
             },
         )
