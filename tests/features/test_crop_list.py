@@ -1,5 +1,6 @@
 """Which crops are embedded: data sets, folders and lists, with labels or without."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,22 @@ def test_a_list_gives_the_paths_in_its_order(tmp_path: Path) -> None:
     assert crops.paths == (paths[0], paths[1], paths[2], paths[1])
     assert crops.persons is None
     assert "1 paths in" in crops.notes[0]
+
+
+def test_a_list_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = draw_pictures(tmp_path, ["x/b.png", "x/a.png"])
+    monkeypatch.chdir(tmp_path)
+    reading, writing = os.pipe()
+    os.write(writing, b"x/b.png\n./x/a.png\n")
+    os.close(writing)
+    crops = crops_to_embed(Path(f"/dev/fd/{reading}"))
+    os.close(reading)
+    assert crops.paths == tuple(paths)
+    assert crops.source == tmp_path
+    (tmp_path / "x" / "list.txt").write_text("x/a.png")  # resight ... /dev/stdin < x/list.txt
+    with (tmp_path / "x" / "list.txt").open() as stream:
+        crops = crops_to_embed(Path(f"/dev/fd/{stream.fileno()}"))
+    assert crops.paths == (paths[1],)
 
 
 def test_the_digest_tells_order_and_labels(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from resight.errors import UserError
 from resight.folders import IMAGE_SUFFIXES, list_images, no_images, sub_folders
 from resight.left_out import LeftOut
 
+STREAMS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+"""Folders of a process's own open files."""
+
 Part = Literal["train", "query", "gallery", "all"]
 Labels = NDArray[np.int64]
 
@@ -27,7 +30,7 @@ class CropList:
     """Crops to embed, in order.
 
     Attributes:
-        source: folder or list of the crops.
+        source: folder or list of the crops; the working directory for a list that comes through a pipe.
         part: part of the data set.
         paths: absolute paths of the N crops.
         persons: int64 [N]; None if not known.
@@ -77,7 +80,8 @@ def crops_to_embed(
 
     Args:
         path: a data set that a reader recognises; a folder with one sub-folder per person; a folder of
-            images; or a text file of image paths, one per line, relative to the file's folder.
+            images; or a text file or pipe of image paths, one per line, relative to the file's folder, or
+            for a pipe to the working directory.
         part: part of a data set; ``all`` is the training part, queries and gallery, each crop once. A plain
             folder is divided into parts by holding out persons, as in training.
         unlabelled: list every image in the folder and its sub-folders, without labels. This is the default
@@ -99,11 +103,12 @@ def crops_to_embed(
     }
     given = [f"--{name}" for name, value in options.items() if value is not None]
     given += ["--part"] * (part != "all")
-    if path.is_file() or unlabelled:
+    is_list = path.exists() and not path.is_dir()  # a pipe is no regular file
+    if is_list or unlabelled:
         if given:
-            kind = "A list of paths" if path.is_file() else "An unlabelled folder"
+            kind = "A list of paths" if is_list else "An unlabelled folder"
             raise UserError(f"{kind} has no labels and no parts, so {', '.join(given)} cannot be used.")
-        return _listed(path) if path.is_file() else _pictures(path, ())
+        return _listed(path) if is_list else _pictures(path, ())
     if not given and _is_plain(path):
         note = (
             f"The images in {path} are not in sub-folders, so they get no person labels. If their names "
@@ -167,7 +172,7 @@ def _pictures(folder: Path, notes: tuple[str, ...]) -> CropList:
 
 
 def _listed(file: Path) -> CropList:
-    if file.suffix.lower() in IMAGE_SUFFIXES:
+    if _is_image(file.name):
         raise UserError(
             f"{file} is an image. Name a folder of images, or a text file of paths, one per line."
         )
@@ -177,10 +182,17 @@ def _listed(file: Path) -> CropList:
         raise UserError(f"The list {file} cannot be read: {error.strerror}.") from error
     if "\0" in text:
         raise UserError(f"{file} is not a text file. A list has the paths of images, one per line.")
-    folder = file.absolute().parent
-    paths = [folder / line.rstrip("\r") for line in text.split("\n") if line.strip()]
-    if not paths:
+    # /dev/stdin may be a regular file, but its paths are not those of a folder /dev
+    streamed = not file.is_file() or file.absolute().parent in STREAMS
+    folder = Path.cwd() if streamed else file.absolute().parent
+    lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+    if not lines:
         raise UserError(f"The list {file} is empty. Write image paths into it, one per line.")
+    paths = [folder / line for line in lines]
     again = len(paths) - len(set(paths))
     note = f"{again:,} paths in {file} are repetitions. Each is embedded again."
-    return CropList(file, "all", tuple(paths), notes=(note,) * bool(again))
+    return CropList(folder if streamed else file, "all", tuple(paths), notes=(note,) * bool(again))
+
+
+def _is_image(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
