@@ -90,6 +90,31 @@ def test_a_list_gives_the_paths_in_its_order(tmp_path: Path) -> None:
     assert "1 paths in" in crops.notes[0]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x/a.png,0010,c1",
+        "nowhere/a.JPG\t7",
+        "nowhere/a.jpg;7",
+        '"nowhere/a.png","7"',
+        "nowhere/a.png, 7",
+        "7,x/a.png",
+    ],
+)
+def test_a_table_is_not_taken_for_a_list(tmp_path: Path, line: str) -> None:
+    draw_pictures(tmp_path, ["x/a.png"])
+    (tmp_path / "man.csv").write_text(f"path,person,camera\n{line}\n")
+    with pytest.raises(UserError, match=r"man.csv is a table: it has the line .* the path of one image in"):
+        crops_to_embed(tmp_path / "man.csv")
+
+
+def test_names_in_a_list_may_have_commas(tmp_path: Path) -> None:
+    paths = draw_pictures(tmp_path, ["Smith, John/a.png", "b.png, again.png", "a,b;c.png"])
+    gone = [tmp_path / "Doe, Jane" / "a.png", tmp_path / f"{'x' * 300},1"]
+    (tmp_path / "list").write_text("\n".join(map(str, (*paths, *gone))))
+    assert crops_to_embed(tmp_path / "list").paths == (*paths, *gone)
+
+
 def test_a_list_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = draw_pictures(tmp_path, ["x/b.png", "x/a.png"])
     monkeypatch.chdir(tmp_path)

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,9 @@ from resight.data.opening import FALLBACK, READERS, open_benchmark, read_benchma
 from resight.errors import UserError
 from resight.folders import IMAGE_SUFFIXES, list_images, no_images, sub_folders
 from resight.left_out import LeftOut
+
+FIRST = 10
+"""Lines of a list that are looked at to tell it from a table, which has the same columns in all."""
 
 STREAMS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 """Folders of a process's own open files."""
@@ -188,10 +191,24 @@ def _listed(file: Path) -> CropList:
     lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not lines:
         raise UserError(f"The list {file} is empty. Write image paths into it, one per line.")
+    _refuse_table(file, lines[:FIRST], folder)
     paths = [folder / line for line in lines]
     again = len(paths) - len(set(paths))
     note = f"{again:,} paths in {file} are repetitions. Each is embedded again."
     return CropList(folder if streamed else file, "all", tuple(paths), notes=(note,) * bool(again))
+
+
+def _refuse_table(file: Path, lines: Sequence[str], folder: Path) -> None:
+    """Refuse a table: lines with a path of an image and something else; names of images may have commas."""
+    for line, separator in product(lines, ",;\t"):
+        *others, last = (cell.strip(" \"'") for cell in line.split(separator))
+        row = any(map(_is_image, others)) or (others and os.path.isfile(folder / last))
+        if row and not os.path.exists(folder / line):
+            raise UserError(
+                f"{file} is a table: it has the line {line[:120]!r}. A list has the path of one image in "
+                "each line, and nothing else. Write the column of paths to a file of its own, without its "
+                "heading. Labels are read from the names of folders and files (--pattern), not from tables."
+            )
 
 
 def _is_image(path: str) -> bool:
