@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from resight import progress
-from resight.progress import Bar, track
+from resight.progress import Bar, say_left_out, track
 
 
 class Clock:
@@ -131,3 +131,12 @@ def test_a_terminal_shows_the_same_time_left(terminal: Console) -> None:
 def test_track_counts_each_item(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(track("abc", "Letters", 3)) == ["a", "b", "c"]
     assert capsys.readouterr().err.startswith("Letters: 3/3, ")
+
+
+def test_only_the_first_things_left_out_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    say_left_out([f"{place}.jpg cannot be read." for place in range(10)])
+    assert len(capsys.readouterr().err.splitlines()) == 10
+    say_left_out([f"{place}.jpg cannot be read." for place in range(1210)])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Left out: 0.jpg cannot be read."
+    assert lines[9:] == ["Left out: 9.jpg cannot be read.", "Left out: 1,200 more."]

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
@@ -17,6 +17,9 @@ RECENT = 60.0
 
 EVERY = 20.0
 """Seconds between two lines where there is no terminal."""
+
+SAID = 10
+"""Things left out that are named one by one; a command's table counts all."""
 
 stderr = Console(stderr=True, highlight=False)
 """Where everything but results goes."""
@@ -31,6 +34,14 @@ def say(message: str) -> None:
     """Print a sentence on standard error unchanged: unwrapped, and brackets in a path are no markup."""
     if is_first_process():
         stderr.print(message, soft_wrap=True, markup=False, emoji=False)
+
+
+def say_left_out(problems: Sequence[str]) -> None:
+    """Print a sentence for each of the first things that were left out, and how many more there are."""
+    for problem in problems[:SAID]:
+        say(f"Left out: {problem}")
+    if len(problems) > SAID:
+        say(f"Left out: {len(problems) - SAID:,} more.")
 
 
 class Bar:

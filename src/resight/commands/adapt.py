@@ -19,7 +19,7 @@ from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
 from resight.left_out import LeftOut
 from resight.program import command_line
-from resight.progress import say
+from resight.progress import say, say_left_out
 
 if TYPE_CHECKING:
     from resight.data.crop import Crop
@@ -87,8 +87,8 @@ def adapt(
         unlabelled = read_unlabelled(
             crops, loaded.network.picture_size, how=loaded.resizing, skip_unreadable=skip_unreadable
         )
+    say_left_out([f"{path} {reason}" for path, reason in unlabelled.examples.left_out])
     for path, reason in unlabelled.examples.left_out:
-        say(f"Left out: {path} {reason}")
         left_out.add_unreadable(path, reason)
     if unlabelled.cameras is None:
         say(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from resight.errors import UserError
 from resight.left_out import LeftOut
-from resight.progress import say
+from resight.progress import say, say_left_out
 
 if TYPE_CHECKING:
     from resight.gallery.persons import Detect, QueryPerson
@@ -79,6 +79,5 @@ def query_persons(
         found[number] = person
     if errors and not found:
         raise errors[0]
-    for problem in errors:
-        say(f"Left out: {problem}")
+    say_left_out(list(map(str, errors)))
     return found

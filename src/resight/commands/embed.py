@@ -8,7 +8,7 @@ from resight.commands.options import Device, Flag, Json, RuntimeName, SkipUnread
 from resight.commands.output import print_json, print_left_out
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
-from resight.progress import is_first_process, say
+from resight.progress import is_first_process, say, say_left_out
 
 
 @resumable(SAME_COMMAND)
@@ -86,8 +86,8 @@ def embed(
     info = embed_crops(embedder, crops, out, dtype=dtype, skip_unreadable=skip_unreadable, by_camera=adapted)
     if not is_first_process():
         return
+    say_left_out(info["unreadable"])
     for reason in info["unreadable"]:
-        say(f"Left out: {reason}")
         crops.left_out.add_unreadable(reason, reason)
     result = info | {"folder": str(out), "left_out": crops.left_out.as_list()}
     if camera_normalise:

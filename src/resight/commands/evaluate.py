@@ -18,7 +18,7 @@ from resight.commands.postprocessing import NO_POSTPROCESSING, Postprocessing
 from resight.commands.protocol_options import UNCHANGED_PROTOCOL, ProtocolOptions
 from resight.commands.tested_data import open_tested
 from resight.errors import UserError
-from resight.progress import say
+from resight.progress import say, say_left_out
 
 if TYPE_CHECKING:
     from resight.data.benchmark import Benchmark
@@ -114,8 +114,8 @@ def evaluate(
     else:
         say(f"Embedding with {embedder.prepare(len(benchmark.query) + len(benchmark.gallery))}.")
         embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
+    say_left_out([f"{path} {reason}" for path, reason in embedded.skipped])
     for path, reason in embedded.skipped:
-        say(f"Left out: {path} {reason}")
         benchmark.left_out.add_unreadable(benchmark.relative(path), reason)
     scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, **scoring)
     if report is not None:

@@ -11,7 +11,7 @@ from resight.commands.options import Device, Json, RuntimeName, SkipUnreadable
 from resight.commands.output import print_json, print_left_out
 from resight.commands.tested_data import open_tested
 from resight.errors import UserError
-from resight.progress import say
+from resight.progress import say_left_out
 
 Repeated = Annotated[Sequence[str], Parameter(negative="")]
 
@@ -74,8 +74,9 @@ def explain(
         )
     refuse_without_match(benchmark)
     found = make(models, benchmark, choices, skip_unreadable=skip_unreadable)
-    for path, reason in found.subjects[0].embedded.skipped:
-        say(f"Left out: {path} {reason}")
+    skipped = found.subjects[0].embedded.skipped
+    say_left_out([f"{path} {reason}" for path, reason in skipped])
+    for path, reason in skipped:
         benchmark.left_out.add_unreadable(benchmark.relative(path), reason)
     page, *pictures = write_explanation(found, benchmark, out)
     result = {

@@ -31,7 +31,7 @@ from resight.errors import UserError
 from resight.gallery.crops import NewCrop
 from resight.interruption import SAME_COMMAND, resumable
 from resight.left_out import LeftOut
-from resight.progress import Bar, say
+from resight.progress import Bar, say, say_left_out
 from resight.timestamps import find_zone
 
 
@@ -149,8 +149,7 @@ def add(
                 bar.advance(len(batch.ids))
 
             added = opened.add(new_crops, stored, update=update, add_again=add_again)
-        for name, reason in added.refused:
-            say(f"Left out: {reason if name in reason else f'{name}: {reason}'}")
+        say_left_out([reason if name in reason else f"{name}: {reason}" for name, reason in added.refused])
         if photographs:
             say(f"Note: {photographs:,} pictures have a time in their EXIF data, which was used.")
         if guesses:

@@ -22,7 +22,7 @@ from resight.models.pretrained import read_trunk, trunk_of
 from resight.models.weights import WEIGHTS, save_weights
 from resight.people.on_the_fly import DrawnBenchmark, drawn_examples
 from resight.processes import Processes, together
-from resight.progress import clock, say
+from resight.progress import clock, say, say_left_out
 from resight.seeds import derive_seed
 from resight.training.checkpoint import CHECKPOINT
 from resight.training.classifying import classify
@@ -141,8 +141,7 @@ def _train(
             return Run(folder, recipe, info)
         info["resumed"].append({"at": now(), "step": loop.step})
         say(f"Resuming {folder} at step {loop.step} of {loop.steps}.")
-    for path, reason in examples.left_out:
-        say(f"Left out: {path} {reason}")
+    say_left_out([f"{path} {reason}" for path, reason in examples.left_out])
     info |= {
         "recipe": recipe.name,
         "finished": None,
