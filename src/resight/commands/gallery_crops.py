@@ -14,6 +14,7 @@ from resight.data.layout import search
 from resight.errors import UserError
 from resight.files import readable
 from resight.gallery.crops import FILTERS, Filter, NewCrop, make_filter
+from resight.gallery.pictures import read_pixels
 from resight.image_files import exif_time, named_time
 from resight.imaging import natural
 from resight.left_out import LeftOut
@@ -174,18 +175,29 @@ def at_least_one(crops: Iterator[NewCrop], left_out: LeftOut) -> Iterator[NewCro
     """Return the crops.
 
     Raises:
-        UserError: there are none, because all were left out.
+        UserError: there are none, because all were left out or cannot be read.
     """
-    first = next(crops, None)
-    if first is None:
-        reasons = "; ".join(
-            f"{row['reason']}: {row['count']:,}, such as {row['example']}" for row in left_out.as_list()
+    tried: list[NewCrop] = []
+    reasons = LeftOut()
+    for crop in crops:
+        tried.append(crop)
+        try:
+            read_pixels(crop.picture)
+        except UserError as error:
+            reasons.add_unreadable(str(error).rstrip("."), error)
+        else:
+            return chain(tried, crops)
+    reasons.update(left_out)
+    remedies = ["Check the files; paths in a list are relative to the list's own folder."] * bool(tried)
+    if left_out:
+        remedies.append(
+            "Change --camera-pattern or --time, or give one camera and one time for all: "
+            "--camera lobby --time 2024-05-31T14:30."
         )
-        raise UserError(
-            f"No crop can be added. Left out: {reasons}. Change --camera-pattern or --time, or give one "
-            "camera and one time for all: --camera lobby --time 2024-05-31T14:30."
-        )
-    return chain([first], crops)
+    listed = "; ".join(
+        f"{row['reason']}: {row['count']:,}, such as {row['example']}" for row in reasons.as_list()
+    )
+    raise UserError(f"No crop can be added. Left out: {listed}. {' '.join(remedies)}")
 
 
 def shared_labels(gallery: "Gallery", lists: Sequence["CropList"], options: NewCropOptions) -> Iterator[str]:
