@@ -10,7 +10,8 @@ from resight.commands.main import app
 
 def call(*arguments: object) -> None:
     """Run a command."""
-    app([str(argument) for argument in arguments], result_action="return_value")
+    words = [str(argument) for argument in arguments]
+    app(words, result_action="return_value", print_error=True, exit_on_error=True)
 
 
 def call_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:

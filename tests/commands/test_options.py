@@ -1,9 +1,12 @@
 """The values of options, as they are typed."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from calling import call
+
+from resight.commands.main import main
 
 
 @pytest.mark.parametrize(
@@ -18,3 +21,26 @@ def test_a_fraction_of_a_whole_number_is_refused(
     said = " ".join(capsys.readouterr().err.replace("│", "").split())
     assert f"Invalid value for {words[-2]}: it must be a whole number; got {words[-1]}." in said
     assert not (tmp_path / "people").exists()
+
+
+def test_of_too_many_words_the_first_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(30):
+        (tmp_path / f"{number:02}.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+
+    def said(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["resight", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 2
+        return " ".join(capsys.readouterr().err.replace("│", "").split())
+
+    assert (
+        "The command does not take these words: '01.jpg', '02.jpg', '03.jpg' and 26 more. '01.jpg' is a "
+        "picture; a folder of pictures is expected. Name it: ." in said("data", "check", *names)
+    )
+    assert "words: 'b'. ╰" in said("data", "check", "a", "b")
+    assert "Unknown option: --jsn. Did you mean --json?" in said("data", "check", "a", "--jsn")

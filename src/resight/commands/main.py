@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn, get_args
 
-from cyclopts import App, Parameter, Token, convert
+from cyclopts import App, CycloptsError, Parameter, Token, convert
 
 from resight import __version__, program  # noqa: F401  # early, while what started this process is there
 from resight.errors import UserError
@@ -43,7 +43,9 @@ app = App(
         negative_iterable=(),
         show_default=lambda value: None if value == () or value is False else value,
     ),
-    suppress_keyboard_interrupt=False,  # main() reports it
+    suppress_keyboard_interrupt=False,  # main() reports it, and what was mistyped
+    print_error=False,
+    exit_on_error=False,
 )
 app.command("resight.commands.train:train", name="train", help="Train a recipe on a folder of crops.")
 app.command("resight.commands.adapt:adapt", name="adapt", help="Adapt a model to crops without labels.")
@@ -155,7 +157,7 @@ app.command(recipe)
 
 
 def main() -> None:
-    """Run the command line; the exit status is 0 on success, 1 on an error, 130 after an interruption."""
+    """Run the command line; the exit status is 0, 1 after an error, 2 if mistyped, 130 if interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no UTF-8
     try:
@@ -164,6 +166,11 @@ def main() -> None:
         except SystemExit:
             sys.stdout.flush()  # so that what cannot be written is known here
             raise
+    except CycloptsError as error:
+        from resight.commands.usage_errors import print_usage_error
+
+        print_usage_error(error)
+        sys.exit(2)
     except UserError as error:
         print(f"resight: {error}", file=sys.stderr)
         sys.exit(1)
