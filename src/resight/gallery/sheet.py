@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import tzinfo
 from pathlib import Path
+from unicodedata import normalize
 
 from PIL import Image, ImageDraw, ImageFont
 
 from resight.errors import UserError
-from resight.files import whole_file
+from resight.files import CONTROLS, whole_file
 from resight.gallery.searching import Match
 from resight.imaging import Pixels
 from resight.timestamps import show_time
@@ -55,13 +56,14 @@ def write_sheet(
     height = middle + rows * cell + MARGIN // 2
     sheet = Image.new("RGB", (width * SCALE, height * SCALE), PAPER)
     draw = ImageDraw.Draw(sheet)
-    fonts = {size: ImageFont.load_default(size * SCALE) for size in (10, 12, 14)}
+    fonts = {size: _font(size * SCALE) for size in (9, 11, 13)}
 
-    def write(x: float, y: float, text: str, colour: str, size: int = 10, room: int = width) -> None:
+    def write(x: float, y: float, text: str, colour: str, size: int = 9, room: int = width) -> None:
+        text = normalize("NFC", CONTROLS.sub(" ", text))  # accents are not put on letters by the font
         draw.text((x * SCALE, y * SCALE), _fitting(text, fonts[size], room * SCALE), colour, fonts[size])
 
-    write(MARGIN, MARGIN - 6, title, INK, 14, width - 2 * MARGIN)
-    write(MARGIN, MARGIN + LINE, note, FAINT, 12, width - 2 * MARGIN)
+    write(MARGIN, MARGIN - 6, title, INK, 13, width - 2 * MARGIN)
+    write(MARGIN, MARGIN + LINE, note, FAINT, 11, width - 2 * MARGIN)
     for place, pixels in enumerate(queries):
         x = MARGIN + place % columns * (WIDTH + GAP)
         y = top + place // columns * (HEIGHT + GAP)
@@ -75,11 +77,11 @@ def write_sheet(
         _paste(sheet, draw, pixels, x, y, LIKELY if match.likely else OTHER, 4 if match.likely else 1)
         likely = "  likely" if match.likely else ""
         crop = match.crop
-        write(x, y + HEIGHT + 3, f"{first + place}. {match.score:.3f}{likely}", INK, 12, WIDTH + GAP)
-        write(x, y + HEIGHT + 3 + LINE, camera_caption(crop.camera), FAINT, 10, WIDTH + GAP - 4)
+        write(x, y + HEIGHT + 3, f"{first + place}. {match.score:.3f}{likely}", INK, 11, WIDTH + GAP)
+        write(x, y + HEIGHT + 3 + LINE, camera_caption(crop.camera), FAINT, 9, WIDTH + GAP - 4)
         when = crop.name.rpartition("/")[2]
         when = when if crop.time is None else show_time(crop.time, zone, crop.time_guessed)
-        write(x, y + HEIGHT + 3 + 2 * LINE - 1, when, FAINT, 10, WIDTH + GAP - 4)
+        write(x, y + HEIGHT + 3 + 2 * LINE - 1, when, FAINT, 9, WIDTH + GAP - 4)
     with whole_file(path) as temporary:
         sheet.save(temporary, "PNG", optimize=True)
 
@@ -98,6 +100,16 @@ def _paste(
     draw.rectangle(
         (left - edge, top - edge, left + size[0] + edge - 1, top + size[1] + edge - 1), None, colour, edge
     )
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of matplotlib's figures, as Pillow's own has no letters outside of ASCII."""
+    import matplotlib  # a quarter of a second
+
+    try:
+        return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)
+    except OSError:  # some systems package matplotlib without its fonts
+        return ImageFont.load_default(size)
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
