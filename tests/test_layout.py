@@ -25,6 +25,7 @@ TOOLS = {
     "program",
     "progress",
     "files",
+    "names",
     "interruption",
     "threads",
     "__init__",

@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,6 @@ from typing import Any
 
 from resight.errors import UserError
 from resight.progress import say
-
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Characters that steer a terminal, break a line or turn the direction of writing."""
 
 
 @contextmanager
@@ -106,11 +102,6 @@ def sole_use(path: Path, waiting: str | None = None) -> Iterator[bool]:
             say(waiting)
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield True
-
-
-def readable(name: str) -> str:
-    """Return a file's name as valid text: bytes that are no UTF-8 become ``\\xd5``."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def cache_folder() -> Path:

@@ -12,12 +12,12 @@ from cyclopts import Parameter
 from resight.commands.options import Timezone
 from resight.data.layout import search
 from resight.errors import UserError
-from resight.files import readable
 from resight.gallery.crops import FILTERS, Filter, NewCrop, make_filter
 from resight.gallery.pictures import read_pixels
 from resight.image_files import exif_time, named_time
 from resight.imaging import natural
 from resight.left_out import LeftOut
+from resight.names import readable
 from resight.timestamps import find_zone, parse_time
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from resight.data.benchmark import Benchmark, Draw
 from resight.data.crop import DISTRACTOR, JUNK, Crop
-from resight.files import readable
+from resight.names import readable
 
 LARGEST = 2**31 - 1
 """Numbers of persons and cameras above this are replaced."""

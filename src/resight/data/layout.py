@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resight.errors import UserError
-from resight.files import readable
+from resight.names import readable
 
 FORMS = {
     "Market-1501": r"(?P<person>-1|\d+)_c(?P<camera>\d+)s\d+_\d+_\d+",

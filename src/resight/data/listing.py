@@ -11,7 +11,8 @@ from resight.data.benchmark import Benchmark, Draw, Protocol
 from resight.data.crop import Crop
 from resight.data.drawing import SINGLE_SHOT
 from resight.errors import UserError
-from resight.files import readable, write_json
+from resight.files import write_json
+from resight.names import readable
 from resight.registry import Settings
 
 

@@ -8,9 +8,10 @@ from unicodedata import normalize
 from PIL import Image, ImageDraw, ImageFont
 
 from resight.errors import UserError
-from resight.files import CONTROLS, whole_file
+from resight.files import whole_file
 from resight.gallery.searching import Match
 from resight.imaging import Pixels
+from resight.names import CONTROLS
 from resight.timestamps import show_time
 
 WIDTH, HEIGHT = 96, 192  # space for a picture, in points

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from resight.errors import UserError
-from resight.files import readable
 from resight.folders import list_images
 from resight.image_files import exif_time
 from resight.imaging import Pixels, natural, read_image
 from resight.ingest.times import Start, start_of
 from resight.left_out import LeftOut
+from resight.names import readable
 from resight.timestamps import confirmed, date_in_name, time_in_name
 
 DEFAULT_RATE = 25.0

@@ -5,11 +5,11 @@ from datetime import tzinfo
 from pathlib import Path
 
 from resight.errors import UserError
-from resight.files import readable
 from resight.folders import IMAGE_SUFFIXES
 from resight.ingest.frames import FrameFolder, FrameSource
 from resight.ingest.stream import PATIENCE, Stream
 from resight.ingest.video import TIMEOUT, Video, is_address, probe, without_password
+from resight.names import readable
 
 
 def open_source(

@@ -11,10 +11,10 @@ from resight.data.crop import Crop
 from resight.errors import UserError, did_you_mean
 from resight.evaluation.features import Metric
 from resight.evaluation.scores import Scores
-from resight.files import readable
 from resight.inference.embedder import Embedder
 from resight.inference.loading import LoadedModel
 from resight.models.network import Network
+from resight.names import readable
 from resight.report.figures import (
     ExplanationChoices,
     ExplanationFigure,

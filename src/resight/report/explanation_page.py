@@ -13,7 +13,8 @@ from PIL import Image
 
 from resight import __version__
 from resight.data.benchmark import Benchmark
-from resight.files import readable, whole_file
+from resight.files import whole_file
+from resight.names import readable
 from resight.report.charts import environment
 from resight.report.explain import Explanation
 from resight.report.figures import METRIC_NAMES, NAMES, ExplanationFigure

@@ -11,10 +11,11 @@ from resight.data.crop import Crop
 from resight.errors import UserError
 from resight.evaluation.repeated import RepeatedScores
 from resight.evaluation.scores import Scores
-from resight.files import readable, whole_file
+from resight.files import whole_file
 from resight.imaging import Pixels
 from resight.inference.loading import LoadedModel
 from resight.models.network import Network
+from resight.names import readable
 from resight.report.attention import View, attention_views
 from resight.report.baselines import Baseline, baselines_of, pixels_of
 from resight.report.charts import Line, environment, line_chart

@@ -14,9 +14,9 @@ from resight.data.opening import READERS
 from resight.data.split_folders import split_parts
 from resight.data.splitting import make_test
 from resight.errors import UserError
-from resight.files import readable
 from resight.folders import list_images, no_images
 from resight.imaging import natural
+from resight.names import readable
 
 EXAMPLE = r"--pattern '(?P<person>\d+)_cam(?P<camera>\d+)'"
 
