@@ -10,6 +10,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from resight.names import printable_lines
+
 T = TypeVar("T")
 
 RECENT = 60.0
@@ -31,9 +33,9 @@ def is_first_process() -> bool:
 
 
 def say(message: str) -> None:
-    """Print a sentence on standard error unchanged: unwrapped, and brackets in a path are no markup."""
+    """Print a sentence on standard error: unwrapped; brackets and control characters in a name do nothing."""
     if is_first_process():
-        stderr.print(message, soft_wrap=True, markup=False, emoji=False)
+        stderr.print(printable_lines(message), soft_wrap=True, markup=False, emoji=False)
 
 
 def say_left_out(problems: Sequence[str]) -> None:

@@ -43,6 +43,22 @@ def test_a_search_draws_a_contact_sheet(run: Run, filled: Path, tmp_path: Path) 
     assert "such as sheet.png" in run("search", queries[0], "--sheet", tmp_path / "a.jpg", fails=True)
 
 
+def test_names_of_files_do_not_steer_the_terminal(run: Run, weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    name = "a\n\033[31mred\033[2J.png"
+    Image.new("RGB", (32, 64), "red").save(folder / name)
+    added = run("add", folder, "--model", weights, "--camera", "\033[1mlobby", "--tag", "x\033[2J")
+    assert added["new"] == 1
+    for printed in (run("list", text=True), run("search", folder / name, text=True), run("info", text=True)):
+        assert "\033" not in printed
+        assert r"\x1b[1mlobby" in printed
+    (row,) = (line for line in run("list", text=True).splitlines() if "lobby" in line)
+    assert row.endswith(r"a\n\x1b[31mred\x1b[2J.png")
+    assert run("list")["crops"][0]["name"] == name  # JSON has it as it is
+    assert "\033" not in run("search", folder / "\033[2J.png", fails=True)
+
+
 def scene(tmp_path: Path, *crops: Path) -> tuple[Path, np.ndarray]:
     """Draw people side by side before a wall, and return their boxes."""
     pixels = np.full((100, 60 * len(crops) + 20, 3), 128, np.uint8)

@@ -1,8 +1,11 @@
 """Tables on the terminal: figures are never broken, whatever the width."""
 
+import json
+
 import pytest
 
-from resight.commands.output import print_table
+from resight.commands.output import print_json, print_table
+from resight.progress import say
 
 COLUMNS = ("Row", *(f"score {number}, paper" for number in range(8)))
 ROWS = [("a row with a name of many words", *("87.50 ± 0.16",) * 8), ("short", *("-",) * 8)]
@@ -51,3 +54,16 @@ def test_a_pipe_has_no_width(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.delenv("COLUMNS", raising=False)
     print_table(COLUMNS, ROWS)
     assert capsys.readouterr().out.count("┏") == 1
+
+
+def test_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\033[31m\x9b2J.jpg"
+    print_table(["Name"], [[name]], title=name)
+    say(name)
+    for printed in capsys.readouterr():
+        assert r"a\x1b[31m\x9b2J.jpg" in printed
+        assert not {"\033", "\x9b"} & set(printed)
+    print_json([name, "a\nb"])
+    printed = capsys.readouterr().out
+    assert not {"\033", "\x9b"} & set(printed)
+    assert json.loads(printed) == [name, "a\nb"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Flag, Json
-from resight.commands.output import print_json, print_left_out, print_table
+from resight.commands.output import print_json, print_left_out, print_table, show
 
 if TYPE_CHECKING:
     from resight.data.check import Check, PartSummary
@@ -48,7 +48,7 @@ def check(
             print(f"The counts equal those published for {content['published']['name']}.")
         for kind in ("notes", "warnings", "problems"):
             for sentence in content[kind]:
-                print(f"{kind.removesuffix('s').capitalize()}: {sentence}")
+                show(f"{kind.removesuffix('s').capitalize()}: {sentence}")
         print("Not usable as it is." if found.problems else "Usable.")
         if isinstance(found, Check):
             print_left_out(found.benchmark.left_out)

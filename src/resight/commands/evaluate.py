@@ -13,6 +13,7 @@ from resight.commands.output import (
     print_scores,
     print_spreads,
     print_table,
+    show,
 )
 from resight.commands.postprocessing import NO_POSTPROCESSING, Postprocessing
 from resight.commands.protocol_options import UNCHANGED_PROTOCOL, ProtocolOptions
@@ -136,7 +137,7 @@ def evaluate(
     if json:
         print_json(result)
         return
-    print(f"Tested: {benchmark.describe_test()}.")
+    show(f"Tested: {benchmark.describe_test()}.")
     title = ", ".join(
         [
             f"{model} on {benchmark.name}",

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from resight.commands.data_options import DEFAULT, CrossCamera, DataOptions
 from resight.commands.options import Device, Json, RuntimeName, SkipUnreadable
-from resight.commands.output import print_json, print_left_out
+from resight.commands.output import print_json, print_left_out, show
 from resight.commands.tested_data import open_tested
 from resight.errors import UserError
 from resight.progress import say_left_out
@@ -92,9 +92,9 @@ def explain(
         print_json(result)
         return
     for figure in found.figures:
-        print(f"{figure.title}: {out / figure.name}.png, .svg")
+        show(f"{figure.title}: {out / figure.name}.png, .svg")
     for reason in found.left_out:
-        print(f"Does not apply: {reason}")
+        show(f"Does not apply: {reason}")
     for key, values in found.differences.items():
         print(f"The recipes differ in {key}: {values}.")
     print(f"To click through: {page}")

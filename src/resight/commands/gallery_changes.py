@@ -8,7 +8,7 @@ from resight.commands import gallery_output as output
 from resight.commands.gallery_crops import EVERYTHING, FilterOptions
 from resight.commands.gallery_upkeep import compact_with_bar
 from resight.commands.options import Flag, GalleryPlace, Json, Words
-from resight.commands.output import print_json
+from resight.commands.output import print_json, show
 from resight.errors import UserError
 
 BATCH = 10_000
@@ -174,7 +174,7 @@ def rename(person: str, name: str, *, gallery: GalleryPlace, merge: Flag = False
     if json:
         print_json({"gallery": gallery, "person": name, "crops": count})
     else:
-        print(f"'{person}' is now '{name}', in {count:,} crops.")
+        show(f"'{person}' is now '{name}', in {count:,} crops.")
 
 
 def _ask_to_delete(cameras: Sequence[Mapping[str, Any]], json: bool) -> None:

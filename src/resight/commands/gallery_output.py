@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from resight.commands.output import print_table
+from resight.commands.output import print_table, show
 from resight.left_out import LeftOut
+from resight.names import printable
 from resight.progress import say
 from resight.timestamps import show_time
 
@@ -68,10 +69,10 @@ def print_differences(added: "Added", updated: bool) -> None:
 def print_found(found: "SearchResult", gallery: str, zone: tzinfo | None = None) -> None:
     """Print matches as a table, with times in a zone (None: the default zone), and explanations."""
     if not found.matches and found.searched and found.offset:
-        print(f"There is no such page: only {found.searched:,} crops in {gallery} match the filter.")
+        show(f"There is no such page: only {found.searched:,} crops in {gallery} match the filter.")
         return
     if not found.matches:
-        print(f"Nothing found: {found.searched:,} crops in {gallery} match the filter.")
+        show(f"Nothing found: {found.searched:,} crops in {gallery} match the filter.")
         return
     rows = [
         [
@@ -86,7 +87,7 @@ def print_found(found: "SearchResult", gallery: str, zone: tzinfo | None = None)
         ]
         for place, match in enumerate(found.matches, 1)
     ]
-    print(sheet_title(gallery, found))
+    show(sheet_title(gallery, found))
     _print_lines(["", "Score", "", "Camera", "Time", "Person", "Id", "Name"], rows)
     print(threshold_line(found))
     if any(match.crop.time_guessed for match in found.matches):
@@ -234,8 +235,9 @@ def print_calibration(calibration: "Calibration") -> None:
 
 def _print_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows without wrapping, so that ids can be copied."""
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    for row in (columns, *rows):
+    lines = [columns, *(list(map(printable, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
         print("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from resight.commands import gallery_output as output
 from resight.commands.gallery_crops import EVERYTHING, FilterOptions
 from resight.commands.options import Device, GalleryPlace, Json, RuntimeName
-from resight.commands.output import print_json
+from resight.commands.output import print_json, show
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
 from resight.progress import Bar, say
@@ -137,7 +137,7 @@ def settings(*, gallery: GalleryPlace, camera_normalise: bool, json: Json = Fals
     if json:
         print_json({"gallery": gallery, "camera_normalise": found})
     else:
-        print(f"{gallery}: the cameras' means are {line}.")
+        show(f"{gallery}: the cameras' means are {line}.")
 
 
 def compact(*, gallery: GalleryPlace, json: Json = False) -> None:

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter, Token, convert
 
 from resight import __version__, program  # noqa: F401  # early, while what started this process is there
 from resight.errors import UserError
+from resight.names import printable_lines
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Why nothing more can be written to a disk."""
@@ -172,7 +173,7 @@ def main() -> None:
         print_usage_error(error)
         sys.exit(2)
     except UserError as error:
-        print(f"resight: {error}", file=sys.stderr)
+        print(f"resight: {printable_lines(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt as how_to_resume:
         from resight.progress import is_first_process

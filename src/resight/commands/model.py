@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from resight.commands.options import Json
-from resight.commands.output import print_json, print_table
+from resight.commands.output import print_json, print_table, show
 from resight.errors import UserError
 from resight.progress import say
 
@@ -150,7 +150,7 @@ def info(model: Path, *, json: Json = False) -> None:
     if json:
         print_json(facts)
         return
-    print(f"{loaded.name}, from {facts['source']}")
+    show(f"{loaded.name}, from {facts['source']}")
     print(f"Network: {what}.")
     print(f"Preprocessing: {preprocessing.describe()}.")
     if calibration is not None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resight.left_out import LeftOut
+from resight.names import CONTROLS, printable_lines
 
 if TYPE_CHECKING:
     from resight.evaluation.classification import ClassificationScores
@@ -34,8 +35,15 @@ FOLDED = 12
 
 def print_json(value: Any) -> None:
     """Print one JSON value on standard output."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # JSON leaves some control characters of names as they are
+    escaped = (CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in text.split("\n"))
+    sys.stdout.write("\n".join(escaped) + "\n")
+
+
+def show(text: str) -> None:
+    """Print text with names of files or labels in it on standard output."""
+    print(printable_lines(text))
 
 
 def print_table(
@@ -58,12 +66,13 @@ def print_table(
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:  # a file or a pipe has no width
         console = Console(highlight=False, width=UNBROKEN)
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable_lines(str(cell)) for cell in row] for row in rows]
     names = max((cell_len(row[0]) for row in cells), default=0)
     whole_names = whole_names and names + FOLDED + 2 * BORDER < console.width
     for part in _parts(columns, cells, console.width, names if whole_names else NAME):
         # a string's brackets would be markup
-        table = Table(title=None if title is None else Text(title, style="table.title"), title_justify="left")
+        above = None if title is None else Text(printable_lines(title), style="table.title")
+        table = Table(title=above, title_justify="left")
         for place, width in part.items():
             table.add_column(
                 Text(columns[place]),
@@ -123,7 +132,7 @@ def print_left_out(left_out: LeftOut) -> None:
 def print_scores(scores: "Scores", title: str) -> None:
     """Print scores in per cent, the number of scored queries, and what the protocol ignored."""
     values = {"mAP": scores.mAP, **{f"Rank-{k}": scores.rank(k) for k in scores.ranks}, "mINP": scores.mINP}
-    print(title)
+    show(title)
     print_table(["Score", "%"], [[name, f"{100 * value:.1f}"] for name, value in values.items()])
     print(f"{scores.queries:,} of {scores.total_queries:,} queries have a match.")
     removed = scores.removed
@@ -139,7 +148,7 @@ def print_scores(scores: "Scores", title: str) -> None:
 
 def print_spreads(spreads: "Mapping[str, Spread]", title: str) -> None:
     """Print the mean, standard deviation and 95 % interval of each score, in per cent."""
-    print(title)
+    show(title)
     rows = [
         [figure_name(name), *map(_per_cent, (figure.mean, figure.std, figure.low, figure.high))]
         for name, figure in spreads.items()
@@ -149,7 +158,7 @@ def print_spreads(spreads: "Mapping[str, Spread]", title: str) -> None:
 
 def print_classified(scores: "ClassificationScores", title: str) -> None:
     """Print the top-k accuracies and errors of a classification, in per cent."""
-    print(title)
+    show(title)
     rows = [[f"Top-{k}", _two(scores.accuracy(k)), _two(1 - scores.accuracy(k))] for k in scores.tops]
     print_table(["", "Right %", "Error %"], rows)
     print(f"{len(scores.ranks):,} pictures of {scores.classes:,} classes.")
