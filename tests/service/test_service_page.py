@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from browsing import Open
-from service_fakes import crops, photo
+from service_fakes import START, crops, photo, pixels
+
+from resight.gallery.crops import NewCrop
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
 expect = sync_api.expect
@@ -35,6 +37,28 @@ def test_an_uploaded_picture_finds_its_person(visit: Open) -> None:
     expect(there.page.locator(".lane circle")).to_have_count(36)
     there.page.locator(f"[data-go='{there.ids()[0]}']").click()
     expect(first.locator(".shot")).to_be_focused()
+
+
+def test_numbers_are_said_to_be_cameras_and_persons(visit: Open) -> None:
+    numbered = NewCrop(pixels(0), camera="2", time=START, person="1210", tags=("not:7", "not:Bo"))
+    there = visit(people=[numbered])
+    card = there.card(0)
+    expect(card.locator(".info b")).to_have_text("camera 2")
+    expect(card.locator(".marks .is")).to_have_text("person 1210")
+    expect(card.locator(".marks .not")).to_have_text(["not person 7", "not Bo"])
+    card.locator("[data-act=details]").click()
+    expect(there.page.locator("#details h2")).to_have_text("camera 2")
+    expect(there.page.locator("#details [name=camera]")).to_have_value("2")  # names themselves stay
+    there.page.click("#details [data-close]")
+    card.locator("[data-act=select]").check()
+    there.page.click("#bar [data-act=case]")
+    with there.page.expect_download() as download:
+        there.page.click("#case button[value=go]")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        page = archive.read("case.html").decode()
+        assert json.loads(archive.read("case.json"))["crops"][0]["camera"] == "2"
+    assert "<b>camera 2</b>" in page
+    assert "<br>person 1210<br>" in page
 
 
 def test_pictures_are_pasted_and_dropped(visit: Open) -> None:

@@ -15,6 +15,7 @@ from resight import __version__
 from resight.gallery.crops import Filter
 from resight.gallery.persons import QueryPerson
 from resight.gallery.searching import Match
+from resight.gallery.sheet import camera_caption
 from resight.imaging import encode_jpeg, natural
 from resight.service import forms
 from resight.service.api import MULTIPART, AnyCaller, Identity, download
@@ -217,6 +218,8 @@ def _templates(service: Service, files: dict[str, tuple[bytes, str]]) -> jinja2.
         "zone": _zone_names(service.zone),
     }
     environment.filters |= {"moment": moment, "day": day, "clock": clock}
+    environment.filters["camera"] = lambda camera: camera_caption(camera or None)
+    environment.filters["person"] = lambda person: f"person {person}" if person.isdecimal() else person
     environment.filters["local"] = lambda time: f"{time.astimezone(service.zone):%Y-%m-%dT%H:%M:%S}"
     environment.filters["zone_then"] = lambda time: f"{time.astimezone(service.zone):%Z}"
     environment.filters["days"] = lambda ends: " – ".join(dict.fromkeys(map(day, ends)))

@@ -208,13 +208,15 @@ function toggle(id) {
   select([...ids]);
 }
 
+function called(person) { return /^\p{Nd}+$/u.test(person) ? `person ${person}` : person; } // a number alone says nothing
+
 function drawMarks() {
   const name = $("name").value.trim();
   for (const one of results.querySelectorAll(".card")) {
     const { person } = one.dataset, not = one.dataset.not.split("\n").filter(Boolean);
     const parts = [];
-    if (person) parts.push(["is", person]);
-    for (const other of not) parts.push(["not", `not ${other}`]);
+    if (person) parts.push(["is", called(person)]);
+    for (const other of not) parts.push(["not", `not ${called(other)}`]);
     one.querySelector(".marks").replaceChildren(...parts.map(([kind, text]) => Object.assign(document.createElement("span"), { className: kind, textContent: `${text} ` })));
     const same = name && person === name, different = name && not.includes(name);
     one.classList.toggle("is-different", Boolean(different));

@@ -17,7 +17,7 @@ async function rename(person, name, sure = false) { // returns whether it was do
     try {
       const { crops: count, person: now } = await (await ask("POST", "/api/rename", { person, name, merge })).json();
       renamed(person, now);
-      toast(`${person} is now ${now}, in ${many(count)}.`);
+      toast(`${called(person)} is now ${called(now)}, in ${many(count)}.`);
       return true;
     } catch (error) {
       if (error.status !== 409) { toast(error.message, true); return false; }
@@ -28,7 +28,7 @@ async function rename(person, name, sure = false) { // returns whether it was do
 
 function askName(person, name, note, merge) {
   const dialog = $("rename"), field = $("rename-form").elements.name;
-  $("rename-old").textContent = person;
+  $("rename-old").textContent = called(person);
   $("rename-note").textContent = note;
   $("rename-go").textContent = merge ? "Merge" : "Rename";
   field.value = name;
