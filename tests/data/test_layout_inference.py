@@ -178,12 +178,11 @@ def test_a_folder_a_camera_is_no_folder_a_person(tmp_path: Path, places: tuple[s
     [
         ("2024-05-01", "2024-05-02"),
         ("20240501", "20240502_night"),
-        ("08", "09", "23"),
         ("clip_000", "clip_001"),
     ],
 )
 @pytest.mark.parametrize("camera", ["", "cam1/", "cam2/"])
-def test_dates_hours_and_clips_are_no_persons(tmp_path: Path, pieces: tuple[str, ...], camera: str) -> None:
+def test_dates_and_clips_are_no_persons(tmp_path: Path, pieces: tuple[str, ...], camera: str) -> None:
     touch(tmp_path, *(f"{camera}{piece}/{i}.jpg" for piece in pieces for i in range(3)))
     with pytest.raises(UserError, match=f"{len(pieces)} folders .* are named as dates, hours") as asked:
         crops_to_embed(tmp_path)
@@ -201,9 +200,40 @@ def test_dates_hours_and_clips_are_no_persons(tmp_path: Path, pieces: tuple[str,
         assert set(found.camera_names.values()) == {camera[:-1]}
 
 
+@pytest.mark.parametrize(
+    "folders", ["2024-05-{:02}/{:02}", "{:02}.05.2024/track{}", "cam1/2024-05-{:02}/{:02}"]
+)
+def test_nor_are_dates_over_hours_or_tracks(tmp_path: Path, folders: str) -> None:
+    touch(
+        tmp_path,
+        *(f"{folders.format(a, b)}/{i}.jpg" for a in range(1, 4) for b in range(9, 11) for i in (1, 2)),
+    )
+    with pytest.raises(
+        UserError, match=r"If the folders are persons: .* If the sub-folders are persons"
+    ) as asked:
+        crops_to_embed(tmp_path)
+    assert all(open_benchmark(tmp_path, pattern=persons, holdout=0).names for persons in options(asked))
+    assert crops_to_embed(tmp_path, unlabelled=True).persons is None
+
+
+@pytest.mark.parametrize("form", ["1002345{:01}", "0000{:04}", "{}", "{:02}", "1{:02}"])
+def test_numbers_that_are_no_dates_are_persons(tmp_path: Path, form: str) -> None:
+    touch(tmp_path, *(f"{form.format(p)}/{i}.jpg" for p in range(1, 9) for i in (1, 2)))
+    assert len(open_benchmark(tmp_path, holdout=0).names) == 8
+
+
+def test_what_a_camera_pattern_leaves_unlabelled_is_said(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"clip{p}/cam{c}_{i}.jpg" for p in range(1, 9) for c in (1, 2) for i in (1, 2)))
+    found = crops_to_embed(tmp_path, camera_pattern=r"cam(?P<camera>\d)")
+    assert found.persons is None
+    assert any("so nobody is labelled. Otherwise: --pattern" in note for note in found.notes)
+
+
 def test_tracks_of_different_cameras_are_not_joined(tmp_path: Path) -> None:
     touch(tmp_path, *(f"cam{c}/track{t}/{i}.jpg" for c in (1, 2) for t in range(4) for i in range(3)))
-    with pytest.raises(UserError, match=r"4 folders \(track0, track1, track2 and 1 more\) .* may be persons"):
+    with pytest.raises(
+        UserError, match=r"4 folders \(track0, track1, track2 and 1 more\) .* may not be persons"
+    ):
         open_benchmark(tmp_path, holdout=0)
 
 

@@ -31,13 +31,15 @@ CAMERA = re.compile(
 )
 PERSON = re.compile(r"(?:p|pid|id|identity|persons?|people|subject)[\W_]?\d+", re.I)
 PADDED = re.compile(r"-1|\d{4,}")
-NOBODYS = re.compile(
-    r"\d{4}([-_.]?)\d\d\1\d\d(?:[T\W_].*)?|[012]\d|(?:track(?:let)?|clip|video|frame|sequence|seq|scene|shot|"
+NOT_PERSONS = re.compile(
+    r"(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:[012]\d|3[01])(?:[T\W_].*)?|(?:[012]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d{4}|"
+    r"(?:track(?:let)?|clip|video|frame|sequence|seq|scene|shot|"
     r"session|day|date|hour)s?[\W_]?\d+",
     re.I,
 )
-"""Names of folders that are cameras, that are persons, that may well be persons, and that may well be dates,
-hours or pieces of videos."""
+HOUR = re.compile(r"[01]?\d|2[0-3]")
+"""Names of folders that are cameras, that are persons, that may well be persons, that may well be dates or
+pieces of videos, and that may be hours in folders of dates."""
 
 PIECES = "are named as dates, hours or pieces of videos are"
 
@@ -47,7 +49,8 @@ MOST_CAMERAS, FEWEST_PICTURES = 32, 30
 SURELY_PERSONS = 20
 """So many folders or more, with sub-folders of different names, are persons with their tracks."""
 
-NOBODY = "they are cameras and nobody is labelled, with 'embed' --unlabelled, with 'gallery add'"
+NOBODY = "nobody is labelled, with 'embed' --unlabelled, with 'gallery add'"
+CAMERAS = f"they are cameras and {NOBODY}"
 
 Parts = tuple[str, ...]
 """A path below the named folder: its folders, then the file's name."""
@@ -101,10 +104,14 @@ def infer(paths: Sequence[Parts], root: Path, outer: int, *, camera: int | None 
     if not levels:
         return PathLayout(camera=camera, evidence=". ".join(evidence))
     person = levels[0]
+    first, *second = (names[level] for level in levels[:2])
+    if _all(NOT_PERSONS, first) and all(_all(NOT_PERSONS, one) or _all(HOUR, one) for one in second):
+        fact = " and ".join(f"{len(one):,} folders ({some(one)})" for one in (first, *second))
+        if given:
+            how = folder_option(person, camera)
+            return PathLayout(None, None, camera, f"{fact} {PIECES}, so nobody is labelled. Otherwise: {how}")
+        raise _likely_nobody(root, f"{fact} {PIECES}, and may not be persons", levels[:2], camera)
     if len(levels) == 1:
-        if given and _all(NOBODYS, names[person]):
-            return PathLayout(camera=camera, evidence=f"The folders {some(names[person])} {PIECES}")
-        _refuse_likely_nobodys(root, person, names[person], camera)
         if camera is None:
             _refuse_likely_cameras(root, person, names[person], len(inside))
     else:
@@ -131,7 +138,7 @@ def unlabelled(root: Path, layout: PathLayout, paths: Sequence[Parts]) -> UserEr
         root,
         f"{len(names):,} folders are named as cameras are ({some(names)}), and nothing names the persons",
         {
-            NOBODY: _camera_option(level),
+            CAMERAS: _camera_option(level),
             "the folders are the persons": folder_option(level),
         },
     )
@@ -263,21 +270,17 @@ def _nested(
     )
 
 
-def _refuse_likely_nobodys(root: Path, level: int, names: set[str], camera: int | None) -> None:
-    """Refuse folders of dates, hours or tracks: as persons they would be joined across cameras."""
-    if _all(NOBODYS, names):
-        persons = folder_option(level, camera)
-        nobody = f"--unlabelled, with 'adapt': {persons} --ignore-persons"
-        raise two_readings(
-            root,
-            f"{len(names):,} folders ({some(names)}) {PIECES}, and may be persons",
-            {
-                "they are persons": persons,
-                NOBODY.removeprefix("they are cameras and "): (
-                    nobody if camera is None else _camera_option(camera)
-                ),
-            },
-        )
+def _likely_nobody(root: Path, fact: str, levels: Sequence[int], camera: int | None) -> UserError:
+    """Return the error for folders of dates, hours or tracks: as persons, cameras would share them."""
+    options = [folder_option(level, camera) for level in levels]
+    which = ("the folders", "the sub-folders") if len(levels) > 1 else ("they",)
+    nobody = f"--unlabelled, with 'adapt': {options[0]} --ignore-persons"
+    return two_readings(
+        root,
+        fact,
+        {f"{these} are persons": option for these, option in zip(which, options, strict=True)}
+        | {NOBODY: nobody if camera is None else _camera_option(camera)},
+    )
 
 
 def _refuse_likely_cameras(root: Path, level: int, names: set[str], pictures: int) -> None:
@@ -290,7 +293,7 @@ def _refuse_likely_cameras(root: Path, level: int, names: set[str], pictures: in
             "well as persons",
             {
                 "they are persons": folder_option(level),
-                NOBODY: _camera_option(level),
+                CAMERAS: _camera_option(level),
             },
         )
 
