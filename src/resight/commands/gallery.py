@@ -152,7 +152,7 @@ def add(
         say_left_out([reason if name in reason else f"{name}: {reason}" for name, reason in added.refused])
         if photographs:
             say(f"Note: {photographs:,} pictures have a time in their EXIF data, which was used.")
-        if guesses:
+        if guesses and added.new:
             say(
                 f"Note: {guesses:,} of the times are seconds since 1970 in the files' names. These may be "
                 "serial numbers, so the times are guesses, shown after ~. If they are wrong, remove them "

@@ -191,7 +191,8 @@ class CorrectedCatalogue(Catalogue):
             for field in ("camera", "time", "person"):
                 value, present = getattr(new, field), getattr(old, field)
                 guessed = (new.time_guessed, old.time_guessed) if field == "time" else (False, False)
-                if value is not None and not (_same(value, present) and guessed[0] == guessed[1]):
+                # a guess may be known for sure in the gallery, and what was a guess there may be sure now
+                if value is not None and not (_same(value, present) and guessed[0] >= guessed[1]):
                     found.append(Difference(identity, new.name, field, value, present, guessed))
             if missing := tuple(tag for tag in new.tags if tag not in old.tags):
                 found.append(Difference(identity, new.name, "tags", missing, old.tags))
