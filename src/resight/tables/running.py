@@ -18,7 +18,7 @@ from resight.tables.plan import TablePlan
 from resight.tables.scoring import score_job
 from resight.threads import available_cores
 from resight.training.metrics import LOG, read_metrics
-from resight.training.run import RECIPE
+from resight.training.run import INFO
 from resight.training.trainer import train
 
 BUSY = "another process is training "
@@ -83,7 +83,7 @@ def _complete(job: Job, device: str) -> dict[str, str]:
     """Train the job, going on where it was interrupted, and test it; return what failed, and why."""
     try:
         if not job.finished:
-            begun = (job.folder / RECIPE).is_file()
+            begun = (job.folder / INFO).is_file()
             train(job.recipe, job.trained.data, job.folder, device=device, resume=begun)
         return {f"{job.digest}/{key}": why for key, why in score_job(job, device).items()}
     except UserError as error:
