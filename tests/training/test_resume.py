@@ -178,6 +178,18 @@ def test_a_damaged_checkpoint_is_named(tiny_data: Path, tmp_path: Path) -> None:
         run(tiny_data, folder, resume=True)
 
 
+def test_a_checkpoint_whose_optimiser_groups_the_parameters_otherwise_is_refused(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    run_and_stop(9, tiny_data, folder, tiny.tiny_recipe(precision="float32"))
+    state = load_checkpoint(folder / "checkpoint.pt")
+    state["optimizer"]["param_groups"] *= 2
+    save_checkpoint(state, folder / "checkpoint.pt")
+    with pytest.raises(UserError, match=r"is of another version of Resight.* Begin a new run"):
+        run(tiny_data, folder, tiny.tiny_recipe(precision="float32"), resume=True)
+
+
 def test_a_folder_in_use_is_refused(tiny_data: Path, tmp_path: Path) -> None:
     folder = run(tiny_data, tmp_path / "run").folder
     with pytest.raises(UserError, match="holds a run already") as caught:
@@ -243,7 +255,7 @@ def test_ctrl_c_in_an_evaluation_interrupts_it(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def evaluate(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         pytest.fail("it went on")
 
     monkeypatch.setattr(trainer, "embed_benchmark", evaluate)
@@ -258,7 +270,7 @@ def test_ctrl_c_while_an_epochs_last_checkpoint_is_written_is_obeyed(
     def save(state: State, path: Path) -> None:
         save_checkpoint(state, path)
         if state["step"] == at:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(loop, "save_checkpoint", save)
     with pytest.raises(KeyboardInterrupt, match=r"^Go on with: "):

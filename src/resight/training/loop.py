@@ -100,7 +100,7 @@ class Loop:
         """Go back to the last checkpoint.
 
         Raises:
-            UserError: it is damaged, or of another recipe or other data; the message names the differences.
+            UserError: it is damaged, or of another recipe, data or version; the message says what differs.
         """
         state = load_checkpoint(self.checkpoint)
         self._refuse_changes(state)
@@ -112,7 +112,13 @@ class Loop:
             self._enter(phase_at(self.phases, self.step))
             if self.step > self.phase.first_step:  # else the state is of the stage before
                 self.phase.objective.load_state_dict(state["objective"])
-                self.optimizer.load_state_dict(state["optimizer"])
+                try:
+                    self.optimizer.load_state_dict(state["optimizer"])
+                except ValueError as error:
+                    raise UserError(
+                        f"{self.checkpoint} is of another version of Resight, whose optimiser groups the "
+                        "parameters otherwise. Begin a new run, with another --out."
+                    ) from error
 
     def run(self, evaluate: Callable[[Network], dict[str, Any]] | None) -> None:
         """Train to the end.
