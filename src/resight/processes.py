@@ -16,7 +16,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from resight.errors import UserError
 from resight.interruption import ending_at_once
-from resight.program import STARTED_BY
+from resight.program import STARTED
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -127,7 +127,7 @@ def together(device: torch.device | None = None, advice: str = "") -> Iterator[P
 
     by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
     ended = UserError("torchrun, which started this process, has ended.")
-    if by_torchrun and os.getppid() != STARTED_BY:
+    if by_torchrun and STARTED[0] == os.getpid() and STARTED[1] != os.getppid():
         raise ended  # else this process would join those of the next torchrun at the same port
     limit = STORE_PATIENCE if by_torchrun else default_pg_timeout
     try:

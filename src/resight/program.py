@@ -6,8 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-STARTED_BY = os.getppid()
-"""The process that started this one."""
+STARTED = os.getpid(), os.getppid()
+"""This process and the one that started it; those of its parent in a process that was forked later."""
 
 
 def command_line(*words: object) -> str:
