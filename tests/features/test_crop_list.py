@@ -128,7 +128,10 @@ def test_a_list_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "x" / "list.txt").write_text("x/a.png")  # resight ... /dev/stdin < x/list.txt
     with (tmp_path / "x" / "list.txt").open() as stream:
         crops = crops_to_embed(Path(f"/dev/fd/{stream.fileno()}"))
-    assert crops.paths == (paths[1],)
+        assert crops.paths == (paths[1],)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(UserError, match="Several processes cannot read one pipe"):
+            crops_to_embed(Path(f"/dev/fd/{stream.fileno()}"))
 
 
 def test_the_digest_tells_order_and_labels(tmp_path: Path) -> None:

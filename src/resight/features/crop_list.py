@@ -179,14 +179,16 @@ def _listed(file: Path) -> CropList:
         raise UserError(
             f"{file} is an image. Name a folder of images, or a text file of paths, one per line."
         )
+    # /dev/stdin may be a regular file, but its paths are not those of a folder /dev
+    streamed = not file.is_file() or file.absolute().parent in STREAMS
+    if streamed and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(f"Several processes cannot read one pipe, {file}. Write the list to a file.")
     try:
         text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise UserError(f"The list {file} cannot be read: {error.strerror}.") from error
     if "\0" in text:
         raise UserError(f"{file} is not a text file. A list has the paths of images, one per line.")
-    # /dev/stdin may be a regular file, but its paths are not those of a folder /dev
-    streamed = not file.is_file() or file.absolute().parent in STREAMS
     folder = Path.cwd() if streamed else file.absolute().parent
     lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not lines:
