@@ -78,17 +78,24 @@ def test_a_command_that_torchrun_started_is_repeated_by_torchrun(monkeypatch: py
     assert same_processes("train", "x") == "torchrun (with its options) -m resight train x"
 
 
-def test_a_full_disk_under_the_output_is_a_sentence() -> None:
-    with open("/dev/full", "w") as full:
-        ended = subprocess.run(
-            [sys.executable, "-m", "resight", "recipe", "list"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_a_full_disk_under_the_output_is_a_sentence(
+    json: tuple[str, ...], unbuffered: str, tmp_path: Path
+) -> None:
+    command = (
+        f"ulimit -f 1; exec {sys.executable} -m resight recipe list {' '.join(json)} > {tmp_path / 'list'}"
+    )
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    ended = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert ended.stderr == "resight: Cannot write the output: No space left on device.\n"
+    assert ended.stderr == "resight: Cannot write the output: File too large.\n"
+
+
+def test_it_can_do_without_an_output() -> None:
+    command = f"exec {sys.executable} -m resight recipe list >&-"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
 
 
 def test_a_reader_that_has_enough_is_no_error() -> None:

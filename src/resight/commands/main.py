@@ -44,7 +44,8 @@ app = App(
         negative_iterable=(),
         show_default=lambda value: None if value == () or value is False else value,
     ),
-    suppress_keyboard_interrupt=False,  # main() reports it, and what was mistyped
+    # main() reports interruptions and what was mistyped
+    suppress_keyboard_interrupt=False,
     print_error=False,
     exit_on_error=False,
 )
@@ -160,12 +161,18 @@ app.command(recipe)
 def main() -> None:
     """Run the command line; the exit status is 0, 1 after an error, 2 if mistyped, 130 if interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
+        if isinstance(
+            sys.stdout.buffer, io.RawIOBase
+        ):  # PYTHONUNBUFFERED: a full disk would cut it in silence
+            buffered = io.BufferedWriter(sys.stdout.buffer)
+            sys.stdout = io.TextIOWrapper(buffered, sys.stdout.encoding, line_buffering=True)
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no UTF-8
     try:
         try:
             app()
         except SystemExit:
-            sys.stdout.flush()  # so that what cannot be written is known here
+            if sys.stdout is not None:
+                sys.stdout.flush()  # so that what cannot be written is known here
             raise
     except CycloptsError as error:
         from resight.commands.usage_errors import print_usage_error
