@@ -10,7 +10,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from resight.names import printable_lines
+from resight.names import printable, printable_lines
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def say(message: str) -> None:
 def say_left_out(problems: Sequence[str]) -> None:
     """Print a sentence for each of the first things that were left out, and how many more there are."""
     for problem in problems[:SAID]:
-        say(f"Left out: {problem}")
+        say(printable(f"Left out: {problem}"))
     if len(problems) > SAID:
         say(f"Left out: {len(problems) - SAID:,} more.")
 

@@ -23,7 +23,7 @@ def test_a_fraction_of_a_whole_number_is_refused(
     assert not (tmp_path / "people").exists()
 
 
-def test_of_too_many_words_the_first_are_named(
+def test_of_too_many_arguments_the_first_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(30):
@@ -39,8 +39,9 @@ def test_of_too_many_words_the_first_are_named(
         return " ".join(capsys.readouterr().err.replace("│", "").split())
 
     assert (
-        "The command does not take these words: '01.jpg', '02.jpg', '03.jpg' and 26 more. '01.jpg' is a "
-        "picture; a folder of pictures is expected. Name it: ." in said("data", "check", *names)
+        "The command does not take these arguments: '01.jpg', '02.jpg', '03.jpg' and 26 more. '01.jpg' is a "
+        "picture. If its folder is meant, name that: ." in said("data", "check", *names)
     )
-    assert "words: 'b'. ╰" in said("data", "check", "a", "b")
+    assert "arguments: 'b'. ╰" in said("data", "check", "a", "b")
+    assert "'\\x1b[31mred'" in said("data", "check", "a", "\x1b[31mred")
     assert "Unknown option: --jsn. Did you mean --json?" in said("data", "check", "a", "--jsn")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resight.left_out import LeftOut
-from resight.names import CONTROLS, printable_lines
+from resight.names import CONTROLS, printable, printable_lines
 
 if TYPE_CHECKING:
     from resight.evaluation.classification import ClassificationScores
@@ -37,8 +36,8 @@ def print_json(value: Any) -> None:
     """Print one JSON value on standard output."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # JSON leaves some control characters of names as they are
-    escaped = (CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in text.split("\n"))
-    sys.stdout.write("\n".join(escaped) + "\n")
+    for line in text.split("\n"):
+        print(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
 
 
 def show(text: str) -> None:
@@ -125,7 +124,7 @@ def _parts(
 def print_left_out(left_out: LeftOut) -> None:
     """Print what was left out as a table: reason, count and first example; nothing if it is empty."""
     if left_out:
-        rows = [[row["reason"], f"{row['count']:,}", row["example"]] for row in left_out.as_list()]
+        rows = [[row["reason"], f"{row['count']:,}", printable(row["example"])] for row in left_out.as_list()]
         print_table(["Left out", "Count", "First example"], rows)
 
 
