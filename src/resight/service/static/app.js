@@ -208,15 +208,15 @@ function toggle(id) {
   select([...ids]);
 }
 
-function called(person) { return /^\p{Nd}+$/u.test(person) ? `person ${person}` : person; } // a number alone says nothing
+function personLabel(person) { return /^\p{Nd}+$/u.test(person) ? `person ${person}` : person; } // a number alone says nothing
 
 function drawMarks() {
   const name = $("name").value.trim();
   for (const one of results.querySelectorAll(".card")) {
     const { person } = one.dataset, not = one.dataset.not.split("\n").filter(Boolean);
     const parts = [];
-    if (person) parts.push(["is", called(person)]);
-    for (const other of not) parts.push(["not", `not ${called(other)}`]);
+    if (person) parts.push(["is", personLabel(person)]);
+    for (const other of not) parts.push(["not", `not ${personLabel(other)}`]);
     one.querySelector(".marks").replaceChildren(...parts.map(([kind, text]) => Object.assign(document.createElement("span"), { className: kind, textContent: `${text} ` })));
     const same = name && person === name, different = name && not.includes(name);
     one.classList.toggle("is-different", Boolean(different));
@@ -253,7 +253,7 @@ async function mark(ids, same) {
     const answer = await (await ask("POST", "/api/marks", { crops: ids, query, person: $("name").value.trim(), same })).json();
     if (query.length || files.length) callQuery(answer.person);
     keep(answer.items);
-    const what = same === null ? "no longer marked" : same ? `marked as ${answer.person}` : `marked as not ${answer.person}`;
+    const what = same === null ? "no longer marked" : same ? `marked as ${personLabel(answer.person)}` : `marked as not ${personLabel(answer.person)}`;
     toast(`${many(ids.length)} ${what}.`);
   } catch (error) { toast(error.message, true); }
 }

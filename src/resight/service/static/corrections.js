@@ -17,18 +17,18 @@ async function rename(person, name, sure = false) { // returns whether it was do
     try {
       const { crops: count, person: now } = await (await ask("POST", "/api/rename", { person, name, merge })).json();
       renamed(person, now);
-      toast(`${called(person)} is now ${called(now)}, in ${many(count)}.`);
+      toast(`${personLabel(person)} is now ${personLabel(now)}, in ${many(count)}.`);
       return true;
     } catch (error) {
       if (error.status !== 409) { toast(error.message, true); return false; }
-      [sure, merge, note] = [false, true, `${error.message} Is this the same person as ${person}? After a merge, nobody can tell the two apart.`];
+      [sure, merge, note] = [false, true, `${error.message} Is this the same as ${personLabel(person)}? After a merge, nobody can tell the two apart.`];
     }
   }
 }
 
 function askName(person, name, note, merge) {
   const dialog = $("rename"), field = $("rename-form").elements.name;
-  $("rename-old").textContent = called(person);
+  $("rename-old").textContent = personLabel(person);
   $("rename-note").textContent = note;
   $("rename-go").textContent = merge ? "Merge" : "Rename";
   field.value = name;
