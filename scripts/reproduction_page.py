@@ -41,11 +41,12 @@ DATA = {
     "trained on (6,313 crops). `scripts/cuhk03_spread.py` makes the folder",
 }
 
-IN_SHORT = """In short (of HAN, and on real crops, one seed):
+IN_SHORT = """In short (of HAN, and of all but SAL on real crops, one seed):
 
 - **SAL**: dilation and several levels of features help on both data, as much as in the paper. Quadruplets
-  help on real crops; on drawn people it is open. The constraint makes the maps alike (`resight explain`
-  prints by how much), but neither data show a gain from it.
+  help on real crops, by more than in the paper; on drawn people it is open. The constraint makes the maps alike
+  (`resight explain` prints by how much), but no gain shows on either data: on real crops the interval of
+  three seeds ends at 0.
 - **SONA**: neither DropBlock+ nor second-order attention shows a gain. The fast recipes have maps of 12x6
   positions instead of 48x16, on which attention between positions may matter less.
 - **Sharp attention**, on drawn people: masks alone lose most of what the baseline learns, adding the trunk's
