@@ -161,11 +161,6 @@ app.command(recipe)
 def main() -> None:
     """Run the command line; the exit status is 0, 1 after an error, 2 if mistyped, 130 if interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        if isinstance(
-            sys.stdout.buffer, io.RawIOBase
-        ):  # PYTHONUNBUFFERED: a full disk would cut it in silence
-            buffered = io.BufferedWriter(sys.stdout.buffer)
-            sys.stdout = io.TextIOWrapper(buffered, sys.stdout.encoding, line_buffering=True)
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no UTF-8
     try:
         try:
@@ -201,6 +196,10 @@ def main() -> None:
 
 def run() -> NoReturn:
     """Run the command line and exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
+        # with PYTHONUNBUFFERED, a full disk would cut the output without an error
+        buffered = io.BufferedWriter(sys.stdout.buffer)
+        sys.stdout = io.TextIOWrapper(buffered, sys.stdout.encoding, line_buffering=True)
     status: str | int | None = 0
     try:
         main()
