@@ -1,4 +1,7 @@
-"""With ``--fast``, two rows differ in what they differ in without: no other setting is lost on the way."""
+"""With ``--fast``, two rows differ in what they differ in without: no other setting is lost on the way.
+
+Of a stage, this is what it trains on and for. A ``-fast`` recipe may have other stages, epochs and schedules.
+"""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +51,7 @@ def fast_of(table: Table, row: Row) -> tuple[str, tuple[str, ...]] | None:
 
 
 @pytest.mark.parametrize("name", table_files())
-def test_rows_that_are_compared_differ_in_nothing_else_when_they_are_fast(name: str) -> None:
+def test_rows_that_are_compared_differ_in_the_same_settings_when_they_are_fast(name: str) -> None:
     table = load_table(name)
     rows = {row.name: row for row in table.rows}
     for row, over in {(claim.row, claim.over) for claim in table.claims}:
