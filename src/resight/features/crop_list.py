@@ -202,7 +202,7 @@ def _listed(file: Path) -> CropList:
 
 def _refuse_table(file: Path, lines: Sequence[str], folder: Path) -> None:
     """Refuse a table: lines with a path of an image and something else; names of images may have commas."""
-    for line, separator in product(lines, ",;\t"):
+    for line, separator in product(lines, ",;|\t "):
         *others, last = (cell.strip(" \"'") for cell in line.split(separator))
         row = any(map(_is_image, others)) or (others and os.path.isfile(folder / last))
         if row and not os.path.exists(folder / line):
