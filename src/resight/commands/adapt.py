@@ -14,12 +14,12 @@ from cyclopts import Parameter
 
 from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Device, Flag, Json, SkipUnreadable
-from resight.commands.output import print_json, print_left_out, print_table
+from resight.commands.output import leave_out, print_json, print_left_out, print_table
 from resight.errors import UserError
 from resight.interruption import SAME_COMMAND, resumable
 from resight.left_out import LeftOut
 from resight.program import command_line
-from resight.progress import say, say_left_out
+from resight.progress import say
 
 if TYPE_CHECKING:
     from resight.data.crop import Crop
@@ -87,9 +87,7 @@ def adapt(
         unlabelled = read_unlabelled(
             crops, loaded.network.picture_size, how=loaded.resizing, skip_unreadable=skip_unreadable
         )
-    say_left_out([f"{path} {reason}" for path, reason in unlabelled.examples.left_out])
-    for path, reason in unlabelled.examples.left_out:
-        left_out.add_unreadable(path, reason)
+    leave_out(left_out, unlabelled.examples.left_out)
     if unlabelled.cameras is None:
         say(
             "Note: the crops' cameras are not known. Pseudo-labels are better with them: give --pattern with "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from resight.commands.data_options import DEFAULT, CrossCamera, DataOptions
 from resight.commands.options import Device, Flag, Json, RuntimeName, SkipUnreadable
 from resight.commands.output import (
+    leave_out,
     print_classified,
     print_json,
     print_left_out,
@@ -19,7 +20,7 @@ from resight.commands.postprocessing import NO_POSTPROCESSING, Postprocessing
 from resight.commands.protocol_options import UNCHANGED_PROTOCOL, ProtocolOptions
 from resight.commands.tested_data import open_tested
 from resight.errors import UserError
-from resight.progress import say, say_left_out
+from resight.progress import say
 
 if TYPE_CHECKING:
     from resight.data.benchmark import Benchmark
@@ -115,9 +116,7 @@ def evaluate(
     else:
         say(f"Embedding with {embedder.prepare(len(benchmark.query) + len(benchmark.gallery))}.")
         embedded = embed_benchmark(embedder, benchmark, skip_unreadable=skip_unreadable)
-    say_left_out([f"{path} {reason}" for path, reason in embedded.skipped])
-    for path, reason in embedded.skipped:
-        benchmark.left_out.add_unreadable(benchmark.relative(path), reason)
+    leave_out(benchmark.left_out, embedded.skipped, benchmark.relative)
     scores = score_benchmark(embedded, benchmark, metric=metric, ap=ap, **scoring)
     if report is not None:
         write_report(loaded, benchmark, report, embedded=embedded, scores=scores)

@@ -8,10 +8,9 @@ from cyclopts import Parameter
 
 from resight.commands.data_options import DEFAULT, CrossCamera, DataOptions
 from resight.commands.options import Device, Json, RuntimeName, SkipUnreadable
-from resight.commands.output import print_json, print_left_out, show
+from resight.commands.output import leave_out, print_json, print_left_out, show
 from resight.commands.tested_data import open_tested
 from resight.errors import UserError
-from resight.progress import say_left_out
 
 Repeated = Annotated[Sequence[str], Parameter(negative="")]
 
@@ -74,10 +73,7 @@ def explain(
         )
     refuse_without_match(benchmark)
     found = make(models, benchmark, choices, skip_unreadable=skip_unreadable)
-    skipped = found.subjects[0].embedded.skipped
-    say_left_out([f"{path} {reason}" for path, reason in skipped])
-    for path, reason in skipped:
-        benchmark.left_out.add_unreadable(benchmark.relative(path), reason)
+    leave_out(benchmark.left_out, found.subjects[0].embedded.skipped, benchmark.relative)
     page, *pictures = write_explanation(found, benchmark, out)
     result = {
         "folder": str(out),

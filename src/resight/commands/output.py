@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from resight.left_out import LeftOut
 from resight.names import CONTROLS, printable, printable_lines
+from resight.progress import say_left_out
 
 if TYPE_CHECKING:
     from resight.evaluation.classification import ClassificationScores
@@ -119,6 +121,21 @@ def _parts(
             parts[-1][place] = one
             room -= least[place]
     return parts or [{0: None}]
+
+
+def leave_out(
+    left_out: LeftOut, skipped: Sequence[tuple[Path, str]], name: Callable[[Path], str] = str
+) -> None:
+    """Say which pictures were skipped, and count them as left out.
+
+    Args:
+        left_out: counts them.
+        skipped: path and reason of each.
+        name: returns what to call a picture in the table of what was left out.
+    """
+    say_left_out([f"{path} {reason}" for path, reason in skipped])
+    for path, reason in skipped:
+        left_out.add_unreadable(name(path), reason)
 
 
 def print_left_out(left_out: LeftOut) -> None:

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from resight.commands.data_options import DEFAULT, CrossCamera, DataOptions
 from resight.commands.options import Device, Flag, Json, SkipUnreadable
-from resight.commands.output import print_classified, print_json, print_left_out, print_table
+from resight.commands.output import leave_out, print_classified, print_json, print_left_out, print_table
 from resight.errors import UserError
 from resight.interruption import resumable
 from resight.progress import is_first_process, say
@@ -126,8 +126,7 @@ def _test(
     if benchmark.query and benchmark.gallery:
         embedded = embed_benchmark(Embedder(model), benchmark, skip_unreadable=skip_unreadable)
         scores = score_benchmark(embedded, benchmark)
-        for path, reason in embedded.skipped:
-            left_out.add_unreadable(benchmark.relative(path), reason)
+        leave_out(left_out, embedded.skipped, benchmark.relative)
         save_scores(scores, run.folder / SCORES)
     report = write_report(model, benchmark, embedded=embedded, scores=scores)
     result = None if scores is None else scores.as_dict()
