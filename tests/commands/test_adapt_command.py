@@ -75,8 +75,9 @@ def test_it_writes_a_model_folder(place: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_gallerys_tracks_and_cameras_are_used(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path / "cache"))
     paths = sorted((place / "crops").iterdir(), key=lambda path: int(path.stem[1:].partition("_")[0]))
     model = load_model(place / "weights.safetensors", device="cpu", runtime="torch")
     with Gallery.open(tmp_path / "gallery", model, create=True) as gallery:
@@ -90,6 +91,7 @@ def test_a_gallerys_tracks_and_cameras_are_used(
         *("adapt", place / "weights.safetensors", "--data", tmp_path / "gallery", "--out", out, *QUICK),
     )
     assert found["history"][0]["share"] == 1  # a track of two crops under one camera is a cluster
+    assert not [*(tmp_path / "cache").rglob("*.pixels")]  # they would outlive the gallery's crops
     with pytest.raises(UserError, match=r"--pattern say how to read files; .* is a gallery"):
         call(
             *("adapt", place / "weights.safetensors", "--data", tmp_path / "gallery", "--out", out),

@@ -112,7 +112,11 @@ def test_a_table_is_not_taken_for_a_list(tmp_path: Path, line: str) -> None:
 
 def test_names_in_a_list_may_have_commas(tmp_path: Path) -> None:
     paths = draw_pictures(tmp_path, ["Smith, John/a.png", "b.png, again.png", "a,b;c.png"])
-    gone = [tmp_path / "Doe, Jane" / "a.png", tmp_path / "John Smith" / "a (2).png", tmp_path / f"{'x' * 300},1"]
+    gone = [
+        tmp_path / "Doe, Jane" / "a.png",
+        tmp_path / "John Smith" / "a (2).png",
+        tmp_path / f"{'x' * 300},1",
+    ]
     (tmp_path / "list").write_text("\n".join(map(str, (*paths, *gone))))
     assert crops_to_embed(tmp_path / "list").paths == (*paths, *gone)
 

@@ -3,6 +3,7 @@
 import json as text
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Device, Flag, Json, SkipUnreadable
 from resight.commands.output import leave_out, print_json, print_left_out, print_table
 from resight.errors import UserError
+from resight.files import cache_folder
 from resight.interruption import SAME_COMMAND, resumable
 from resight.left_out import LeftOut
 from resight.program import command_line
@@ -83,9 +85,13 @@ def adapt(
     chosen = chosen if epochs is None else chosen.with_epochs(epochs)
     folder = out or Path("adapted") / loaded.name
     left_out = LeftOut()
-    with _crops(data, part, ignore_persons, reading, left_out) as crops:
+    with _crops(data, part, ignore_persons, reading, left_out) as (crops, pixels):
         unlabelled = read_unlabelled(
-            crops, loaded.network.picture_size, how=loaded.resizing, skip_unreadable=skip_unreadable
+            crops,
+            loaded.network.picture_size,
+            how=loaded.resizing,
+            folder=pixels,
+            skip_unreadable=skip_unreadable,
         )
     leave_out(left_out, unlabelled.examples.left_out)
     if unlabelled.cameras is None:
@@ -122,8 +128,12 @@ def adapt(
 @contextmanager
 def _crops(
     data: str, part: "Part", ignore_persons: bool, reading: DataOptions, left_out: LeftOut
-) -> "Iterator[list[Crop]]":
-    """Yield the crops of a folder, a list or a gallery, whose pictures are written to a temporary folder."""
+) -> "Iterator[tuple[list[Crop], Path | None]]":
+    """Yield the crops of a folder, a list or a gallery, and where to decode them (None: the cache).
+
+    A gallery's pictures and their pixels are in temporary folders: the cache would keep pixels of crops that
+    are deleted from the gallery later.
+    """
     from resight.data.crop import DISTRACTOR, Crop
     from resight.gallery.stores.opening import METADATA, is_address
 
@@ -133,7 +143,11 @@ def _crops(
                 f"{' and '.join(given)} say how to read files; {data} is a gallery. Leave them out."
             )
         with tempfile.TemporaryDirectory(prefix="resight-") as folder:
-            yield _of_gallery(data, Path(folder) / "crops", ignore_persons)
+            pixels = cache_folder() / Path(folder).name
+            try:
+                yield _of_gallery(data, Path(folder) / "crops", ignore_persons), pixels
+            finally:
+                shutil.rmtree(pixels, ignore_errors=True)
         return
     found = reading.crops(Path(data), part, unlabelled=False)
     if found.persons is not None and not ignore_persons:
@@ -147,7 +161,7 @@ def _crops(
         say(f"Note: {note}")
     left_out.update(found.left_out)
     cameras = [None] * len(found.paths) if found.cameras is None else found.cameras.tolist()
-    yield [Crop(path, DISTRACTOR, camera) for path, camera in zip(found.paths, cameras, strict=True)]
+    yield [Crop(path, DISTRACTOR, camera) for path, camera in zip(found.paths, cameras, strict=True)], None
 
 
 def _of_gallery(place: str, folder: Path, ignore_persons: bool) -> "list[Crop]":

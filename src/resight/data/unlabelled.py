@@ -38,6 +38,7 @@ def read_unlabelled(
     size: tuple[int, int],
     *,
     how: Resizing = STRETCHED,
+    folder: Path | None = None,
     skip_unreadable: bool = False,
 ) -> Unlabelled:
     """Read crops in the order of digests of their files, so that names and their order change nothing.
@@ -46,6 +47,7 @@ def read_unlabelled(
         crops: whose persons are not used. Those of one track have the same camera and track number.
         size: height and width to resize to.
         how: way of resizing.
+        folder: of decoded pixels (see ``PixelCache.open``).
         skip_unreadable: leave unreadable images out.
 
     Raises:
@@ -53,7 +55,8 @@ def read_unlabelled(
     """
     digests = [_digest(crop.path) for crop in track(crops, "Reading images", len(crops))]
     order = sorted(range(len(crops)), key=lambda place: (digests[place], crops[place].camera or 0))
-    cache = PixelCache.open([crops[place] for place in order], size, how=how, skip_unreadable=skip_unreadable)
+    ordered = [crops[place] for place in order]
+    cache = PixelCache.open(ordered, size, how=how, folder=folder, skip_unreadable=skip_unreadable)
     cameras = _numbers([crop.camera for crop in cache.crops])
     tracks = _numbers([None if crop.track is None else (crop.camera, crop.track) for crop in cache.crops])
     identity: dict[str, int | str] = {
