@@ -4,12 +4,20 @@ import re
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+import uvicorn
 
 from resight.commands.serve import _bind, serve
 from resight.errors import UserError
+from resight.gallery.crops import NewCrop
+from resight.gallery.gallery import Gallery
+from resight.inference.loading import load_model
+from resight.models.network import build_model
+from resight.models.weights import save_weights
 
 
 def test_who_comes_early_waits_and_answers_are_not_held_back() -> None:
@@ -70,3 +78,18 @@ def test_it_says_that_it_opens_the_gallery_before_anything_slow(
     with pytest.raises(UserError):
         serve(gallery=gallery, port=0)
     assert capsys.readouterr().err == f"Opening {gallery} and loading its model.\n"
+
+
+def test_what_has_expired_is_left_to_the_service_which_logs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunk = {"name": "osnet", "width": 0.25}
+    save_weights(build_model("pooled", 4, trunk=trunk, input_size=[64, 32]), tmp_path / "weights.safetensors")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 32, 3), np.uint8)
+    model = load_model(tmp_path / "weights.safetensors", device="cpu")
+    with Gallery.open(tmp_path / "gallery", model, create=True, forget_after_days=30) as gallery:
+        gallery.add([NewCrop(noise, time=datetime(2020, 1, 1, tzinfo=UTC))])
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    serve(gallery=str(tmp_path / "gallery"), port=0)
+    with Gallery.open(tmp_path / "gallery", expire=False) as gallery:
+        assert len(gallery) == 1

@@ -12,6 +12,7 @@ from PIL import Image
 from service_fakes import CAMERAS, START, Colours, Make, Running, crops, encoded, photo, pixels
 
 from resight.imaging import Pixels
+from resight.service.limits import Refusal
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -237,6 +238,10 @@ def test_what_cannot_be_logged_is_not_done(running: Running, monkeypatch: pytest
     assert "No space left" in running.search(photo(1), status=507)["error"]
     answer = running.client.post("/api/forget", data={"camera": "gate"})
     assert answer.status_code == 507
+    running.gallery.keep_for(30)  # all are older
+    with pytest.raises(Refusal) as refused:
+        running.service.forget_expired()
+    assert refused.value.status_code == 507
     assert len(running.gallery) == 36
 
 

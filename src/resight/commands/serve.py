@@ -150,7 +150,8 @@ def serve(
 
     # Leave one core to other threads: if one thread of the network has to wait for a core, all wait for it.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() - 1)))
-    with Gallery.open(gallery, device=device, runtime=runtime) as opened:
+    # the service deletes expired crops itself, and logs it
+    with Gallery.open(gallery, device=device, runtime=runtime, expire=False) as opened:
         loaded = (
             opened.load_own_model() if model is None else load_model(model, device=device, runtime=runtime)
         )

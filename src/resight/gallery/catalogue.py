@@ -47,10 +47,7 @@ class Catalogue:
 
     Attributes:
         metadata: of the gallery.
-        expired_on_opening: number of crops that were forgotten on opening because they were too old.
     """
-
-    expired_on_opening = 0
 
     def __init__(
         self, backend: StorageBackend, metadata: Metadata, store: Store, pending: Store | None

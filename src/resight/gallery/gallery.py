@@ -114,7 +114,6 @@ class Gallery(MaintainedCatalogue):
         gallery = cls(backend, metadata, store, pending)
         gallery._embedder, gallery._device, gallery._runtime = embedder, device, runtime
         if expire and (count := gallery.forget_expired()):
-            gallery.expired_on_opening = count
             say(f"Deleted {count:,} crops that are older than {metadata.forget_after_days:g} days.")
         try:
             gallery._renew_means()

@@ -197,14 +197,13 @@ class Service:
 
     def forget_expired(self) -> int:
         """Delete crops older than the retention period, and return their number."""
-        if self.gallery.metadata.forget_after_days is None:
+        where = self.gallery.expired()
+        if where is None or not (crops := self.gallery.count(where)):
             return 0
-        count = self.gallery.forget_expired()
-        if count:
-            self.log(
-                RETENTION, "forget", older_than_days=self.gallery.metadata.forget_after_days, crops=count
-            )
-            self.metrics.forgotten.inc(count)
+        days = self.gallery.metadata.forget_after_days
+        self.log(RETENTION, "forget", older_than_days=days, crops=crops)
+        count = self.gallery.forget(where)
+        self.metrics.forgotten.inc(count)
         return count
 
     def compact(self) -> None:
