@@ -14,7 +14,6 @@ from resight.tables.table import Plot
 SIZE = (6.4, 4.0)
 COSTS = (9.0, 6.0)
 """Inches of a plot with a name at each point."""
-SUFFIXES = ("png", "svg")
 LINES = 60
 """Names above one another in such a plot."""
 BAR = 0.4
@@ -38,7 +37,9 @@ def save_plot(result: TableResult, path: Path) -> list[Path]:
 def _save(result: TableResult, plot: Plot, path: Path) -> list[Path]:
     from matplotlib.figure import Figure as Drawing
 
-    drawing = Drawing(figsize=COSTS if plot.kind == "cost" else SIZE, layout="constrained")
+    from resight.report.sheets import save_figure
+
+    drawing = Drawing(figsize=COSTS if plot.kind == "cost" else SIZE, layout="constrained", dpi=150)
     axes = drawing.subplots()
     drawn = DRAWN[plot.kind](result, plot.metric, axes)
     if not drawn:
@@ -47,18 +48,17 @@ def _save(result: TableResult, plot: Plot, path: Path) -> list[Path]:
     labels = {"bars": f"{metric}, difference from\n{_short(result.reference or '')}", "heat": plot.y_label}
     axes.set_ylabel(labels.get(plot.kind, metric))
     axes.set_xlabel(f"{plot.x_label} (billions)" if plot.kind == "cost" else plot.x_label)
-    axes.set_title("\n".join([result.title, *result.conditions]), fontsize=9)
+    cells = [cell for row in result.rows for found in row.cells for cell in found]
+    repeated = plot.kind in ("lines", "bars") and any(cell.ours and cell.ours.high for cell in cells)
+    bars = ["error bars: 95 % intervals over seeds"] * repeated
+    axes.set_title("\n".join([result.title, *result.conditions, *bars]), fontsize=9)
     if plot.kind != "heat":
         axes.grid(alpha=0.3)
     if plot.kind in ("lines", "cost"):
         axes.legend(fontsize=7)
     if plot.log:
         _logarithmic(axes, [row.x for row in result.rows if row.x is not None])
-    files = [path.with_name(f"{path.name}.{suffix}") for suffix in SUFFIXES]
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        drawing.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
-    return files
+    return save_figure(drawing, path)
 
 
 def _logarithmic(axes: Any, values: Sequence[float]) -> None:
