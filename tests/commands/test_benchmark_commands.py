@@ -127,6 +127,8 @@ def test_thresholds(weights: Path, cuhk01: Path, capsys: pytest.CaptureFixture[s
         assert expected in out
     with pytest.raises(UserError, match="cannot be measured with 360 pairs"):
         call("evaluate", weights, *options, "--false-match-rate", 1e-5)
+    with pytest.raises(UserError, match="--false-match-rate is for --threshold"):
+        call("evaluate", weights, *options[:-1], "--false-match-rate", 0.05)
 
 
 def test_pooled_queries_change_only_the_query(

@@ -48,6 +48,8 @@ def test_adding_what_is_too_old_is_warned_of(
     assert "--keep-days is for a new gallery" in run("add", data, "--keep-days", "3", fails=True)
     # 'forget' alone opens the gallery without deleting: the period can still be changed
     assert run("forget", "--keep-days", "0")["crops"] == 8
+    assert "--no-camera-normalise is for a new" in run("add", data, "--no-camera-normalise", fails=True)
+    assert "are for galleries on a cluster" in run("add", data, "--shards", "2", fails=True)
 
 
 def test_known_crops_with_other_values_are_told_and_updated(run: Run, filled: Path) -> None:

@@ -179,3 +179,9 @@ def test_explain_refuses(arguments: list[str], message: str, model: Path, data: 
     with pytest.raises(UserError) as error:
         call("explain", *(argument.format(**known) for argument in arguments))
     assert message.format(**known) in str(error.value)
+
+
+@pytest.mark.parametrize("command", ["export", "quantize"])
+def test_options_that_read_data_need_data(command: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--pattern say how to read --data, so give --data too"):
+        call("model", command, "drawn-people", "--out", tmp_path / "x.onnx", "--pattern", "(?P<person>x)")

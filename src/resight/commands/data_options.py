@@ -45,6 +45,15 @@ class DataOptions:
         """Return the options that were given."""
         return [f"--{name}" for name, value in self.arguments().items() if value is not None]
 
+    def refuse_without_data(self, otherwise: str) -> None:
+        """Refuse the options where no data are named.
+
+        Args:
+            otherwise: a sentence that says what the command does without data.
+        """
+        if given := self.given():
+            raise UserError(f"{' and '.join(given)} say how to read --data, so give --data too. {otherwise}")
+
     def crops(
         self, path: Path, part: "Part", unlabelled: bool, camera_pattern: str | None = None
     ) -> "CropList":

@@ -45,7 +45,7 @@ def evaluate(
     ap: Literal["mean", "trapezoid"] = "mean",
     adapt_statistics: Flag = False,
     threshold: Flag = False,
-    false_match_rate: float = 0.001,
+    false_match_rate: float | None = None,
     device: Device = "auto",
     runtime: RuntimeName = "auto",
     skip_unreadable: SkipUnreadable = False,
@@ -67,7 +67,7 @@ def evaluate(
             in this data set, without their labels; for models that were trained on other cameras.
         threshold: also print the error rates of deciding by distance whether two crops show one person, and
             the threshold for --false-match-rate, chosen on half of the persons and checked on the others.
-        false_match_rate: allowed share of pairs of different persons within the threshold.
+        false_match_rate: allowed share of pairs of different persons within the threshold; by default 0.001.
         report: also write a report on this data set to this file.
     """
     from resight.data.classification import Classification
@@ -85,6 +85,9 @@ def evaluate(
             f"{' and '.join(postprocessing.given())} change the ranking, but thresholds and reports use the "
             "original distances. Leave out either these options, or --threshold and --report."
         )
+    if false_match_rate is not None and not threshold:
+        raise UserError("--false-match-rate is for --threshold. Give both, or leave it out.")
+    rate = 0.001 if false_match_rate is None else false_match_rate
     loaded = load_model(model, device=device, runtime=runtime)
     if descriptor is not None:
         loaded.network.descriptor = descriptor
@@ -127,7 +130,7 @@ def evaluate(
     result |= {"descriptor": loaded.network.descriptor, "tested": benchmark.tested()}
     result["left_out"] = benchmark.left_out.as_list()
     if threshold:
-        result["verification"] = _verify(embedded, benchmark, metric, false_match_rate)
+        result["verification"] = _verify(embedded, benchmark, metric, rate)
     normalised = (
         None if postprocessing.camera_normalise else _without_camera_means(embedded, benchmark, metric, ap)
     )

@@ -92,9 +92,14 @@ def add(
     from resight.gallery.adding import Added
     from resight.gallery.embedding import model_of_gallery
     from resight.gallery.gallery import Gallery
+    from resight.gallery.stores.opening import is_address
 
     if not crops:
         raise UserError("Name folders of crops to add.")
+    if (shards, replicas) != (1, 1) and not is_address(gallery):
+        raise UserError(
+            f"--shards and --replicas are for galleries on a cluster; {gallery} is a folder. Leave them out."
+        )
     options = NewCropOptions(
         camera=camera,
         camera_pattern=camera_pattern,
@@ -137,6 +142,15 @@ def add(
             raise UserError(
                 f"--keep-days is for a new gallery, and {gallery} exists. To change its retention period: "
                 f"resight gallery forget --gallery {gallery} --keep-days {keep_days:g}"
+            )
+        if not camera_normalise and opened.metadata.camera_normalise:
+            raise UserError(
+                f"--no-camera-normalise is for a new gallery, and {gallery} exists. To change it: "
+                f"resight gallery settings --gallery {gallery} --no-camera-normalise"
+            )
+        if shards not in (1, opened.metadata.shards) or replicas not in (1, opened.metadata.replicas):
+            raise UserError(
+                f"--shards and --replicas are for a new gallery, and {gallery} exists. Leave them out."
             )
         for note in shared_labels(opened, lists, options):
             say(f"Note: {note}")

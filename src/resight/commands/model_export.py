@@ -20,7 +20,7 @@ def export(
     out: Path,
     to: Literal["onnx", "openvino"] = "onnx",
     caller: Annotated[Literal["pixels", "boxmot", "frigate"], Parameter(name="--input")] = "pixels",
-    opset: int | None = None,
+    opset: int = 18,
     data: Path | None = None,
     reading: DataOptions = DEFAULT,
     json: Json = False,
@@ -36,15 +36,16 @@ def export(
         to: format.
         caller: what the other program gives: pixels, uint8 [batch, height, width, 3], RGB; boxmot or
             frigate, float32 [batch, 3, height, width], normalised as these programs do.
-        opset: version of ONNX's operations, 9 to 20; by default 18.
+        opset: version of ONNX's operations, 9 to 20.
         data: folder or list of crops; the vectors of 64 of them are compared, besides generated crops.
     """
     from resight.imaging import read_image, resize_all
     from resight.inference.exporting import export_model
     from resight.inference.loading import load_model
-    from resight.inference.runtimes.writing import OPSET
     from resight.models.network import picture_size
 
+    if data is None:
+        reading.refuse_without_data("Without it, only the vectors of generated crops are compared.")
     loaded = load_model(model, device="cpu")
     pictures = []
     if data is not None:
@@ -52,7 +53,7 @@ def export(
         chosen = [paths[number * len(paths) // SAMPLE] for number in range(SAMPLE)]
         size = picture_size(loaded.network.input_size, loaded.network.views)
         pictures = resize_all(map(read_image, dict.fromkeys(chosen)), size, loaded.resizing)
-    found = export_model(loaded, out, to, caller=caller, opset=opset or OPSET, pictures=pictures)
+    found = export_model(loaded, out, to, caller=caller, opset=opset, pictures=pictures)
     if json:
         print_json(asdict(found) | {"path": str(out)})
         return

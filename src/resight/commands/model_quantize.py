@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Flag, Json
 from resight.commands.output import print_json
+from resight.errors import UserError
 from resight.progress import say
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ def quantize(
     from resight.inference.quantising import check_quantisable
     from resight.report.quantisation import quantise_model
 
+    if data is None:
+        reading.refuse_without_data("Without it, synthetic people are drawn.")
+        if unlabelled:
+            raise UserError("--unlabelled ignores the labels of --data. Name the data, or leave it out.")
     loaded = load_model(model, device="cpu")
     check_quantisable(loaded)
     with _crops(data, reading, unlabelled) as found:

@@ -32,11 +32,9 @@ def open_tested(
     elif run is None:
         raise UserError("Name the data to test the weights on: --data FOLDER.")
     else:
-        if given := reading.given():
-            raise UserError(
-                f"{' and '.join(given)} say how to read --data, so give --data too. Without it, the run is "
-                "tested on the data set that it was trained on, read in the same way."
-            )
+        reading.refuse_without_data(
+            "Without it, the run is tested on the data set that it was trained on, read in the same way."
+        )
         read = run.info["data"]["opened"]
         if is_drawn(Path(read["paths"][0])):
             raise UserError(
