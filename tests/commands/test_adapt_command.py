@@ -92,11 +92,24 @@ def test_a_gallerys_tracks_and_cameras_are_used(
     )
     assert found["history"][0]["share"] == 1  # a track of two crops under one camera is a cluster
     assert not [*(tmp_path / "cache").rglob("*.pixels")]  # they would outlive the gallery's crops
-    with pytest.raises(UserError, match=r"--pattern say how to read files; .* is a gallery"):
+    with pytest.raises(UserError, match=r"--pattern and --part say how to read files; .* is a gallery"):
         call(
             *("adapt", place / "weights.safetensors", "--data", tmp_path / "gallery", "--out", out),
-            *("--pattern", r"cam(?P<camera>\d)"),
+            *("--pattern", r"cam(?P<camera>\d)", "--part", "train"),
         )
+
+
+def test_unreadable_pictures_are_refused_or_skipped(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [*map(str, sorted((place / "crops").iterdir())), "gone.png", "broken.png"]
+    (tmp_path / "broken.png").write_text("not a picture")
+    (tmp_path / "list").write_text("\n".join(names))
+    command = "adapt", place / "weights.safetensors", "--data", tmp_path / "list", *QUICK
+    with pytest.raises(UserError, match=r"broken\.png is not a picture.* 1 more of 26 cannot be read either"):
+        call(*command, "--out", tmp_path / "refused")
+    found = call_json(capsys, *command, "--out", tmp_path / "adapted", "--skip-unreadable")
+    assert sorted(row["count"] for row in found["left_out"]) == [1, 1]
 
 
 def test_labelled_crops_are_offered_training(place: Path, tmp_path: Path) -> None:

@@ -135,10 +135,10 @@ def _crops(
     are deleted from the gallery later.
     """
     from resight.data.crop import DISTRACTOR, Crop
-    from resight.gallery.stores.opening import METADATA, is_address
+    from resight.gallery.stores.opening import gallery_exists, is_address
 
-    if is_address(data) or (Path(data) / METADATA).exists():
-        if given := reading.given():
+    if is_address(data) or gallery_exists(data):
+        if given := reading.given() + ["--part"] * (part != "all"):
             raise UserError(
                 f"{' and '.join(given)} say how to read files; {data} is a gallery. Leave them out."
             )

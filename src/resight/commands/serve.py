@@ -246,12 +246,12 @@ def _service_folder(gallery: str) -> Path:
     Raises:
         UserError: there is no such gallery.
     """
-    from resight.gallery.stores.opening import METADATA, companion_folder, is_address
+    from resight.gallery.stores.opening import companion_folder, gallery_exists, is_address
 
     folder = companion_folder(gallery)
-    if not is_address(gallery) and not (folder / METADATA).is_file():
+    if not is_address(gallery) and not gallery_exists(gallery):
         raise UserError(
-            f"There is no gallery in {folder} (no {METADATA}). Create one: resight gallery add CROPS "
+            f"There is no gallery in {folder}. Create one: resight gallery add CROPS "
             f"--gallery {folder}; or resight ingest"
         )
     return folder / "service"

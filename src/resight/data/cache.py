@@ -100,6 +100,19 @@ def content_digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def content_digests(paths: Sequence[Path]) -> list[str]:
+    """Return a hash of each file's content; ``unreadable`` for a file that cannot be read."""
+
+    def digest(path: Path) -> str:
+        try:
+            return content_digest(path.read_bytes())
+        except OSError:
+            return "unreadable"
+
+    with ThreadPoolExecutor(workers()) as pool, Bar("Reading images", len(paths)) as bar:
+        return list(_advance(pool.map(digest, paths), bar))
+
+
 class _Decoded(NamedTuple):
     """A pixel file; the positions of unreadable images, and why; height and width of the others' images."""
 
@@ -135,7 +148,7 @@ class _Store:
                 found = self.find()  # the process that held the lock may have built it
                 if found is not None:
                     return found
-                digests = self._digests()
+                digests = content_digests(self.paths)
                 key = _digest(*self.decided, *digests)
                 found = self._complete(key) or self._decode(key, digests)
                 if self.alias is not None:
@@ -170,16 +183,6 @@ class _Store:
                 return None
             parts += [path.absolute(), stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
         return _digest(*parts)
-
-    def _digests(self) -> list[str]:
-        def digest(path: Path) -> str:
-            try:
-                return content_digest(path.read_bytes())
-            except OSError:
-                return "unreadable"
-
-        with ThreadPoolExecutor(workers()) as pool, Bar("Reading images", len(self.paths)) as bar:
-            return list(_advance(pool.map(digest, self.paths), bar))
 
     def _decode(self, key: str, digests: list[str]) -> _Decoded:
         unreadable: dict[int, str] = {}

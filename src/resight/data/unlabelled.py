@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.data.cache import PixelCache, content_digest
+from resight.data.cache import PixelCache, content_digests
 from resight.data.crop import Crop
 from resight.data.examples import Examples
-from resight.errors import UserError
 from resight.imaging import STRETCHED, Resizing
-from resight.progress import track
 from resight.seeds import derive_seed
 
 Numbers = NDArray[np.int64]
@@ -53,7 +51,7 @@ def read_unlabelled(
     Raises:
         UserError: an image is unreadable (see ``PixelCache.open``).
     """
-    digests = [_digest(crop.path) for crop in track(crops, "Reading images", len(crops))]
+    digests = content_digests([crop.path for crop in crops])
     order = sorted(range(len(crops)), key=lambda place: (digests[place], crops[place].camera or 0))
     ordered = [crops[place] for place in order]
     cache = PixelCache.open(ordered, size, how=how, folder=folder, skip_unreadable=skip_unreadable)
@@ -75,10 +73,3 @@ def _numbers(labels: Sequence[Hashable]) -> Numbers:
     """Number labels from 0 by their first appearance; None becomes -1."""
     known: dict[Hashable, int] = {None: -1}
     return np.array([known.setdefault(label, len(known) - 1) for label in labels], dtype=np.int64)
-
-
-def _digest(path: Path) -> str:
-    try:
-        return content_digest(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error

@@ -204,7 +204,9 @@ def _digest(benchmark: Benchmark, crops: Iterable[Crop], more: Iterable[str] = (
 
 def is_classification(path: str) -> bool:
     """Return whether a folder is a classification data set."""
-    return any(CLASSIFICATIONS.build(name).recognises(Path(path)) for name in CLASSIFICATIONS.names())
+    return any(
+        CLASSIFICATIONS.build(name).recognises(Path(path).expanduser()) for name in CLASSIFICATIONS.names()
+    )
 
 
 def are_distractors(benchmark: Benchmark, crops: Iterable[Crop]) -> list[bool]:
