@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from resight.errors import UserError
 from resight.imaging import STRETCHED, Pixels, resize_all
-from resight.models.packaged import FOLDER, source_name
+from resight.models.packaged import source_name
 from resight.registry import Settings
 
 if TYPE_CHECKING:
@@ -131,6 +130,7 @@ class Embedder:
         from resight.inference.loading import LoadedModel
         from resight.inference.runtimes.candidates import graph_candidates, network_candidates
         from resight.inference.runtimes.choice import machine_key
+        from resight.inference.runtimes.export import folder_for_graph
         from resight.inference.runtimes.switching import SwitchingCompute
         from resight.models.network import picture_size
 
@@ -167,7 +167,7 @@ class Embedder:
                 self.precision,
                 branches,
                 self.views,
-                graph_folder=_folder_for_graphs(self.model.source),
+                graph_folder=folder_for_graph(self.model.source),
                 wanted=runtime,
             )
         threads = torch.get_num_threads()
@@ -261,13 +261,6 @@ class Embedder:
 
         with self._lock:
             return in_batches(self.compute, pictures, self.batch_size).numpy()
-
-
-def _folder_for_graphs(source: Path | None) -> Path | None:
-    """Return the folder that a model was loaded from; None for the user's cache."""
-    if source is None or source == FOLDER:
-        return None
-    return source if source.is_dir() else source.parent
 
 
 def refuse_unusable(

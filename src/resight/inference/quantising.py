@@ -18,7 +18,7 @@ from resight.inference.graphs import GraphModel, GraphSettings
 from resight.inference.loading import LoadedModel
 from resight.inference.model_folder import Int8Calibration, ModelSettings
 from resight.inference.preprocessing import RAW_PIXELS, Preprocessing, check_settings
-from resight.inference.runtimes.export import exported
+from resight.inference.runtimes.export import exported, folder_for_graph
 from resight.inference.runtimes.graph import Array, open_graph
 from resight.models.fingerprint import fingerprint
 from resight.models.network import cut_views
@@ -126,8 +126,7 @@ def _float_graph(model: LoadedModel) -> tuple[Path, GraphSettings, Preprocessing
     if isinstance(network, GraphModel):
         preprocessing = network.preprocessing.model_copy(update={"descriptor": network.descriptor})
         return network.path, network.settings, preprocessing
-    folder = None if model.source is None else model.source if model.source.is_dir() else model.source.parent
-    path = exported(network, fingerprint(network, None, "one"), folder)
+    path = exported(network, fingerprint(network, None, "one"), folder_for_graph(model.source))
     preprocessing = check_settings(  # the graph normalises pixels and scales vectors itself
         RAW_PIXELS
         | {"input_size": network.input_size, "views": network.views}

@@ -12,9 +12,17 @@ from resight.files import cache_folder, short_digest, whole_file
 from resight.inference.runtimes.graph import Graph
 from resight.inference.runtimes.writing import write_graph
 from resight.models.network import Network, Views, cut_views
+from resight.models.packaged import FOLDER
 
 FORMAT = "1"
 """Part of a graph's file name: increased when a change here writes another graph for the same network."""
+
+
+def folder_for_graph(source: Path | None) -> Path | None:
+    """Return the folder for the graph of a model that was loaded from ``source``; None: the user's cache."""
+    if source is None or source == FOLDER:
+        return None
+    return source if source.is_dir() else source.parent
 
 
 def exported(
