@@ -88,6 +88,12 @@ def test_a_finished_demo_or_one_with_other_settings_starts_anew(
     assert continues(tmp_path, SETTINGS | {"seed": seed})
 
 
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text('{"settings":')
+    with pytest.raises(UserError, match=rf"{RECORD} is damaged.* Remove {tmp_path}"):
+        continues(tmp_path, SETTINGS)
+
+
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "people").mkdir()
     with pytest.raises(UserError, match="is not a demo's folder"):

@@ -104,6 +104,12 @@ def test_published_queries_of_mars(write_images: WriteImages) -> None:
     io.savemat(root / "info" / "query_IDX.mat", {"query_IDX": np.array([[2]])})
     found = open_benchmark(root)
     assert {(crop.camera, crop.track) for crop in found.query} == {(1, 2)}
+    io.savemat(root / "info" / "query_IDX.mat", {"query_IDX": np.array([[5]])})
+    with pytest.raises(UserError, match=r"test_name\.txt, which the queries name, is missing"):
+        open_benchmark(root)
+    (root / "info" / "test_name.txt").unlink()
+    with pytest.raises(UserError, match=r"test_name\.txt cannot be read"):
+        open_benchmark(root)
 
 
 def test_ilids_vid(write_images: WriteImages) -> None:

@@ -155,3 +155,13 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"nothing of the kind" * 1000)
     with pytest.raises(UserError, match=rf"damaged: its file {FILE} cannot be read"):
         PictureStore(tmp_path)
+    (tmp_path / FILE).unlink()
+    store = PictureStore(tmp_path)
+    store.put(pictures(range(100)))
+    store.close()
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[:20_000] + bytes(len(whole) - 20_000))  # its first pages are whole
+    store = PictureStore(tmp_path)
+    with pytest.raises(UserError, match=rf"damaged: its file {FILE} cannot be read"):
+        store.delete_others([])
+    store.close()

@@ -1,5 +1,6 @@
 """A run that is killed, interrupted or out of disk goes on as if nothing had happened."""
 
+import io
 import json
 import os
 import random
@@ -173,9 +174,12 @@ def test_resuming_with_another_recipe_or_other_data_is_refused(tiny_data: Path, 
 def test_a_damaged_checkpoint_is_named(tiny_data: Path, tmp_path: Path) -> None:
     folder = run(tiny_data, tmp_path / "run").folder
     whole = (folder / "checkpoint.pt").read_bytes()
-    (folder / "checkpoint.pt").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"checkpoint\.pt is not a readable checkpoint"):
-        run(tiny_data, folder, resume=True)
+    other = io.BytesIO()
+    torch.save([1], other)
+    for content in (whole[: len(whole) // 2], bytes(len(whole)), b"<html>not found</html>", other.getvalue()):
+        (folder / "checkpoint.pt").write_bytes(content)
+        with pytest.raises(UserError, match=r"checkpoint\.pt is not a readable checkpoint"):
+            run(tiny_data, folder, resume=True)
 
 
 def test_a_checkpoint_whose_optimiser_groups_the_parameters_otherwise_is_refused(

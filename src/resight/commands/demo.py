@@ -4,14 +4,13 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.commands.options import Device, Flag, Json
 from resight.commands.output import print_json, print_table
 from resight.errors import UserError
-from resight.files import write_json
+from resight.files import read_json, write_json
 from resight.interruption import SAME_COMMAND, resumable
 from resight.program import command_line
 from resight.progress import clock, say
@@ -74,7 +73,7 @@ def demo(
     start = time.monotonic()
     with resumable(SAME_COMMAND):
         result = _run(out, persons, seed, device)
-    write_json(out / RECORD, loads((out / RECORD).read_text()) | {"finished": True})
+    write_json(out / RECORD, {"settings": settings, "finished": True})
     if json:
         print_json(result)
     else:
@@ -104,10 +103,10 @@ def continues(out: Path, settings: Mapping[str, object]) -> bool:
     """
     path = out / RECORD
     if path.is_file():
-        record = loads(path.read_text())
-        if record["settings"] == settings and not record["finished"]:
+        record = read_json(path, f"Remove {out}, and the demo starts over.")
+        if record.get("settings") == settings and not record["finished"]:
             return True
-        what = "a finished demo" if record["finished"] else "an unfinished demo with other settings"
+        what = "a finished demo" if record.get("finished") else "an unfinished demo with other settings"
         say(f"{out} has {what}: it is removed, and the demo starts over.")
         for name in (PEOPLE, RUN, GALLERY):
             shutil.rmtree(out / name, ignore_errors=True)

@@ -16,6 +16,7 @@ from resight.data.listing import apply_listing
 from resight.data.merging import merge
 from resight.data.splitting import hold_out, only_persons
 from resight.errors import UserError, did_you_mean
+from resight.folders import sub_folders
 from resight.left_out import LeftOut
 from resight.registry import Registry
 
@@ -282,9 +283,8 @@ def _noting_larger_set(benchmark: Benchmark, published: Sequence[str]) -> Benchm
 
 def _refuse_other_level(names: Sequence[str], root: Path) -> None:
     """Refuse a folder if these readers recognise a sub-folder or its parent."""
-    inner = [child for child in sorted(root.iterdir()) if child.is_dir() and not child.name.startswith(".")]
     around = [root.resolve().parent] if len(names) == 1 else []  # any set may be next to a plain folder
-    for folder in (*inner, *around):
+    for folder in (*sub_folders(root), *around):
         for name in names:
             registry = CLASSIFICATIONS if name in CLASSIFICATIONS.names() else READERS
             if registry.build(name).recognises(folder):

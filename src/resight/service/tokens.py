@@ -65,10 +65,14 @@ class Tokens:
         except FileNotFoundError:
             self._seen, self._tokens = None, []
             return []
+        except OSError as error:
+            raise UserError(f"The token file {self.path} cannot be read: {error.strerror}.") from error
         if (status.st_mtime_ns, status.st_ino) != self._seen:
             try:
                 content = json.loads(self.path.read_text(encoding="utf-8"))
                 self._tokens = [Token(**entry) for entry in content["tokens"]]
+            except OSError as error:
+                raise UserError(f"The token file {self.path} cannot be read: {error.strerror}.") from error
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
                     f"The token file {self.path} is damaged ({error}). Delete it, and create new tokens."

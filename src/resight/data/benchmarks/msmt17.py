@@ -109,7 +109,7 @@ def _read(path: Path, folder: Path) -> list[Crop]:
     if not path.is_file():
         raise UserError(f"{path} is missing: the lists of MSMT17 assign images to parts.")
     crops = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(), 1):
         if not line.strip():
             continue
         found = LINE.fullmatch(line.strip())

@@ -161,11 +161,18 @@ def _crops(folder: Path) -> list[Crop]:
 def _published_queries(info: Path) -> set[tuple[int, int | None, int | None]]:
     """Return person, camera and track of the queries."""
     rows = read_matlab(info / "tracks_test_info.mat", "track_test_info")
-    names = (info / "test_name.txt").read_text().split()
+    try:
+        names = (info / "test_name.txt").read_text().split()
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"{info / 'test_name.txt'} cannot be read: {error}.") from None
     wanted: set[tuple[int, int | None, int | None]] = set()
     for place in read_matlab(info / "query_IDX.mat", "query_IDX").ravel().tolist():
-        found = NAME.fullmatch(names[int(rows[place - 1][0]) - 1])
+        line = int(rows[place - 1][0]) if place <= len(rows) else 0
+        found = NAME.fullmatch(names[line - 1]) if 0 < line <= len(names) else None
         if found is None:
-            raise UserError(f"A name in {info}/test_name.txt is not of the form PPPPCcTttttFfff.jpg.")
+            raise UserError(
+                f"Line {line} of {info / 'test_name.txt'}, which the queries name, is missing or not of the "
+                "form PPPPCcTttttFfff.jpg."
+            )
         wanted.add((int(found["person"]), int(found["camera"]), int(found["track"])))
     return wanted

@@ -54,10 +54,7 @@ class PictureStore:
                 self._database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
         except sqlite3.DatabaseError as error:
             self._database.close()
-            raise UserError(
-                f"The gallery {folder} is damaged: its file {FILE} cannot be read ({error}). "
-                "Restore it from a copy."
-            ) from error
+            raise self._damaged(error) from error
 
     def __len__(self) -> int:
         return int(self._query("SELECT count(*) FROM pictures")[0][0])
@@ -119,8 +116,11 @@ class PictureStore:
             self._database.close()
 
     def _query(self, statement: str, values: tuple[bytes, ...] = ()) -> list[tuple[bytes, ...]]:
-        with self._lock:
-            return self._database.execute(statement, values).fetchall()
+        try:
+            with self._lock:
+                return self._database.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
 
     def _change(self, statement: str, rows: Iterable[tuple[bytes, ...]]) -> None:
         try:
@@ -131,6 +131,14 @@ class PictureStore:
                 f"{self._path} cannot be written: {error}. What was added before is unharmed. Free some "
                 "space, then run the command again."
             ) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: sqlite3.DatabaseError) -> UserError:
+        return UserError(
+            f"The gallery {self._path.parent} is damaged: its file {FILE} cannot be read ({error}). "
+            "Restore it from a copy."
+        )
 
 
 def _key(identity: str) -> bytes:
