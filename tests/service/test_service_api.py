@@ -90,6 +90,13 @@ def test_a_search_that_cannot_be_done_is_told_why(
     assert sentence in shared.search(photo(0), status=422, **fields)["error"]
 
 
+@pytest.mark.parametrize("path", ["cameras", "persons", "items"])
+def test_a_camera_that_no_crop_has_is_refused(shared: Running, path: str) -> None:
+    answer = shared.client.get(f"/api/{path}", params={"camera": "gatte"})
+    assert answer.status_code == 422
+    assert "Did you mean 'gate'?" in answer.json()["error"]
+
+
 def test_a_search_for_nothing_and_too_many_pictures_are_refused(shared: Running) -> None:
     assert "Give a picture" in shared.search(status=422)["error"]
     assert "at most 16" in shared.search(*[photo(0)] * 17, status=422)["error"]

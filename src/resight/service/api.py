@@ -89,7 +89,9 @@ def api_routes(service: Service) -> APIRouter:
     @router.get("/api/cameras", tags=["Gallery"])
     def cameras(where: Annotated[forms.FilterForm, Query()]) -> dict[str, Any]:
         """Return the number of selected crops of each camera."""
-        counts = gallery.values("camera", where.filter(service.zone))
+        chosen = where.filter(service.zone)
+        gallery.check_filter(chosen)
+        counts = gallery.values("camera", chosen)
         return {"cameras": [{"camera": name, "crops": count} for name, count in sorted(counts.items())]}
 
     @router.get("/api/items", tags=["Crops"])
@@ -163,7 +165,9 @@ def api_routes(service: Service) -> APIRouter:
     @router.get("/api/persons", tags=["Labels"])
     def persons(where: Annotated[forms.FilterForm, Query()]) -> dict[str, Any]:
         """Return the labelled persons with their numbers of selected crops."""
-        counts = gallery.values("person", where.filter(service.zone))
+        chosen = where.filter(service.zone)
+        gallery.check_filter(chosen)
+        counts = gallery.values("person", chosen)
         rows = sorted(counts.items(), key=lambda entry: natural(entry[0]))
         return {"persons": [{"person": name, "crops": count} for name, count in rows]}
 

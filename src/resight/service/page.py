@@ -117,7 +117,9 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
 
     @router.post("/deletion")
     def deletion(form: Annotated[forms.Forgetting, MULTIPART], caller: AnyCaller) -> Response:
-        return html("deletion.html", cameras=gallery.by_camera(form.filter(service.zone, form.id)))
+        where = form.filter(service.zone, form.id)
+        gallery.check_filter(where)
+        return html("deletion.html", cameras=gallery.by_camera(where))
 
     @router.get("/crops/{identity}/attention")
     def attention(identity: Identity) -> Response:
