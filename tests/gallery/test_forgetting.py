@@ -135,6 +135,19 @@ def test_a_full_disk_is_refused_beforehand(place: Path, disk: Disk) -> None:
         assert gallery.add([NewCrop(noise(1))]).new == 1
 
 
+def test_what_is_added_while_another_model_embeds_is_kept(place: Path) -> None:
+    with Gallery.open(place, Fake()) as gallery:
+        known = len(gallery)
+
+        def done(_: int) -> None:
+            if len(gallery) == known:
+                gallery.add([NewCrop(noise(9000), name="late")])
+
+        assert gallery.reembed(Fake("other"), done) == known + 1
+        assert len(gallery) == known + 1
+        assert gallery.search([noise(9000)], top=1).matches[0].crop.name == "late"
+
+
 def test_what_happens_meanwhile_is_kept(place: Path) -> None:
     """Crops are searched, added, labelled and forgotten by one thread while another one compacts."""
     needles = secrets(place)
