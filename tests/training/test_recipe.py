@@ -181,6 +181,14 @@ def test_unknown_recipe_and_unknown_base(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.yaml")
 
 
+def test_a_merged_mapping_may_be_overridden(tmp_path: Path) -> None:
+    repeated = SMALL + "model: {name: han}\n"
+    with pytest.raises(UserError, match="duplicate key"):
+        load_recipe(write(tmp_path, repeated))
+    merged = SMALL.replace("model: {name: han,", "model: {<<: &base {name: han, size: large},")
+    assert load_recipe(write(tmp_path, merged)).model.settings["size"] == "small"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [("a: [", "cannot be read"), ("- 1\n", "should be a mapping"), ("seed: 1\nseed: 2\n", "duplicate key")],

@@ -192,10 +192,11 @@ def _known_keys(location: tuple[int | str, ...], content: Any) -> set[str]:
 class StrictLoader(yaml.SafeLoader):
     """PyYAML's safe loader, but a duplicate key is an error."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)  # without the keys that '<<' adds
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
             raise yaml.constructor.ConstructorError(
                 None, None, "this mapping has a duplicate key", node.start_mark
             )
-        return mapping
+        return node
