@@ -58,6 +58,11 @@ def test_contract(name: str, device: str) -> None:
     assert torch.equal(changed, augment(images.contiguous(), generator(1, device)))  # any layout in memory
 
 
+def test_a_smallest_rectangle_above_the_largest_is_refused() -> None:
+    with pytest.raises(UserError, match=r"smallest should be at most largest; got 0\.5 and 0\.4\."):
+        AUGMENTATIONS.build("random-erasing", smallest=0.5)
+
+
 @pytest.mark.parametrize("name", ["colour-jitter", "cutout", "mirror", "random-erasing", "random-grey"])
 def test_probability(name: str) -> None:
     images = make_images(count=400, height=8, width=8)

@@ -186,6 +186,8 @@ class RandomErasing:
         aspect: Annotated[float, Field(gt=0, le=1)] = 0.3,
         fill: Fill = "random",
     ) -> None:
+        if smallest > largest:
+            raise UserError(f"smallest should be at most largest; got {smallest} and {largest}.")
         self.p, self.smallest, self.largest, self.aspect, self.fill = p, smallest, largest, aspect, fill
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
