@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import io
 
 from resight.data.benchmark import Protocol
 from resight.data.crop import DISTRACTOR
@@ -92,7 +93,6 @@ def test_mars_is_scored_by_tracks(write_images: WriteImages) -> None:
 
 
 def test_published_queries_of_mars(write_images: WriteImages) -> None:
-    io = pytest.importorskip("scipy.io")
     files = [f"bbox_train/{mars(p, 1, 1)}" for p in ("0001", "0003")] + [
         f"bbox_test/{name}" for name in MARS_TEST
     ]
@@ -125,7 +125,6 @@ def test_ilids_vid(write_images: WriteImages) -> None:
     assert {crop.camera for crop in found.query} == {1}
     assert {crop.person for crop in found.query} == {crop.person for crop in found.gallery}
     assert found.query != open_benchmark(root, split=4).query
-    io = pytest.importorskip("scipy.io")
     order = np.tile(np.arange(8, 0, -1), (10, 1))
     io.savemat(root / "train_test_splits_ilidsvid.mat", {"ls_set": order})
     assert {crop.person for crop in open_benchmark(root).query} == {5, 6, 7, 8}

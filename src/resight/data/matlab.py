@@ -14,12 +14,10 @@ def open_matlab(path: Path) -> tuple[list[str], Callable[[str], NDArray[Any]]]:
     """Return the names of the arrays in a file, and the function that reads one of them.
 
     Raises:
-        UserError: SciPy is missing; the file is no MATLAB file, damaged, or of version 7.3.
+        UserError: the file is no MATLAB file, damaged, or of version 7.3.
     """
-    try:
-        from scipy.io import loadmat, whosmat
-    except ImportError:
-        raise UserError(f"SciPy is needed to read {path}: pip install 'resight[matlab]'") from None
+    from scipy.io import loadmat, whosmat  # takes a while to import
+
     try:
         names = [name for name, _, _ in whosmat(path)]
     except NotImplementedError:  # SciPy's answer to the HDF5 of version 7.3

@@ -32,12 +32,14 @@ class Spread:
 
 def spread(values: Sequence[float]) -> Spread:
     """Return mean, standard deviation and 95 % interval of one value or more."""
+    from scipy.special import stdtrit  # takes a while to import
+
     number = len(values)
     mean = math.fsum(values) / number
     if number == 1:
         return Spread(mean, None, None, None, 1)
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (number - 1))
-    reach = student_quantile(number - 1) * std / math.sqrt(number)
+    reach = float(stdtrit(number - 1, (1 + CONFIDENCE) / 2)) * std / math.sqrt(number)
     return Spread(mean, std, mean - reach, mean + reach, number)
 
 
@@ -51,24 +53,3 @@ def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     means = [values[random.integers(len(values), size=len(values))].mean() for _ in range(BOOTSTRAP_DRAWS)]
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
-
-
-def student_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """Return t so that Student's distribution has this probability between -t and t."""
-    low, high = 0.0, 1e6
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_share(middle, freedom) < confidence else (low, middle)
-    return high
-
-
-def _student_share(t: float, freedom: int) -> float:
-    """Return P(|T| <= t), exactly (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
-    angle = math.atan(t / math.sqrt(freedom))
-    odd = freedom % 2
-    term = total = math.cos(angle) if odd else 1.0
-    for n in range(2 + odd, freedom - 1, 2):
-        term *= (n - 1) / n * math.cos(angle) ** 2
-        total += term
-    total = math.sin(angle) * (total if freedom > 1 else 0.0)
-    return 2 / math.pi * (angle + total) if odd else total

@@ -91,8 +91,10 @@ def read_new_split(root: Path, original: Path, boxes: str) -> dict[str, list[str
     """Return the names of the unpacked images of each part of the new protocol.
 
     Raises:
-        UserError: the file of the split or SciPy is missing, or it is another file.
+        UserError: the file of the split is missing, or it is another file.
     """
+    from scipy.io import loadmat  # takes a while to import
+
     name = f"cuhk03_new_protocol_config_{KEYS[boxes]}.mat"
     path = next((folder / name for folder in (root, original.parent) if (folder / name).is_file()), None)
     if path is None:
@@ -100,12 +102,6 @@ def read_new_split(root: Path, original: Path, boxes: str) -> dict[str, list[str
             f"The new protocol needs the split {name} next to {original}: its authors publish it at "
             f"{SPLIT_ADDRESS}. Or use the folders of cuhk03-np, or protocol=old."
         )
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise UserError(
-            f"Reading {path} needs SciPy. Install it with: pip install 'resight[cuhk03]'."
-        ) from error
     try:
         content = loadmat(path)
         files = [
