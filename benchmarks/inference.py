@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RESIGHT_CACHE"] = folder  # measures anew, and writes the graphs there
         found = {name: measure(name, options) for name in options.networks}
-    from resight.inference.runtimes.choice import processor
+    from resight.device import processor
 
     facts = {"processor": processor(), "avx2": options.avx2, "threads": options.threads}
     facts |= {"precision": options.precision, "clock": options.clock}

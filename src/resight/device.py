@@ -1,7 +1,10 @@
 """Which device and which precision a computation runs in."""
 
 import os
+import platform
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -77,3 +80,14 @@ def seed_draws(device: torch.device, seed: int) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
+
+
+@cache
+def processor() -> str:
+    """Return the processor's name, or its architecture if the system has no name for it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

@@ -6,13 +6,13 @@ missing chunk was moved already), and all files to their final places. ``info.js
 as complete, is last.
 """
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from resight.features.folder import (
     plan_of,
     read_info,
 )
-from resight.files import whole_file, write_json
+from resight.files import sole_use, whole_file, write_json
 from resight.registry import Settings
 
 MAX_DUPLICATED = 64 * 2**20
@@ -54,7 +54,7 @@ class FolderInProgress:
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder, self.plan, self.work = folder, plan, folder / UNFINISHED
-        self._lock: TextIO | None = None
+        self._lock = ExitStack()
 
     def begin(self, *, skip_unreadable: bool) -> list[int] | None:
         """Create or resume the folder, and lock it; return the chunks to embed, or None if it is complete.
@@ -106,8 +106,7 @@ class FolderInProgress:
 
     def close(self) -> None:
         """Release the lock."""
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.close()
 
     def keep(self, chunk: int, features: NDArray[Any], unreadable: Mapping[int, str]) -> None:
         """Write a finished chunk; on return it is on the disk.
@@ -215,19 +214,11 @@ class FolderInProgress:
         return Mark.model_validate_json((self.work / _mark_file(chunk)).read_bytes())
 
     def _take_lock(self) -> None:
-        try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.work / "lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._lock.enter_context(sole_use(self.work / "lock")):
             raise UserError(
                 f"Another process is embedding into {self.folder}. Wait for it, or choose another --out. To "
                 "share the work among processes, start them together with torchrun."
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"Cannot write to {self.folder}: {error.strerror}. Choose another --out."
-            ) from error
+            )
 
     def _check_plan(self, earlier: Plan, what: str) -> None:
         if found := earlier.differences(self.plan):

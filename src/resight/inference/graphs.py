@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from resight.errors import UserError
 from resight.inference.preprocessing import Layout, Preprocessing
 from resight.inference.runtimes.graph import Array, open_graph
 from resight.inference.runtimes.reasons import GraphRuntime
-from resight.models.embedding import Crops, in_batches
-from resight.models.network import Descriptor, Views, cut_views, picture_size
+from resight.models.network import Descriptor, Views, cut_views
 from resight.registry import Settings
 
 FORMAT = "1"
@@ -96,7 +94,7 @@ def graph_files(path: Path) -> list[Path]:
 
 
 class GraphEmbedder:
-    """A graph ready to embed crops, like ``models.embedding.PixelEmbedder``.
+    """A graph ready to embed crops.
 
     If its batch size is fixed, the last batch is filled up with copies of its last crop, whose vectors are
     dropped.
@@ -106,7 +104,6 @@ class GraphEmbedder:
         runtime: runtime to use; by default OpenVINO for ``.xml`` files, else ONNX Runtime.
         precision: number type to multiply in.
         views: views of each crop, whose vectors are averaged; by default the model's.
-        batch_size: number of crops that ``embed`` embeds at once.
 
     Raises:
         UserError: the runtime is not installed, or cannot run the file.
@@ -119,9 +116,8 @@ class GraphEmbedder:
         runtime: GraphRuntime | None = None,
         precision: Precision = "float32",
         views: Views | None = None,
-        batch_size: int = 64,
     ) -> None:
-        self.model, self.views, self.batch_size = model, views or model.views, batch_size
+        self.model, self.views = model, views or model.views
         self.graph = open_graph(
             model.path,
             runtime,
@@ -133,21 +129,12 @@ class GraphEmbedder:
         if model.settings.output not in known:
             raise UserError(f"{model.path} has no output '{model.settings.output}'; its outputs: {known}.")
 
-    @property
-    def picture_size(self) -> tuple[int, int]:
-        """Height and width of the crops that it takes, in pixels."""
-        return picture_size(self.model.input_size, self.views)
-
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the descriptors float32 [B, D] of one batch of crops uint8 [B, H, W, 3]."""
         images = pixels.cpu().permute(0, 3, 1, 2)
         views = cut_views(images, self.model.input_size, self.views)
         found = [self._describe(view) for view in views]
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)
-
-    def embed(self, pixels: Crops, names: Sequence[object] = (), title: str | None = "Embedding") -> Tensor:
-        """Return the descriptors float32 [N, D] of crops uint8 [N, H, W, 3] (RGB)."""
-        return in_batches(self, pixels, self.batch_size, title)
 
     def _describe(self, view: Tensor) -> Tensor:
         settings = self.model.settings

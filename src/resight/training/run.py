@@ -18,7 +18,7 @@ from resight.data.benchmark import Benchmark
 from resight.data.classification import Classification, Pictures
 from resight.data.crop import Crop
 from resight.data.opening import reopen
-from resight.device import resolve_device
+from resight.device import processor, resolve_device
 from resight.errors import UserError
 from resight.files import read_json, sole_use, write_json
 from resight.models.network import Network
@@ -150,7 +150,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     """Describe the computer, and the GPU if that is the device."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_name(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
@@ -229,13 +229,3 @@ def _counts(crops: Sequence[Crop]) -> dict[str, int]:
 
 def _pictures(pictures: Pictures) -> dict[str, int]:
     return {"pictures": len(pictures), "classes": len(set(pictures.classes.tolist()))}
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
-    )

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from resight import __version__
+from resight.device import processor
 from resight.errors import UserError
 from resight.files import cache_folder, short_digest, sole_use, write_json
 from resight.registry import Settings
@@ -202,19 +202,6 @@ def seconds_of(compute: Compute, crops: Tensor, repeats: int = 1) -> float:
 def _fastest(rates: Mapping[str, float]) -> str:
     first, best = next(iter(rates)), max(rates, key=lambda name: rates[name])
     return best if rates[best] > MARGIN * rates[first] else first
-
-
-@cache
-def processor() -> str:
-    """Return the processor's name, or its architecture if the system has no name for it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    import platform
-
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def _version(package: str) -> str | None:
