@@ -32,14 +32,19 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp made it private
+        temporary.chmod(0o666 & ~umask())  # mkstemp made it private
         temporary.replace(path)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}. {_remedy(path)}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def umask() -> int:
+    """Return which permissions new files and folders do not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_json(path: Path, value: object) -> None:

@@ -8,7 +8,7 @@ from resight.folders import list_images
 from resight.left_out import LeftOut
 
 
-def everything(benchmark: Benchmark) -> Iterable[Crop]:
+def everything(benchmark: Benchmark) -> tuple[Crop, ...]:
     """Return the crops of all parts; a crop may be in several."""
     return (*benchmark.train, *benchmark.query, *benchmark.gallery, *benchmark.query_pool)
 

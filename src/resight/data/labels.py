@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from resight.data.accounting import everything
 from resight.data.benchmark import Benchmark, Draw
 from resight.data.crop import DISTRACTOR, JUNK, Crop
 from resight.names import readable
@@ -41,7 +42,7 @@ def settle_labels(benchmark: Benchmark) -> Benchmark:
             lambda number, part: number + 1 if number > 0 else zero[everywhere or part == "train"],
             f"Label 0 is a person, as {why}; in a gallery alone it would mark distractors.",
         )
-    crops = [*benchmark.train, *benchmark.query, *benchmark.gallery, *benchmark.query_pool]
+    crops = everything(benchmark)
     persons = sorted({crop.person for crop in crops if crop.person > 0})
     if persons and persons[-1] > LARGEST:
         numbers = {person: number for number, person in enumerate(persons, 1)}

@@ -21,11 +21,11 @@ def part_of(folder: str) -> str | None:
     return next((part for part, names in PARTS.items() if _plain(folder) in names), None)
 
 
-def split_parts(paths: Sequence[Parts], root: Path) -> tuple[dict[str, str], dict[str, str]]:
+def split_parts(paths: Sequence[Parts], root: Path) -> tuple[dict[str, str], set[str]]:
     """Tell which of the outermost folders are parts of a split: train, val, query and gallery.
 
     Returns:
-        Folder -> part, empty if there is no split; and folder -> why it is not read, of the others.
+        Folder -> part, empty if there is no split; and the other folders, which are not read.
 
     Raises:
         UserError: one folder is named as a part of a split, and others are not.
@@ -46,14 +46,13 @@ def split_parts(paths: Sequence[Parts], root: Path) -> tuple[dict[str, str], dic
                     "it is a person as they are": folder_option(0),
                 },
             )
-        return {}, {}
+        return {}, set()
     if len(best) == 1:
-        return dict.fromkeys(best.values(), "train"), {}
+        return dict.fromkeys(best.values(), "train"), set()
     if _plain(best.get("train", "")) == "trainall":
         best.pop("val", None)
     parts = {folder: part for part, folder in best.items()} if best else {}
-    others = tops - parts.keys() if parts else set()
-    return parts, {folder: f"in '{folder}', which is no part of the split" for folder in others}
+    return parts, tops - parts.keys() if parts else set()
 
 
 def _plain(folder: str) -> str:

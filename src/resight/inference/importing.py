@@ -1,7 +1,6 @@
 """Importing other toolkits' networks into model folders."""
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -16,7 +15,7 @@ from torch import nn
 
 from resight import __version__
 from resight.errors import UserError
-from resight.files import cache_folder
+from resight.files import cache_folder, umask
 from resight.imaging import STRETCHED, Resizing
 from resight.inference.graph_import import external_files, has_preprocessing, import_graph
 from resight.inference.graphs import GraphModel, graph_files
@@ -234,15 +233,9 @@ def new_folder(folder: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             yield temporary
-            temporary.chmod(0o777 & ~_umask())
+            temporary.chmod(0o777 & ~umask())
             temporary.replace(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}. Choose another --out.") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

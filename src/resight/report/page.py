@@ -208,8 +208,7 @@ def _lists_part(lists: Sequence[RankedList], benchmark: Benchmark) -> list[dict[
 
 def _shown(crop: Crop, benchmark: Benchmark) -> dict[str, str]:
     camera = "" if crop.camera is None else f"cam {crop.camera}"
-    file = crop.path.relative_to(benchmark.root) if crop.path.is_relative_to(benchmark.root) else crop.path
-    return {"picture": thumbnail(crop.path), "camera": camera, "file": str(file)}
+    return {"picture": thumbnail(crop.path), "camera": camera, "file": benchmark.relative(crop.path)}
 
 
 def _looks_part(

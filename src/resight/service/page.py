@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 
 from resight import __version__
+from resight.gallery.corrections import NOT
 from resight.gallery.crops import Filter
 from resight.gallery.persons import QueryPerson
 from resight.gallery.searching import Match
@@ -70,7 +71,7 @@ def page_routes(service: Service, app: FastAPI, guard: Guard) -> APIRouter:
             normalised=gallery.camera_normalisation(),
             cameras=sorted(gallery.values("camera").items(), key=lambda entry: natural(entry[0])),
             persons=sorted(gallery.values("person").items(), key=lambda entry: natural(entry[0])),
-            tags=sorted(tag for tag in gallery.values("tags") if not tag.startswith("not:")),
+            tags=sorted(tag for tag in gallery.values("tags") if not tag.startswith(NOT)),
             rates=[] if least is None else [rate for rate in RATES if rate >= least],
             limits=service.limits,
         )
@@ -225,7 +226,7 @@ def _templates(service: Service, files: dict[str, tuple[bytes, str]]) -> jinja2.
     environment.filters["local"] = lambda time: f"{time.astimezone(service.zone):%Y-%m-%dT%H:%M:%S}"
     environment.filters["zone_then"] = lambda time: f"{time.astimezone(service.zone):%Z}"
     environment.filters["days"] = lambda ends: " – ".join(dict.fromkeys(map(day, ends)))
-    environment.filters["shown_tags"] = lambda tags: [tag for tag in tags if not tag.startswith("not:")]
+    environment.filters["shown_tags"] = lambda tags: [tag for tag in tags if not tag.startswith(NOT)]
     return environment
 
 

@@ -9,7 +9,7 @@ from resight.data.benchmark import Benchmark, DataSource, Published, PublishedCo
 from resight.data.crop import Crop
 from resight.data.opening import READERS
 from resight.errors import UserError
-from resight.folders import list_images
+from resight.folders import examples, list_images
 
 FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 LISTS = {"train": 0, "val": 0, "query": 1, "gallery": 1}
@@ -128,8 +128,7 @@ def _say_what_differs(notes: list[str], root: Path, listed: set[Path], there: se
         (there - listed, "images are in no list and are left out"),
     ):
         if paths:
-            shown = ", ".join(str(path.relative_to(root)) for path in sorted(paths)[:3])
-            notes.append(f"{len(paths):,} {what}, such as {shown}.")
+            notes.append(f"{len(paths):,} {what}, such as {examples(paths, root)}.")
     if not listed & there:
         raise UserError(
             f"None of the {len(listed):,} images in the lists of {root} is there, such as "
