@@ -24,7 +24,8 @@ trained on, its processor and its versions. The SHA-256 is of one line for each 
 and camera.
 The command for one with three seeds:
 `resight reproduce sharp/table1 --data synthetic --fast --runs 3`; `--rows` names the rows below,
-if some were not run.
+if some were not run. On real crops `--data cuhk03-spread` names the folder, and HAN's tables have
+`--epochs-scale 0.4`.
 [Reproduce published tables](guides/reproduce.md) says what the columns mean.
 
 Nothing here was trained as in the papers. The data are others or fewer, and the `-fast` recipes train for 8

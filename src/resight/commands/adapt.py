@@ -95,10 +95,9 @@ def adapt(
         )
     leave_out(left_out, unlabelled.examples.left_out)
     if unlabelled.cameras is None:
-        say(
-            "Note: the crops' cameras are not known. Pseudo-labels are better with them: give --pattern with "
-            "a group named camera, or --reader."
-        )
+        say("Note: the crops' cameras are not known. Pseudo-labels are better with them.")
+        if pixels is None and Path(data).is_dir():
+            say("To read them from names, give --pattern with a group named camera, or --reader.")
     result = adapt_network(loaded.network, chosen, unlabelled, folder, device=device)
     kept = "the model's own" if result.kept == 0 else f"those after epoch {result.kept}"
     preprocessing = preprocessing_of(loaded.network, loaded.resizing)

@@ -68,7 +68,7 @@ app.command("resight.commands.synthesize:synthesize", name="synthesize", help="D
 app.command(
     "resight.commands.demo:demo",
     name="demo",
-    help="Draw people, train, evaluate and report, in minutes.",
+    help="Draw people, find them again and fill a gallery; --train trains first.",
 )
 app.command(
     "resight.commands.download:download", name="download", help="Download ImageNet weights of a trunk."

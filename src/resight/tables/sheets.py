@@ -41,7 +41,8 @@ VERDICTS = (
 )
 FAST = (
     "The -fast recipes are for minutes on a CPU: few epochs, no pretrained weights, and ResNet-18 on crops "
-    "of 96x48 where the paper has ResNet-50 on larger ones. 'resight recipe show NAME' prints one."
+    "of 96x48 where the paper has ResNet-50 on larger ones. HAN keeps its network, at 160x64. "
+    "'resight recipe show NAME' prints one."
 )
 
 
