@@ -183,5 +183,5 @@ def test_explain_refuses(arguments: list[str], message: str, model: Path, data: 
 
 @pytest.mark.parametrize("command", ["export", "quantize"])
 def test_options_that_read_data_need_data(command: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--pattern say how to read --data, so give --data too"):
+    with pytest.raises(UserError, match="--pattern can only be given with --data"):
         call("model", command, "drawn-people", "--out", tmp_path / "x.onnx", "--pattern", "(?P<person>x)")

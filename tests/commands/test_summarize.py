@@ -71,7 +71,7 @@ def test_a_run_is_tested_on_its_own_split(
     options = ("--data", data, "--reader", "viper,test_persons=6", "--device", "cpu")
     call("evaluate", runs[1], *options, "--split", 2)
     assert "Warning: the run was trained on" in capsys.readouterr().err
-    with pytest.raises(UserError, match="--split say how to read --data"):
+    with pytest.raises(UserError, match="--split can only be given with --data"):
         call("evaluate", runs[1], "--split", 2)
     found = call_json(capsys, "data", "check", data, "--reader", "viper,test_persons=6", "--split", 2)
     assert found["notes"][0].startswith("Split 2 of seeded halves")

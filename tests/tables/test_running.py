@@ -219,7 +219,7 @@ def test_missing_data_and_weights_are_reasons(request_for: Any, people: Path, tm
         ({"data": ("msmt17=x",)}, "the table needs market-1501, not msmt17"),
         ({"data": ("market-1501=x", "market-1501=y")}, "two folders for market-1501"),
         ({"data": ("a", "b")}, "one other set that stands for all of them"),
-        ({"data": ("market-1501=x",), "reading": {"holdout": 3}}, "--holdout say how to read another"),
+        ({"data": ("market-1501=x",), "reading": {"holdout": 3}}, "--holdout can only be given with another"),
         ({"rows": ("plian",)}, "has no row 'plian'. Did you mean 'plain'"),
         ({"runs": 0}, "--runs must be 1 or more"),
         ({"epochs_scale": 0}, "--epochs-scale must be a number above 0; got 0"),

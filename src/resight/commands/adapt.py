@@ -138,9 +138,7 @@ def _crops(
 
     if is_address(data) or gallery_exists(data):
         if given := reading.given() + ["--part"] * (part != "all"):
-            raise UserError(
-                f"{' and '.join(given)} say how to read files; {data} is a gallery. Leave them out."
-            )
+            raise UserError(f"{' and '.join(given)} can only be given with files; {data} is a gallery.")
         with tempfile.TemporaryDirectory(prefix="resight-") as folder:
             pixels = cache_folder() / Path(folder).name
             try:

@@ -52,7 +52,7 @@ class DataOptions:
             otherwise: a sentence that says what the command does without data.
         """
         if given := self.given():
-            raise UserError(f"{' and '.join(given)} say how to read --data, so give --data too. {otherwise}")
+            raise UserError(f"{' and '.join(given)} can only be given with --data. {otherwise}")
 
     def crops(
         self, path: Path, part: "Part", unlabelled: bool, camera_pattern: str | None = None

@@ -82,8 +82,8 @@ def evaluate(
     scoring = postprocessing.options()
     if postprocessing.given() and (threshold or report is not None):
         raise UserError(
-            f"{' and '.join(postprocessing.given())} change the ranking, but thresholds and reports use the "
-            "original distances. Leave out either these options, or --threshold and --report."
+            f"{' and '.join(postprocessing.given())} would change the ranking, but thresholds and reports "
+            "use the original distances. Leave out either these options, or --threshold and --report."
         )
     if false_match_rate is not None and not threshold:
         raise UserError("--false-match-rate is for --threshold. Give both, or leave it out.")

@@ -155,9 +155,7 @@ def _only(data: Sequence[Path], reading: DataOptions) -> Path:
     if len(data) > 1:
         raise UserError("People who are drawn in training are a set of their own: name one --data.")
     if given := reading.given():
-        raise UserError(
-            f"{' and '.join(given)} say how to read files, and {data[0]} has none. Leave them out."
-        )
+        raise UserError(f"{' and '.join(given)} can only be given with files, and {data[0]} has none.")
     return data[0]
 
 

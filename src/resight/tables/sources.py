@@ -155,7 +155,7 @@ def choose_data(values: Sequence[str], reading: dict[str, Any], table: Table, ou
         )
     if reading and (not alone or alone[0].startswith(SYNTHETIC)):
         raise UserError(
-            f"{' and '.join(f'--{name}' for name in reading)} say how to read another data set: give it with "
+            f"{' and '.join(f'--{name}' for name in reading)} can only be given with another data set, by "
             "--data PATH. Published sets are read by their own protocols."
         )
     if not alone:
