@@ -135,17 +135,19 @@ def test_a_full_disk_is_refused_beforehand(place: Path, disk: Disk) -> None:
         assert gallery.add([NewCrop(noise(1))]).new == 1
 
 
-def test_what_is_added_while_another_model_embeds_is_kept(place: Path) -> None:
-    with Gallery.open(place, Fake()) as gallery:
-        known = len(gallery)
+def test_what_is_added_while_another_model_embeds_is_kept(tmp_path: Path) -> None:
+    with Gallery.open(tmp_path, Fake(), create=True) as gallery:
+        gallery.add([NewCrop(noise(number), camera=f"cam{number % 2}") for number in range(60)])
 
         def done(_: int) -> None:
-            if len(gallery) == known:
-                gallery.add([NewCrop(noise(9000), name="late")])
+            if len(gallery) == 60:
+                gallery.add([NewCrop(noise(9000), name="late", camera="cam1")])
 
-        assert gallery.reembed(Fake("other"), done) == known + 1
-        assert len(gallery) == known + 1
+        assert gallery.reembed(Fake("other"), done) == 61
         assert gallery.search([noise(9000)], top=1).matches[0].crop.name == "late"
+        stored = [record.payload for records in gallery._store.scan(Filter()) for record in records]
+        means = {(fields["camera"], fields.get("mean")) for fields in stored}
+        assert len(means) == 2, "each camera's crops lack the same mean"
 
 
 def test_what_happens_meanwhile_is_kept(place: Path) -> None:

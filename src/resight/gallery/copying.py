@@ -32,7 +32,7 @@ def copy_crops(
         changing: lock for changes of crops.
         embedder: embeds the pictures again; None copies the vectors.
         done: called with the number of further crops of the old store that were processed.
-        change: applied to the records that are copied with their vectors.
+        change: applied to the records before they are put into the new store.
 
     Returns:
         number of crops copied.
@@ -47,7 +47,9 @@ def copy_crops(
                 copies = change(list(old.get(missing, "vector").values()))
             else:
                 left = old.get(missing)
-                copies = [replace(one, payload=_fields(left[one.id])) for one in embedded if one.id in left]
+                copies = change(
+                    [replace(one, payload=_fields(left[one.id])) for one in embedded if one.id in left]
+                )
             new.put(copies)
         count += len(copies)
         done(len(records))

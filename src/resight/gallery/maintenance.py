@@ -157,11 +157,12 @@ class MaintainedCatalogue(EmbeddingCatalogue):
             means = self._means_of(self._pending, begun.store, begun.model)
             means.renew(exactly=True)
             with self._changing:
-                if self._store.count(EVERYTHING) > self._pending.count(
-                    EVERYTHING
-                ):  # crops were added meanwhile
-                    count += copy_crops(self._store, self._pending, self._changing, embedder)
-                means.recount()  # crops may have been forgotten meanwhile
+                # crops may have been added, and forgotten, in the meantime
+                if self._store.count(EVERYTHING) > self._pending.count(EVERYTHING):
+                    count += copy_crops(
+                        self._store, self._pending, self._changing, embedder, change=means.add
+                    )
+                means.recount()
                 old, self._store, self._pending = self.metadata.store, self._pending, None
                 self._means = means
                 self._update_metadata(
