@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import uuid
@@ -164,4 +165,16 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     store = PictureStore(tmp_path)
     with pytest.raises(UserError, match=rf"damaged: its file {FILE} cannot be read"):
         store.delete_others([])
+    store.close()
+
+
+def test_a_locked_file_is_not_called_damaged(tmp_path: Path) -> None:
+    store = PictureStore(tmp_path)
+    store.put(pictures(range(3)))
+    store._database.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(tmp_path / FILE)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UserError, match=r"cannot be read: database is locked\. Run the command again"):
+        len(store)
+    other.close()
     store.close()

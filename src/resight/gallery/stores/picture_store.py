@@ -119,6 +119,8 @@ class PictureStore:
         try:
             with self._lock:
                 return self._database.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise UserError(f"{self._path} cannot be read: {error}. Run the command again.") from error
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
 
@@ -135,6 +137,8 @@ class PictureStore:
             raise self._damaged(error) from error
 
     def _damaged(self, error: sqlite3.DatabaseError) -> UserError:
+        if isinstance(error, sqlite3.ProgrammingError):  # such as a store that is closed
+            raise error
         return UserError(
             f"The gallery {self._path.parent} is damaged: its file {FILE} cannot be read ({error}). "
             "Restore it from a copy."
