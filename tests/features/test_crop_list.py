@@ -101,6 +101,7 @@ def test_a_list_gives_the_paths_in_its_order(tmp_path: Path) -> None:
         "7,x/a.png",
         "x/a.png 7 1",
         "nowhere/a.png | 7",
+        "7 x/a.png",
     ],
 )
 def test_a_table_is_not_taken_for_a_list(tmp_path: Path, line: str) -> None:
@@ -117,6 +118,7 @@ def test_names_in_a_list_may_have_commas(tmp_path: Path) -> None:
         tmp_path / "John Smith" / "a (2).png",
         tmp_path / f"{'x' * 300},1",
     ]
+    gone += [tmp_path / name for name in ("Copy of b.png", "b.png (1).png", "b.png ", "b.jpg")]
     (tmp_path / "list").write_text("\n".join(map(str, (*paths, *gone))))
     assert crops_to_embed(tmp_path / "list").paths == (*paths, *gone)
 

@@ -203,14 +203,21 @@ def _listed(file: Path) -> CropList:
 def _refuse_table(file: Path, lines: Sequence[str], folder: Path) -> None:
     """Refuse a table: lines with a path of an image and something else; names of images may have commas."""
     for line, separator in product(lines, ",;|\t "):
-        *others, last = (cell.strip(" \"'") for cell in line.split(separator))
-        row = any(map(_is_image, others)) or (others and os.path.isfile(folder / last))
-        if row and not os.path.exists(folder / line):
+        if _is_row(line, separator, folder) and not os.path.exists(folder / line):
             raise UserError(
                 f"{file} is a table: it has the line {line[:120]!r}. A list has the path of one image in "
                 "each line, and nothing else. Write the column of paths to a file of its own, without its "
                 "heading. Labels are read from the names of folders and files (--pattern), not from tables."
             )
+
+
+def _is_row(line: str, separator: str, folder: Path) -> bool:
+    """Return whether a line looks like a row of a table."""
+    *others, last = [cell for part in line.split(separator) if (cell := part.strip(" \"'"))] or [""]
+    image, ends = any(map(_is_image, others)), bool(others) and os.path.isfile(folder / last)
+    if separator == " ":  # names of images may have spaces
+        return (image and not _is_image(last)) or (ends and all(map(str.isdecimal, others)))
+    return image or ends
 
 
 def _is_image(path: str) -> bool:
