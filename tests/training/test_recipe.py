@@ -189,6 +189,15 @@ def test_a_merged_mapping_may_be_overridden(tmp_path: Path) -> None:
     assert load_recipe(write(tmp_path, merged)).model.settings["size"] == "small"
 
 
+def test_an_override_changes_one_of_the_places_that_share_an_anchor(tmp_path: Path) -> None:
+    twice = (
+        SMALL.replace("  - epochs: 2", "  - &first\n    epochs: 2")
+        + "  - {<<: *first, name: second, epochs: 3}\n"
+    )
+    recipe = load_recipe(write(tmp_path, twice), ["stages.1.optimizer.lr=0.5"])
+    assert [stage.optimizer.settings["lr"] for stage in recipe.stages] == [0.01, 0.5]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [("a: [", "cannot be read"), ("- 1\n", "should be a mapping"), ("seed: 1\nseed: 2\n", "duplicate key")],

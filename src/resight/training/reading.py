@@ -1,6 +1,7 @@
 """Reading recipes: YAML to typed data, checked before anything runs; mistakes are named by path."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,9 @@ def _override(content: dict[str, Any], override: str) -> None:
         if depth == len(keys) - 1:
             place[index] = value
         else:
-            place = place[index] if isinstance(place, list) else place.setdefault(index, {})
+            inner = place[index] if isinstance(place, list) else place.get(index, {})
+            place[index] = copy(inner)  # an anchor may share it with other places
+            place = place[index]
 
 
 def _path(location: tuple[int | str, ...]) -> str:
