@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +110,15 @@ def sole_use(path: Path, waiting: str | None = None) -> Iterator[bool]:
 
 
 def cache_folder() -> Path:
-    """Return ``$RESIGHT_CACHE``, or ``resight`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    if own := os.environ.get("RESIGHT_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
+    """Return ``$RESIGHT_CACHE``, or ``resight`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Whoever uses it first makes it, for the user alone: it holds pictures of people.
+    """
+    own = os.environ.get("RESIGHT_CACHE")
+    folder = Path(own or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "resight")).expanduser()
+    with suppress(OSError):  # what is written into it says what is wrong
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def state_folder() -> Path:

@@ -4,7 +4,6 @@ import json as text
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from resight.commands.data_options import DEFAULT, DataOptions
 from resight.commands.options import Device, Flag, Json, SkipUnreadable
 from resight.commands.output import leave_out, print_json, print_left_out, print_table
 from resight.errors import UserError
-from resight.files import cache_folder
+from resight.files import cache_folder, short_digest, sole_use
 from resight.interruption import SAME_COMMAND, resumable
 from resight.left_out import LeftOut
 from resight.program import command_line
@@ -96,7 +95,7 @@ def adapt(
     leave_out(left_out, unlabelled.examples.left_out)
     if unlabelled.cameras is None:
         say("Note: the crops' cameras are not known. Pseudo-labels are better with them.")
-        if pixels is None and Path(data).is_dir():
+        if pixels is None and Path(data).expanduser().is_dir():
             say("To read them from names, give --pattern with a group named camera, or --reader.")
     result = adapt_network(loaded.network, chosen, unlabelled, folder, device=device)
     kept = "the model's own" if result.kept == 0 else f"those after epoch {result.kept}"
@@ -130,8 +129,8 @@ def _crops(
 ) -> "Iterator[tuple[list[Crop], Path | None]]":
     """Yield the crops of a folder, a list or a gallery, and where to decode them (None: the cache).
 
-    A gallery's pictures and their pixels are in temporary folders: the cache would keep pixels of crops that
-    are deleted from the gallery later.
+    A gallery's pictures and their pixels are in a folder of the cache that is removed at the end: else crops
+    that are deleted from the gallery later would remain there.
     """
     from resight.data.crop import DISTRACTOR, Crop
     from resight.gallery.stores.opening import gallery_exists, is_address
@@ -139,12 +138,13 @@ def _crops(
     if is_address(data) or gallery_exists(data):
         if given := reading.given() + ["--part"] * (part != "all"):
             raise UserError(f"{' and '.join(given)} can only be given with files; {data} is a gallery.")
-        with tempfile.TemporaryDirectory(prefix="resight-") as folder:
-            pixels = cache_folder() / Path(folder).name
+        folder = cache_folder() / f"gallery-{short_digest(os.fsencode(os.path.abspath(data)))}"
+        with sole_use(folder.with_suffix(".lock"), f"Another process reads {data}: waiting for it."):
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
             try:
-                yield _of_gallery(data, Path(folder) / "crops", ignore_persons), pixels
+                yield _of_gallery(data, folder / "crops", ignore_persons), folder / "pixels"
             finally:
-                shutil.rmtree(pixels, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
         return
     found = reading.crops(Path(data), part, unlabelled=False)
     if found.persons is not None and not ignore_persons:
