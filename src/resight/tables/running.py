@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 
 import resight
 from resight.errors import UserError
@@ -100,7 +101,8 @@ def _epochs(job: Job) -> int:
 
 def _in_processes(plan: TablePlan, missing: Sequence[Job], number: int) -> dict[str, str]:
     """Run workers, each of which takes jobs that no other one has."""
-    folder = plan.request.out / "workers" / str(os.getpid())  # another command may use the same --out
+    (plan.request.out / "workers").mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(dir=plan.request.out / "workers"))  # another command may use the same --out
     request = folder / "request.json"
     write_json(request, plan.request.model_dump(mode="json", by_alias=True))
     threads = str(max(1, available_cores() // number))
