@@ -49,6 +49,8 @@ def test_adding_what_is_too_old_is_warned_of(
     # 'forget' alone opens the gallery without deleting: the period can still be changed
     assert run("forget", "--keep-days", "0")["crops"] == 8
     assert "--no-camera-normalise is for a new" in run("add", data, "--no-camera-normalise", fails=True)
+    run("settings", "--no-camera-normalise")
+    assert run("add", data, "--no-camera-normalise")["new"] == 0  # the same command goes on
     assert "are for galleries on a cluster" in run("add", data, "--shards", "2", fails=True)
 
 

@@ -105,7 +105,11 @@ def test_published_queries_of_mars(write_images: WriteImages) -> None:
     found = open_benchmark(root)
     assert {(crop.camera, crop.track) for crop in found.query} == {(1, 2)}
     io.savemat(root / "info" / "query_IDX.mat", {"query_IDX": np.array([[5]])})
-    with pytest.raises(UserError, match=r"test_name\.txt, which the queries name, is missing"):
+    with pytest.raises(UserError, match=r"query_IDX\.mat names the track 5, but .* has 4"):
+        open_benchmark(root)
+    io.savemat(root / "info" / "query_IDX.mat", {"query_IDX": np.array([[2]])})
+    (root / "info" / "test_name.txt").write_text("\n".join(Path(name).name for name in MARS_TEST[:2]))
+    with pytest.raises(UserError, match=r"Line 3 of .*test_name\.txt, which the queries name, is missing"):
         open_benchmark(root)
     (root / "info" / "test_name.txt").unlink()
     with pytest.raises(UserError, match=r"test_name\.txt cannot be read"):

@@ -109,7 +109,7 @@ def test_a_logarithmic_axis_begins_with_zero(tmp_path: Path) -> None:
     stored = ROOT / "benchmarks" / "results" / "tables" / "sn-fig3-lambda-synthetic.json"
     save_plot(load_result(stored), tmp_path / "plot")
     text = (tmp_path / "plot.svg").read_text()
-    assert ">error bars: 95 % intervals over seeds<" in text
+    assert ">error bars: 95 % intervals over runs<" in text
     assert re.findall(r">([\d.]+)</text>", text)[:6] == ["0", "0.001", "0.01", "0.1", "1", "10"]
 
 

@@ -104,7 +104,7 @@ def continues(out: Path, settings: Mapping[str, object]) -> bool:
     path = out / RECORD
     if path.is_file():
         record = read_json(path, f"Remove {out}, and the demo starts over.")
-        if record.get("settings") == settings and not record["finished"]:
+        if record.get("settings") == settings and not record.get("finished"):
             return True
         what = "a finished demo" if record.get("finished") else "an unfinished demo with other settings"
         say(f"{out} has {what}: it is removed, and the demo starts over.")

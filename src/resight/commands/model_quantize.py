@@ -46,7 +46,7 @@ def quantize(
     if data is None:
         reading.refuse_without_data("Without it, synthetic people are drawn.")
         if unlabelled:
-            raise UserError("--unlabelled ignores the labels of --data. Name the data, or leave it out.")
+            raise UserError("--unlabelled can only be given with --data.")
     loaded = load_model(model, device="cpu")
     check_quantisable(loaded)
     with _crops(data, reading, unlabelled) as found:

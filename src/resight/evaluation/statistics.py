@@ -32,12 +32,12 @@ class Spread:
 
 def spread(values: Sequence[float]) -> Spread:
     """Return mean, standard deviation and 95 % interval of one value or more."""
-    from scipy.special import stdtrit  # takes a while to import
-
     number = len(values)
     mean = math.fsum(values) / number
     if number == 1:
         return Spread(mean, None, None, None, 1)
+    from scipy.special import stdtrit  # takes a while to import
+
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (number - 1))
     reach = float(stdtrit(number - 1, (1 + CONFIDENCE) / 2)) * std / math.sqrt(number)
     return Spread(mean, std, mean - reach, mean + reach, number)

@@ -48,9 +48,7 @@ def _save(result: TableResult, plot: Plot, path: Path) -> list[Path]:
     labels = {"bars": f"{metric}, difference from\n{_short(result.reference or '')}", "heat": plot.y_label}
     axes.set_ylabel(labels.get(plot.kind, metric))
     axes.set_xlabel(f"{plot.x_label} (billions)" if plot.kind == "cost" else plot.x_label)
-    cells = [cell for row in result.rows for found in row.cells for cell in found]
-    repeated = plot.kind in ("lines", "bars") and any(cell.ours and cell.ours.high for cell in cells)
-    bars = ["error bars: 95 % intervals over seeds"] * repeated
+    bars = ["error bars: 95 % intervals over runs"] * _has_intervals(result, plot)
     axes.set_title("\n".join([result.title, *result.conditions, *bars]), fontsize=9)
     if plot.kind != "heat":
         axes.grid(alpha=0.3)
@@ -59,6 +57,13 @@ def _save(result: TableResult, plot: Plot, path: Path) -> list[Path]:
     if plot.log:
         _logarithmic(axes, [row.x for row in result.rows if row.x is not None])
     return save_figure(drawing, path)
+
+
+def _has_intervals(result: TableResult, plot: Plot) -> bool:
+    cells = (cell for row in result.rows for found in row.cells for cell in found)
+    shown = [cell for cell in cells if cell.metric == plot.metric]
+    drawn = {"lines": [cell.ours for cell in shown], "bars": [cell.difference for cell in shown]}
+    return any(one is not None and one.high is not None for one in drawn.get(plot.kind, []))
 
 
 def _logarithmic(axes: Any, values: Sequence[float]) -> None:

@@ -167,7 +167,11 @@ def _published_queries(info: Path) -> set[tuple[int, int | None, int | None]]:
         raise UserError(f"{info / 'test_name.txt'} cannot be read: {error}.") from None
     wanted: set[tuple[int, int | None, int | None]] = set()
     for place in read_matlab(info / "query_IDX.mat", "query_IDX").ravel().tolist():
-        line = int(rows[place - 1][0]) if place <= len(rows) else 0
+        if not 0 < place <= len(rows):
+            raise UserError(
+                f"{info / 'query_IDX.mat'} names the track {place}, but tracks_test_info.mat has {len(rows)}."
+            )
+        line = int(rows[place - 1][0])
         found = NAME.fullmatch(names[line - 1]) if 0 < line <= len(names) else None
         if found is None:
             raise UserError(
