@@ -200,7 +200,12 @@ def test_an_override_changes_one_of_the_places_that_share_an_anchor(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("a: [", "cannot be read"), ("- 1\n", "should be a mapping"), ("seed: 1\nseed: 2\n", "duplicate key")],
+    [
+        ("a: [", "cannot be read"),
+        ("- 1\n", "should be a mapping"),
+        ("seed: 1\nseed: 2\n", "duplicate key"),
+        ("name: 2020-13-45\n", "month must be in"),
+    ],
 )
 def test_files_that_are_no_recipes(text: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=sentence):

@@ -9,6 +9,7 @@ import yaml
 
 from resight.errors import UserError
 from resight.tables.table import ANY, Column, Plot, Row, Table
+from resight.training.reading import load_yaml
 
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 """A number that YAML takes for text, because it has no point or no sign in the exponent."""
@@ -93,7 +94,7 @@ def _axis(text: str) -> tuple[str, list[Any]]:
             "stages.0.optimizer.lr=0.001,0.01."
         )
     try:
-        found = yaml.safe_load(f"[{values}]")
+        found = load_yaml(f"[{values}]")
     except yaml.YAMLError as error:
         raise UserError(f"The values of '{text}' are no YAML: {error}") from None
     found = [float(one) if isinstance(one, str) and EXPONENT.fullmatch(one) else one for one in found]

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from resight.errors import UserError, did_you_mean
 from resight.registry import Settings
 from resight.tables.table import Claim, Column, Plot, Row, Table
-from resight.training.reading import StrictLoader, names_file
+from resight.training.reading import load_yaml, names_file
 
 FOLDER = Path(__file__).parent
 ADDED = ("rows", "claims")
@@ -65,7 +65,7 @@ def _shipped(name: str) -> dict[str, Any]:
 
 def _own(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"The table file {path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -98,7 +98,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in above:
         raise UserError(f"The recipe {path} builds on itself: {' -> '.join(map(str, (*above, path)))}.")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"The recipe {path} cannot be read: {error}") from None
     if not isinstance(content, dict):
@@ -128,13 +128,25 @@ def _laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def load_yaml(text: str) -> Any:
+    """Return the content of a YAML document, in which no key may be repeated.
+
+    Raises:
+        yaml.YAMLError: it is none, or has a value that is none, such as the date 2020-13-45.
+    """
+    try:
+        return yaml.load(text, Loader=StrictLoader)
+    except ValueError as error:
+        raise yaml.YAMLError(str(error)) from None
+
+
 def _override(content: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise UserError(f"'{override}' is no override. Write key.path=value, such as stages.0.epochs=20.")
     try:
-        value = yaml.load(text, Loader=StrictLoader)
+        value = load_yaml(text)
     except yaml.YAMLError as error:
         raise UserError(f"The value of '{override}' is no YAML: {error}") from None
     place: Any = content
