@@ -15,9 +15,9 @@ from resight.tables.plan import Request, make_plan
 from resight.tables.plots import save_plot
 from resight.tables.reading import load_table, table_files
 from resight.tables.results import load_result
-from resight.tables.scaling import scaled
 from resight.tables.sheets import sheets_of
 from resight.training.reading import load_recipe, recipe_files
+from resight.training.scaling import rescaled, scaled
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +63,9 @@ def test_schedules_are_shortened_with_the_training() -> None:
     assert sharp.stages[0].optimizer.settings["late_from"] == pytest.approx(9)
     assert sharp.model.settings["attention"]["layer1"][0]["rate"] == pytest.approx(0.08)
     assert scaled(load_recipe("sal-fast", fitting=False), 0.01).epochs == 2
+    han = rescaled(load_recipe("han-small", fitting=False), 30)
+    assert (han.epochs, han.stages[0].schedule[0].settings["epochs"]) == (30, [10, 20, 25])
+    assert rescaled(han, 300) == load_recipe("han-small", fitting=False)
 
 
 def test_metrics_are_printed_as_papers_do() -> None:

@@ -49,7 +49,8 @@ def train(
             first.
         out: folder of the run; runs/RECIPE by default.
         overrides: key.path=value, such as stages.0.optimizer.lr=0.01; may be repeated.
-        epochs: instead of the recipe's; divided among its stages in the same proportion.
+        epochs: instead of the recipe's; divided among its stages in the same proportion, and with the epochs
+            that schedules name changed alike.
         resume: continue a run that was interrupted or killed.
         seed: instead of the recipe's.
     """
@@ -60,6 +61,7 @@ def train(
     from resight.people.on_the_fly import is_drawn, open_drawn
     from resight.training.reading import load_recipe
     from resight.training.run import INFO, RECIPE, how_to_resume, is_adaptation, read_info
+    from resight.training.scaling import rescaled
     from resight.training.trainer import train as train_recipe
 
     source: str | Path = recipe
@@ -78,7 +80,12 @@ def train(
         raise UserError(f"{recipe} is not a run's folder (it has no {INFO}). Name the folder of a run.")
     loaded = load_recipe(source, overrides)
     if epochs is not None:
-        loaded = loaded.with_epochs(epochs)
+        given, loaded = loaded, rescaled(loaded, epochs)
+        if [stage.schedule for stage in loaded.stages] != [stage.schedule for stage in given.stages]:
+            say(
+                f"Note: {given.epochs} epochs become {epochs}, and those that schedules name change alike. "
+                "To change the number alone: --set stages.0.epochs=N"
+            )
     if any(is_drawn(place) for place in data):
         benchmark = open_drawn(_only(data, reading))
     elif data:

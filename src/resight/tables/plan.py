@@ -18,7 +18,6 @@ from resight.errors import UserError
 from resight.models.pretrained import read_trunk, trunk_of
 from resight.registry import Settings
 from resight.tables.jobs import Job, Scoring
-from resight.tables.scaling import scaled
 from resight.tables.sources import DataChoice, Opened, choose_data
 from resight.tables.table import Column, Row, Table
 from resight.training.comparing import what_counts
@@ -27,6 +26,7 @@ from resight.training.fitting import bare_model
 from resight.training.reading import load_recipe, names_file, recipe_files, refuse_labelling
 from resight.training.recipe import Recipe
 from resight.training.run import read_info
+from resight.training.scaling import scaled
 from resight.training.stages import check_sampler
 
 RUNS = "runs"

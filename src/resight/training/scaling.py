@@ -1,4 +1,4 @@
-"""Shorter trainings: a recipe with a share of its epochs, and its schedules shortened alike."""
+"""Shorter and longer trainings: a recipe with other epochs, and its schedules changed alike."""
 
 from typing import Any
 
@@ -10,14 +10,22 @@ WHOLE = ("every", "epochs")
 
 
 def scaled(recipe: Recipe, scale: float) -> Recipe:
-    """Return the recipe with about this share of its epochs, at least one a stage.
+    """Return the recipe with about this share of its epochs, at least one a stage; see ``rescaled``."""
+    return rescaled(recipe, max(len(recipe.stages), round(recipe.epochs * scale)))
+
+
+def rescaled(recipe: Recipe, epochs: int) -> Recipe:
+    """Return the recipe with this many epochs in all.
 
     Epochs that schedules and optimisers name are multiplied by the share, and the rate at which sharp
     attention's temperature falls is divided by it, so that everything happens at the same part.
+
+    Raises:
+        UserError: there are fewer epochs than stages.
     """
-    if scale == 1:
+    if epochs == recipe.epochs:
         return recipe
-    shorter = recipe.with_epochs(max(len(recipe.stages), round(recipe.epochs * scale)))
+    shorter = recipe.with_epochs(epochs)
     content = shorter.as_dict()
     for stage, before, after in zip(content["stages"], recipe.stages, shorter.stages, strict=True):
         share = after.epochs / before.epochs
