@@ -79,7 +79,10 @@ def seed_draws(device: torch.device, seed: int) -> None:
     """Seed the CPU's and the device's generators; ``torch.manual_seed`` takes 1 ms to find others."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type in ("mps", "xpu"):
+        getattr(torch, device.type).manual_seed(seed)
 
 
 @cache

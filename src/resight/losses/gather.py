@@ -27,17 +27,17 @@ def gather(representation: Representation, persons: Tensor) -> tuple[Representat
     """
     if ranks() == 1:
         return representation, persons
-    sizes = _everyones(torch.tensor([len(persons)], device=persons.device))
-    if len(set(torch.cat(sizes).tolist())) > 1:
+    sizes = torch.cat(everyones(torch.tensor([len(persons)]))).tolist()  # on the CPU: waits for no GPU
+    if len(set(sizes)) > 1:
         raise UserError(
-            "All processes need batches of one size; these have "
-            f"{', '.join(str(int(size)) for size in sizes)} crops. Drop the last, smaller batch of an epoch."
+            f"All processes need batches of one size; these have {', '.join(map(str, sizes))} crops. Drop "
+            "the last, smaller batch of an epoch."
         )
     branches = {
         name: Branch(_joined(branch.embedding), None if branch.logits is None else _joined(branch.logits))
         for name, branch in representation.branches.items()
     }
-    return replace(representation, branches=branches), torch.cat(_everyones(persons))
+    return replace(representation, branches=branches), torch.cat(everyones(persons))
 
 
 def mean_over_ranks(losses: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def ranks() -> int:
 
 
 def _joined(own: Tensor) -> Tensor:
-    parts = _everyones(own.detach())
+    parts = everyones(own.detach())
     parts[distributed.get_rank()] = own
     joined = torch.cat(parts)
     if joined.requires_grad:
@@ -65,7 +65,8 @@ def _joined(own: Tensor) -> Tensor:
     return joined
 
 
-def _everyones(own: Tensor) -> list[Tensor]:
+def everyones(own: Tensor) -> list[Tensor]:
+    """Return the tensors of all processes, in the order of their ranks."""
     own = own.contiguous()
     parts = [torch.empty_like(own) for _ in range(ranks())]
     distributed.all_gather(parts, own)

@@ -9,6 +9,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from resight.losses.gather import everyones
 from resight.models.network import Network
 
 
@@ -79,9 +80,7 @@ class _Everyones(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, own: Tensor) -> Tensor:
-        parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(parts, own.contiguous())
-        return torch.stack(parts)
+        return torch.stack(everyones(own))
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
