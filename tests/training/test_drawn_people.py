@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,10 +46,10 @@ class Noting:
         return np.zeros((len(items), 4, 2, 3), dtype=np.uint8)
 
 
-def loader(pixels: Noting, parts: tuple[Part, ...], taken: np.ndarray | None = None) -> Loader:
+def loader(pixels: Noting, parts: tuple[Part, ...], **earlier: Any) -> Loader:
     persons = np.arange(len(pixels)) // 3
     sampler = SAMPLERS.build("pk", persons, 0, None, persons=3, crops=4, epoch=5)  # more than a person has
-    return Loader(pixels, persons, sampler, (), torch.device("cpu"), 0, parts=parts, taken=taken)
+    return Loader(pixels, persons, sampler, (), torch.device("cpu"), 0, parts=parts, **earlier)
 
 
 @pytest.mark.parametrize("parts", [(Part(0, 1),), (Part(0, 2), Part(1, 2))])
@@ -57,8 +58,9 @@ def test_each_crop_is_told_how_often_it_was_taken_before(parts: tuple[Part, ...]
     first = loader(pixels, parts)
     for epoch in range(3):
         list(first.epoch(epoch))
-    second = loader(pixels, parts, first.taken_after(3))
-    list(second.epoch(0))
+    second = loader(pixels, parts, taken=first.taken_before(3), first_epoch=3)
+    for epoch in (3, 4):  # a second stage goes on counting
+        list(second.epoch(epoch))
     counts: Counter[int] = Counter()
     for item, earlier in pixels.taken:
         assert earlier == counts[item]
@@ -137,9 +139,11 @@ def test_what_cannot_be_is_refused(people: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("RESIGHT_CACHE", "/proc/nowhere")
     with pytest.raises(UserError, match="needs 0 MB in /proc/nowhere"):
         DrawnPixels(SETTINGS, open_drawn(people).train, (64, 32))
-    (people / DRAWING).write_text(json.dumps({"persons": 10}))
-    with pytest.raises(UserError, match="damaged or of another version"):
-        open_drawn(people)
+    whole = json.loads((people / DRAWING).read_text())
+    for change in ({"persons": "x"}, {"drawing": 0}, {"cameras_per_person": 99}, {"factors": {"no": 1}}):
+        (people / DRAWING).write_text(json.dumps(whole | change))
+        with pytest.raises(UserError, match="damaged or of another version"):
+            open_drawn(people)
 
 
 def test_elsewhere_a_set_for_drawing_is_explained(people: Path, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ class Loader:
         parts: the parts of each batch to yield, one after the other; the whole by default. Each is augmented
             as it would be within the whole batch.
         taken: int64 [N], how often each crop was taken in earlier stages; not at all by default.
+        first_epoch: number of the first epoch of this loader within the run.
     """
 
     def __init__(
@@ -84,11 +85,12 @@ class Loader:
         aspects: NDArray[np.float32] | None = None,
         parts: Sequence[Part] = (WHOLE,),
         taken: NDArray[np.int64] | None = None,
+        first_epoch: int = 0,
     ) -> None:
         self.parts = tuple(parts)
         self.pixels, self.sampler, self.augmentations = pixels, sampler, tuple(augmentations)
         self.persons = torch.from_numpy(person_classes)
-        self.device, self.seed = device, seed
+        self.device, self.seed, self.first_epoch = device, seed, first_epoch
         self.aspects = None if aspects is None else torch.from_numpy(aspects)
         self._taken = np.zeros(len(pixels), dtype=np.int64) if taken is None else taken
 
@@ -124,11 +126,11 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def taken_after(self, epochs: int) -> NDArray[np.int64]:
-        """Return how often each crop was taken, int64 [N], after so many epochs of this loader."""
+    def taken_before(self, epoch: int) -> NDArray[np.int64]:
+        """Return how often each crop was taken, int64 [N], before an epoch of the run."""
         counts = self._taken.copy()
-        for epoch in range(epochs):
-            counts += np.bincount(np.concatenate(self.sampler.batches(epoch)), minlength=len(counts))
+        for one in range(self.first_epoch, epoch):
+            counts += np.bincount(np.concatenate(self.sampler.batches(one)), minlength=len(counts))
         return counts
 
     def _earlier(self, epoch: int, batches: list[NDArray[np.int64]]) -> list[NDArray[np.int64]] | None:
@@ -143,7 +145,7 @@ class Loader:
         found = np.empty_like(items)
         first = np.searchsorted(items[order], items[order])
         found[order] = np.arange(len(items)) - first
-        found += self.taken_after(epoch)[items]
+        found += self.taken_before(epoch)[items]
         return np.split(found, np.cumsum([len(batch) for batch in batches])[:-1])
 
     def _batch(
@@ -162,8 +164,9 @@ class Loader:
             pixels = self.pixels.crops(indices, earlier)
         images, persons = torch.from_numpy(pixels).permute(0, 3, 1, 2), self.persons[items]
         if self.device.type == "cuda":
-            images = images.pin_memory().to(self.device, non_blocking=True)
-            persons = persons.to(self.device)
+            images = images.pin_memory()
+        images = images.to(self.device, non_blocking=True)
+        persons = persons.to(self.device)
         generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "augment", epoch, step))
         with drawing_for(part):
             for augment in self.augmentations:

@@ -25,7 +25,7 @@ from resight.folders import DRAWING
 from resight.imaging import Pixels, resize
 from resight.people.crops import World
 from resight.people.factors import Factors
-from resight.people.plan import PASSAGE, PlanSettings
+from resight.people.plan import PASSAGE, PlanSettings, check
 
 SEEN = 4
 """Times that a crop is taken before another is drawn in its place."""
@@ -154,8 +154,13 @@ def drawn_examples(data: DrawnBenchmark, size: tuple[int, int]) -> Examples:
 
 def _read(folder: Path) -> PlanSettings:
     try:
-        return PlanSettings(**json.loads((folder / DRAWING).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        found = PlanSettings(**json.loads((folder / DRAWING).read_text()))
+        numbers = found.persons, found.cameras, found.crops, found.test_persons, found.seed, found.height
+        expected = check(*numbers, Factors(**found.factors), found.cameras_per_person)
+        if found != expected:
+            raise ValueError(f"its drawing has the number {found.drawing}, now it is {expected.drawing}")
+    except (OSError, ValueError, TypeError, UserError) as error:
         raise UserError(
             f"{folder / DRAWING} is damaged or of another version of Resight: {error}. Make the set again."
         ) from error
+    return found

@@ -121,6 +121,13 @@ def _refuse_unequal_parts(number: int, stage: Stage, sampler: Sampler, processes
     counts = [len(batch) // each for batch in sampler.batches(0)]
     uneven = next((count for count in counts if count % divisor), None)
     if uneven is None:
+        needy = unit == "crops" or any(weight and term.needs_positives for _, weight, term in stage.terms())
+        if stage.accumulate > 1 and needy and min(counts) // stage.accumulate < 2:
+            raise UserError(
+                f"stages.{number}.accumulate: a part of a batch would have one of its {min(counts)} {unit}, "
+                f"and there is nothing to compare it with. Set it to {max(1, min(counts) // 2)} or less; got "
+                f"{stage.accumulate}."
+            )
         return
     if uneven == counts[0]:
         key = "persons" if unit == "persons" else "batch_size"
@@ -179,10 +186,20 @@ def make_phases(
             Part(turn * processes.count + processes.rank, stage.accumulate * processes.count)
             for turn in range(stage.accumulate)
         ]
-        seed, aspects = recipe.seed, examples.aspects
         phase = Phase(
             stage,
-            Loader(examples.pixels, classes, sampler, augmentations, device, seed, aspects, parts, taken),
+            Loader(
+                examples.pixels,
+                classes,
+                sampler,
+                augmentations,
+                device,
+                recipe.seed,
+                examples.aspects,
+                parts,
+                taken,
+                first_epoch,
+            ),
             Objective(deepcopy(stage.terms()), shapes, examples.number).to(device),
             tuple(SCHEDULES.build(item.name, **item.settings) for item in stage.schedule),
             first_step,
@@ -190,7 +207,7 @@ def make_phases(
         )
         phases.append(phase)
         if not isinstance(examples.pixels, np.ndarray):
-            taken = phase.loader.taken_after(stage.epochs)
+            taken = phase.loader.taken_before(first_epoch + stage.epochs)
         first_step, first_epoch = phase.end_step, first_epoch + stage.epochs
     return phases
 
