@@ -171,13 +171,15 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(tiny_data: Path, tmp_pa
         (0, 4, 1, r"a batch of 2 crops .* It is the last of an epoch: .*sampler\.drop_last=true"),
         (1, 8, 1, r"a batch of 4 persons cannot .* Set persons to a multiple of 8, or change the number of"),
         (1, 1, 3, r"a batch of 4 persons .*3 equal parts \(processes: 1, accumulate: 3\)"),
+        (1, 1, 4, r"would have one of its 4 persons, .* Set it to 2 or less; got 4\."),
     ],
 )
 def test_batches_that_cannot_be_divided_are_refused(
     stage: int, processes: int, accumulate: int, message: str
 ) -> None:
     content = tiny.tiny_recipe().as_dict()
-    content["stages"] = [content["stages"][stage] | {"accumulate": accumulate}]
+    changes = {"accumulate": accumulate, "objective": [{"term": "cross-entropy"}, {"term": "triplet"}]}
+    content["stages"] = [content["stages"][stage] | changes]
     with pytest.raises(UserError, match=message):
         check_sampler(parse_recipe(content, "recipe"), np.repeat(np.arange(7), 6), None, processes)
 
