@@ -12,10 +12,11 @@ from resight.models.trunk import Trunk
 from resight.training.reading import load_recipe
 
 
-def trained(layers: tuple[str, ...]) -> tuple[Network, int]:
+def trained(layers: tuple[str, ...], non_local: bool) -> tuple[Network, int]:
     """Return a dilated network after two backward passes, and the bytes that the second one was kept for."""
     torch.manual_seed(0)
-    model = build_model("sal", 3, trunk={"name": "resnet", "depth": 18}, input_size=(32, 32), feature_size=8)
+    trunk = {"name": "resnet", "depth": 50 if non_local else 18, "width": 0.25, "non_local": non_local}
+    model = build_model("sal", 3, trunk=trunk, input_size=(32, 32), feature_size=8)
     assert isinstance(model.trunk, Trunk)
     model.trunk.recomputed = layers
     for _ in range(2):
@@ -40,9 +41,10 @@ def named(model: Network) -> Iterator[tuple[str, Tensor]]:
         yield name, parameter.grad
 
 
-def test_gradients_and_running_statistics_are_the_same_and_less_is_kept() -> None:
-    plain, kept = trained(())
-    model, rest = trained(("layer1", "layer3", "layer4"))
+@pytest.mark.parametrize("non_local", [False, True])
+def test_gradients_and_running_statistics_are_the_same_and_less_is_kept(non_local: bool) -> None:
+    plain, kept = trained((), non_local)
+    model, rest = trained(("layer1", "layer2", "layer3", "layer4"), non_local)
     for (name, value), (_, expected) in zip(named(model), named(plain), strict=True):
         assert torch.equal(value, expected), name
     assert rest < 0.6 * kept

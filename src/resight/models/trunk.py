@@ -44,12 +44,14 @@ class Trunk(nn.Module):
     def layer(self, name: str, features: Tensor) -> Tensor:
         """Apply a layer to the output [B, C, H, W] of the one before it, or of the stem."""
         for part in map(self.get_submodule, self.parts.get(name, (name,))):
-            if name in self.recomputed:
-                for block in part if isinstance(part, nn.Sequential) else [part]:
-                    features = recomputed(block, features)
-            else:
-                features = part(features)
+            for block in part if isinstance(part, nn.Sequential) else [part]:
+                features = self.apply_block(name, block, features)
         return features
+
+    def apply_block(self, name: str, block: nn.Module, features: Tensor) -> Tensor:
+        """Apply a block of a layer; ``recomputed`` layers keep its input alone."""
+        found: Tensor = recomputed(block, features) if name in self.recomputed else block(features)
+        return found
 
     @staticmethod
     def own_names(names: Sequence[str]) -> list[str]:

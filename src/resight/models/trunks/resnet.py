@@ -115,9 +115,10 @@ class ResNet(Trunk):
         if not isinstance(blocks, nn.Sequential) or not isinstance(non_local, nn.ModuleList):
             return super().layer(name, features)
         plain = len(blocks) - len(non_local)
-        features = blocks[:plain](features)
-        for number, added in enumerate(non_local, plain):
-            features = added(blocks[number](features))
+        for number, block in enumerate(blocks):
+            features = self.apply_block(name, block, features)
+            if number >= plain:
+                features = self.apply_block(name, non_local[number - plain], features)
         return features
 
     def _block(self, inputs: int, width: int, stride: int, entry: int, dilation: int) -> nn.Module:
