@@ -45,6 +45,35 @@ def test_a_term_that_the_model_cannot_feed_is_named() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (
+            {"name": "vit", "patch": 64, "input_size": [32, 128]},
+            "patch: 64 is more than the crop has, 32 x 128",
+        ),
+        ({"name": "pooled", "attention": {"layer4": "instance-norm"}}, "It cannot be computed with these"),
+        (
+            {"name": "sal", "trunk": {"name": "resnet", "strides": [1, 2, 2, 1]}},
+            "dilated: it sets the trunk's",
+        ),
+    ],
+)
+def test_settings_of_a_model_that_do_not_fit_are_told(model: dict[str, Any], sentence: str) -> None:
+    model = {"trunk": {"name": "resnet", "depth": 18}, "input_size": [32, 32]} | model
+    model = {key: value for key, value in model.items() if model["name"] != "vit" or key != "trunk"}
+    assert sentence in mistakes(("model", model))["model"]
+
+
+def test_attention_and_heads_follow_channels_of_any_number() -> None:
+    width = {"name": "mobilenet-v2", "form": "torchreid", "width": 1.4}
+    for name in ("pooled", "sal", "sona"):
+        sharp = {"layer1": {"name": "sharp"}} if name == "pooled" else {}
+        extra = {"dilated": False} if name == "sal" else {}
+        model = build_model(name, 3, trunk=width, attention=sharp, input_size=(64, 32), **extra).eval()
+        assert model.embed(torch.randn(2, 3, 64, 32)).isfinite().all()
+
+
 def test_self_attention_needs_two_maps() -> None:
     found = mistakes(("stages.0.objective", [{"term": "self-attention", "maps": ["level1"]}]))
     assert "Term 'self-attention' does not fit the model" in found["stages.0.objective"]

@@ -22,6 +22,8 @@ Dilation = Annotated[int, Field(ge=1)]
 
 RESNET_50: Mapping[str, Any] = {"name": "resnet", "depth": 50}
 DILATED: Mapping[str, Any] = {"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)}
+UNDILATED: Mapping[str, Any] = {"strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1)}
+"""Of ResNet, where a recipe does not set them."""
 BEYOND = "layer5"
 
 
@@ -93,14 +95,20 @@ class SAL(TrunkNetwork):
                 f"dilated: the trunk '{trunk['name']}' has no dilations to set. Take a resnet, or set "
                 "dilated to false."
             )
+        for key, value in DILATED.items():
+            if dilated and tuple(trunk.get(key, value)) not in (UNDILATED[key], value):
+                raise UserError(
+                    f"dilated: it sets the trunk's {key} to {list(value)}; got {list(trunk[key])}. To choose "
+                    "them, set dilated to false."
+                )
         super().__init__({**trunk, **DILATED} if dilated else trunk, None, input_size, views, descriptor)
         channels = dict(self.trunk.channels)
         self.stage6 = stage6
         self.levels = [*channels][-2:]
         if stage6:
-            channels[BEYOND] = self.out_channels // 2
-            self.levels.append(BEYOND)
             self.layer5 = last_stage(self.out_channels, last_dilations)
+            channels[BEYOND] = Bottleneck.expansion * (self.out_channels // 8)
+            self.levels.append(BEYOND)
         self.attentions = Attentions(channels, attention)
         self.pooled_layers = self.levels if multi else self.levels[-1:]
         self.head = Head(

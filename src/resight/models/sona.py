@@ -101,10 +101,11 @@ class SONA(TrunkNetwork):
         self.global_head = Head(width, global_size, classes)
         self.local_head = None
         if local:
-            self.bottleneck = Bottleneck(width, width // Bottleneck.expansion)
+            inside = width // Bottleneck.expansion
+            self.bottleneck = Bottleneck(width, inside)
             initialise(self.bottleneck)
             self.drop = nn.Identity() if drop is None else DROPS.make(drop)
-            self.local_head = Head(width, local_size, classes)
+            self.local_head = Head(Bottleneck.expansion * inside, local_size, classes)
 
     def forward(self, images: Tensor) -> Representation:
         """Process normalised images float [B, 3, H, W]."""

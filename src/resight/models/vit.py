@@ -79,6 +79,8 @@ class VisionTransformer(Network):
         super().__init__(input_size, views, descriptor)
         clip = style == "clip"
         count = ((input_size[0] - patch) // stride + 1) * ((input_size[1] - patch) // stride + 1)
+        if patch > min(input_size):
+            raise UserError(f"patch: {patch} is more than the crop has, {input_size[0]} x {input_size[1]}.")
         if width % heads:
             raise UserError(f"heads: the width, {width}, must be a multiple of it; got {heads}.")
         if parts and (clip or count < PARTS):

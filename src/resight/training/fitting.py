@@ -47,6 +47,8 @@ def incompatibilities(recipe: Recipe) -> list[tuple[str, str]]:
         model, shapes, reached = _example_of(recipe.model.name, json.dumps(recipe.model.settings))
     except UserError as error:
         return [("model", str(error))]
+    except (RuntimeError, ValueError) as error:  # of a layer that cannot have its size
+        return [("model", f"It cannot be computed with these settings: {str(error).splitlines()[0]}")]
     mistakes = [
         (f"stages.{number}.{place}", sentence)
         for number, stage in enumerate(recipe.stages)

@@ -117,8 +117,9 @@ class ContextUnit(nn.Module):
 
     def __init__(self, channels: int, upsampling: Upsampling) -> None:
         super().__init__()
-        outer = 2 * channels
-        self.residual = Bottleneck(channels, outer // Bottleneck.expansion, stride=2)
+        width = 2 * channels // Bottleneck.expansion
+        outer = Bottleneck.expansion * width
+        self.residual = Bottleneck(channels, width, stride=2)
         self.transposed = upsampling == "transposed"
         self.up = (
             nn.ConvTranspose2d(outer, channels, 1, stride=2, bias=False)
