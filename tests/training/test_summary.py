@@ -133,7 +133,7 @@ def test_runs_that_cannot_be_summarised(make: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere does not exist"):
         summarise([whole, tmp_path / "nowhere"])
     (other / "scores.json").unlink()
-    with pytest.raises(UserError, match=r"b has no scores\.json: it was trained on data without a test part"):
+    with pytest.raises(UserError, match=r"b has no scores\.json: it was ended before the test"):
         summarise([whole, other])
     info = json.loads((other / "run.json").read_text()) | {"finished": None}
     (other / "run.json").write_text(json.dumps(info))

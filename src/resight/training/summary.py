@@ -107,13 +107,13 @@ def summarise(folders: Sequence[Path]) -> Summary:
 def _scored(run: Run) -> ScoredRun:
     if not run.complete:
         raise UserError(f"The run {run.folder} is not complete. {how_to_resume(run.folder)}")
-    path = run.folder / SCORES
+    path, again = run.folder / SCORES, command_line("train", run.folder, "--resume")
     if not path.is_file():
         raise UserError(
-            f"The run {run.folder} has no {SCORES}: it was trained on data without a test part. Train with "
-            "one, such as --holdout N."
+            f"The run {run.folder} has no {SCORES}: it was ended before the test, or its data had no test "
+            f"part. To test it: {again}. Or train with a test part, such as --holdout N."
         )
-    scores = read_json(path, f"Test the run again: {command_line('evaluate', run.folder)}")
+    scores = read_json(path, f"Remove it and test the run again: {again}")
     return ScoredRun(run, scores, run.recipe.seed, _split(run.info["data"]["opened"]))
 
 
