@@ -79,7 +79,7 @@ def measure(folder: Path, count: int, size: tuple[int, int], repeats: int, devic
     sampler = SAMPLERS.build("random", classes, 0, batch_size=BATCH)
     every = [name for name in AUGMENTATIONS.names() if name != "downscale"]  # which needs a size
     for names in ([], *([name] for name in every), every):
-        label = "cached" if not names else f"cached, {'all five' if len(names) > 1 else names[0]}"
+        label = "cached" if not names else f"cached, {'all' if len(names) > 1 else names[0]}"
         augmentations = [AUGMENTATIONS.build(name) for name in names]
         loader = Loader(cache.pixels, classes, sampler, augmentations, torch.device(device), seed=0)
         results[label] = rate(lambda loader=loader: drain(loader.epoch(0), device), count, repeats)

@@ -235,9 +235,17 @@ def test_each_switch_takes_away_the_parameters_of_its_module() -> None:
 
 
 def test_without_learned_places_the_regions_stay_where_they_tile_the_body() -> None:
-    model = tiny(regions=False).eval()
-    assert torch.equal(model(images()).regions["level1"], model(images()).regions["level1"])
-    torch.testing.assert_close(model(images()).regions["level2"], tiny().eval()(images()).regions["level2"])
+    def moved(model: HAN) -> bool:
+        before = model.eval()(images()).regions["level1"]
+        optimizer = torch.optim.SGD(model.parameters(), 10)
+        model.train()(images()).branches["local"].logits.square().sum().backward()
+        optimizer.step()
+        return not torch.equal(model.eval()(images()).regions["level1"], before)
+
+    assert moved(tiny())
+    assert not moved(tiny(regions=False))
+    places = [tiny(regions=learned).eval()(images()).regions["level2"] for learned in (True, False)]
+    torch.testing.assert_close(*places)
 
 
 def test_without_interaction_the_streams_see_the_stem_alone() -> None:
