@@ -145,7 +145,7 @@ def test_evaluate_a_weights_file_a_branch_and_by_trapezoids(
         (("--k1", 5), "use them with --rerank"),
         (("--rerank", "--k1", 0), "k1 and k2 of 1 or more"),
         (("--expand-queries", -1), "--expand-queries is a number of neighbours, at least 0; got -1"),
-        (("--rerank", "--threshold"), "--rerank change the ranking, but thresholds and reports"),
+        (("--rerank", "--threshold"), "--rerank would change the ranking, but thresholds and reports"),
         (("--augment-gallery", 2, "--report", "page.html"), "Leave out either these options, or --threshold"),
     ],
 )
