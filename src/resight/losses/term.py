@@ -75,7 +75,11 @@ class EmbeddingTerm(Term):
         """Return the scalar sum over the chosen branches."""
         with full_precision(persons.device):  # bfloat16 is too coarse for differences of near embeddings
             found = self.embeddings(representation).values()
-            return torch.stack([self.loss(embedding, persons) for embedding in found]).sum()
+            losses = torch.stack([self.loss(embedding, persons) for embedding in found])
+        if losses.dim() != 1:
+            shape = list(losses.shape[1:])
+            raise UserError(f"The loss of {type(self).__name__} has the shape {shape}; a scalar is expected.")
+        return losses.sum()
 
     def loss(self, embedding: Tensor, persons: Tensor) -> Tensor:
         """Return the scalar loss of one branch's embedding [B, d], float32 or float64."""

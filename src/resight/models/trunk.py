@@ -130,8 +130,18 @@ class Attentions(nn.Module):
         if isinstance(modules, nn.ModuleList):
             for number, module in enumerate(modules, 1):
                 attended, seen = module(features)
+                name = layer if number == 1 else f"{layer}.{number}"
+                if attended.shape != features.shape:
+                    raise UserError(
+                        f"The attention after {name} returned features {list(attended.shape)} for "
+                        f"{list(features.shape)}; it must keep the shape."
+                    )
                 if seen is not None:
-                    name = layer if number == 1 else f"{layer}.{number}"
+                    if seen.shape not in (features.shape, features[:, 0].shape):
+                        raise UserError(
+                            f"The attention after {name} says that it attended to {list(seen.shape)}; a map "
+                            "[B, H, W], a mask [B, C, H, W] or None is expected."
+                        )
                     found.attention[name] = seen
                     if seen.dim() == 4:
                         found.masked[name] = features
