@@ -27,7 +27,7 @@ def gather(representation: Representation, persons: Tensor) -> tuple[Representat
     """
     if ranks() == 1:
         return representation, persons
-    sizes = torch.cat(everyones(torch.tensor([len(persons)]))).tolist()  # on the CPU: waits for no GPU
+    sizes = torch.cat(all_gathered(torch.tensor([len(persons)]))).tolist()  # on the CPU: waits for no GPU
     if len(set(sizes)) > 1:
         raise UserError(
             f"All processes need batches of one size; these have {', '.join(map(str, sizes))} crops. Drop "
@@ -37,7 +37,7 @@ def gather(representation: Representation, persons: Tensor) -> tuple[Representat
         name: Branch(_joined(branch.embedding), None if branch.logits is None else _joined(branch.logits))
         for name, branch in representation.branches.items()
     }
-    return replace(representation, branches=branches), torch.cat(everyones(persons))
+    return replace(representation, branches=branches), torch.cat(all_gathered(persons))
 
 
 def mean_over_ranks(losses: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def ranks() -> int:
 
 
 def _joined(own: Tensor) -> Tensor:
-    parts = everyones(own.detach())
+    parts = all_gathered(own.detach())
     parts[distributed.get_rank()] = own
     joined = torch.cat(parts)
     if joined.requires_grad:
@@ -65,7 +65,7 @@ def _joined(own: Tensor) -> Tensor:
     return joined
 
 
-def everyones(own: Tensor) -> list[Tensor]:
+def all_gathered(own: Tensor) -> list[Tensor]:
     """Return the tensors of all processes, in the order of their ranks."""
     own = own.contiguous()
     parts = [torch.empty_like(own) for _ in range(ranks())]

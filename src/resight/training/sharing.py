@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from resight.losses.gather import everyones
+from resight.losses.gather import all_gathered
 from resight.models.network import Network
 
 
@@ -54,8 +54,8 @@ class JoinedBatchNorm(_BatchNorm):
         positions = [0, *range(2, input.dim())]
         features = input.to(torch.promote_types(input.dtype, torch.float32))
         own = torch.stack(torch.var_mean(features, positions, correction=0))
-        everyones: Tensor = _Everyones.apply(own)  # type: ignore[no-untyped-call]  # [processes, 2, C]
-        variances, means = everyones.unbind(1)
+        all_gathered: Tensor = _Everyones.apply(own)  # type: ignore[no-untyped-call]  # [processes, 2, C]
+        variances, means = all_gathered.unbind(1)
         mean = means.mean(0)
         variance = (variances + (means - mean).square()).mean(0)
         self._update(mean.detach(), variance.detach(), len(means) * input.numel() // input.shape[1])
@@ -80,7 +80,7 @@ class _Everyones(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, own: Tensor) -> Tensor:
-        return torch.stack(everyones(own))
+        return torch.stack(all_gathered(own))
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def check_sampler(
     """
     for number, stage in enumerate(recipe.stages):
         sampler = SAMPLERS.build(stage.sampler.name, labels, recipe.seed, cameras, **stage.sampler.settings)
-        _refuse_unequal_parts(number, stage, sampler, processes)
+        _refuse_parts(number, stage, sampler, processes)
         needy = [name for name, weight, term in stage.terms() if weight and term.needs_positives]
         if needy and stage.sampler.name == "random":
             batches, crops = _without_positives(sampler, labels)
@@ -114,8 +114,8 @@ def check_sampler(
             )
 
 
-def _refuse_unequal_parts(number: int, stage: Stage, sampler: Sampler, processes: int) -> None:
-    """Refuse batches that cannot be divided into equal parts, those of P x K batches of whole persons."""
+def _refuse_parts(number: int, stage: Stage, sampler: Sampler, processes: int) -> None:
+    """Refuse batches that have no equal parts of two crops or more; those of P x K have whole persons."""
     divisor, settings = processes * stage.accumulate, stage.sampler.settings
     unit, each = ("persons", settings["crops"]) if stage.sampler.name == "pk" else ("crops", 1)
     counts = [len(batch) // each for batch in sampler.batches(0)]
